@@ -1,0 +1,4 @@
+package udp
+
+// Socket is a batched UDP socket.
+type Socket interface{ Close() error }

@@ -1,0 +1,13 @@
+// Package sfu is the selective forwarding unit: rooms and peers over shards.
+//
+//	signaling ── Join, Negotiate, Subscribe, Mute, Leave ──► SFU
+//	   ▲                                                      │
+//	   │ Event                                     room loop: plan.Step(now, command) → effects
+//	   └──────────────────────────────────────────────────────┤
+//	              peer loop: pion's SDP, ICE, DTLS  ◄──────────┤
+//	              shard: every packet, key, queue and timer ◄──┘
+//
+// Words: a Peer is one client's media session in a Room; it publishes Tracks and receives in Slots. An Uplink carries
+// one Encoding from a publisher, a Downlink fills one slot of one subscriber. A Shard is a core: one goroutine that
+// owns a socket and all packets of its peers.
+package sfu
