@@ -1,0 +1,17 @@
+// Command tolkyn is the whole server in one binary.
+//
+//	flags > TOLKYN_SECTION__KEY > tolkyn.yaml > defaults
+//	                    │
+//	                    ▼
+//	 serve ──► http 8080 ── page, /signal ──► signaling ──┐
+//	   │       https 8443 (--lan or a certificate)        ▼
+//	   ├─────► media 7882/udp, ICE-TCP 7882/tcp ───────► sfu
+//	   └─────► admin 127.0.0.1:9090 ── /livez /readyz /metrics
+//
+//	 token    signs a join token by hand
+//	 config   print, check, schema
+//	 version  what this binary is
+//
+// Everything that touches the outside stands here and nowhere else: files, environment, flags, signals, listening
+// sockets, and the Prometheus client.
+package main
