@@ -1,0 +1,137 @@
+package config
+
+import (
+	"runtime"
+	"time"
+)
+
+// Config is all that can be set.
+type Config struct {
+	// What browsers reach: the page and the signaling sessions.
+	HTTP HTTP `koanf:"http"`
+	// The media ports.
+	Media Media `koanf:"media"`
+	// Who may join, and from which pages.
+	Signaling Signaling `koanf:"signaling"`
+	// Probes and metrics for the operator; keep it off the public network.
+	Admin Admin `koanf:"admin"`
+	// The log, written to standard error.
+	Log Log `koanf:"log"`
+	// What one node takes on before it refuses new joins.
+	Limits Limits `koanf:"limits"`
+	// Calls between the devices of one local network, without keys or certificates of your own.
+	LAN LAN `koanf:"lan"`
+}
+
+// HTTP is what browsers reach.
+type HTTP struct {
+	// Address of plain HTTP and WebSocket. Browsers allow camera and microphone over plain HTTP on localhost only.
+	// Empty to switch it off.
+	Listen string `koanf:"listen"`
+	// Address of HTTPS and secure WebSocket. Empty means off, and ":8443" with lan.enabled.
+	TLSListen string `koanf:"tls_listen"`
+	// The certificate chain in PEM, for tls_listen. With lan.enabled one is made when this is empty.
+	CertificateFile string `koanf:"certificate_file"`
+	// The private key of certificate_file in PEM.
+	KeyFile string `koanf:"key_file"`
+}
+
+// Media is where packets come in and go out.
+type Media struct {
+	// Address of the UDP media port. The default is loopback, and ":7882" with lan.enabled.
+	Listen string `koanf:"listen"`
+	// Also accept media over TCP (ICE-TCP, RFC 6544) on the same number, for networks that drop UDP.
+	TCP bool `koanf:"tcp"`
+	// IP addresses told to clients. Empty means the listening address, or with a wildcard address the one that this
+	// machine's default route uses.
+	Advertise []string `koanf:"advertise"`
+}
+
+// Signaling says who may join.
+type Signaling struct {
+	// Keys that join tokens are checked with. Without any key the server runs in development mode, which it accepts on
+	// loopback and with lan.enabled only.
+	Keys []Key `koanf:"keys"`
+	// Origins of pages that may open a session besides the server's own page, for example https://call.example.kz
+	Origins []string `koanf:"origins"`
+	// How long a session without a connection can still be resumed. From 1s to 10m.
+	Resume time.Duration `koanf:"resume"`
+}
+
+// Key checks tokens that name it in their "kid" header.
+type Key struct {
+	// Name of the key, as in the token's "kid" header. At most 64 characters.
+	ID string `koanf:"id"`
+	// EdDSA (the server holds only the public half) or HS256 (a shared secret).
+	Algorithm string `koanf:"algorithm" jsonschema:"enum=EdDSA,enum=HS256"`
+	// The shared secret of HS256, at least 32 characters. Prefer secret_file.
+	Secret Secret `koanf:"secret"`
+	// File that holds the shared secret of HS256.
+	SecretFile string `koanf:"secret_file"`
+	// The Ed25519 public key of EdDSA in PEM.
+	PublicKey string `koanf:"public_key"`
+	// File that holds the Ed25519 public key of EdDSA in PEM.
+	PublicKeyFile string `koanf:"public_key_file"`
+}
+
+// Admin is the operator's listener.
+type Admin struct {
+	// Address of /livez, /readyz and /metrics. Empty to switch it off.
+	Listen string `koanf:"listen"`
+	// Serve /debug/pprof on the admin listener.
+	Pprof bool `koanf:"pprof"`
+}
+
+// Log says what is written.
+type Log struct {
+	// The least important level that is written: debug, info, warn or error.
+	Level string `koanf:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error"`
+	// text, json, or auto: text on a terminal, JSON otherwise.
+	Format string `koanf:"format" jsonschema:"enum=auto,enum=text,enum=json"`
+}
+
+// Limits protects running calls from new ones.
+type Limits struct {
+	// New joins are refused as BUSY above this share of the CPU time that the process may use, in percent. From 1 to 100.
+	CPUPercent int `koanf:"cpu_percent" jsonschema:"minimum=1,maximum=100"`
+	// New joins are refused as BUSY above this many media packets a second, in and out together. 0 means no limit.
+	PacketsPerSecond int `koanf:"packets_per_second" jsonschema:"minimum=0"`
+	// Most peers in one room. From 2 to 10000.
+	PeersPerRoom int `koanf:"peers_per_room" jsonschema:"minimum=2,maximum=10000"`
+	// Most audio slots that one peer may offer. From 1 to 16.
+	AudioSlots int `koanf:"audio_slots" jsonschema:"minimum=1,maximum=16"`
+	// Most video slots that one peer may offer. From 1 to 49.
+	VideoSlots int `koanf:"video_slots" jsonschema:"minimum=1,maximum=49"`
+}
+
+// LAN opens the server to a local network.
+type LAN struct {
+	// Listen on all interfaces, with a self-made certificate, and let in whoever holds the printed invitation.
+	Enabled bool `koanf:"enabled"`
+	// Directory that keeps the self-made certificate. Empty means tolkyn in $XDG_STATE_HOME, or in ~/.local/state.
+	StateDir string `koanf:"state_dir"`
+}
+
+// Default returns the values that hold where nothing is set: a server on loopback for one's own machine.
+func Default() Config {
+	return Config{
+		HTTP:      HTTP{Listen: "127.0.0.1:8080"},
+		Media:     Media{Listen: "127.0.0.1:7882", TCP: true},
+		Signaling: Signaling{Resume: time.Minute},
+		Admin:     Admin{Listen: "127.0.0.1:9090"},
+		Log:       Log{Level: "info", Format: "auto"},
+		Limits: Limits{
+			CPUPercent: 85,
+			// 0.8 of the core that a shard is, at 1.6 µs a packet.
+			PacketsPerSecond: 500_000,
+			PeersPerRoom:     1000,
+			AudioSlots:       16,
+			VideoSlots:       49,
+		},
+	}
+}
+
+// CPUBudget is how many cores' worth of time the process may spend before it refuses joins.
+func (l Limits) CPUBudget() float64 {
+	return float64(l.CPUPercent) / 100 * float64(runtime.GOMAXPROCS(0))
+}
