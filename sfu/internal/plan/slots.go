@@ -98,6 +98,9 @@ func (v *receiver) offer(t *track) {
 		v.put(t, v.choose(t))
 		return
 	}
+	if want == unnamed {
+		return // displaces nobody
+	}
 	if lowest := v.lowest(s); lowest != nil && want > v.rank(lowest) {
 		i := v.where[lowest]
 		v.drop(lowest)
