@@ -1,0 +1,154 @@
+package srtp
+
+import (
+	"fmt"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
+	"github.com/tolkyn/tolkyn/internal/seq"
+)
+
+// maxStreams is how many SSRCs one opener remembers, for RTP and for RTCP each: far more than a browser sends, few enough
+// that a hostile peer costs 10 kB.
+const maxStreams = 64
+
+// Opener authenticates and decrypts what the other side sends under one master key. Nothing in it moves before a packet
+// has proved genuine. One goroutine.
+type Opener struct {
+	// Fixed after NewOpener.
+	suite        suite
+	rtpOverhead  int
+	rtcpOverhead int
+
+	// Grows with authenticated packets only.
+	rtp, rtcp streams
+}
+
+// NewOpener derives the session keys of k; an error means that k does not fit its profile.
+func NewOpener(k Key) (*Opener, error) {
+	s, err := newSuite(k)
+	if err != nil {
+		return nil, fmt.Errorf("make SRTP opener: %w", err)
+	}
+	return &Opener{suite: s, rtpOverhead: k.Profile.RTPOverhead(), rtcpOverhead: k.Profile.RTCPOverhead()}, nil
+}
+
+// OpenRTP opens packet b in place, of which h was parsed, and returns the size of header and plaintext and the extended
+// sequence number. The rollover counter of a new SSRC is 0 (RFC 3711 §3.3.1): senders begin in the lower half of the
+// sequence numbers, or their first packets must arrive. Unless the verdict is OK, size and number are 0.
+func (o *Opener) OpenRTP(b []byte, h *packet.Header) (int, seq.Extended, Verdict) {
+	if h.Size < minRTPHeader || len(b) < h.Size+o.rtpOverhead {
+		return 0, 0, Malformed
+	}
+	known := o.rtp.find(h.SSRC)
+	e := known.unwrap(h.Sequence)
+	if e < 1<<16 {
+		return 0, 0, Malformed
+	}
+	if known != nil && known.window.seen(uint64(e)) {
+		return 0, 0, Replayed
+	}
+	if !o.suite.openRTP(b, h.Size, h.SSRC, e.Rollover(), h.Sequence) {
+		return 0, 0, Forged
+	}
+	if known == nil {
+		if known = o.rtp.add(h.SSRC); known == nil {
+			return 0, 0, TooManyStreams
+		}
+	}
+	known.numbers.Accept(e)
+	known.window.add(uint64(e))
+	return len(b) - o.rtpOverhead, e, OK
+}
+
+// OpenRTCP opens compound packet b in place and returns its size without tag and index. Unencrypted SRTCP is Malformed:
+// WebRTC has none. Replay is judged per sender's SSRC. Unless the verdict is OK, size is 0.
+func (o *Opener) OpenRTCP(b []byte) (int, Verdict) {
+	if len(b) < rtcpHeaderSize+o.rtcpOverhead {
+		return 0, Malformed
+	}
+	word := o.suite.rtcpIndex(b)
+	if word&encryptedBit == 0 {
+		return 0, Malformed
+	}
+	ssrc, index := ssrcAt(b, 4), word&^encryptedBit
+	known := o.rtcp.find(ssrc)
+	if known != nil && known.window.seen(uint64(index)) {
+		return 0, Replayed
+	}
+	if !o.suite.openRTCP(b, ssrc, index) {
+		return 0, Forged
+	}
+	if known == nil {
+		if known = o.rtcp.add(ssrc); known == nil {
+			return 0, TooManyStreams
+		}
+	}
+	known.window.add(uint64(index))
+	return len(b) - o.rtcpOverhead, OK
+}
+
+// Forget gives the place of an SSRC free, for RTP and RTCP. Only for an SSRC that will not be listened to again: its
+// packets could be replayed from then on, and its rollover counter is lost.
+func (o *Opener) Forget(ssrc uint32) {
+	o.rtp.remove(ssrc)
+	o.rtcp.remove(ssrc)
+}
+
+// stream is what an opener remembers of one SSRC.
+type stream struct {
+	numbers seq.Unwrapper // RTP only
+	window  window
+}
+
+// unwrap estimates the extended number of s (RFC 3711 §3.3.1); a stream not known yet is nil.
+func (s *stream) unwrap(n uint16) seq.Extended {
+	if s == nil {
+		var first seq.Unwrapper
+		return first.Unwrap(n)
+	}
+	return s.numbers.Unwrap(n)
+}
+
+// streams are the SSRCs seen so far; the one found last is looked at first, because packets come in bursts of one SSRC.
+type streams struct {
+	ssrcs []uint32
+	list  []*stream
+	last  int
+}
+
+// find returns nil when the SSRC is not known.
+func (t *streams) find(ssrc uint32) *stream {
+	if t.last < len(t.ssrcs) && t.ssrcs[t.last] == ssrc {
+		return t.list[t.last]
+	}
+	for i, known := range t.ssrcs {
+		if known == ssrc {
+			t.last = i
+			return t.list[i]
+		}
+	}
+	return nil
+}
+
+// add returns nil when all places are taken.
+func (t *streams) add(ssrc uint32) *stream {
+	if len(t.list) >= maxStreams {
+		return nil
+	}
+	s := &stream{}
+	t.ssrcs, t.list = append(t.ssrcs, ssrc), append(t.list, s)
+	return s
+}
+
+func (t *streams) remove(ssrc uint32) {
+	for i, known := range t.ssrcs {
+		if known != ssrc {
+			continue
+		}
+		end := len(t.ssrcs) - 1
+		t.ssrcs[i], t.list[i] = t.ssrcs[end], t.list[end]
+		t.list[end] = nil
+		t.ssrcs, t.list = t.ssrcs[:end], t.list[:end]
+		return
+	}
+}
