@@ -1,0 +1,233 @@
+package udp
+
+import (
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPlain bounds the destinations remembered to refuse GSO. One forgotten costs a refused call and is remembered again.
+const maxPlain = 4096
+
+// sendVector is the argument of sendmmsg: one message for each run, or for each datagram where GSO is off.
+type sendVector struct {
+	messages [MaxMessages]message
+	iovecs   [MaxMessages]unix.Iovec
+	names    [MaxMessages]unix.RawSockaddrInet6
+	controls [MaxMessages]segmentControl
+	parts    [MaxMessages]part
+	count    int
+}
+
+// segmentControl is the control message UDP_SEGMENT.
+type segmentControl struct {
+	header  unix.Cmsghdr
+	segment uint16
+	_       [6]byte
+}
+
+// part is what a message of the vector carries.
+type part struct {
+	to        netip.AddrPort
+	data      []byte
+	segment   int
+	datagrams int
+}
+
+func (v *sendVector) prepare() {
+	for i := range v.messages {
+		h := &v.messages[i].header
+		h.Name = (*byte)(unsafe.Pointer(&v.names[i]))
+		h.Iov = &v.iovecs[i]
+		h.SetIovlen(1)
+		c := &v.controls[i].header
+		c.Level, c.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+		c.SetLen(unix.CmsgLen(2))
+	}
+}
+
+func (s *rawSocket) Flush(q *Queue) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	defer q.Reset()
+	if s.closed {
+		return ErrClosed
+	}
+	for i := range q.runs {
+		r := &q.runs[i]
+		if r.count > 1 && s.segments(r.to) {
+			s.add(part{to: r.to, data: q.bytes(r), segment: r.segment, datagrams: r.count})
+			continue
+		}
+		for k := range r.count {
+			s.add(part{to: r.to, data: q.datagram(r, k), datagrams: 1})
+		}
+	}
+	s.send()
+	return nil
+}
+
+// segments reports whether runs to this destination may leave as one message.
+func (s *rawSocket) segments(to netip.AddrPort) bool {
+	if !s.gso || len(s.plain) == 0 {
+		return s.gso
+	}
+	_, refused := s.plain[to.Addr()]
+	return !refused
+}
+
+// add puts a message into the vector and sends the vector when it is full.
+func (s *rawSocket) add(p part) {
+	v := &s.out
+	size, ok := s.putName(&v.names[v.count], p.to)
+	if !ok {
+		s.counters.sendError.Add(uint64(p.datagrams))
+		return
+	}
+	v.messages[v.count].header.Namelen = size
+	v.parts[v.count] = p
+	v.carry(v.count, p.data, p.segment)
+	v.count++
+	if v.count == MaxMessages {
+		s.send()
+	}
+}
+
+// carry lets message i carry data, cut by the kernel into segments when segment is above 0.
+func (v *sendVector) carry(i int, data []byte, segment int) {
+	v.iovecs[i].Base = unsafe.SliceData(data)
+	v.iovecs[i].SetLen(len(data))
+	h := &v.messages[i].header
+	if segment == 0 {
+		h.Control = nil
+		h.SetControllen(0)
+		return
+	}
+	v.controls[i].segment = uint16(segment)
+	h.Control = (*byte)(unsafe.Pointer(&v.controls[i]))
+	h.SetControllen(unix.CmsgSpace(2))
+}
+
+// send sends the vector. The kernel stops at the first message it refuses and tells why only when that is the first of a call.
+func (s *rawSocket) send() {
+	v := &s.out
+	for at := 0; at < v.count; {
+		n, errno := s.sendmmsg(s.fd, v.messages[at:v.count])
+		s.counters.sendCalls.Add(1)
+		if errno == 0 && n > 0 {
+			s.sent(v.parts[at : at+n])
+			at += n
+			continue
+		}
+		switch p := &v.parts[at]; {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN || errno == unix.ENOBUFS:
+			// The buffer is full: no spinning, and nothing is worth less than media that waits. What is left of this call goes.
+			s.counters.sendAgain.Add(datagrams(v.parts[at:v.count]))
+			at = v.count
+		case p.segment > 0 && refusesGSO(errno):
+			s.sendPlain(at)
+			at++
+		default:
+			s.counters.sendError.Add(uint64(p.datagrams))
+			at++
+		}
+	}
+	v.count = 0
+}
+
+// refusesGSO reports whether the error may come from UDP_SEGMENT: EIO without checksum offload, EINVAL or EMSGSIZE (by kernel
+// version) when a segment with its headers exceeds the path's MTU.
+func refusesGSO(errno unix.Errno) bool {
+	return errno == unix.EIO || errno == unix.EINVAL || errno == unix.EMSGSIZE
+}
+
+// sendPlain sends the run of message i datagram by datagram and, where that works, remembers its destination.
+func (s *rawSocket) sendPlain(i int) {
+	v := &s.out
+	p := v.parts[i]
+	s.counters.gsoFallbacks.Add(1)
+	worked := false
+	for at := 0; at < len(p.data); at += p.segment {
+		data := p.data[at:min(at+p.segment, len(p.data))]
+		v.carry(i, data, 0)
+		n, errno := s.sendmmsg(s.fd, v.messages[i:i+1])
+		s.counters.sendCalls.Add(1)
+		switch {
+		case errno == 0 && n == 1:
+			s.counters.sent(1, len(data))
+			worked = true
+		case errno == unix.EAGAIN || errno == unix.ENOBUFS:
+			s.counters.sendAgain.Add(1)
+		default:
+			s.counters.sendError.Add(1)
+		}
+	}
+	if !worked {
+		return
+	}
+	if len(s.plain) == maxPlain {
+		clear(s.plain)
+	}
+	s.plain[p.to.Addr()] = struct{}{}
+}
+
+func (s *rawSocket) sent(parts []part) {
+	count, bytes := 0, 0
+	for i := range parts {
+		count += parts[i].datagrams
+		bytes += len(parts[i].data)
+	}
+	s.counters.sent(count, bytes)
+}
+
+func datagrams(parts []part) uint64 {
+	count := 0
+	for i := range parts {
+		count += parts[i].datagrams
+	}
+	return uint64(count)
+}
+
+func (s *rawSocket) WriteTo(p []byte, to netip.AddrPort) (int, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return 0, ErrClosed
+	}
+	var name unix.RawSockaddrInet6
+	size, ok := s.putName(&name, to)
+	errno := unix.EAFNOSUPPORT
+	if ok {
+		errno = sendto(s.fd, p, &name, size)
+		s.counters.sendCalls.Add(1)
+	}
+	switch errno {
+	case 0:
+		s.counters.sent(1, len(p))
+		return len(p), nil
+	case unix.EAGAIN, unix.ENOBUFS:
+		s.counters.sendAgain.Add(1)
+	default:
+		s.counters.sendError.Add(1)
+	}
+	return 0, errno
+}
+
+// sendmmsg does not keep its processor from other goroutines (Syscall6, not RawSyscall6): 64 messages take tens of microseconds.
+func sendmmsg(fd int, messages []message) (int, unix.Errno) {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+func sendto(fd int, p []byte, name *unix.RawSockaddrInet6, size uint32) unix.Errno {
+	_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT,
+		uintptr(unsafe.Pointer(name)), uintptr(size))
+	return errno
+}

@@ -1,0 +1,194 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// rawSocket is the Linux form: a descriptor that Go's netpoller does not know. There, each transmitted buffer would wake an
+// idle thread (4.2 instead of 1.9 µs a packet, measured on loopback).
+type rawSocket struct {
+	// Fixed after listenRaw.
+	fd       int // the socket
+	event    int // eventfd, readable after Wake
+	epoll    int // private: readable when fd or event is
+	poll     *os.File
+	pollConn syscall.RawConn
+	ready    func(uintptr) bool
+	local    netip.AddrPort
+	inet6    bool
+	gso, gro bool
+	sendmmsg func(fd int, messages []message) (int, unix.Errno) // the system call; tests refuse with it as a kernel would
+
+	// Owned by the caller of Read, Flush and Wait.
+	in     receiveVector
+	out    sendVector
+	plain  map[netip.Addr]struct{} // destinations that refuse GSO
+	events [2]unix.EpollEvent
+
+	// Guarded by mu, held shared while a descriptor is in use, so that Close cannot take it away.
+	mu     sync.RWMutex
+	closed bool
+
+	// Atomic.
+	woken    atomic.Bool // event is readable
+	counters counters
+}
+
+// message is the kernel's struct mmsghdr.
+type message struct {
+	header unix.Msghdr
+	size   uint32
+}
+
+func listenRaw(addr netip.AddrPort, cfg Config) (Socket, error) {
+	s := &rawSocket{
+		fd: -1, event: -1, epoll: -1, inet6: addr.Addr().Is6(),
+		sendmmsg: sendmmsg, plain: make(map[netip.Addr]struct{}),
+	}
+	if err := s.open(addr, cfg); err != nil {
+		s.release()
+		return nil, fmt.Errorf("listen on udp %v: %w", addr, err)
+	}
+	s.out.prepare()
+	return s, nil
+}
+
+func (s *rawSocket) open(addr netip.AddrPort, cfg Config) error {
+	family := unix.AF_INET
+	if s.inet6 {
+		family = unix.AF_INET6
+	}
+	var err error
+	if s.fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	if err := s.setOptions(addr, cfg); err != nil {
+		return err
+	}
+	if err := s.bind(addr); err != nil {
+		return err
+	}
+	return s.openPoll()
+}
+
+func (s *rawSocket) setOptions(addr netip.AddrPort, cfg Config) error {
+	if s.inet6 {
+		only := 1
+		if addr.Addr().IsUnspecified() {
+			only = 0
+		}
+		if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
+			return os.NewSyscallError("setsockopt IPV6_V6ONLY", err)
+		}
+	}
+	if err := setBuffer(s.fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.ReadBuffer); err != nil {
+		return os.NewSyscallError("setsockopt SO_RCVBUF", err)
+	}
+	if err := setBuffer(s.fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, cfg.WriteBuffer); err != nil {
+		return os.NewSyscallError("setsockopt SO_SNDBUF", err)
+	}
+	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1); err != nil {
+		return os.NewSyscallError("setsockopt SO_RXQ_OVFL", err)
+	}
+	if !cfg.DisableGSO { // kernels before 4.18 have no GSO, before 5.0 no GRO
+		_, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
+		s.gso = err == nil
+	}
+	if !cfg.DisableGRO {
+		s.gro = unix.SetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
+	}
+	return nil
+}
+
+// setBuffer goes past net.core.rmem_max and wmem_max where we have CAP_NET_ADMIN, and else takes what they allow.
+func setBuffer(fd, force, plain, size int) error {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) == nil {
+		return nil
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, size)
+}
+
+func (s *rawSocket) bind(addr netip.AddrPort) error {
+	var name unix.RawSockaddrInet6
+	size, ok := s.putName(&name, addr)
+	if !ok {
+		return os.NewSyscallError("bind", unix.EAFNOSUPPORT)
+	}
+	if errno := bind(s.fd, &name, size); errno != 0 {
+		return os.NewSyscallError("bind", errno)
+	}
+	size = unix.SizeofSockaddrInet6
+	if errno := getsockname(s.fd, &name, &size); errno != 0 {
+		return os.NewSyscallError("getsockname", errno)
+	}
+	s.local = addrPort(&name)
+	return nil
+}
+
+// openPoll makes the private epoll and hands only that to Go's netpoller, where it is quiet until fd or event is readable.
+func (s *rawSocket) openPoll() error {
+	var err error
+	if s.event, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	for _, fd := range []int{s.fd, s.event} {
+		if err := unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
+			return os.NewSyscallError("epoll_ctl", err)
+		}
+	}
+	if err := unix.SetNonblock(s.epoll, true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	s.poll = os.NewFile(uintptr(s.epoll), "udp epoll")
+	if s.pollConn, err = s.poll.SyscallConn(); err != nil {
+		return err
+	}
+	s.ready = func(uintptr) bool { return s.look() }
+	return nil
+}
+
+func (s *rawSocket) LocalAddr() netip.AddrPort { return s.local }
+
+func (s *rawSocket) Stats() Stats {
+	stats := s.counters.stats()
+	stats.GSO, stats.GRO = s.gso, s.gro
+	return stats
+}
+
+func (s *rawSocket) Close() error {
+	s.mu.Lock()
+	already := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if already {
+		return nil
+	}
+	// From here on no method starts to use a descriptor; only a Wait may be under way, and closing its file ends it.
+	return s.release()
+}
+
+func (s *rawSocket) release() error {
+	var errs []error
+	if s.poll != nil {
+		errs = append(errs, s.poll.Close())
+	} else if s.epoll >= 0 {
+		errs = append(errs, unix.Close(s.epoll))
+	}
+	for _, fd := range []int{s.fd, s.event} {
+		if fd >= 0 {
+			errs = append(errs, unix.Close(fd))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,142 @@
+package udp
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// A message the kernel joined (GRO) is at most one IP packet long. The odd rest keeps the places from falling on the same
+	// cache sets.
+	joinedStride = 65536 + 320
+	// Without GRO one byte more than MaxDatagram tells a longer datagram.
+	singleStride = MaxDatagram + 64
+
+	// Room for the two control messages we ask for: UDP_GRO and SO_RXQ_OVFL.
+	receiveControl = 64
+)
+
+// receiveVector is the argument of recvmmsg: one message for each place of the batch.
+type receiveVector struct {
+	messages [MaxMessages]message
+	iovecs   [MaxMessages]unix.Iovec
+	names    [MaxMessages]unix.RawSockaddrInet6
+	controls [MaxMessages][receiveControl / 8]uint64
+	used     int    // messages of the last call, to be made ready again
+	batch    *Batch // that the vector points into
+	overflow uint32 // last SO_RXQ_OVFL
+}
+
+func (s *rawSocket) Read(b *Batch) (int, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	b.Reset()
+	if s.closed {
+		return 0, ErrClosed
+	}
+	s.in.point(b, s.gro)
+	n, errno := recvmmsg(s.fd, s.in.messages[:])
+	s.counters.receiveCalls.Add(1)
+	if errno == unix.EINTR || errno != 0 && errno != unix.EAGAIN {
+		// A pending ICMP error or a signal: the next call reads on.
+		s.counters.receiveError.Add(1)
+		n, errno = recvmmsg(s.fd, s.in.messages[:])
+	}
+	if errno != 0 {
+		return 0, nil
+	}
+	s.in.used = n
+	bytes := 0
+	for i := range n {
+		bytes += s.take(b, i)
+	}
+	s.counters.received(b.Len(), bytes)
+	return b.Len(), nil
+}
+
+// point makes the vector ready to receive into b.
+func (v *receiveVector) point(b *Batch, gro bool) {
+	if v.batch != b {
+		stride := singleStride
+		if gro {
+			stride = joinedStride
+		}
+		b.reserve(stride)
+		for i := range v.iovecs {
+			v.iovecs[i].Base = &b.memory[i*b.stride]
+			v.iovecs[i].SetLen(stride)
+			h := &v.messages[i].header
+			h.Name = (*byte)(unsafe.Pointer(&v.names[i]))
+			h.Iov = &v.iovecs[i]
+			h.SetIovlen(1)
+			h.Control = (*byte)(unsafe.Pointer(&v.controls[i]))
+		}
+		v.batch, v.used = b, MaxMessages
+	}
+	for i := range v.used { // the kernel has written the sizes it used
+		h := &v.messages[i].header
+		h.Namelen = unix.SizeofSockaddrInet6
+		h.SetControllen(receiveControl)
+		h.Flags = 0
+	}
+}
+
+// take adds the datagrams of message i to b and returns their bytes.
+func (s *rawSocket) take(b *Batch, i int) int {
+	m := &s.in.messages[i]
+	segment, overflow, has := readControl(unsafe.Slice((*byte)(unsafe.Pointer(&s.in.controls[i])), receiveControl)[:m.header.Controllen])
+	if has {
+		s.counters.overflow.Add(uint64(overflow - s.in.overflow))
+		s.in.overflow = overflow
+	}
+	size := int(m.size)
+	if segment <= 0 {
+		segment = max(size, 1)
+	}
+	if m.header.Flags&unix.MSG_TRUNC != 0 || segment > MaxDatagram {
+		s.counters.truncated.Add(1)
+		return 0
+	}
+	from := addrPort(&s.in.names[i])
+	offset := i * b.stride
+	if size == 0 {
+		b.add(offset, 0, from)
+	}
+	for at := 0; at < size; at += segment {
+		b.add(offset+at, min(segment, size-at), from)
+	}
+	return size
+}
+
+// readControl finds the segment size (0: not joined) and the socket's count of overflown datagrams.
+func readControl(control []byte) (segment int, overflow uint32, hasOverflow bool) {
+	head := unix.CmsgLen(0)
+	for len(control) >= head {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+		size := int(h.Len)
+		if size < head || size > len(control) {
+			return segment, overflow, hasOverflow
+		}
+		data := control[head:size]
+		switch {
+		case len(data) < 4:
+		case h.Level == unix.IPPROTO_UDP && h.Type == unix.UDP_GRO:
+			segment = int(int32(binary.NativeEndian.Uint32(data)))
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_RXQ_OVFL:
+			overflow, hasOverflow = binary.NativeEndian.Uint32(data), true
+		}
+		control = control[min(unix.CmsgSpace(size-head), len(control)):]
+	}
+	return segment, overflow, hasOverflow
+}
+
+func recvmmsg(fd int, messages []message) (int, unix.Errno) {
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
