@@ -21,11 +21,16 @@ func run() int {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "tolkyn",
-		Short:         "Voice and video calls: one server, no files needed",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "tolkyn",
+		Short: "Voice and video calls from one binary",
+		Long: "Tolkyn serves voice and video calls. 'tolkyn serve' needs no files: it runs on this machine alone;\n" +
+			"'tolkyn serve --lan' opens it to the local network.",
+		SilenceUsage:  true, // A wrong value is explained in its message; a page of flags would bury it.
+		SilenceErrors: true, // run prints the error, once.
+		Args:          cobra.NoArgs,
 	}
-	root.AddCommand(newServe())
+	root.PersistentFlags().String("config", "", "configuration file in YAML (or TOLKYN_CONFIG)")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newServe(), newToken(), newConfig(), newVersion())
 	return root
 }

@@ -2,66 +2,228 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
 )
 
+// drainTimeout bounds how long the Byes and open requests hold the end up.
+const drainTimeout = 3 * time.Second
+
 func newServe() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Args:  cobra.NoArgs,
+		Long: "Serve runs the whole server: the page, signaling, media. Without flags or files it is there for this\n" +
+			"machine alone; with --lan for the devices of the local network.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), cmd.OutOrStdout())
+			settings, origins, err := loadSettings(cmd)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), settings, origins, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
+	}
+	addSettingFlags(cmd)
+	return cmd
+}
+
+// serve runs until SIGINT or SIGTERM, then says Bye to everybody and returns nil. A second signal ends the process at
+// once. out gets the line for people, logs the log.
+func serve(ctx context.Context, c config.Config, origins config.Origins, out, logs io.Writer) error {
+	who, err := decideMode(c, origins)
+	if err != nil {
+		return err
+	}
+	if c.LAN.Enabled {
+		openLAN(&c, origins)
+	}
+	log, err := newLogger(logs, c.Log)
+	if err != nil {
+		return fmt.Errorf("log.level: %w", err)
+	}
+	ctx, restoreSignals := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer restoreSignals()
+
+	n, err := openNode(c, who, log)
+	if err != nil {
+		return err
+	}
+	n.start(ctx)
+	log.Info("started", "mode", who.String(), "version", readBuild().version, "media", n.media.socket.LocalAddr().String(),
+		"advertise", n.media.advertise)
+	if err := announce(out, who, n.url()); err != nil {
+		return errors.Join(err, n.stop(ctx))
+	}
+
+	select {
+	case <-ctx.Done():
+		log.Info("stopping; a second signal stops at once")
+	case err = <-n.failed:
+	}
+	restoreSignals() // From here on a signal has its default effect: it ends the process.
+	return errors.Join(err, n.stop(context.WithoutCancel(ctx)))
+}
+
+// node is all that serve runs.
+type node struct {
+	// Fixed after openNode.
+	who    mode
+	log    *slog.Logger
+	load   *load
+	media  *media
+	plane  *plane
+	fronts []front
+	failed chan error // one place for each front
+
+	running sync.WaitGroup
+}
+
+// front is one listening HTTP server.
+type front struct {
+	key, flag string // what configures its address
+	scheme    string
+	handler   http.Handler
+	tls       *tls.Config // https only
+	listener  net.Listener
+	server    *http.Server
+}
+
+// openNode opens every socket. When one cannot be had it closes the others again.
+func openNode(c config.Config, who mode, log *slog.Logger) (_ *node, err error) {
+	n := &node{who: who, log: log, load: newLoad(c.Limits)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if n.media, err = openMedia(c, log); err != nil {
+		return nil, err
+	}
+	if n.plane, err = openPlane(c, who); err != nil {
+		return nil, err
+	}
+	open := front{key: "http.listen", flag: "listen", scheme: "http", handler: secured(n.plane.mux, false)}
+	if err := n.open(open, c.HTTP.Listen); err != nil {
+		return nil, err
+	}
+	if c.HTTP.TLSListen != "" {
+		certificate, err := serverCertificate(c, n.media.advertise, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		closed := front{
+			key: "http.tls_listen", flag: "tls-listen", scheme: "https",
+			handler: secured(n.plane.mux, c.HTTP.CertificateFile != ""),
+			tls:     &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+		}
+		if err := n.open(closed, c.HTTP.TLSListen); err != nil {
+			return nil, err
+		}
+	}
+	admin := front{
+		key: "admin.listen", flag: "admin", scheme: "http",
+		handler: newAdmin(n.load, n.probe, newMetrics(n), c.Admin.Pprof),
+	}
+	if err := n.open(admin, c.Admin.Listen); err != nil {
+		return nil, err
+	}
+	n.failed = make(chan error, len(n.fronts))
+	return n, nil
+}
+
+// open binds a front; an empty address switches it off.
+func (n *node) open(f front, address string) error {
+	if address == "" {
+		return nil
+	}
+	var err error
+	if f.listener, err = listenTCP(f.key, f.flag, address); err != nil {
+		return err
+	}
+	f.server = newHTTPServer(f.handler, n.log)
+	f.server.TLSConfig = f.tls
+	n.fronts = append(n.fronts, f)
+	return nil
+}
+
+// start runs the fronts and the load's sampler. stop waits for them.
+func (n *node) start(ctx context.Context) {
+	n.running.Go(func() { n.load.run(ctx, n.media.packets, n.log) })
+	for _, f := range n.fronts {
+		n.running.Go(func() {
+			err := f.serve()
+			if !errors.Is(err, http.ErrServerClosed) {
+				n.failed <- fmt.Errorf("%s: %w", f.key, err)
+			}
+		})
 	}
 }
 
-// serve runs until SIGINT or SIGTERM.
-func serve(ctx context.Context, out io.Writer) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-
-	page := http.NewServeMux()
-	page.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = io.WriteString(w, "<!doctype html><html lang=en><title>Tolkyn</title><h1>Tolkyn</h1><p>The server runs.")
-	})
-	admin := http.NewServeMux()
-	admin.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "ok\n")
-	})
-
-	servers := map[string]*http.Server{}
-	failed := make(chan error, 2)
-	for address, handler := range map[string]http.Handler{"127.0.0.1:8080": page, "127.0.0.1:9090": admin} {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			return fmt.Errorf("listen: %w", err)
-		}
-		servers[address] = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-		go func() { failed <- servers[address].Serve(listener) }()
+func (f front) serve() error {
+	if f.tls != nil {
+		return f.server.ServeTLS(f.listener, "", "")
 	}
-	_, _ = fmt.Fprintln(out, "Tolkyn is ready: open http://127.0.0.1:8080")
+	return f.server.Serve(f.listener)
+}
 
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
+// stop refuses new work, says Bye, lets open requests end, and closes everything.
+func (n *node) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	n.load.Drain()
+	for _, f := range n.fronts {
+		_ = f.server.Shutdown(ctx) // What does not end in time, close ends.
 	}
-	for _, server := range servers {
-		_ = server.Close()
+	err := n.close()
+	n.running.Wait()
+	n.log.Info("stopped")
+	return err
+}
+
+// close ends what is open, in the reverse order of opening.
+func (n *node) close() error {
+	for _, f := range n.fronts {
+		_ = f.server.Close()
+		_ = f.listener.Close()
 	}
-	if errors.Is(err, http.ErrServerClosed) {
+	if n.media == nil {
 		return nil
 	}
-	return err
+	return n.media.sfu.Close()
+}
+
+// probe says whether the media path answers.
+func (n *node) probe(context.Context) error { return nil }
+
+// url is where people open the page: over TLS where there is a certificate.
+func (n *node) url() string {
+	best := n.fronts[0]
+	for _, f := range n.fronts {
+		if f.scheme == "https" {
+			best = f
+		}
+	}
+	host := "localhost"
+	if bound, err := netip.ParseAddrPort(best.listener.Addr().String()); err == nil {
+		host = bound.Addr().Unmap().String()
+		if bound.Addr().IsUnspecified() && len(n.media.advertise) > 0 {
+			host = n.media.advertise[0].String()
+		}
+	}
+	return pageURL(best.scheme, best.listener.Addr(), host)
 }

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
+	"github.com/tolkyn/tolkyn/signaling"
+	"github.com/tolkyn/tolkyn/web"
+)
+
+// lobby is the room of the local and lan modes, where there is nobody to name others. It lies in the tenant of
+// development tokens, so that guests with an invitation meet who opened the page on this machine.
+const (
+	lobbyTenant = "dev"
+	lobbyRoom   = "lobby"
+)
+
+// plane is what browsers reach: the page, the doors that hand out tokens, the sessions.
+type plane struct {
+	mux        *http.ServeMux
+	invitation string // the code that the printed URL carries; lan mode only
+}
+
+// openPlane puts the page, the doors of this mode and the sessions on one mux.
+func openPlane(c config.Config, who mode) (*plane, error) {
+	p := &plane{mux: http.NewServeMux()}
+	p.mux.Handle("/", web.Handler())
+	if who == production {
+		return p, nil
+	}
+	key, err := momentaryKey()
+	if err != nil {
+		return nil, err
+	}
+	p.mux.Handle("/v1/dev-token", signaling.DevTokenHandler(key))
+	if who == lan {
+		var invites signaling.Invites
+		p.invitation, err = invites.Issue(signaling.Grants{
+			Tenant: lobbyTenant, Room: lobbyRoom, Publish: true, Subscribe: true,
+		}, time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("make an invitation: %w", err)
+		}
+		p.mux.Handle("/v1/invite/{code}", signaling.InviteHandler(&invites, key))
+	}
+	return p, nil
+}
+
+// momentaryKey signs tokens until the process ends; nothing of it is kept.
+func momentaryKey() (signaling.Key, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return signaling.Key{}, fmt.Errorf("make a signing key: %w", err)
+	}
+	return signaling.Key{ID: "development", Public: public, Private: private}, nil
+}
+
+// trustedKeys are the keys of the configuration, read from their files.
+func trustedKeys(configured []config.Key) ([]signaling.Key, error) {
+	var keys []signaling.Key
+	for _, k := range configured {
+		material, err := k.Material()
+		if err != nil {
+			return nil, fmt.Errorf("signaling.keys: %q: %w", k.ID, err)
+		}
+		key := signaling.Key{ID: k.ID}
+		switch material := material.(type) {
+		case ed25519.PublicKey:
+			key.Public = material
+		case []byte:
+			key.Secret = material
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
+)
+
+// flagKeys says which key of the configuration each flag of serve sets.
+func flagKeys() map[string]string {
+	return map[string]string{
+		"listen":     "http.listen",
+		"tls-listen": "http.tls_listen",
+		"media":      "media.listen",
+		"advertise":  "media.advertise",
+		"admin":      "admin.listen",
+		"pprof":      "admin.pprof",
+		"lan":        "lan.enabled",
+		"state":      "lan.state_dir",
+		"log-level":  "log.level",
+		"log-format": "log.format",
+	}
+}
+
+// addSettingFlags gives a command the flags that flagKeys names.
+func addSettingFlags(cmd *cobra.Command) {
+	d := config.Default()
+	f := cmd.Flags()
+	f.Bool("lan", false, "let the devices of the local network in: all interfaces, HTTPS with a self-made certificate")
+	f.StringSlice("advertise", nil, "IP addresses told to clients, instead of the one found")
+	f.String("listen", d.HTTP.Listen, "address of HTTP and WebSocket")
+	f.String("tls-listen", d.HTTP.TLSListen, "address of HTTPS and secure WebSocket (with --lan :8443)")
+	f.String("media", d.Media.Listen, "address of the media port, UDP and TCP (with --lan :7882)")
+	f.String("admin", d.Admin.Listen, "address of /livez, /readyz and /metrics")
+	f.Bool("pprof", false, "serve /debug/pprof on the admin address")
+	f.String("state", "", "directory that keeps the self-made certificate")
+	f.String("log-level", d.Log.Level, "debug, info, warn or error")
+	f.String("log-format", d.Log.Format, "auto, text or json")
+}
+
+// loadSettings reads file, environment and the command's flags.
+func loadSettings(cmd *cobra.Command) (config.Config, config.Origins, error) {
+	file, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return config.Config{}, nil, err
+	}
+	if file == "" {
+		file = os.Getenv("TOLKYN_CONFIG")
+	}
+	return config.Load(config.Sources{
+		File:        file,
+		Environment: os.Environ(),
+		Flags:       cmd.Flags(),
+		FlagKeys:    flagKeys(),
+	})
+}
