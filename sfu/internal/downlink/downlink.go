@@ -1,0 +1,338 @@
+package downlink
+
+import (
+	"time"
+
+	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/seq"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+const (
+	// Hold is how long the first video waits after the subscriber's keys exist: sent earlier, Chromium drops the keyframe
+	// and asks for another only after 3 s.
+	Hold = 30 * time.Millisecond
+
+	// 300 ms: an older keyframe would put the joiner's picture that far behind, or flood him with what came since; a new
+	// one is there sooner.
+	replayLimit = 300 * time.Millisecond
+
+	// 2 s: long enough to be seen by a receiver that has lost the slot map's message, and no longer than the switch
+	// matters.
+	namedAfterSwitch = 2 * time.Second
+
+	// 8 segments answer NACKs within the history's second even when a slot is switched 8 times in it.
+	segments = 8
+)
+
+// Payload is what the subscriber negotiated for one codec in this slot.
+type Payload struct {
+	Codec          codec.Codec
+	PayloadType    uint8
+	RTXPayloadType uint8 // 0: no RTX for this codec
+}
+
+// Config describes one slot. It is fixed for the life of a Downlink.
+type Config struct {
+	SSRC, RTXSSRC  uint32
+	Video          bool
+	Payloads       []Payload // one a codec; copied
+	TransportSeqID uint8     // header extension id of the transport-wide number, 1 to 14; 0: not negotiated
+	AudioLevelID   uint8     // header extension id of the audio level (RFC 6464), 1 to 14; 0: not negotiated
+	NACK           bool      // the slot negotiated NACK: without RTX (audio) the sealed bytes are kept to be sent again
+
+	// Where the slot's streams start: random numbers, so that a guess at a packet's header is no help (RFC 3550 §5.1).
+	// Of the sequence numbers the lower 15 bits are used, so that a receiver who misses the first packets cannot be
+	// wrong about the rollover (RFC 3711 §3.3.1).
+	FirstSequence, FirstRTXSequence uint16
+	FirstTimestamp                  uint32
+}
+
+// State says how a call of Next ended.
+type State uint8
+
+// The states.
+const (
+	Empty   State = iota // nothing to send now: come back when a source has got packets or at the hold's end
+	Dropped              // a packet was passed over and counted: call again
+	Sent                 // dst holds a packet: seal it once, send it, call again
+)
+
+// Out describes the packet written to dst.
+type Out struct {
+	HeaderSize int          // bytes of RTP header, what SRTP leaves readable
+	Size       int          // header and plaintext, bytes
+	Seq        seq.Extended // to be sealed with; unique for the SSRC written in the packet
+	RTX        bool         // it is on the RTX SSRC
+	First      bool         // first packet of a new source: a sender report should follow at once
+}
+
+// Downlink is one slot of one subscriber. One goroutine.
+type Downlink struct {
+	// Fixed after New.
+	cfg      Config
+	payloads [codec.Count]Payload // by codec; PayloadType 0: not negotiated
+	hold     time.Duration        // Hold for video
+	extSize  int                  // of the extension block without and with the level
+	extLevel int
+
+	// Where we are.
+	ready       bool
+	readyAt     time.Duration
+	current     *uplink.Uplink
+	next        *uplink.Uplink // video: waits for its keyframe
+	currentName uint32         // CSRC
+	nextName    uint32
+	fresh       bool   // the current source has no segment yet
+	cursor      uint64 // arrival index in current of the next packet
+
+	// What was sent.
+	ring     [segments]segment
+	newest   int // segment in ring that the stream is in
+	sequence sequenceState
+	rtt      time.Duration
+	rtx      rtx
+	sealed   *sealedRing
+	lastNow  time.Duration
+	stats    Stats
+}
+
+// sequenceState is the end of the stream as the subscriber has seen it.
+type sequenceState struct {
+	started   bool
+	highest   seq.Extended  // number of the newest packet
+	arrival   time.Duration // arrival of the packet last forwarded
+	timestamp uint32        // newest timestamp
+	source    uint32        // the same as the source wrote it
+	stamped   time.Duration // arrival of the first packet with it
+	frame     uint32        // audio: ticks from one packet to the next
+	picture   uint16        // picture id and TL0 index of the newest packet that had them
+	tl0       uint8
+}
+
+// Stats are counters since New.
+type Stats struct {
+	Packets, Octets  uint64 // media packets yielded, without resends; octets of payload
+	Resent           uint64 // packets yielded by Resend or Sealed
+	ResentOctets     uint64 // their sizes in bytes
+	Switches         uint64 // segments begun
+	Late             uint64 // dropped: of before the segment's start
+	Overrun          uint64 // dropped: overwritten before this slot got to them
+	TooLong          uint64 // dropped: longer than dst
+	Unsupported      uint64 // sources assigned whose codec the slot has not negotiated
+	ResendGone       uint64 // NACKed and not in any history
+	ResendTooSoon    uint64 // NACKed again within a round trip
+	ResendOverBudget uint64
+}
+
+// New returns an empty slot that forwards nothing before Ready.
+func New(cfg Config) *Downlink {
+	d := &Downlink{cfg: cfg}
+	for _, p := range cfg.Payloads {
+		if int(p.Codec) < codec.Count {
+			d.payloads[p.Codec] = p
+		}
+	}
+	d.cfg.Payloads = nil
+	if cfg.Video {
+		d.hold = Hold
+	}
+	d.extSize, d.extLevel = extensionSize(cfg)
+	d.sequence.highest = seq.Extended(cfg.FirstSequence&0x7fff) + 1<<16 - 1
+	d.sequence.timestamp = cfg.FirstTimestamp
+	d.rtx.last = seq.Extended(cfg.FirstRTXSequence&0x7fff) + 1<<16 - 1
+	if !cfg.Video && cfg.NACK && cfg.RTXSSRC == 0 {
+		d.sealed = new(sealedRing)
+	}
+	return d
+}
+
+// Config returns what the downlink was made from, without the payloads.
+func (d *Downlink) Config() Config { return d.cfg }
+
+// Ready says that the subscriber's keys exist since now. Voice flows from here on, video Hold later. For a slot made
+// after the handshake hand in the time of the keys.
+func (d *Downlink) Ready(now time.Duration) {
+	if d.ready {
+		return
+	}
+	d.ready, d.readyAt = true, now
+	if d.current != nil {
+		d.cursor = d.current.Head()
+	}
+}
+
+// Opens returns when the slot may forward its first packet; ok is false before Ready.
+func (d *Downlink) Opens() (at time.Duration, ok bool) { return d.readyAt + d.hold, d.ready }
+
+// Assign changes what the slot shows: src, published by the participant with the given CSRC (0: none is written), or
+// nothing when src is nil. Voice changes with the next packet; video keeps its old source until src's keyframe.
+func (d *Downlink) Assign(now time.Duration, src *uplink.Uplink, participant uint32) {
+	d.lastNow = now
+	if src != nil && !d.supports(src.Codec()) {
+		d.stats.Unsupported++
+		src = nil
+	}
+	switch {
+	case src == nil:
+		d.current, d.next = nil, nil
+	case src == d.current:
+		d.next, d.currentName = nil, participant
+	case d.cfg.Video:
+		d.next, d.nextName = src, participant
+	default:
+		d.current, d.currentName, d.fresh = src, participant, true
+		d.cursor = src.Head()
+	}
+}
+
+// supports reports whether the slot negotiated the codec and is of its kind.
+func (d *Downlink) supports(c codec.Codec) bool {
+	return int(c) < codec.Count && d.payloads[c].PayloadType != 0 && c.Video() == d.cfg.Video
+}
+
+// Sources returns the uplink that flows and the one that waits for its keyframe; nil for none.
+func (d *Downlink) Sources() (current, next *uplink.Uplink) { return d.current, d.next }
+
+// WantsKeyframe reports whether the slot waits for a keyframe of its next source: from Ready until the switch. The shard
+// passes the wish to that uplink, which merges them.
+func (d *Downlink) WantsKeyframe(now time.Duration) bool {
+	if d.next == nil || !d.ready {
+		return false
+	}
+	_, ok := d.entry(max(now, d.readyAt+d.hold))
+	return !ok
+}
+
+// entry returns the arrival index of the keyframe start at which the next source can be entered at the given time. The
+// keyframe must be newer than what the slot has shown last: going back in time would put the subscriber's clock, and so
+// every later picture, behind.
+func (d *Downlink) entry(at time.Duration) (i uint64, ok bool) {
+	i, ok = d.next.LastKeyframe()
+	if !ok {
+		return 0, false
+	}
+	arrival := d.next.At(i).Arrival
+	return i, at-arrival <= replayLimit && (!d.sequence.started || arrival >= d.sequence.arrival)
+}
+
+// Next writes the next packet of whatever source is due to dst; 1,500 bytes hold any packet and what sealing adds. tseq is the transport-wide number to write; it is used up only when Sent is returned. Call it until Empty; a turn
+// may stop anywhere in between and go on later.
+func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State) {
+	if !d.ready || now < d.readyAt+d.hold {
+		return Out{}, Empty
+	}
+	d.lastNow = now
+	if d.next != nil {
+		if i, ok := d.entry(now); ok && !d.precedes(i) {
+			return d.enter(now, i, dst, tseq)
+		}
+	}
+	src := d.current
+	if src == nil || d.cursor >= src.Head() {
+		return Out{}, Empty
+	}
+	p := src.At(d.cursor)
+	if p == nil {
+		d.stats.Overrun += src.Tail() - d.cursor
+		d.cursor = src.Tail()
+		return Out{}, Dropped
+	}
+	s := &d.ring[d.newest]
+	if d.fresh || p.Epoch != s.epoch {
+		return d.begin(now, p, dst, tseq)
+	}
+	d.cursor++
+	if p.Seq < s.first {
+		d.stats.Late++
+		return Out{}, Dropped
+	}
+	if p.Seq == s.first {
+		return Out{}, Dropped // sent when the segment began, ahead of those that had overtaken it
+	}
+	return d.forward(s, p, dst, tseq)
+}
+
+// precedes reports whether the current source has a packet to forward that came before the next one's at arrival index i.
+func (d *Downlink) precedes(i uint64) bool {
+	if d.current == nil || d.fresh {
+		return false
+	}
+	p := d.current.At(d.cursor)
+	return p != nil && p.Epoch == d.ring[d.newest].epoch && p.Arrival <= d.next.At(i).Arrival
+}
+
+// enter switches video to the next source at its keyframe start.
+func (d *Downlink) enter(now time.Duration, i uint64, dst []byte, tseq uint16) (Out, State) {
+	src := d.next
+	d.current, d.currentName, d.next = src, d.nextName, nil
+	d.cursor = src.EarliestAfter(i)
+	return d.start(now, src.At(i), dst, tseq)
+}
+
+// begin deals with the first packet of a source (audio) or of a restarted stream.
+func (d *Downlink) begin(now time.Duration, p *uplink.Packet, dst []byte, tseq uint16) (Out, State) {
+	if d.cfg.Video {
+		// The publisher's stream restarted: nothing of it can be decoded before its keyframe.
+		if d.next == nil {
+			d.next, d.nextName = d.current, d.currentName
+		}
+		d.current = nil
+		return Out{}, Dropped
+	}
+	d.cursor++
+	if !p.Newest {
+		// A straggler: the numbers between it and the next packet arrived before we came, so they would look like loss.
+		d.stats.Late++
+		return Out{}, Dropped
+	}
+	d.fresh = false
+	return d.start(now, p, dst, tseq)
+}
+
+// start opens a segment with p and forwards p.
+func (d *Downlink) start(now time.Duration, p *uplink.Packet, dst []byte, tseq uint16) (Out, State) {
+	q := &d.sequence
+	d.newest = (d.newest + 1) % segments
+	s := &d.ring[d.newest]
+	*s = newSegment(q, d.current, p, d.currentName, now+namedAfterSwitch)
+	s.payload = d.payloads[d.current.Codec()]
+	d.stats.Switches++
+	out, state := d.forward(s, p, dst, tseq)
+	out.First = true
+	return out, state
+}
+
+// forward writes p as it stands in segment s and moves the stream's end.
+func (d *Downlink) forward(s *segment, p *uplink.Packet, dst []byte, tseq uint16) (Out, State) {
+	header := headerSize + d.extSize
+	if p.Level != uplink.NoLevel {
+		header = headerSize + d.extLevel
+	}
+	name := uint32(0)
+	if s.name != 0 && d.lastNow < s.namedUntil {
+		name = s.name
+		header += 4
+	}
+	size := header + max(p.Size(), 1)
+	if size > len(dst) {
+		d.stats.TooLong++
+		return Out{}, Dropped
+	}
+	number, timestamp := s.sequence(p.Seq), p.Timestamp+s.timestamps
+	d.write(dst, p, s.payload.PayloadType, d.cfg.SSRC, number.Uint16(), timestamp, name, tseq, p.Size() == 0)
+	if p.Size() == 0 {
+		dst[header] = 1 // one byte of padding (RFC 3550 §5.1): no media, but the sequence has no hole
+	} else {
+		copy(dst[header:size], s.source.Payload(p))
+		s.rewrite(dst[header:size], p)
+	}
+	d.sequence.move(s, p, number, timestamp, d.cfg.Video)
+	d.stats.Packets++
+	d.stats.Octets += uint64(p.Size())
+	d.rtx.budget.media(d.lastNow, size)
+	return Out{HeaderSize: header, Size: size, Seq: number}, Sent
+}
+
+// Stats returns the counters.
+func (d *Downlink) Stats() Stats { return d.stats }

@@ -1,0 +1,161 @@
+package downlink
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/tolkyn/tolkyn/internal/seq"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+const (
+	// 20 ms at least, 50 ms until a round trip is known: a second request within one was sent before the first answer
+	// could be there.
+	minResendGap     = 20 * time.Millisecond
+	defaultResendGap = 50 * time.Millisecond
+
+	gates = 256 // resends remembered: a second's worth at 256 a second; further ones meet the budget
+
+	// A resent byte for two fresh ones: repairs 30 % loss, and a forged or mad stream of NACKs costs us half of what the
+	// subscriber takes anyway.
+	budgetShare = 2
+	// 16 kB a second beside that, so that the tail of the first keyframe can be repaired.
+	budgetFloor = 16 << 10
+
+	// A second in ten steps.
+	budgetSteps = 10
+	budgetStep  = time.Second / budgetSteps
+)
+
+// rtx is the state of resending.
+type rtx struct {
+	last   seq.Extended // on the RTX SSRC
+	gates  []gate       // by number; made at the first NACK
+	budget budget
+}
+
+// gate remembers when a packet was resent.
+type gate struct {
+	number seq.Extended
+	at     time.Duration
+}
+
+// SetRTT notes the round trip to the subscriber.
+func (d *Downlink) SetRTT(rtt time.Duration) { d.rtt = rtt }
+
+// Resend answers a NACK for the slot's sequence number: it writes the packet as an RTX packet (RFC 4588 §4) with its own
+// number to dst. It returns false, and counts why, when the packet is gone, was resent less than a round trip ago, or the
+// budget is spent: resends of a second take at most half the bytes of its media and 16 kB.
+func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq uint16) (Out, bool) {
+	d.lastNow = now
+	number := d.extend(sequence)
+	s := d.segment(number)
+	if s == nil || s.payload.RTXPayloadType == 0 || d.cfg.RTXSSRC == 0 {
+		d.stats.ResendGone++
+		return Out{}, false
+	}
+	p := s.source.Find(number - s.offset)
+	if p == nil || p.Epoch != s.epoch || p.Size() == 0 {
+		d.stats.ResendGone++
+		return Out{}, false
+	}
+	header := headerSize + d.extSize
+	if p.Level != uplink.NoLevel {
+		header = headerSize + d.extLevel
+	}
+	size := header + 2 + p.Size()
+	if size > len(dst) {
+		d.stats.TooLong++
+		return Out{}, false
+	}
+	if !d.admit(now, number, size) {
+		return Out{}, false
+	}
+	d.rtx.last++
+	d.write(dst, p, s.payload.RTXPayloadType, d.cfg.RTXSSRC, d.rtx.last.Uint16(), p.Timestamp+s.timestamps, 0, tseq, false)
+	binary.BigEndian.PutUint16(dst[header:], number.Uint16())
+	copy(dst[header+2:size], s.source.Payload(p))
+	s.rewrite(dst[header+2:size], p)
+	return Out{HeaderSize: header, Size: size, Seq: d.rtx.last, RTX: true}, true
+}
+
+// extend returns the number nearest to the newest that ends in the given 16 bits.
+func (d *Downlink) extend(sequence uint16) seq.Extended {
+	highest := d.sequence.highest
+	return highest + seq.Extended(int64(int16(sequence-highest.Uint16())))
+}
+
+// segment returns the segment that the number belongs to, nil when it was never sent or its segment is forgotten.
+func (d *Downlink) segment(number seq.Extended) *segment {
+	if number > d.sequence.highest {
+		return nil
+	}
+	for i := range segments {
+		s := &d.ring[(d.newest+segments-i)%segments]
+		if s.source == nil {
+			return nil
+		}
+		if number >= s.out {
+			return s
+		}
+	}
+	return nil
+}
+
+// admit applies the gate and the budget to a resend of size bytes, and charges both.
+func (d *Downlink) admit(now time.Duration, number seq.Extended, size int) bool {
+	gap := defaultResendGap
+	if d.rtt > 0 {
+		gap = max(d.rtt, minResendGap)
+	}
+	if d.rtx.gates == nil {
+		d.rtx.gates = make([]gate, gates)
+	}
+	g := &d.rtx.gates[number%gates]
+	if g.number == number && now-g.at < gap {
+		d.stats.ResendTooSoon++
+		return false
+	}
+	if !d.rtx.budget.resend(now, size) {
+		d.stats.ResendOverBudget++
+		return false
+	}
+	*g = gate{number: number, at: now}
+	d.stats.Resent++
+	d.stats.ResentOctets += uint64(size)
+	return true
+}
+
+// budget counts media and resent bytes of the last second.
+type budget struct {
+	step                int64 // the running step's number
+	fresh, resent       [budgetSteps]uint32
+	freshSum, resentSum uint32
+}
+
+func (b *budget) turn(now time.Duration) {
+	step := int64(now / budgetStep)
+	for n := min(step-b.step, budgetSteps); n > 0; n-- {
+		i := (step - n + 1) % budgetSteps
+		b.freshSum -= b.fresh[i]
+		b.resentSum -= b.resent[i]
+		b.fresh[i], b.resent[i] = 0, 0
+	}
+	b.step = max(b.step, step)
+}
+
+func (b *budget) media(now time.Duration, size int) {
+	b.turn(now)
+	b.fresh[b.step%budgetSteps] += uint32(size)
+	b.freshSum += uint32(size)
+}
+
+func (b *budget) resend(now time.Duration, size int) bool {
+	b.turn(now)
+	if b.resentSum+uint32(size) > b.freshSum/budgetShare+budgetFloor {
+		return false
+	}
+	b.resent[b.step%budgetSteps] += uint32(size)
+	b.resentSum += uint32(size)
+	return true
+}

@@ -1,0 +1,130 @@
+package downlink
+
+import (
+	"time"
+
+	"github.com/tolkyn/tolkyn/internal/seq"
+)
+
+const (
+	// 500 ms: voice older than that is never played.
+	sealedKeep = 500 * time.Millisecond
+
+	// 64 packets cover 500 ms down to 10-ms packets.
+	sealedPackets = 64
+
+	// 8 kB is half a second of voice at 64 kbit/s with its headers; it doubles up to 64 kB for music.
+	sealedFirst, sealedMost = 8 << 10, 64 << 10
+)
+
+// sealedRing keeps sealed packets as they went to the socket. Browsers have no RTX for audio, and sealing a packet again
+// under the same number would break the cipher: the same bytes are sent again.
+type sealedRing struct {
+	entries []sealedEntry // by number
+	slab    []byte
+	written uint64
+}
+
+type sealedEntry struct {
+	number seq.Extended // 0: free
+	stored time.Duration
+	at     uint64 // position in the endless stream of bytes
+	size   uint32
+}
+
+// StoreSealed keeps a copy of the sealed media packet with the given number, when the slot is one whose packets are
+// answered for that way (audio that negotiated NACK and has no RTX); otherwise it does nothing.
+func (d *Downlink) StoreSealed(number seq.Extended, sealed []byte) {
+	if d.sealed != nil {
+		d.sealed.push(d.lastNow, number, sealed)
+	}
+}
+
+// Sealed answers a NACK for the slot's sequence number with the bytes sent before; nil when they are gone, older than
+// 500 ms, were sent again less than a round trip ago, or the budget of Resend is spent. They are valid until the next
+// StoreSealed.
+func (d *Downlink) Sealed(now time.Duration, sequence uint16) []byte {
+	if d.sealed == nil {
+		return nil
+	}
+	number := d.extend(sequence)
+	b := d.sealed.find(now, number)
+	if b == nil {
+		d.stats.ResendGone++
+		return nil
+	}
+	if !d.admit(now, number, len(b)) {
+		return nil
+	}
+	return b
+}
+
+func (r *sealedRing) push(now time.Duration, number seq.Extended, b []byte) {
+	if r.slab == nil {
+		r.entries, r.slab = make([]sealedEntry, sealedPackets), make([]byte, sealedFirst)
+	}
+	if len(b) > len(r.slab) {
+		return
+	}
+	at := r.place(len(b))
+	if len(r.slab) < sealedMost && r.overwrites(now, at+uint64(len(b))) {
+		r.grow()
+		at = r.place(len(b))
+	}
+	copy(r.slab[at&uint64(len(r.slab)-1):], b)
+	r.written = at + uint64(len(b))
+	r.entries[number%sealedPackets] = sealedEntry{number: number, stored: now, at: at, size: uint32(len(b))}
+}
+
+func (r *sealedRing) place(size int) uint64 {
+	offset := int(r.written & uint64(len(r.slab)-1))
+	if offset+size > len(r.slab) {
+		return r.written + uint64(len(r.slab)-offset)
+	}
+	return r.written
+}
+
+// overwrites reports whether writing up to end destroys a packet that is still worth keeping.
+func (r *sealedRing) overwrites(now time.Duration, end uint64) bool {
+	if end <= uint64(len(r.slab)) {
+		return false
+	}
+	for i := range r.entries {
+		e := &r.entries[i]
+		if e.number != 0 && now-e.stored < sealedKeep && r.alive(e, r.written) && !r.alive(e, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// alive reports whether e's bytes are untouched once all up to end are written.
+func (r *sealedRing) alive(e *sealedEntry, end uint64) bool { return end-e.at <= uint64(len(r.slab)) }
+
+// grow doubles the slab and moves what is alive to its beginning.
+func (r *sealedRing) grow() {
+	old := *r
+	r.slab, r.written = make([]byte, 2*len(old.slab)), 0
+	for i := range r.entries {
+		e := &r.entries[i]
+		if e.number == 0 || !old.alive(e, old.written) {
+			*e = sealedEntry{}
+			continue
+		}
+		offset := e.at & uint64(len(old.slab)-1)
+		e.at = r.written
+		r.written += uint64(copy(r.slab[e.at:], old.slab[offset:offset+uint64(e.size)]))
+	}
+}
+
+func (r *sealedRing) find(now time.Duration, number seq.Extended) []byte {
+	if r.slab == nil {
+		return nil
+	}
+	e := &r.entries[number%sealedPackets]
+	if e.number != number || now-e.stored > sealedKeep || !r.alive(e, r.written) {
+		return nil
+	}
+	offset := e.at & uint64(len(r.slab)-1)
+	return r.slab[offset : offset+uint64(e.size)]
+}

@@ -1,0 +1,370 @@
+package uplink
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/packet"
+	"github.com/tolkyn/tolkyn/internal/seq"
+)
+
+const (
+	// MaxPayload is the largest payload kept, in bytes: behind it a 1,500-byte buffer has room for our header with every
+	// extension, an RTX number and the authentication tag.
+	MaxPayload = 1440
+
+	// NoLevel stands in Packet.Level for a packet without the audio level extension (RFC 6464). As a level it would mean
+	// digital silence with voice activity, which nobody sends.
+	NoLevel = 0xff
+
+	// window is how far behind the highest number a packet may come, in packets; older ones are not worth their memory
+	// in the seen-before bitmap. It is the longest history.
+	window = 1024
+
+	// restartJump is the step in sequence numbers that is read as a new stream rather than as loss (MAX_DROPOUT of
+	// RFC 3550 §A.1): 3,000 packets are 10 s of video or a minute of voice, nobody resends those.
+	restartJump = 3000
+
+	// restartStep separates the numbers of a restarted stream from those before, by more than the window, so that no
+	// late packet of the old stream can pass for one of the new.
+	restartStep = 4 * window
+)
+
+// Config describes one encoding. It is fixed for the life of an Uplink.
+type Config struct {
+	SSRC, RTXSSRC               uint32 // as negotiated; SSRC 0: taken from the first packet
+	PayloadType, RTXPayloadType uint8
+	Codec                       codec.Codec
+	NACK                        bool   // ask for lost packets: video always; audio only when its m-line carries no transport-cc
+	History                     int    // packets kept at most, rounded up to a power of two; 0: 1,024 for video, 256 for audio
+	Clock                       *Clock // the publisher's clock, shared by all its uplinks for lip sync; nil: one of its own
+}
+
+// Verdict says what became of a packet handed in.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Stored    Verdict = iota // in the history, to be forwarded
+	Duplicate                // was there already (publishers probe with resent packets)
+	TooOld                   // more than the window behind, or of a stream that has restarted since
+	Malformed                // empty resend, longer than MaxPayload, or a payload the codec cannot read
+)
+
+// String names the verdict for logs and counters.
+func (v Verdict) String() string {
+	switch v {
+	case Stored:
+		return "stored"
+	case Duplicate:
+		return "duplicate"
+	case TooOld:
+		return "too old"
+	default:
+		return "malformed"
+	}
+}
+
+// Uplink is one published encoding. One goroutine.
+type Uplink struct {
+	// Fixed after New.
+	cfg      Config
+	rate     uint32        // of the timestamps, ticks a second
+	playout  time.Duration // how long a missing packet is worth asking for
+	interval time.Duration // how long the history shall reach back
+
+	// The stream's numbers.
+	ssrc         uint32
+	previousSSRC uint32       // before the last restart; its stragglers are too old
+	started      bool         // the first packet has come
+	epoch        uint32       // restarts so far
+	shift        seq.Extended // our number minus the wire's extended number, modulo 2^64
+	highest      seq.Extended // ours
+	suspect      seq.Extended // the wire number that would confirm a jump backwards (RFC 3550 §A.1, bad_seq)
+	seen         [window / 64]uint64
+
+	// What arrived.
+	history     history
+	keyframe    uint64 // arrival index of the last keyframe's first packet
+	hasKeyframe bool
+
+	// What is wished for.
+	missing missing
+	wish    keyframeWish
+	rtt     roundTrip
+	output  []uint16 // the NACK list handed out by the last Poll
+
+	// What is reported.
+	report report
+	sender senderMapping
+	stats  Stats
+}
+
+// Stats are counters since New.
+type Stats struct {
+	Packets, Bytes uint64 // stored, resent ones included; payload bytes
+	Repaired       uint64 // of these: had been missing
+	Duplicates     uint64
+	TooOld         uint64
+	Malformed      uint64
+	NACKed         uint64 // requests for a packet sent, repeats included
+	GivenUp        uint64 // packets no longer asked for
+	KeyframesAsked uint64
+	Keyframes      uint64
+	Restarts       uint64
+	HistoryBytes   int           // memory held by the rings now
+	Missing        int           // packets being asked for now
+	RTT            time.Duration // that gates the NACKs; 0 unknown
+	Jitter         time.Duration // RFC 3550 §A.8
+	Lost           int64         // RFC 3550 §A.3; negative when duplicates outnumber losses
+}
+
+// New returns an uplink that holds no memory for packets until the first one comes.
+func New(cfg Config) *Uplink {
+	u := &Uplink{cfg: cfg, ssrc: cfg.SSRC, rate: max(cfg.Codec.ClockRate(), 1), playout: audioPlayout, interval: audioHistory}
+	limit := 256
+	if cfg.Codec.Video() {
+		u.cfg.NACK = true
+		u.playout, u.interval, limit = videoPlayout, videoHistory, window
+	}
+	if cfg.History > 0 {
+		limit = min(cfg.History, window)
+	}
+	if u.cfg.Clock == nil {
+		u.cfg.Clock = new(Clock)
+	}
+	u.history.init(limit)
+	return u
+}
+
+// Config returns what the uplink was made from; its SSRC is the one in use.
+func (u *Uplink) Config() Config {
+	cfg := u.cfg
+	cfg.SSRC = u.ssrc
+	return cfg
+}
+
+// Codec returns the encoding's codec.
+func (u *Uplink) Codec() codec.Codec { return u.cfg.Codec }
+
+// Handle takes one authenticated packet of the primary stream: its header, its number as the SRTP opener extended it,
+// its payload without padding (empty: a padding-only packet, kept as such) and its audio level extension or NoLevel. The
+// payload is copied.
+func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, level uint8) Verdict {
+	if !u.follow(h.SSRC, e) {
+		u.stats.TooOld++
+		return TooOld
+	}
+	u.report.handle(now, e, h.Timestamp, u.rate)
+	return u.store(now, h, e+u.shift, payload, level, false)
+}
+
+// HandleRTX takes one authenticated packet of the RTX stream (RFC 4588 §4): payload opens with the original sequence
+// number. A packet without anything behind that number is a probe and Malformed.
+func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte) Verdict {
+	if len(payload) <= 2 {
+		u.stats.Malformed++
+		return Malformed
+	}
+	if !u.started {
+		u.stats.TooOld++ // nothing to place the number by; the publisher will send the primary anyway
+		return TooOld
+	}
+	wire := u.highest - u.shift
+	original := binary.BigEndian.Uint16(payload)
+	e := wire + seq.Extended(int64(int16(original-wire.Uint16())))
+	if e > wire+restartJump {
+		u.stats.TooOld++
+		return TooOld
+	}
+	return u.store(now, h, e+u.shift, payload[2:], NoLevel, true)
+}
+
+// follow keeps our numbers rising through restarts of the publisher's stream: a new SSRC or a jump of the sequence. It
+// reports false for a packet that belongs to the past.
+func (u *Uplink) follow(ssrc uint32, e seq.Extended) bool {
+	if !u.started {
+		u.started, u.ssrc = true, ssrc
+		u.highest = e - 1
+		u.report.restart(e)
+		return true
+	}
+	if ssrc != u.ssrc {
+		if ssrc == u.previousSSRC {
+			return false
+		}
+		u.previousSSRC, u.ssrc = u.ssrc, ssrc
+		u.restart(e)
+		return true
+	}
+	step := int64(e + u.shift - u.highest)
+	switch {
+	case step > restartJump:
+		u.restart(e)
+	case step < -restartJump:
+		// One such packet may be a stray; two in a row are a restart (RFC 3550 §A.1).
+		if e != u.suspect {
+			u.suspect = e + 1
+			return false
+		}
+		u.restart(e)
+	}
+	return true
+}
+
+// restart opens a new epoch with the packet that the wire numbers e: nothing before it is missed or asked for.
+func (u *Uplink) restart(e seq.Extended) {
+	u.epoch++
+	u.stats.Restarts++
+	u.shift = u.highest + restartStep - e
+	u.highest += restartStep - 1
+	u.suspect = 0
+	u.seen = [window / 64]uint64{}
+	u.missing.clear()
+	u.hasKeyframe = false
+	u.report.restart(e)
+	u.sender.forget()
+	if u.cfg.Codec.Video() {
+		u.wish.request = true
+	}
+}
+
+// store places the packet that we number e.
+func (u *Uplink) store(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, level uint8, rtx bool) Verdict {
+	newest := e > u.highest
+	switch {
+	case newest:
+		u.advance(now, e)
+	case u.highest-e >= window:
+		u.stats.TooOld++
+		return TooOld
+	case u.seen[e/64%(window/64)]&(1<<(e%64)) != 0:
+		u.stats.Duplicates++
+		return Duplicate
+	}
+	u.seen[e/64%(window/64)] |= 1 << (e % 64)
+	u.missing.arrived++
+	if m, ok := u.missing.remove(e); ok {
+		u.stats.Repaired++
+		if m.tries == 1 && (rtx || u.cfg.RTXSSRC == 0) {
+			// Only the answer to a single request tells the round trip (Karn).
+			u.rtt.measure(now - m.asked)
+		}
+	}
+
+	var meta codec.Meta
+	if len(payload) > 0 {
+		var ok bool
+		if meta, ok = u.cfg.Codec.Inspect(payload, h.Marker); !ok || len(payload) > MaxPayload {
+			u.stats.Malformed++
+			return Malformed
+		}
+	}
+	i := u.history.push(Packet{
+		Seq: e, Arrival: now, Timestamp: h.Timestamp, Epoch: u.epoch, Meta: meta,
+		Marker: h.Marker, Level: level, Newest: newest,
+	}, payload, now-u.interval)
+	u.stats.Packets++
+	u.stats.Bytes += uint64(len(payload))
+	if meta.Keyframe && meta.Start {
+		u.noteKeyframe(e, i)
+	}
+	return Stored
+}
+
+// advance moves the highest number to e and notes the numbers skipped as missing.
+func (u *Uplink) advance(now time.Duration, e seq.Extended) {
+	skipped := e - u.highest - 1
+	if skipped >= window {
+		u.seen = [window / 64]uint64{}
+	} else {
+		for s := u.highest + 1; s <= e; s++ {
+			u.seen[s/64%(window/64)] &^= 1 << (s % 64)
+		}
+	}
+	if u.cfg.NACK && skipped > 0 {
+		u.giveUp(now, u.missing.add(now, u.highest+1, e))
+	}
+	u.highest = e
+}
+
+// noteKeyframe remembers where the newest keyframe starts. Whatever was missing before it no longer matters to anybody,
+// and the wish for one is fulfilled.
+func (u *Uplink) noteKeyframe(e seq.Extended, i uint64) {
+	u.stats.Keyframes++
+	if u.hasKeyframe {
+		if p := u.At(u.keyframe); p != nil && p.Seq > e {
+			return // a straggler of an older keyframe
+		}
+	}
+	u.keyframe, u.hasKeyframe = i, true
+	u.missing.removeBefore(e)
+	u.wish.fulfilled()
+}
+
+// Head returns the arrival index of the next packet to be stored.
+func (u *Uplink) Head() uint64 { return u.history.head }
+
+// Tail returns the arrival index of the oldest packet still held; Head when there is none.
+func (u *Uplink) Tail() uint64 { return u.history.tail }
+
+// Epoch counts the restarts of the publisher's stream; packets of different epochs have unrelated timestamps.
+func (u *Uplink) Epoch() uint32 { return u.epoch }
+
+// At returns the packet with the given arrival index, nil when it has been overwritten or has not come. The packet is
+// valid until the next Handle, HandleRTX or Release.
+func (u *Uplink) At(i uint64) *Packet { return u.history.at(i) }
+
+// Payload returns the packet's decrypted payload, valid as long as the packet; it must not be written to.
+func (u *Uplink) Payload(p *Packet) []byte { return u.history.payload(p) }
+
+// Find returns the packet with the given number, nil when it never came or is gone. It is valid as long as At's.
+func (u *Uplink) Find(s seq.Extended) *Packet {
+	if i, ok := u.history.index(s); ok {
+		return u.history.at(i)
+	}
+	return nil
+}
+
+// LastKeyframe returns the arrival index of the first packet of the newest keyframe; ok is false when none has come
+// since the stream's last restart or it has been overwritten.
+func (u *Uplink) LastKeyframe() (i uint64, ok bool) {
+	return u.keyframe, u.hasKeyframe && u.keyframe >= u.history.tail
+}
+
+// EarliestAfter returns the lowest arrival index among the packets numbered above that of the packet at arrival index i,
+// i+1 when none of them came before it. A reader who starts with a keyframe's first packet continues there, and so
+// misses none that overtook it.
+func (u *Uplink) EarliestAfter(i uint64) uint64 {
+	earliest := i + 1
+	p := u.At(i)
+	if p == nil {
+		return earliest
+	}
+	for s := p.Seq + 1; s <= u.highest; s++ {
+		if j, ok := u.history.index(s); ok && j < earliest {
+			earliest = j
+		}
+	}
+	return earliest
+}
+
+// Stats returns the counters.
+func (u *Uplink) Stats() Stats {
+	s := u.stats
+	s.HistoryBytes = u.history.memory()
+	s.Missing = len(u.missing.list)
+	s.RTT, _ = u.rtt.value()
+	s.Jitter = time.Duration(u.report.jitter>>4) * time.Second / time.Duration(u.rate)
+	s.Lost = u.report.lost()
+	return s
+}
+
+// Release gives the history's memory back. Downlinks that still point here find nothing any more; packets handed in
+// later are stored as in a new history.
+func (u *Uplink) Release() {
+	u.history.release()
+	u.missing.clear()
+	u.hasKeyframe = false
+}
