@@ -1,0 +1,430 @@
+package handshake
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/tolkyn/tolkyn/codec"
+)
+
+// ExtensionIDs are the negotiated RTP header extension ids, 0 for those not negotiated.
+type ExtensionIDs struct {
+	MID          uint8 // RFC 8843 §15
+	TransportSeq uint8 // draft-holmer-rmcat-transport-wide-cc-extensions-01
+	AudioLevel   uint8 // RFC 6464
+}
+
+// Payload is one codec of an m-line.
+type Payload struct {
+	Codec          codec.Codec
+	PayloadType    uint8
+	RTXPayloadType uint8 // RFC 4588; 0 without
+}
+
+// Published is an m-line on which the client sends.
+type Published struct {
+	MID   string
+	Video bool
+	Payload
+	SSRC        uint32 // 0: learn it from the MID extension
+	RTXSSRC     uint32 // 0: none, or learn it likewise
+	NACK        bool   // the client was told that it may be asked to send again
+	TransportCC bool   // the client expects transport-wide feedback; never NACK audio that has it
+	Ext         ExtensionIDs
+}
+
+// Slot is an m-line on which the client receives.
+type Slot struct {
+	MID         string
+	Video       bool
+	Index       int // counted from 0, audio and video apart; a slot keeps it while its m-line lives
+	SSRC        uint32
+	RTXSSRC     uint32 // 0 without RTX
+	Payloads    []Payload
+	NACK        bool // the client may ask for packets again
+	TransportCC bool // the client reports arrivals of what carries Ext.TransportSeq
+	Ext         ExtensionIDs
+	// CNAME for this slot's SDES. Audio slot i and video slot i share it, and their msid stream: browsers keep audio
+	// and video in step only within one stream.
+	CNAME string
+}
+
+// Answer is the answer to an offer, and all that the media path must know of it.
+type Answer struct {
+	SDP                  string
+	LocalUfrag, LocalPwd string
+	// The client's, as in its offer.
+	RemoteUfrag, RemotePwd string
+	Published              []Published // in m-line order; those inactive now are absent
+	Slots                  []Slot      // likewise
+}
+
+// 512 transceivers over a session's life: pion never forgets one, and each recycled m-line makes one.
+const maxTransceivers = 512
+
+// Answer answers an offer: the first one, one that adds, stops or recycles m-lines, and one that restarts ICE (new
+// ice-ufrag; DTLS and keys stay). The answer carries every candidate. Errors: *OfferError, ErrClosed, ctx's.
+func (p *Peer) Answer(ctx context.Context, sdp string) (*Answer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ending.Lock()
+	ended := p.ended
+	p.ending.Unlock()
+	if ended {
+		return nil, ErrClosed
+	}
+	o, agreed, err := parseOffer(sdp, p.agreed)
+	if err != nil {
+		return nil, err
+	}
+	slots, err := p.planSlots(o)
+	if err != nil {
+		return nil, err
+	}
+	text, err := p.negotiate(ctx, o, slots)
+	if err != nil {
+		return nil, err
+	}
+	p.agreed, p.slots = agreed, slots
+
+	ice, err := p.pc.SCTP().Transport().ICETransport().GetLocalParameters()
+	if err != nil {
+		return nil, fmt.Errorf("answer offer: %w", err)
+	}
+	if ice.UsernameFragment != p.ufrag {
+		p.ufrag = ice.UsernameFragment
+		if p.hooks.LocalCredentials != nil {
+			p.hooks.LocalCredentials(ice.UsernameFragment, ice.Password)
+		}
+	}
+	a := &Answer{LocalUfrag: ice.UsernameFragment, LocalPwd: ice.Password, RemoteUfrag: o.ufrag, RemotePwd: o.pwd}
+	if err := a.complete(o, slots, text, p.engine.candidates); err != nil {
+		return nil, fmt.Errorf("answer offer: %w", err)
+	}
+	return a, nil
+}
+
+// planSlots gives every receiving m-line its index: the one it had, else the lowest that is free.
+func (p *Peer) planSlots(o *offer) (map[string]slotPlace, error) {
+	slots := map[string]slotPlace{}
+	taken := map[slotPlace]bool{}
+	for _, s := range o.sections {
+		place, had := p.slots[s.mid]
+		if !s.refused && had && (s.direction == recvonly || s.direction == inactive) {
+			slots[s.mid], taken[place] = place, true
+		}
+	}
+	limit := map[bool]int{false: p.engine.cfg.MaxAudioSlots, true: p.engine.cfg.MaxVideoSlots}
+	count := map[bool]int{}
+	for _, s := range o.sections {
+		place, have := slots[s.mid]
+		if !have && (s.refused || s.direction != recvonly) {
+			continue
+		}
+		if count[s.video]++; count[s.video] > limit[s.video] {
+			return nil, &OfferError{ErrTooManySlots, s.line, fmt.Sprintf("there are more than %d for %s", limit[s.video], s.media),
+				"offer fewer recvonly transceivers"}
+		}
+		if !have {
+			place = slotPlace{video: s.video}
+			for taken[place] {
+				place.index++
+			}
+			slots[s.mid], taken[place] = place, true
+		}
+	}
+	return slots, nil
+}
+
+// negotiate takes the checked offer through pion and returns pion's answer.
+func (p *Peer) negotiate(ctx context.Context, o *offer, slots map[string]slotPlace) (string, error) {
+	known := map[string]bool{}
+	for _, t := range p.pc.GetTransceivers() {
+		known[t.Mid()] = true
+	}
+	total := len(known)
+	for _, s := range o.sections {
+		if !s.refused && !known[s.mid] {
+			total++
+		}
+	}
+	if total > maxTransceivers {
+		return "", &OfferError{ErrTooManyMLines, 0, fmt.Sprintf("this session has recycled m-lines more than %d times", maxTransceivers),
+			"join again"}
+	}
+	reduced := o.reduce(func(mid string) bool { _, ok := slots[mid]; return ok })
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: reduced}); err != nil {
+		return "", p.refused(err)
+	}
+	if err := p.addSenders(slots); err != nil {
+		return "", fmt.Errorf("answer offer: %w", err)
+	}
+	answer, err := p.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", p.refused(err)
+	}
+	if err := p.pc.SetLocalDescription(answer); err != nil {
+		return "", p.refused(err)
+	}
+	if err := p.gathered(ctx); err != nil {
+		return "", fmt.Errorf("answer offer: %w", err)
+	}
+	return answer.SDP, nil
+}
+
+// refused tells an offer that pion does not like from a peer that was closed meanwhile.
+func (p *Peer) refused(err error) error {
+	if p.pc.ConnectionState() == webrtc.PeerConnectionStateClosed || p.pc.SignalingState() == webrtc.SignalingStateClosed {
+		return ErrClosed
+	}
+	return &OfferError{ErrBadSDP, 0, err.Error(), "send the offer as the browser made it"}
+}
+
+// addSenders gives each new slot a sender. By SetSender, never AddTrack: that would pick its own transceiver.
+func (p *Peer) addSenders(slots map[string]slotPlace) error {
+	used := map[webrtc.SSRC]bool{0: true}
+	for _, s := range p.pc.GetSenders() {
+		e := s.GetParameters().Encodings[0]
+		used[e.SSRC], used[e.RTX.SSRC] = true, true
+	}
+	for _, t := range p.pc.GetTransceivers() {
+		place, ok := slots[t.Mid()]
+		if !ok || t.Sender() != nil {
+			continue
+		}
+		track := slotTrack{place}
+		for {
+			s, err := p.api.NewRTPSender(track, p.pc.SCTP().Transport())
+			if err != nil {
+				return err
+			}
+			// pion draws SSRCs at random. Two alike under one key would use every nonce twice.
+			e := s.GetParameters().Encodings[0]
+			if used[e.SSRC] || e.RTX.SSRC != 0 && (used[e.RTX.SSRC] || e.RTX.SSRC == e.SSRC) {
+				continue
+			}
+			used[e.SSRC], used[e.RTX.SSRC] = true, true
+			if err := t.SetSender(s, track); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	return nil
+}
+
+// slotPlace is a slot's kind and number.
+type slotPlace struct {
+	video bool
+	index int
+}
+
+func (s slotPlace) stream() string { return "slot" + strconv.Itoa(s.index) }
+
+// slotTrack is what pion takes for the track of a slot. It never writes: the shard sends.
+type slotTrack struct{ slotPlace }
+
+// Bind implements webrtc.TrackLocal.
+func (t slotTrack) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	if codecs := c.CodecParameters(); len(codecs) > 0 {
+		return codecs[0], nil
+	}
+	return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
+}
+
+// Unbind implements webrtc.TrackLocal.
+func (slotTrack) Unbind(webrtc.TrackLocalContext) error { return nil }
+
+// ID implements webrtc.TrackLocal.
+func (t slotTrack) ID() string { return t.Kind().String() + strconv.Itoa(t.index) }
+
+// RID implements webrtc.TrackLocal.
+func (slotTrack) RID() string { return "" }
+
+// StreamID implements webrtc.TrackLocal; pion makes it the CNAME as well.
+func (t slotTrack) StreamID() string { return t.stream() }
+
+// Kind implements webrtc.TrackLocal.
+func (t slotTrack) Kind() webrtc.RTPCodecType {
+	if t.video {
+		return webrtc.RTPCodecTypeVideo
+	}
+	return webrtc.RTPCodecTypeAudio
+}
+
+// complete reads pion's answer and writes the one that leaves: with the directions as they are, all candidates, and the
+// refused m-lines in their places.
+func (a *Answer) complete(o *offer, slots map[string]slotPlace, text string, candidates []string) error {
+	blocks, err := splitOffer(text)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	b.Grow(len(text) + 256)
+	put := func(line string) { b.WriteString(line); b.WriteString("\r\n") }
+	for _, l := range blocks[0] {
+		put(string(l.key) + "=" + l.value)
+	}
+	blocks = blocks[1:]
+	for _, s := range o.sections {
+		if s.refused {
+			format, _, _ := strings.Cut(s.formats, " ")
+			put("m=" + s.media + " 0 " + s.proto + " " + format)
+			put("c=IN IP4 0.0.0.0")
+			put("a=mid:" + s.mid)
+			if s.media == "audio" || s.media == "video" {
+				put("a=inactive")
+			}
+			continue
+		}
+		if len(blocks) == 0 {
+			return fmt.Errorf("pion left out the m-line with mid %q", s.mid)
+		}
+		place, isSlot := slots[s.mid]
+		m, err := readAnswered(s, blocks[0])
+		if err != nil {
+			return err
+		}
+		sends := isSlot && s.direction == recvonly
+		for _, l := range blocks[0] {
+			name, _ := attributeOf(l)
+			switch {
+			case name == "candidate" || name == "end-of-candidates":
+				continue
+			case !sends && (name == "ssrc" || name == "ssrc-group" || name == "msid"):
+				continue
+			case directionOf(name) != 0:
+				put("a=" + answerDirection(s.direction))
+				continue
+			}
+			put(string(l.key) + "=" + l.value)
+		}
+		for _, c := range candidates {
+			put(c)
+		}
+		if candidates != nil {
+			put("a=end-of-candidates")
+			candidates = nil
+		}
+		switch {
+		case sends:
+			a.Slots = append(a.Slots, m.slot(s, place))
+		case s.direction == sendonly || s.direction == sendrecv:
+			a.Published = append(a.Published, m.published(s))
+		}
+		blocks = blocks[1:]
+	}
+	a.SDP = b.String()
+	return nil
+}
+
+// answerDirection turns the client's direction into ours. Who offers both gets only his sending: slots are m-lines of
+// their own.
+func answerDirection(d direction) string {
+	switch d {
+	case recvonly:
+		return "sendonly"
+	case inactive:
+		return "inactive"
+	default:
+		return "recvonly"
+	}
+}
+
+// answered is what pion's answer says of one m-line: the only truth, since it is what the client will go by.
+type answered struct {
+	payload           Payload
+	ext               ExtensionIDs
+	nack, transportCC bool
+	ssrc, rtxSSRC     uint32
+}
+
+func readAnswered(s section, lines []sdpLine) (answered, error) {
+	m := answered{payload: Payload{Codec: s.codec}}
+	fail := func(what string) (answered, error) {
+		return m, fmt.Errorf("pion's answer for mid %q has %s", s.mid, what)
+	}
+	fields := strings.Fields(lines[0].value)
+	if len(fields) < 4 || fields[1] == "0" {
+		return fail("no live m-line")
+	}
+	uris := extensionURIs()
+	for _, l := range lines {
+		name, value := attributeOf(l)
+		head, rest, _ := strings.Cut(value, " ")
+		switch name {
+		case "mid":
+			if value != s.mid {
+				return fail("another mid: " + value)
+			}
+		case "rtpmap":
+			pt, err := strconv.ParseUint(head, 10, 7)
+			if err != nil {
+				return fail("payload type " + head)
+			}
+			if strings.HasPrefix(rest, "rtx/") {
+				m.payload.RTXPayloadType = uint8(pt)
+			} else {
+				m.payload.PayloadType = uint8(pt)
+			}
+		case "rtcp-fb":
+			m.nack = m.nack || rest == "nack"
+			m.transportCC = m.transportCC || rest == "transport-cc"
+		case "extmap":
+			id, err := strconv.ParseUint(head, 10, 8)
+			if err != nil {
+				return fail("extension id " + head)
+			}
+			switch rest {
+			case uris[extMID]:
+				m.ext.MID = uint8(id)
+			case uris[extTransportSeq]:
+				m.ext.TransportSeq = uint8(id)
+			case uris[extAudioLevel]:
+				m.ext.AudioLevel = uint8(id)
+			}
+		case "ssrc-group":
+			if f := strings.Fields(value); len(f) == 3 {
+				m.ssrc, m.rtxSSRC = ssrcOf(f[1]), ssrcOf(f[2])
+			}
+		case "ssrc":
+			if m.ssrc == 0 {
+				m.ssrc = ssrcOf(head)
+			}
+		}
+	}
+	if m.payload.PayloadType != s.pt {
+		return fail(fmt.Sprintf("payload type %d where %d was offered", m.payload.PayloadType, s.pt))
+	}
+	return m, nil
+}
+
+func ssrcOf(s string) uint32 {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
+func (m answered) published(s section) Published {
+	return Published{
+		MID: s.mid, Video: s.video, Payload: m.payload,
+		SSRC: s.ssrc, RTXSSRC: s.repair, NACK: m.nack, TransportCC: m.transportCC && m.ext.TransportSeq != 0, Ext: m.ext,
+	}
+}
+
+func (m answered) slot(s section, place slotPlace) Slot {
+	if m.payload.RTXPayloadType == 0 {
+		m.rtxSSRC = 0
+	}
+	return Slot{
+		MID: s.mid, Video: s.video, Index: place.index,
+		SSRC: m.ssrc, RTXSSRC: m.rtxSSRC, Payloads: []Payload{m.payload},
+		NACK: m.nack, TransportCC: m.transportCC && m.ext.TransportSeq != 0, Ext: m.ext, CNAME: place.stream(),
+	}
+}

@@ -1,0 +1,265 @@
+package handshake
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Wire carries what pion writes to the network. Both methods are called from pion's goroutines and must not block.
+type Wire interface {
+	WriteTo(p []byte, to netip.AddrPort) (int, error)  // one UDP datagram
+	WriteTCP(p []byte, to netip.AddrPort) (int, error) // one RFC 4571 frame (without its length) on the connection from that address
+}
+
+const (
+	// 64 datagrams: four times the longest handshake flight, with ICE checks between them.
+	inletQueue = 64
+	// 8 connections: Chromium opens two for each passive candidate.
+	maxTCP = 8
+)
+
+type datagram struct {
+	data []byte
+	from netip.AddrPort
+}
+
+// inlet is what pion takes for its UDP socket: one per peer, ICE generation and address family.
+type inlet struct {
+	// Fixed after newInlet.
+	mux   *mux
+	ufrag string
+	local net.Addr
+	queue chan datagram
+
+	once   sync.Once
+	closed chan struct{}
+}
+
+// ReadFromAddrPort waits for the next delivered datagram. Part of ice.AddrPortReaderWriter: no address is allocated.
+func (c *inlet) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	select {
+	case d := <-c.queue:
+		return copy(b, d.data), d.from, nil
+	case <-c.closed:
+		return 0, netip.AddrPort{}, net.ErrClosed
+	}
+}
+
+// WriteToAddrPort sends one datagram of pion's.
+func (c *inlet) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
+	select {
+	case <-c.closed:
+		return 0, net.ErrClosed
+	default:
+		return c.mux.write(p, to)
+	}
+}
+
+// ReadFrom implements net.PacketConn.
+func (c *inlet) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.ReadFromAddrPort(b)
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(from), nil
+}
+
+// WriteTo implements net.PacketConn.
+func (c *inlet) WriteTo(p []byte, to net.Addr) (int, error) {
+	u, ok := to.(*net.UDPAddr)
+	if !ok {
+		return 0, net.InvalidAddrError("not a UDP address")
+	}
+	return c.WriteToAddrPort(p, u.AddrPort())
+}
+
+// Close ends the reading; pion may call it several times.
+func (c *inlet) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return nil
+}
+
+// LocalAddr implements net.PacketConn.
+func (c *inlet) LocalAddr() net.Addr { return c.local }
+
+// SetDeadline and its two halves do nothing: pion sets a deadline only right before Close.
+func (c *inlet) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements net.PacketConn.
+func (c *inlet) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements net.PacketConn.
+func (c *inlet) SetWriteDeadline(time.Time) error { return nil }
+
+// mux implements ice.UDPMux for one peer. pion gets one local address per family: the addresses told to the client are
+// written into the answer, and what they are makes no difference to the checks.
+type mux struct {
+	// Fixed after newMux.
+	wire  Wire
+	wrote func()
+	addrs []net.Addr // at most one per family
+
+	mu      sync.Mutex
+	current [2]*inlet // IPv4, IPv6: those of the newest ICE generation
+	tcp     []netip.AddrPort
+	stats   Stats
+}
+
+// Stats counts what a peer's handshake dropped. All are totals since NewPeer.
+type Stats struct {
+	Overflow uint64 // datagrams delivered faster than pion read them
+	Unrouted uint64 // datagrams delivered while pion had no socket open (before the first answer, after ICE failed)
+	Leaked   uint64 // RTP or RTCP that pion wanted to send; always 0 unless pion has changed
+	Sent     uint64 // datagrams and frames pion wrote
+}
+
+func newMux(w Wire, wrote func(), advertise []netip.AddrPort) *mux {
+	m := &mux{wire: w, wrote: wrote}
+	var have [2]bool
+	for _, a := range advertise {
+		a = netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+		if f := family(a.Addr()); !have[f] {
+			have[f] = true
+			m.addrs = append(m.addrs, net.UDPAddrFromAddrPort(a))
+		}
+	}
+	return m
+}
+
+func family(a netip.Addr) int {
+	if a.Unmap().Is4() {
+		return 0
+	}
+	return 1
+}
+
+// GetListenAddresses implements ice.UDPMux.
+func (m *mux) GetListenAddresses() []net.Addr { return m.addrs }
+
+// GetConn implements ice.UDPMux: a new ICE generation takes the place of the one before.
+func (m *mux) GetConn(ufrag string, local net.Addr) (net.PacketConn, error) {
+	u, ok := local.(*net.UDPAddr)
+	if !ok {
+		return nil, net.InvalidAddrError("not a UDP address")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := family(u.AddrPort().Addr())
+	if c := m.current[f]; c != nil && c.ufrag == ufrag {
+		return c, nil
+	}
+	c := &inlet{mux: m, ufrag: ufrag, local: local, queue: make(chan datagram, inletQueue), closed: make(chan struct{})}
+	m.current[f] = c
+	return c, nil
+}
+
+// RemoveConnByUfrag implements ice.UDPMux.
+func (m *mux) RemoveConnByUfrag(ufrag string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for f, c := range m.current {
+		if c != nil && c.ufrag == ufrag {
+			_ = c.Close()
+			m.current[f] = nil
+		}
+	}
+}
+
+// Close implements ice.UDPMux.
+func (m *mux) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for f, c := range m.current {
+		if c != nil {
+			_ = c.Close()
+			m.current[f] = nil
+		}
+	}
+	return nil
+}
+
+func (m *mux) deliver(b []byte, from netip.AddrPort) {
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.current[family(from.Addr())]
+	if c == nil {
+		m.stats.Unrouted++
+		return
+	}
+	if len(c.queue) == cap(c.queue) {
+		m.stats.Overflow++
+		return
+	}
+	c.queue <- datagram{bytes.Clone(b), from} // never blocks: mu guards every send, and there was room
+}
+
+func (m *mux) deliverTCP(b []byte, from netip.AddrPort) {
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	if !m.attachTCP(from) {
+		return
+	}
+	m.deliver(b, from)
+}
+
+func (m *mux) attachTCP(from netip.AddrPort) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.isTCP(from) {
+		return true
+	}
+	if len(m.tcp) == maxTCP {
+		m.stats.Overflow++
+		return false
+	}
+	m.tcp = append(m.tcp, from)
+	return true
+}
+
+func (m *mux) detachTCP(from netip.AddrPort) {
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, a := range m.tcp {
+		if a == from {
+			m.tcp[i] = m.tcp[len(m.tcp)-1]
+			m.tcp = m.tcp[:len(m.tcp)-1]
+			return
+		}
+	}
+}
+
+// isTCP needs mu.
+func (m *mux) isTCP(to netip.AddrPort) bool {
+	for _, a := range m.tcp {
+		if a == to {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *mux) write(p []byte, to netip.AddrPort) (int, error) {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	m.mu.Lock()
+	// The shard alone seals on this peer's SRTP keys: a second writer would use a nonce twice.
+	leak := len(p) > 0 && p[0] >= 128 && p[0] <= 191
+	if leak {
+		m.stats.Leaked++
+	} else {
+		m.stats.Sent++
+	}
+	tcp := m.isTCP(to)
+	m.mu.Unlock()
+	if leak {
+		return len(p), nil
+	}
+	defer m.wrote()
+	if tcp {
+		return m.wire.WriteTCP(p, to)
+	}
+	return m.wire.WriteTo(p, to)
+}
