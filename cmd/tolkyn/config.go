@@ -14,6 +14,7 @@ func newConfig() *cobra.Command {
 		Use:   "config",
 		Short: "Print, check or describe the configuration",
 		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	printCmd := &cobra.Command{
 		Use:   "print",

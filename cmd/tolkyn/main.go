@@ -27,7 +27,6 @@ func newRoot() *cobra.Command {
 			"'tolkyn serve --lan' opens it to the local network.",
 		SilenceUsage:  true, // A wrong value is explained in its message; a page of flags would bury it.
 		SilenceErrors: true, // run prints the error, once.
-		Args:          cobra.NoArgs,
 	}
 	root.PersistentFlags().String("config", "", "configuration file in YAML (or TOLKYN_CONFIG)")
 	root.CompletionOptions.HiddenDefaultCmd = true

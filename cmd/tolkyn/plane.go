@@ -19,6 +19,10 @@ const (
 	lobbyRoom   = "lobby"
 )
 
+// invitationMark stands before the invitation in the printed URL. What follows # never leaves the browser by itself: no
+// log and no Referer holds it.
+const invitationMark = "#invite="
+
 // plane is what browsers reach: the page, the doors that hand out tokens, the sessions.
 type plane struct {
 	mux        *http.ServeMux

@@ -225,5 +225,9 @@ func (n *node) url() string {
 			host = n.media.advertise[0].String()
 		}
 	}
-	return pageURL(best.scheme, best.listener.Addr(), host)
+	page := pageURL(best.scheme, best.listener.Addr(), host)
+	if n.plane.invitation != "" {
+		page += "/" + invitationMark + n.plane.invitation
+	}
+	return page
 }
