@@ -7,7 +7,8 @@ type Extended uint64
 // Uint16 returns the number as it stands in the RTP header.
 func (e Extended) Uint16() uint16 { return uint16(e) }
 
-// Rollover returns the rollover counter of SRTP, counted from the first packet seen.
+// Rollover returns the rollover counter of SRTP, 0 for the first 65536 numbers of a stream. Numbers below 1<<16 come
+// before a stream's beginning and have none.
 func (e Extended) Rollover() uint32 { return uint32(e>>16) - 1 }
 
 // Unwrapper turns the 16-bit numbers of one stream into Extended ones. The zero value is ready; one goroutine.
