@@ -21,9 +21,11 @@
 //		conn, err := client.ListenUDP(0) // for pion
 //		require.NoError(t, err)
 //		var settings webrtc.SettingEngine
-//		settings.SetICEUDPMux(webrtc.NewICEUDPMux(nil, conn))
+//		mux := webrtc.NewICEUDPMux(nil, conn)
+//		settings.SetICEUDPMux(mux)
 //		settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 //		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-//		// ... the call; then client.Move, nat.Rebind or n.Cut, and close the peers before the network.
+//		// ... the call, with client.Move, nat.Rebind or n.Cut in it; then close the peers, mux and the network, in this order
+//		// (closing conn instead of mux makes pion log an error).
 //	})
 package netsim
