@@ -1,0 +1,27 @@
+# The verbs of this repository. `make help` lists them; everything runs without make too, as the recipes show.
+
+.DEFAULT_GOAL := help
+.PHONY: build test race lint bench fuzz help
+
+build: ## the binary, ./tolkyn
+	CGO_ENABLED=0 go build -trimpath -o tolkyn ./cmd/tolkyn
+
+test: ## all tests, browsers included (scripts/test checks everything, as CI does)
+	go test ./...
+
+race: ## all tests with the race detector
+	go test -race ./...
+
+lint: ## formatting, vet, staticcheck
+	test -z "$$(go run mvdan.cc/gofumpt@v0.12.0 -l . | tee /dev/stderr)"
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+bench: ## the benchmarks
+	scripts/bench
+
+fuzz: ## every fuzz target, FUZZ_SECONDS in all (default 300)
+	scripts/fuzz
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
