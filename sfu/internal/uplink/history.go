@@ -46,7 +46,7 @@ func (p *Packet) Size() int { return int(p.size) }
 type history struct {
 	limit   int // of packets
 	packets []Packet
-	numbers []uint64 // arrival index by sequence number; entries may be stale, the packet decides
+	numbers []uint64 // arrival index by sequence number, twice as many; entries may be stale, the packet decides
 	slab    []byte
 	head    uint64 // arrival index of the next packet
 	tail    uint64 // arrival index of the oldest packet held
@@ -93,9 +93,17 @@ func (r *history) push(p Packet, payload []byte, keep time.Duration) (i uint64) 
 	r.written = p.at + uint64(len(payload))
 	i = r.head
 	r.packets[i&uint64(len(r.packets)-1)] = p
-	r.numbers[uint64(p.Seq)&uint64(len(r.numbers)-1)] = i
 	r.head++
+	r.number(i, p.Seq)
 	return i
+}
+
+// number makes the packet at arrival index i be found as s, unless one newer by more than the index spans has its place.
+func (r *history) number(i uint64, s seq.Extended) {
+	mask := seq.Extended(len(r.numbers) - 1)
+	if q := r.at(r.numbers[s&mask]); q == nil || q.Seq&mask != s&mask || q.Seq < s {
+		r.numbers[s&mask] = i
+	}
 }
 
 // place returns the position of the next payload: the current one, or the slab's next beginning when it would not fit.
@@ -111,9 +119,10 @@ func (r *history) growPackets() {
 	old := r.packets
 	r.packets, r.numbers = make([]Packet, 2*len(old)), make([]uint64, 4*len(old))
 	for i := r.tail; i < r.head; i++ {
-		p := old[i&uint64(len(old)-1)]
-		r.packets[i&uint64(len(r.packets)-1)] = p
-		r.numbers[uint64(p.Seq)&uint64(len(r.numbers)-1)] = i
+		r.packets[i&uint64(len(r.packets)-1)] = old[i&uint64(len(old)-1)]
+	}
+	for i := r.tail; i < r.head; i++ {
+		r.number(i, r.at(i).Seq)
 	}
 }
 
