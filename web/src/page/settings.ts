@@ -1,0 +1,118 @@
+import { canChooseSpeaker, deviceChoice } from "./devices";
+import { h } from "./dom";
+import { icon } from "./icons";
+import { prefer, preferences, showTheme, type Theme } from "./preferences";
+import { language, languageNames, languages, say, setLanguage, type Language, type Word } from "./words";
+
+const themes: Record<Theme, Word> = { auto: "themeAuto", dark: "themeDark", light: "themeLight" };
+
+/** What a change of settings touches. */
+export interface SettingsEvents {
+  microphone: () => void;
+  camera: () => void;
+  speaker: () => void;
+  language: () => void;
+}
+
+/** Three buttons, one of them on. */
+export function languageChoice(changed: () => void): HTMLElement {
+  return h(
+    "div",
+    { class: "segments", role: "group", "aria-label": say("language") },
+    ...languages.map((l) =>
+      h(
+        "button",
+        {
+          type: "button",
+          lang: l,
+          title: languageNames[l],
+          "aria-label": languageNames[l],
+          "aria-pressed": String(l === language()),
+          onclick: () => {
+            prefer({ language: l });
+            setLanguage(l);
+            changed();
+          },
+        },
+        short[l],
+      ),
+    ),
+  );
+}
+const short: Record<Language, string> = { kk: "ҚАЗ", ru: "РУС", en: "ENG" };
+
+/** A list of the three themes. */
+export function themeChoice(): HTMLElement {
+  const select = h(
+    "select",
+    {
+      onchange: () => {
+        prefer({ theme: select.value as Theme });
+        showTheme();
+      },
+    },
+    ...(Object.keys(themes) as Theme[]).map((t) => h("option", { value: t }, say(themes[t]))),
+  );
+  select.value = preferences.theme;
+  return h("label", { class: "field" }, h("span", {}, say("theme")), select);
+}
+
+/** Opens the settings; they are gone from the document once closed. */
+export function showSettings(on: SettingsEvents): void {
+  const devices = [deviceChoice("microphone", on.microphone), deviceChoice("camera", on.camera)];
+  if (canChooseSpeaker) devices.push(deviceChoice("speaker", on.speaker));
+  const dialog = sheet(
+    say("settings"),
+    ...devices.map((d) => d.element),
+    h(
+      "div",
+      { class: "field" },
+      h("span", {}, say("language")),
+      languageChoice(() => {
+        on.language();
+        dialog.close();
+        showSettings(on);
+      }),
+    ),
+    themeChoice(),
+  );
+}
+
+/** Opens the list of shortcuts. */
+export function showShortcuts(): void {
+  const keys: [string, Word][] = [
+    ["M", "keyMic"],
+    ["V", "keyCamera"],
+    ["S", "keyScreen"],
+    ["I", "keyNumbers"],
+    ["L", "keyLeave"],
+    ["?", "keyHelp"],
+  ];
+  sheet(
+    say("shortcuts"),
+    h("dl", { class: "keys" }, ...keys.flatMap(([k, w]) => [h("dt", {}, h("kbd", {}, k)), h("dd", {}, say(w))])),
+  );
+}
+
+function sheet(title: string, ...content: Node[]): HTMLDialogElement {
+  const close = h(
+    "button",
+    { type: "button", class: "plain", "aria-label": say("close"), onclick: () => dialog.close() },
+    icon("close"),
+  );
+  const dialog = h(
+    "dialog",
+    {
+      class: "sheet",
+      "aria-label": title,
+      onclose: () => dialog.remove(),
+      onclick: (e: MouseEvent) => {
+        if (e.target === dialog) dialog.close(); // beside the sheet
+      },
+    },
+    h("div", { class: "content" }, h("header", {}, h("h2", {}, title), close), ...content),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}

@@ -1,0 +1,150 @@
+import type { SendStats, SlotStats } from "../client";
+import { h, set, text } from "./dom";
+import { bars, icon } from "./icons";
+import { figure, say } from "./words";
+
+/** What a tile shows now. */
+export interface TileState {
+  name: string;
+  identity: string; // picks the avatar's colour
+  self: boolean;
+  screen: boolean;
+  muted: boolean;
+  /** The picture; undefined shows the avatar. */
+  video: MediaStreamTrack | undefined;
+  featured: boolean;
+}
+
+/** One participant (or one shared screen) on the stage. */
+export class Tile {
+  readonly key: string;
+  readonly element: HTMLElement;
+  readonly #video = h("video", { autoplay: true, playsinline: true, muted: true });
+  readonly #avatar = h("div", { class: "avatar", "aria-hidden": "true" });
+  readonly #mic = h("span", { class: "mic", role: "img" }, icon("micOff"));
+  readonly #name = h("span", { class: "name" });
+  readonly #signal = h("span", { class: "signal" }, bars());
+  readonly #enlarge: HTMLButtonElement;
+  readonly #numbers = h("dl", { class: "numbers", hidden: true });
+  #track: MediaStreamTrack | undefined;
+
+  constructor(key: string, onEnlarge: () => void) {
+    this.key = key;
+    this.#video.muted = true; // sound has its own elements
+    this.#enlarge = h("button", { class: "enlarge", type: "button", onclick: onEnlarge });
+    this.element = h(
+      "div",
+      { class: "tile", role: "group", "data-key": key },
+      this.#avatar,
+      this.#video,
+      this.#enlarge,
+      h("div", { class: "plate" }, this.#mic, this.#name, this.#signal),
+      this.#numbers,
+    );
+  }
+
+  show(s: TileState): void {
+    const name = s.screen ? (s.self ? say("yourScreen") : say("screenOf", { name: s.name })) : s.name;
+    text(this.#name, s.self && !s.screen ? `${s.name} (${say("you")})` : name);
+    set(this.element, "aria-label", s.muted && !s.screen ? `${name}, ${say("muted")}` : name);
+    set(this.#enlarge, "aria-label", s.featured ? say("shrink") : say("enlarge", { name }));
+    set(this.#enlarge, "aria-pressed", String(s.featured));
+    text(this.#avatar, initials(s.name));
+    this.element.style.setProperty("--hue", String(hue(s.identity)));
+    this.#mic.hidden = !s.muted || s.screen;
+    set(this.#mic, "aria-label", say("muted"));
+    this.element.classList.toggle("self", s.self && !s.screen);
+    this.element.classList.toggle("screen", s.screen);
+    this.element.classList.toggle("dark", s.video === undefined);
+    if (s.video !== this.#track) {
+      this.#track = s.video;
+      this.#video.srcObject = s.video ? new MediaStream([s.video]) : null;
+      if (s.video) void this.#video.play().catch(() => {}); // muted video may always play; autoplay starts it later
+    }
+  }
+
+  /** The ring: 0 silent, 1 loud. */
+  speak(level: number): void {
+    this.element.style.setProperty("--level", level.toFixed(2));
+    this.element.classList.toggle("speaking", level > 0.35);
+  }
+
+  /** Reception, and the figures when they are wanted. */
+  measure(s: TileFigures, withNumbers: boolean): void {
+    const quality = grade(s);
+    set(this.#signal, "data-quality", quality);
+    this.#signal.hidden = quality === 3 && !withNumbers;
+    this.#numbers.hidden = !withNumbers;
+    if (!withNumbers) return;
+    const rows = numbers(s);
+    this.#numbers.replaceChildren(...rows.flatMap(([k, v]) => [h("dt", {}, k), h("dd", {}, v)]));
+  }
+
+  close(): void {
+    this.#video.srcObject = null;
+    this.element.remove();
+  }
+}
+
+/** The measurements behind one tile. */
+export interface TileFigures {
+  video: SlotStats | undefined;
+  audio: SlotStats | undefined;
+  sending: readonly SendStats[];
+  rtt: number;
+  connected: boolean;
+}
+
+function grade(s: TileFigures): 0 | 1 | 2 | 3 {
+  if (!s.connected) return 0;
+  const loss = Math.max(s.video?.loss ?? 0, s.audio?.loss ?? 0, ...s.sending.map((x) => x.loss));
+  if (loss >= 0.1 || s.rtt >= 400) return 1;
+  return loss >= 0.02 || s.rtt >= 150 ? 2 : 3;
+}
+
+function numbers(s: TileFigures): [string, string][] {
+  const rows: [string, string][] = [];
+  for (const out of s.sending) {
+    if (out.source === "microphone") rows.push([out.codec || "Opus", speed(out.bitrate)]);
+    else {
+      rows.push([say("picture"), picture(out)], [out.codec || say("codec"), speed(out.bitrate)]);
+    }
+  }
+  if (s.video && s.video.packets > 0) {
+    rows.push([say("picture"), picture(s.video)], [s.video.codec, speed(s.video.bitrate)]);
+  }
+  if (s.audio && s.audio.packets > 0) rows.push([s.audio.codec, speed(s.audio.bitrate)]);
+  const worst = s.video && s.video.packets > 0 ? s.video : s.audio;
+  const loss = Math.max(s.video?.loss ?? 0, s.audio?.loss ?? 0, ...s.sending.map((x) => x.loss));
+  rows.push([say("rtt"), say("ms", { n: figure(s.rtt) })], [say("loss"), `${figure(loss * 100, 1)} %`]);
+  if (worst) {
+    rows.push(
+      [say("jitter"), say("ms", { n: figure(worst.jitter) })],
+      [say("buffer"), say("ms", { n: figure(worst.bufferDelay) })],
+    );
+  }
+  return rows;
+}
+
+function picture(s: { width: number; height: number; fps: number }): string {
+  return s.width > 0 ? `${s.width}×${s.height} · ${say("fps", { n: figure(s.fps) })}` : "–";
+}
+
+/** 1.2 Mbit/s, 24 kbit/s. */
+export function speed(bits: number): string {
+  return bits >= 1e6 ? `${figure(bits / 1e6, 1)} Mbit/s` : `${figure(bits / 1e3)} kbit/s`;
+}
+
+/** "Айгерім Сапарова" -> "АС". */
+export function initials(name: string): string {
+  const words = name.trim().split(/\s+/u).filter(Boolean);
+  const letters = words.length > 1 ? [words[0], words[words.length - 1]] : words;
+  return letters.map((w) => [...(w ?? "")][0]?.toLocaleUpperCase() ?? "").join("") || "?";
+}
+
+/** A colour that stays with its owner. */
+export function hue(identity: string): number {
+  let sum = 0;
+  for (const c of identity) sum = (sum * 31 + (c.codePointAt(0) ?? 0)) % 3600;
+  return sum / 10;
+}
