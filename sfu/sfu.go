@@ -2,11 +2,19 @@ package sfu
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
+	"github.com/tolkyn/tolkyn/sfu/internal/plan"
+	"github.com/tolkyn/tolkyn/sfu/internal/shard"
 )
 
 // Config of an SFU. The zero value of each optional field means its default.
@@ -15,7 +23,7 @@ type Config struct {
 	Socket udp.Socket
 	// TCP accepts ICE-TCP (RFC 6544) connections; nil for none. Owned like Socket.
 	TCP net.Listener
-	// Advertise lists the addresses told to clients as candidates, with the ports of Socket and TCP.
+	// Advertise lists the addresses told to clients as candidates, with the ports of Socket and TCP. At least one.
 	Advertise []netip.Addr
 	// MaxPeers bounds one room; default 1000.
 	MaxPeers int
@@ -26,42 +34,180 @@ type Config struct {
 }
 
 // SFU forwards media between the peers of its rooms. All methods are safe from any goroutine.
-type SFU struct{ _ Config }
+type SFU struct {
+	// Fixed after New.
+	cfg    Config
+	log    *slog.Logger
+	engine *handshake.Engine
+	shard  *shard.Shard
 
-// New starts an SFU.
-func New(cfg Config) (*SFU, error) { return &SFU{}, nil }
+	// Atomic.
+	uplinkIDs atomic.Uint64
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	rooms  map[roomKey]*room
+	peers  map[shard.PeerID]*Peer
+	closed bool
+
+	wg sync.WaitGroup // departures and room loops under way
+}
+
+// New starts an SFU on cfg.Socket.
+func New(cfg Config) (*SFU, error) {
+	if cfg.Socket == nil || len(cfg.Advertise) == 0 {
+		return nil, fmt.Errorf("start sfu: Config needs Socket and at least one address in Advertise")
+	}
+	if cfg.MaxPeers == 0 {
+		cfg.MaxPeers = 1000
+	}
+	if cfg.MaxAudioSlots == 0 {
+		cfg.MaxAudioSlots = 16
+	}
+	if cfg.MaxVideoSlots == 0 {
+		cfg.MaxVideoSlots = 49
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	hs := handshake.Config{MaxAudioSlots: cfg.MaxAudioSlots, MaxVideoSlots: cfg.MaxVideoSlots, Logger: cfg.Logger}
+	for _, a := range cfg.Advertise {
+		hs.HostAddrs = append(hs.HostAddrs, netip.AddrPortFrom(a, cfg.Socket.LocalAddr().Port()))
+		if cfg.TCP != nil {
+			port := uint16(cfg.TCP.Addr().(*net.TCPAddr).Port)
+			hs.TCPAddrs = append(hs.TCPAddrs, netip.AddrPortFrom(a, port))
+		}
+	}
+	engine, err := handshake.NewEngine(hs)
+	if err != nil {
+		return nil, fmt.Errorf("start sfu: %w", err)
+	}
+	s := &SFU{cfg: cfg, log: cfg.Logger, engine: engine, rooms: map[roomKey]*room{}, peers: map[shard.PeerID]*Peer{}}
+	s.shard = shard.New(shard.Config{Socket: cfg.Socket, TCP: cfg.TCP, Gone: s.gone, Logger: cfg.Logger})
+	return s, nil
+}
 
 // Join opens a media session: it answers the offer and puts the peer into its room, which is made when it is the first.
+// It may take as long as ctx allows, since pion works on the caller's goroutine.
 // Errors: ErrClosed, ErrRoomFull, ErrForbidden, ErrBadOffer, ErrUnsupportedCodec, *BusyError.
 func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) {
-	return nil, Joined{}, ErrClosed
+	if len(req.Tracks) > 0 && !req.Publish {
+		return nil, Joined{}, fmt.Errorf("%w: publish tracks", ErrForbidden)
+	}
+	if wait := s.shard.Backlog(); wait > 0 {
+		return nil, Joined{}, &BusyError{RetryAfter: wait}
+	}
+	r, err := s.enter(roomKey{req.Tenant, req.Room})
+	if err != nil {
+		return nil, Joined{}, err
+	}
+	p := &Peer{sfu: s, room: r, id: newPeerID(), req: req, uplinks: map[string]shard.UplinkID{}}
+	joined, err := p.join(ctx)
+	if err != nil {
+		p.dismantle()
+		return nil, Joined{}, err
+	}
+	s.log.Info("peer joined", "room_id", req.Room, "peer_id", joined.PeerID)
+	return p, joined, nil
+}
+
+// enter finds or makes the room and counts one more user of it.
+func (s *SFU) enter(key roomKey) (*room, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	r := s.rooms[key]
+	if r == nil {
+		r = newRoom(s, key)
+		s.rooms[key] = r
+		s.wg.Go(r.run)
+	}
+	if r.members >= s.cfg.MaxPeers {
+		return nil, fmt.Errorf("%w: %d peers are in", ErrRoomFull, r.members)
+	}
+	r.members++
+	r.users++
+	return r, nil
+}
+
+// expel counts one member less.
+func (s *SFU) expel(p *Peer) {
+	s.mu.Lock()
+	delete(s.peers, p.id)
+	p.room.members--
+	s.mu.Unlock()
+	s.exit(p.room)
+}
+
+// exit counts one user less; the last one ends the room.
+func (s *SFU) exit(r *room) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.users--
+	if r.users == 0 {
+		delete(s.rooms, r.key)
+		close(r.inbox)
+	}
+}
+
+// gone hears from the shard that a peer fell silent or was removed; the departure must not hold up the shard.
+func (s *SFU) gone(id shard.PeerID, why shard.Reason) {
+	reason := GoneFailed
+	if why == shard.Silent {
+		reason = GoneSilent
+	}
+	s.mu.Lock()
+	p := s.peers[id]
+	if p != nil && !s.closed {
+		s.wg.Go(func() { p.depart(reason) })
+	}
+	s.mu.Unlock()
 }
 
 // Close ends every peer with GoneShutdown and frees the sockets. It waits for all goroutines.
-func (s *SFU) Close() error { return nil }
-
-// Peer is one client's media session. All methods are safe from any goroutine.
-type Peer struct{}
-
-// Negotiate answers a later offer: new or recycled m-lines, or an ICE restart. tracks describes the sending m-lines that
-// are new; those already published stay.
-func (p *Peer) Negotiate(ctx context.Context, offer string, tracks []Track) (answer string, err error) {
-	return "", ErrClosed
+func (s *SFU) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		s.wg.Wait()
+		return nil
+	}
+	s.closed = true
+	peers := make([]*Peer, 0, len(s.peers))
+	for _, p := range s.peers {
+		peers = append(peers, p)
+	}
+	s.mu.Unlock()
+	for _, p := range peers {
+		p.depart(GoneShutdown)
+	}
+	err := s.shard.Close()
+	s.wg.Wait()
+	return err
 }
 
-// Unpublish ends tracks by id. ErrNotFound when one is unknown (the others still end).
-func (p *Peer) Unpublish(ctx context.Context, ids []string) error { return ErrClosed }
-
-// Subscribe replaces the peer's wishes.
-func (p *Peer) Subscribe(ctx context.Context, wishes []Wish) error { return ErrClosed }
-
-// Mute tells the room that a track of this peer is silent or dark (or no longer).
-func (p *Peer) Mute(ctx context.Context, trackID string, muted bool) error { return ErrClosed }
-
-// State returns what Joined would say now: for a session that lost its events.
-func (p *Peer) State(ctx context.Context) (peers []PeerInfo, slots []SlotInfo, err error) {
-	return nil, nil, ErrClosed
+// Stats are the SFU's figures at one moment.
+type Stats struct {
+	Rooms, Peers int
+	Shards       []shard.Stats
 }
 
-// Leave ends the media session; others see PeerLeft. Idempotent.
-func (p *Peer) Leave(ctx context.Context) error { return nil }
+// Stats returns the figures of all shards; ok is false when a shard's loop no longer answers.
+func (s *SFU) Stats() (st Stats, ok bool) {
+	s.mu.Lock()
+	st.Rooms, st.Peers = len(s.rooms), len(s.peers)
+	s.mu.Unlock()
+	sh, ok := s.shard.Stats()
+	st.Shards = append(st.Shards, sh)
+	return st, ok
+}
+
+func newPeerID() shard.PeerID {
+	var b [8]byte
+	rand.Read(b[:])
+	return shard.PeerID(binary.BigEndian.Uint64(b[:]) | 1)
+}
+
+func planID(id shard.PeerID) plan.PeerID { return plan.PeerID(id) }

@@ -1,7 +1,9 @@
 package signaling
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"sync"
 	"time"
@@ -43,7 +45,10 @@ func (i *Invites) Issue(g Grants, now time.Time) (code string, err error) {
 	if err := g.check(); err != nil {
 		return "", err
 	}
-	code = randomText(16)
+	secret := make([]byte, 16)
+	// Never fails: crypto/rand ends the program instead.
+	_, _ = rand.Read(secret)
+	code = base64.RawURLEncoding.EncodeToString(secret)
 
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -76,5 +81,8 @@ func (i *Invites) Exchange(code string, now time.Time) (Grants, error) {
 
 // guestName is an identity that nobody else has.
 func guestName() string {
-	return "guest-" + randomText(12) // 96 bits: not to be guessed
+	// 96 bits: ids that cannot be guessed.
+	b := make([]byte, 12)
+	_, _ = rand.Read(b)
+	return "guest-" + base64.RawURLEncoding.EncodeToString(b)
 }

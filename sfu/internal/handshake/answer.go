@@ -126,8 +126,10 @@ func (p *Peer) planSlots(o *offer) (map[string]slotPlace, error) {
 			continue
 		}
 		if count[s.video]++; count[s.video] > limit[s.video] {
-			return nil, &OfferError{ErrTooManySlots, s.line, fmt.Sprintf("there are more than %d for %s", limit[s.video], s.media),
-				"offer fewer recvonly transceivers"}
+			return nil, &OfferError{
+				ErrTooManySlots, s.line, fmt.Sprintf("there are more than %d for %s", limit[s.video], s.media),
+				"offer fewer recvonly transceivers",
+			}
 		}
 		if !have {
 			place = slotPlace{video: s.video}
@@ -153,8 +155,10 @@ func (p *Peer) negotiate(ctx context.Context, o *offer, slots map[string]slotPla
 		}
 	}
 	if total > maxTransceivers {
-		return "", &OfferError{ErrTooManyMLines, 0, fmt.Sprintf("this session has recycled m-lines more than %d times", maxTransceivers),
-			"join again"}
+		return "", &OfferError{
+			ErrTooManyMLines, 0, fmt.Sprintf("this session has recycled m-lines more than %d times", maxTransceivers),
+			"join again",
+		}
 	}
 	reduced := o.reduce(func(mid string) bool { _, ok := slots[mid]; return ok })
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: reduced}); err != nil {

@@ -130,8 +130,10 @@ type sdpLine struct {
 // parseOffer checks an offer against all limits but the number of slots and returns what later offers must agree with.
 func parseOffer(text string, before agreed) (*offer, agreed, error) {
 	if len(text) > MaxOfferSize {
-		return nil, before, &OfferError{ErrTooLarge, 0, fmt.Sprintf("it has %d bytes", len(text)),
-			fmt.Sprintf("at most %d are taken; call setCodecPreferences on each transceiver", MaxOfferSize)}
+		return nil, before, &OfferError{
+			ErrTooLarge, 0, fmt.Sprintf("it has %d bytes", len(text)),
+			fmt.Sprintf("at most %d are taken; call setCodecPreferences on each transceiver", MaxOfferSize),
+		}
 	}
 	blocks, err := splitOffer(text)
 	if err != nil {
@@ -194,8 +196,10 @@ func splitOffer(text string) ([][]sdpLine, error) {
 		}
 		if raw[0] == 'm' {
 			if len(blocks) > MaxMLines {
-				return nil, &OfferError{ErrTooManyMLines, number, fmt.Sprintf("there are more than %d", MaxMLines),
-					"offer fewer transceivers"}
+				return nil, &OfferError{
+					ErrTooManyMLines, number, fmt.Sprintf("there are more than %d", MaxMLines),
+					"offer fewer transceivers",
+				}
 			}
 			blocks = append(blocks, nil)
 		}
@@ -434,8 +438,10 @@ func (r *offerReader) readCodec(s *section, lines []sdpLine) error {
 		}
 	}
 	if !found {
-		return &OfferError{ErrNoCodec, s.line, fmt.Sprintf("mid %s offers no %s", quote(s.mid), codecs),
-			fmt.Sprintf("leave %s among the codecs of each %s transceiver", codecs, s.media)}
+		return &OfferError{
+			ErrNoCodec, s.line, fmt.Sprintf("mid %s offers no %s", quote(s.mid), codecs),
+			fmt.Sprintf("leave %s among the codecs of each %s transceiver", codecs, s.media),
+		}
 	}
 	if err := r.agree(s); err != nil {
 		return err

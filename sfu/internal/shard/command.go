@@ -1,0 +1,276 @@
+package shard
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"time"
+
+	"github.com/tolkyn/tolkyn/internal/srtp"
+	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
+	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+// Command is one message to the shard's inbox; the types below are all there are.
+type Command interface {
+	apply(s *Shard, now time.Duration)
+}
+
+// Post puts a command into the inbox; commands of one goroutine are applied in order. It waits while the inbox is full
+// and returns false once the shard is closed.
+func (s *Shard) Post(c Command) bool {
+	select {
+	case <-s.done:
+		return false
+	default:
+	}
+	select {
+	case s.inbox <- c:
+	case <-s.done:
+		return false
+	}
+	if s.waiting.Load() {
+		s.sock.Wake()
+	}
+	return true
+}
+
+// commands applies what is in the inbox, at most a full inbox's worth a turn; false when it was empty.
+func (s *Shard) commands() bool {
+	for n := range inboxSize {
+		select {
+		case c := <-s.inbox:
+			c.apply(s, s.now())
+		default:
+			return n > 0
+		}
+	}
+	return true
+}
+
+// AddPeer makes a peer known. Packets find it by the credentials that follow.
+type AddPeer struct {
+	ID        PeerID
+	Handshake *handshake.Peer
+}
+
+func (c AddPeer) apply(s *Shard, now time.Duration) {
+	var ssrc [4]byte
+	rand.Read(ssrc[:])
+	p := &peer{
+		id: c.ID, hs: c.Handshake, lastHeard: now, lastChecked: now,
+		bySSRC: map[uint32]*published{}, byOut: map[uint32]*slot{},
+		ssrc: binary.BigEndian.Uint32(ssrc[:]),
+	}
+	p.timer.owner = p
+	s.peers[c.ID] = p
+	s.wheel.arm(&p.timer, now+silentAfter)
+}
+
+// LocalCredentials routes checks for a new local ufrag to the peer. The previous one keeps working, so that media goes on
+// across an ICE restart; older ones end.
+type LocalCredentials struct {
+	ID         PeerID
+	Ufrag, Pwd string
+}
+
+func (c LocalCredentials) apply(s *Shard, _ time.Duration) {
+	p := s.peers[c.ID]
+	if p == nil {
+		return
+	}
+	p.credentials = append(p.credentials, credential{c.Ufrag, c.Pwd})
+	s.ufrags[c.Ufrag] = p
+	for len(p.credentials) > 2 {
+		delete(s.ufrags, p.credentials[0].ufrag)
+		p.credentials = p.credentials[1:]
+	}
+}
+
+// RemoteCredentials are the client's, from its newest offer: our own checks are sent with them.
+type RemoteCredentials struct {
+	ID         PeerID
+	Ufrag, Pwd string
+}
+
+func (c RemoteCredentials) apply(s *Shard, _ time.Duration) {
+	if p := s.peers[c.ID]; p != nil {
+		p.remote = credential{c.Ufrag, c.Pwd}
+	}
+}
+
+// Keys arrive when DTLS is done; media flows from here on.
+type Keys struct {
+	ID            PeerID
+	Local, Remote srtp.Key
+}
+
+func (c Keys) apply(s *Shard, now time.Duration) {
+	p := s.peers[c.ID]
+	if p == nil || p.opener != nil {
+		return // once: two sealers on one key would use a nonce twice
+	}
+	opener, err := srtp.NewOpener(c.Remote)
+	if err == nil {
+		p.sealer, err = srtp.NewSealer(c.Local)
+	}
+	if err != nil {
+		s.log.Error("cannot use the exported keys", "peer", p.id, "err", err)
+		s.cfg.Gone(p.id, Fault)
+		return
+	}
+	p.opener, p.connected, p.keyed = opener, true, now
+	p.reports = now + reportInterval
+	p.opensAt = now + downlink.Hold
+	s.wheel.arm(&p.timer, now)
+	for _, sl := range p.slots {
+		sl.down.Ready(now)
+		s.ready[sl.class].push(sl)
+	}
+	s.openEarly(now, p)
+}
+
+// Wrote tells that pion wrote a packet for the peer: its place in the handshake gate is free.
+type Wrote struct{ ID PeerID }
+
+func (c Wrote) apply(s *Shard, now time.Duration) {
+	s.gate.Wrote(c.ID)
+	s.pollGate(now)
+}
+
+// RemovePeer takes a peer off the shard; Done is closed when no packet can reach it any more. Unknown peers are fine.
+type RemovePeer struct {
+	ID   PeerID
+	Done chan<- struct{}
+}
+
+func (c RemovePeer) apply(s *Shard, _ time.Duration) {
+	if p := s.peers[c.ID]; p != nil {
+		s.remove(p)
+	}
+	if c.Done != nil {
+		close(c.Done)
+	}
+}
+
+// Publish opens an uplink. Packets find it by its SSRC or, when the offer named none, by the MID they carry.
+type Publish struct {
+	ID     PeerID
+	Uplink UplinkID
+	MID    string
+	Ext    handshake.ExtensionIDs
+	Config uplink.Config
+}
+
+func (c Publish) apply(s *Shard, _ time.Duration) {
+	p := s.peers[c.ID]
+	if p == nil {
+		return
+	}
+	p.ext = mergeExt(p.ext, c.Ext)
+	c.Config.Clock = &p.clock
+	u := &published{id: c.Uplink, owner: p, mid: c.MID, cfg: c.Config}
+	p.uplinks = append(p.uplinks, u)
+	s.uplinks[c.Uplink] = u
+	if c.Config.SSRC != 0 {
+		s.bind(u, c.Config.SSRC)
+	}
+}
+
+// Unpublish ends an uplink; slots that show it run dry until assigned anew.
+type Unpublish struct{ Uplink UplinkID }
+
+func (c Unpublish) apply(s *Shard, now time.Duration) {
+	if u := s.uplinks[c.Uplink]; u != nil {
+		s.closeUplink(now, u)
+	}
+}
+
+// OpenSlot opens receive slot number Slot of a peer; numbers rise from 0 without holes.
+type OpenSlot struct {
+	ID     PeerID
+	Slot   int
+	Video  bool
+	Ext    handshake.ExtensionIDs
+	CNAME  string
+	Config downlink.Config
+}
+
+func (c OpenSlot) apply(s *Shard, _ time.Duration) {
+	p := s.peers[c.ID]
+	if p == nil || c.Slot != len(p.slots) {
+		return
+	}
+	p.ext = mergeExt(p.ext, c.Ext)
+	sl := &slot{owner: p, down: downlink.New(c.Config), cname: c.CNAME}
+	if c.Video {
+		sl.class = video
+	}
+	if p.sealer != nil {
+		sl.down.Ready(p.keyed)
+	}
+	p.slots = append(p.slots, sl)
+	p.byOut[c.Config.SSRC] = sl
+}
+
+// Assign makes a slot show an uplink, 0 for none. CSRC names the participant to the receiver.
+type Assign struct {
+	ID     PeerID
+	Slot   int
+	Uplink UplinkID
+	CSRC   uint32
+}
+
+func (c Assign) apply(s *Shard, now time.Duration) {
+	p := s.peers[c.ID]
+	if p == nil || c.Slot >= len(p.slots) {
+		return
+	}
+	s.assign(now, p.slots[c.Slot], s.uplinks[c.Uplink], c.CSRC)
+}
+
+// Query runs a function inside the loop, for figures and health checks; it must be short.
+type Query struct{ Run func(s *Shard) }
+
+func (c Query) apply(s *Shard, _ time.Duration) { c.Run(s) }
+
+func mergeExt(have, more handshake.ExtensionIDs) handshake.ExtensionIDs {
+	if more.MID != 0 {
+		have.MID = more.MID
+	}
+	if more.TransportSeq != 0 {
+		have.TransportSeq = more.TransportSeq
+	}
+	if more.AudioLevel != 0 {
+		have.AudioLevel = more.AudioLevel
+	}
+	return have
+}
+
+// remove takes a peer out of every table.
+func (s *Shard) remove(p *peer) {
+	if p.gone {
+		return
+	}
+	p.gone = true
+	delete(s.peers, p.id)
+	s.wheel.disarm(&p.timer)
+	s.gate.Forget(p.id)
+	for _, c := range p.credentials {
+		delete(s.ufrags, c.ufrag)
+	}
+	for _, a := range p.allowed {
+		s.forgetSource(p, a)
+	}
+	delete(s.checks, p.check.tx)
+	now := s.now()
+	for _, sl := range p.slots {
+		s.assign(now, sl, nil, 0)
+	}
+	for len(p.uplinks) > 0 {
+		s.closeUplink(now, p.uplinks[0])
+	}
+	for c := range s.ready {
+		s.ready[c].drop(p)
+	}
+}

@@ -1,0 +1,243 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/tolkyn/tolkyn/internal/rtcp"
+)
+
+const (
+	// feedbackInterval of transport-wide congestion control: browsers' own estimators climb well on 50 ms, and 20
+	// packets/s cost a publisher 12 kbit/s at most.
+	feedbackInterval = 50 * time.Millisecond
+	// reportInterval of sender and receiver reports (RFC 3550 §6.2 with the reduced minimum).
+	reportInterval = time.Second
+	// maxRTCP bounds one compound packet, to stay under any path's MTU.
+	maxRTCP = 1100
+)
+
+// timers runs every deadline that has come.
+func (s *Shard) timers(now time.Duration) {
+	if s.gateAt > 0 && now >= s.gateAt {
+		s.pollGate(now)
+	}
+	for t := s.wheel.due(now); t != nil; t = s.wheel.due(now) {
+		s.suspect = t.owner
+		s.tend(now, t.owner)
+	}
+	s.suspect = nil
+}
+
+// tend does what is due for one peer and arms its timer for the next thing.
+func (s *Shard) tend(now time.Duration, p *peer) {
+	if !p.silent && now-p.lastHeard >= silentAfter {
+		p.silent = true
+		s.cfg.Gone(p.id, Silent)
+	}
+	if !p.silent {
+		s.wheel.arm(&p.timer, p.lastHeard+silentAfter)
+	}
+	if p.check.to.IsValid() && now >= p.check.at+checkRetry {
+		s.sendCheck(now, p)
+	}
+	if p.sealer == nil {
+		return
+	}
+	s.measure(now, p)
+	for _, u := range p.uplinks {
+		s.pollUplink(now, u)
+	}
+	s.transportFeedback(now, p)
+	s.openSlots(now, p)
+	if now >= p.reports {
+		p.reports = now + reportInterval
+		s.sendReports(now, p)
+	}
+	s.wheel.arm(&p.timer, p.reports)
+}
+
+// pollUplink sends what an uplink wants from its publisher: lost packets, a keyframe.
+func (s *Shard) pollUplink(now time.Duration, u *published) {
+	if u.up == nil {
+		return
+	}
+	p, out := u.owner, u.up.Poll(now)
+	if len(out.NACK) > 0 {
+		s.stats.NACKsSent += uint64(len(out.NACK))
+		s.sendRTCP(now, p, func(b []byte) []byte { return rtcp.AppendNACK(b, p.ssrc, u.cfg.SSRC, out.NACK) })
+	}
+	if out.PLI {
+		s.stats.KeyframesAsked++
+		s.sendRTCP(now, p, func(b []byte) []byte { return rtcp.AppendPLI(b, p.ssrc, u.cfg.SSRC) })
+	}
+	if out.Next != 0 {
+		s.wheel.arm(&p.timer, out.Next)
+	}
+}
+
+// transportFeedback answers the transport-wide numbers of the last 50 ms.
+func (s *Shard) transportFeedback(now time.Duration, p *peer) {
+	in := &p.inbound
+	if !in.transportAny {
+		return
+	}
+	if now < in.feedbackAt {
+		s.wheel.arm(&p.timer, in.feedbackAt)
+		return
+	}
+	in.transportAny = false
+	s.sendRTCP(now, p, func(b []byte) []byte { return in.transport.Append(b, p.ssrc, in.mediaSSRC) })
+}
+
+// openSlots wakes the slots that waited for the end of the first keyframe's hold.
+func (s *Shard) openSlots(now time.Duration, p *peer) {
+	if p.opensAt == 0 {
+		return
+	}
+	if now < p.opensAt {
+		s.wheel.arm(&p.timer, p.opensAt)
+		return
+	}
+	p.opensAt = 0
+	for _, sl := range p.slots {
+		if sl.source != nil && sl.source.up != nil {
+			s.ready[sl.class].push(sl)
+		}
+	}
+}
+
+// sendReports sends a receiver report on every uplink and a sender report for every slot that sends.
+func (s *Shard) sendReports(now time.Duration, p *peer) {
+	var blocks [31]rtcp.ReportBlock
+	n := 0
+	for _, u := range p.uplinks {
+		if u.up != nil && n < len(blocks) {
+			blocks[n] = u.up.ReportBlock(now)
+			n++
+		}
+	}
+	if n > 0 {
+		s.sendCompound(now, p, func(b []byte) []byte { return rtcp.AppendReceiverReport(b, p.ssrc, blocks[:n]) })
+	}
+	for _, sl := range p.slots {
+		s.reportSlot(now, p, sl)
+		if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
+			s.wantKeyframe(now, sl.source) // the publisher did not hear the last wish
+		}
+	}
+}
+
+// reportSlot sends the sender report of a slot that sends.
+func (s *Shard) reportSlot(now time.Duration, p *peer, sl *slot) {
+	if sr, ok := sl.down.SenderReport(now, rtcp.NTP(s.epoch.Add(now))); ok {
+		s.sendCompound(now, p, func(b []byte) []byte {
+			return rtcp.AppendSDES(rtcp.AppendSenderReport(b, sr, nil), sr.SSRC, sl.cname)
+		})
+	}
+}
+
+// sendRTCP sends one feedback packet behind an empty receiver report, as RFC 3550 §6.1 wants a compound to begin.
+func (s *Shard) sendRTCP(now time.Duration, p *peer, part func([]byte) []byte) {
+	s.sendCompound(now, p, func(b []byte) []byte { return part(rtcp.AppendReceiverReport(b, p.ssrc, nil)) })
+}
+
+// sendCompound seals what build appends and puts it on its way; a build that appends nothing sends nothing.
+func (s *Shard) sendCompound(now time.Duration, p *peer, build func([]byte) []byte) {
+	if !s.mayHear(now, p) {
+		return
+	}
+	dst := s.space(p)
+	b := build(dst[:0])
+	if len(b) == 0 || len(b) > maxRTCP+200 {
+		return
+	}
+	s.send(p, dst, p.sealer.SealRTCP(dst, len(b)))
+}
+
+// handleRTCP gives one part of a peer's compound packet to the uplink or the slot it is about.
+func (s *Shard) handleRTCP(now time.Duration, p *peer, part rtcp.Packet) {
+	switch part.Type {
+	case rtcp.TypeSR:
+		if sr, ok := part.SenderReport(); ok {
+			if u := p.bySSRC[sr.SSRC]; u != nil && u.cfg.SSRC == sr.SSRC {
+				u.up.HandleSenderReport(now, sr.NTP, sr.RTP)
+			}
+		}
+		s.handleBlocks(now, p, part)
+	case rtcp.TypeRR:
+		s.handleBlocks(now, p, part)
+	case rtcp.TypeRTPFB:
+		s.handleTransportFeedback(now, p, part)
+	case rtcp.TypePSFB:
+		switch part.Count {
+		case rtcp.FmtPLI:
+			if ssrc, ok := part.MediaSSRC(); ok {
+				s.handleKeyframeRequest(now, p, ssrc)
+			}
+		case rtcp.FmtFIR:
+			for ssrc := range part.FIRs() {
+				s.handleKeyframeRequest(now, p, ssrc)
+			}
+		}
+	}
+}
+
+func (s *Shard) handleKeyframeRequest(now time.Duration, p *peer, ssrc uint32) {
+	if sl := p.byOut[ssrc]; sl != nil && sl.source != nil && sl.source.up != nil {
+		s.stats.KeyframesWanted++
+		s.wantKeyframe(now, sl.source)
+	}
+}
+
+// handleBlocks reads a subscriber's receiver reports: the round trip from LSR and DLSR (RFC 3550 §6.4.1).
+func (s *Shard) handleBlocks(now time.Duration, p *peer, part rtcp.Packet) {
+	for i := range int(part.Count) {
+		block, ok := part.Block(i)
+		if !ok {
+			return
+		}
+		sl := p.byOut[block.SSRC]
+		if sl == nil || block.LastSR == 0 {
+			continue
+		}
+		mid := uint32(rtcp.NTP(s.epoch.Add(now)) >> 16)
+		if d := int32(mid - block.LastSR - block.DelaySinceLastSR); d >= 0 {
+			rtt := time.Duration(d) * time.Second / 65536
+			if rtt < 10*time.Second {
+				s.setRTT(p, rtt)
+			}
+		}
+	}
+}
+
+// setRTT tells everything of a peer that paces itself by the round trip. Smoothed like TCP's (RFC 6298).
+func (s *Shard) setRTT(p *peer, sample time.Duration) {
+	if p.rtt == 0 {
+		p.rtt = sample
+	} else {
+		p.rtt += (sample - p.rtt) / 8
+	}
+	for _, u := range p.uplinks {
+		if u.up != nil {
+			u.up.SetRTT(p.rtt)
+		}
+	}
+	for _, sl := range p.slots {
+		sl.down.SetRTT(p.rtt)
+	}
+}
+
+func (s *Shard) handleTransportFeedback(now time.Duration, p *peer, part rtcp.Packet) {
+	if part.Count != rtcp.FmtNACK {
+		return
+	}
+	media, ok := part.MediaSSRC()
+	sl := p.byOut[media]
+	if !ok || sl == nil {
+		return
+	}
+	for seq := range part.NACKs() {
+		s.stats.NACKsReceived++
+		s.resend(now, p, sl, seq)
+	}
+}

@@ -1,0 +1,292 @@
+package shard
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
+)
+
+// class orders the ready queues: audio leaves before video.
+type class int
+
+const (
+	audio class = iota
+	video
+)
+
+// slot is one receive slot of one subscriber.
+type slot struct {
+	owner   *peer
+	down    *downlink.Downlink
+	class   class
+	cname   string
+	source  *published // what it was last assigned; shown from its switch point on
+	old     *published // what flows until then
+	csrc    uint32     // names the participant of source
+	pending bool       // in owner.pending
+}
+
+// readyQueue lists the subscribers with packets to send. Going through subscribers, not packets, lays a subscriber's
+// packets side by side, so that they leave as one GSO message.
+type readyQueue struct {
+	peers []*peer
+	head  int
+}
+
+func (q *readyQueue) push(sl *slot) {
+	p, c := sl.owner, sl.class
+	if sl.pending {
+		return
+	}
+	sl.pending = true
+	p.pending[c] = append(p.pending[c], sl)
+	if !p.queued[c] {
+		p.queued[c] = true
+		q.peers = append(q.peers, p)
+	}
+}
+
+func (q *readyQueue) empty() bool { return q.head == len(q.peers) }
+
+// pop takes the first subscriber out; the backing array is used again once the queue has run empty.
+func (q *readyQueue) pop(c class) *peer {
+	p := q.peers[q.head]
+	q.peers[q.head] = nil
+	q.head++
+	if q.empty() {
+		q.peers, q.head = q.peers[:0], 0
+	}
+	p.queued[c] = false
+	return p
+}
+
+// back puts a subscriber whose turn ended behind the others.
+func (q *readyQueue) back(p *peer, c class) {
+	if q.head > 1024 && q.head > len(q.peers)/2 {
+		q.peers = append(q.peers[:0], q.peers[q.head:]...)
+		q.head = 0
+	}
+	p.queued[c] = true
+	q.peers = append(q.peers, p)
+}
+
+func (q *readyQueue) drop(p *peer) {
+	kept := q.peers[:q.head]
+	for _, other := range q.peers[q.head:] {
+		if other != p {
+			kept = append(kept, other)
+		}
+	}
+	clear(q.peers[len(kept):])
+	q.peers = kept
+}
+
+// spread puts every slot that listens to an uplink of this batch into its ready queue, and asks for what the batch showed
+// to be missing.
+func (s *Shard) spread(now time.Duration) {
+	for i, u := range s.touched {
+		s.touched[i] = nil
+		u.dirty = false
+		if u.owner.gone {
+			continue
+		}
+		s.suspect = u.owner
+		s.pollUplink(now, u)
+		for _, sl := range u.subs {
+			s.ready[sl.class].push(sl)
+		}
+	}
+	s.touched = s.touched[:0]
+}
+
+// forward sends up to budget packets, audio first; true when more is waiting.
+func (s *Shard) forward(now time.Duration, budget int) bool {
+	for c := range s.ready {
+		q := &s.ready[c]
+		for !q.empty() {
+			if budget <= 0 {
+				return true
+			}
+			p := q.pop(class(c))
+			budget -= s.serve(now, p, class(c), budget)
+			if len(p.pending[c]) > 0 {
+				q.back(p, class(c))
+			}
+		}
+	}
+	return false
+}
+
+// serve sends what one subscriber's slots of a class have, and returns how many packets that were.
+func (s *Shard) serve(now time.Duration, p *peer, c class, budget int) int {
+	s.suspect = p
+	if !s.mayHear(now, p) {
+		for _, sl := range p.pending[c] {
+			sl.pending = false
+		}
+		p.pending[c] = p.pending[c][:0]
+		return 0
+	}
+	sent := 0
+	for n := len(p.pending[c]); n > 0; n = len(p.pending[c]) {
+		sl := p.pending[c][n-1]
+		for {
+			if sent == budget {
+				return sent
+			}
+			dst := s.space(p)
+			out, state := sl.down.Next(now, dst, p.outTSeq)
+			if state == downlink.Empty {
+				break
+			}
+			if state == downlink.Dropped {
+				continue
+			}
+			s.seal(p, sl, dst, out)
+			sent++
+			if out.First {
+				s.reportSlot(now, p, sl) // lip sync starts with the new source
+			}
+		}
+		sl.pending = false
+		p.pending[c] = p.pending[c][:n-1]
+		s.afterServe(now, sl)
+	}
+	return sent
+}
+
+// afterServe follows a switch that has just happened, and passes on the wish for the keyframe it waits for.
+func (s *Shard) afterServe(now time.Duration, sl *slot) {
+	if sl.old != nil {
+		if _, next := sl.down.Sources(); next == nil {
+			sl.old.unsubscribe(sl)
+			sl.old = nil
+		}
+	}
+	if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
+		s.wantKeyframe(now, sl.source)
+	}
+}
+
+// mayHear says whether media may be sent to a peer: keys, a proved address, and consent that has not run out.
+func (s *Shard) mayHear(now time.Duration, p *peer) bool {
+	return p.sealer != nil && p.destination.valid() && now-p.lastChecked < consentFor
+}
+
+// space is where the next datagram to p is written.
+func (s *Shard) space(p *peer) []byte {
+	if p.destination.tcp != nil {
+		return s.sealRaw
+	}
+	b := s.queue.Next(p.destination.addr)
+	if b == nil {
+		s.sock.Flush(s.queue)
+		b = s.queue.Next(p.destination.addr)
+	}
+	return b
+}
+
+// seal encrypts the packet that stands in dst, once, and puts it on its way.
+func (s *Shard) seal(p *peer, sl *slot, dst []byte, out downlink.Out) {
+	size := p.sealer.SealRTP(dst, out.HeaderSize, out.Size, out.Seq)
+	if !out.RTX {
+		sl.down.StoreSealed(out.Seq, dst[:size])
+	}
+	p.outTSeq++
+	s.stats.PacketsOut++
+	s.stats.BytesOut += uint64(size)
+	s.send(p, dst, size)
+}
+
+func (s *Shard) send(p *peer, dst []byte, size int) {
+	if t := p.destination.tcp; t != nil {
+		if !t.send(dst[:size]) {
+			s.stats.Drops.TCPStale++
+		}
+		return
+	}
+	s.queue.Commit(size)
+}
+
+// assign makes a slot show an uplink; nil empties it.
+func (s *Shard) assign(now time.Duration, sl *slot, u *published, csrc uint32) {
+	if sl.source == u {
+		return
+	}
+	s.suspect = sl.owner
+	sl.csrc = csrc
+	switch {
+	case u != nil && sl.old == u: // back to what still flows
+		sl.source.unsubscribe(sl)
+		sl.source, sl.old = u, nil
+	case sl.old != nil: // a switch still waited for its keyframe: the newest wish replaces it, the oldest source flows on
+		sl.source.unsubscribe(sl)
+		sl.source = u
+	default:
+		sl.source, sl.old = u, sl.source
+	}
+	if u != nil && !slices.Contains(u.subs, sl) {
+		u.subs = append(u.subs, sl)
+	}
+	if u == nil || u.up == nil { // nobody's media under the new name
+		sl.down.Assign(now, nil, 0)
+		sl.old.unsubscribe(sl)
+		sl.old = nil
+		return
+	}
+	sl.show(s, now, u)
+}
+
+// show starts the switch to an uplink whose SSRC is known.
+func (sl *slot) show(s *Shard, now time.Duration, u *published) {
+	if sl.source != u {
+		return
+	}
+	sl.down.Assign(now, u.up, sl.csrc)
+	if sl.down.WantsKeyframe(now) {
+		s.wantKeyframe(now, u)
+	}
+	s.ready[sl.class].push(sl)
+}
+
+func (u *published) unsubscribe(sl *slot) {
+	if u == nil {
+		return
+	}
+	for i, other := range u.subs {
+		if other == sl {
+			last := len(u.subs) - 1
+			u.subs[i] = u.subs[last]
+			u.subs[last] = nil
+			u.subs = u.subs[:last]
+			return
+		}
+	}
+}
+
+// wantKeyframe passes a wish to the publisher; the uplink merges them.
+func (s *Shard) wantKeyframe(now time.Duration, u *published) {
+	u.up.RequestKeyframe(now)
+	s.wheel.arm(&u.owner.timer, now)
+}
+
+// resend answers one NACK.
+func (s *Shard) resend(now time.Duration, p *peer, sl *slot, seq uint16) {
+	if !s.mayHear(now, p) {
+		return
+	}
+	dst := s.space(p)
+	if sealed := sl.down.Sealed(now, seq); sealed != nil {
+		s.stats.Resent++
+		s.send(p, dst, copy(dst, sealed))
+		return
+	}
+	out, ok := sl.down.Resend(now, seq, dst, p.outTSeq)
+	if !ok {
+		s.stats.ResendMissed++
+		return
+	}
+	s.stats.Resent++
+	s.seal(p, sl, dst, out)
+}

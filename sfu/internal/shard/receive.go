@@ -1,0 +1,220 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
+	"github.com/tolkyn/tolkyn/internal/rtcp"
+	"github.com/tolkyn/tolkyn/internal/srtp"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+// published is one uplink and who listens to it.
+type published struct {
+	id    UplinkID
+	owner *peer
+	mid   string
+	cfg   uplink.Config
+	up    *uplink.Uplink // nil until its SSRC is known
+	subs  []*slot        // slots that show it or wait for its keyframe
+	dirty bool           // stored packets in this batch
+}
+
+// inbound is what a peer's receive side keeps for feedback.
+type inbound struct {
+	transport    rtcp.TransportRecorder
+	transportAny bool
+	mediaSSRC    uint32 // any of the peer's: transport feedback names one
+	feedbackAt   time.Duration
+}
+
+// receiveRTP opens one packet and puts it into its uplink's history.
+func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) {
+	if p.opener == nil {
+		s.hold(p, b)
+		return
+	}
+	h, ok := packet.ParseHeader(b)
+	if !ok {
+		s.stats.Drops.Malformed++
+		return
+	}
+	s.suspect = p
+	size, e, v := p.opener.OpenRTP(b, &h)
+	if v != srtp.OK {
+		s.stats.Drops.opened(v)
+		return
+	}
+	b = b[:size]
+	s.heard(p, now)
+	s.stats.PacketsIn++
+	s.stats.BytesIn += uint64(size)
+	u := p.bySSRC[h.SSRC]
+	if u == nil {
+		if u = s.bindByMID(p, &h, b); u == nil {
+			s.stats.Drops.UnknownSSRC++
+			return
+		}
+	}
+	if p.ext.TransportSeq != 0 {
+		if x, ok := h.Extension(b, p.ext.TransportSeq); ok && len(x) == 2 {
+			s.noteTransport(now, p, uint16(x[0])<<8|uint16(x[1]), h.SSRC)
+		}
+	}
+	payload, ok := h.Payload(b)
+	if !ok {
+		s.stats.Drops.Malformed++
+		return
+	}
+	var verdict uplink.Verdict
+	if h.SSRC == u.cfg.RTXSSRC {
+		verdict = u.up.HandleRTX(now, &h, payload)
+	} else {
+		level := uint8(uplink.NoLevel)
+		if p.ext.AudioLevel != 0 {
+			if x, ok := h.Extension(b, p.ext.AudioLevel); ok && len(x) > 0 {
+				level = x[0]
+			}
+		}
+		verdict = u.up.Handle(now, &h, e, payload, level)
+	}
+	s.stats.Drops.uplinked(verdict)
+	if verdict == uplink.Stored && !u.dirty {
+		u.dirty = true
+		s.touched = append(s.touched, u)
+	}
+}
+
+// noteTransport records a transport-wide sequence number; feedback follows within 50 ms.
+func (s *Shard) noteTransport(now time.Duration, p *peer, seq uint16, ssrc uint32) {
+	p.inbound.transport.Handle(now, seq)
+	p.inbound.mediaSSRC = ssrc
+	if !p.inbound.transportAny {
+		p.inbound.transportAny = true
+		p.inbound.feedbackAt = now + feedbackInterval
+		s.wheel.arm(&p.timer, p.inbound.feedbackAt)
+	}
+}
+
+// hold keeps the first packets that overtake the end of our side of the DTLS handshake.
+func (s *Shard) hold(p *peer, b []byte) {
+	if len(p.early) == maxEarly {
+		s.stats.Drops.BeforeKeys++
+		return
+	}
+	p.early = append(p.early, append([]byte(nil), b...))
+}
+
+func (s *Shard) openEarly(now time.Duration, p *peer) {
+	early := p.early
+	p.early = nil
+	for _, b := range early {
+		if packet.Classify(b) == packet.RTP {
+			s.receiveRTP(now, p, b)
+		} else {
+			s.receiveRTCP(now, p, b)
+		}
+	}
+}
+
+// bind gives an uplink its SSRC.
+func (s *Shard) bind(u *published, ssrc uint32) {
+	u.cfg.SSRC = ssrc
+	u.up = uplink.New(u.cfg)
+	u.owner.bySSRC[ssrc] = u
+	if u.cfg.RTXSSRC != 0 {
+		u.owner.bySSRC[u.cfg.RTXSSRC] = u
+	}
+	if _, taken := s.ssrcs[ssrc]; !taken {
+		s.ssrcs[ssrc] = u.owner
+	}
+	for _, sl := range u.subs {
+		sl.show(s, s.now(), u)
+	}
+}
+
+// bindByMID finds the uplink of a new SSRC by the MID the packet carries (RFC 8843 §9.2).
+func (s *Shard) bindByMID(p *peer, h *packet.Header, b []byte) *published {
+	if p.ext.MID == 0 {
+		return nil
+	}
+	mid, ok := h.Extension(b, p.ext.MID)
+	if !ok {
+		return nil
+	}
+	for _, u := range p.uplinks {
+		if u.mid != string(mid) {
+			continue
+		}
+		switch {
+		case u.up == nil && h.PayloadType == u.cfg.PayloadType:
+			s.bind(u, h.SSRC)
+			return u
+		case u.up != nil && u.cfg.RTXSSRC == 0 && h.PayloadType == u.cfg.RTXPayloadType:
+			u.cfg.RTXSSRC = h.SSRC
+			p.bySSRC[h.SSRC] = u
+			return u
+		}
+	}
+	return nil
+}
+
+// closeUplink ends an uplink and empties the slots that show it.
+func (s *Shard) closeUplink(now time.Duration, u *published) {
+	for len(u.subs) > 0 {
+		sl := u.subs[0]
+		if sl.source == u {
+			s.assign(now, sl, nil, 0)
+			continue
+		}
+		// It flowed until another's keyframe, which is all that is left now.
+		u.unsubscribe(sl)
+		sl.old = nil
+		sl.down.Assign(now, nil, 0)
+		if sl.source != nil && sl.source.up != nil {
+			sl.down.Assign(now, sl.source.up, sl.csrc)
+		}
+	}
+	delete(s.uplinks, u.id)
+	p := u.owner
+	for i, other := range p.uplinks {
+		if other == u {
+			p.uplinks = append(p.uplinks[:i], p.uplinks[i+1:]...)
+			break
+		}
+	}
+	for _, ssrc := range [2]uint32{u.cfg.SSRC, u.cfg.RTXSSRC} {
+		if p.bySSRC[ssrc] == u {
+			delete(p.bySSRC, ssrc)
+		}
+		if s.ssrcs[ssrc] == p {
+			delete(s.ssrcs, ssrc)
+		}
+	}
+}
+
+// receiveRTCP opens a compound packet and gives each part to whom it concerns.
+func (s *Shard) receiveRTCP(now time.Duration, p *peer, b []byte) {
+	if p.opener == nil {
+		s.hold(p, b)
+		return
+	}
+	s.suspect = p
+	size, v := p.opener.OpenRTCP(b)
+	if v != srtp.OK {
+		s.stats.Drops.opened(v)
+		return
+	}
+	s.heard(p, now)
+	r := rtcp.Read(b[:size])
+	for {
+		part, ok := r.Next()
+		if !ok {
+			break
+		}
+		s.handleRTCP(now, p, part)
+	}
+	if r.Err() {
+		s.stats.Drops.Malformed++
+	}
+}

@@ -1,0 +1,271 @@
+package shard
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tolkyn/tolkyn/internal/srtp"
+	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+const (
+	// turnBudget bounds what one turn sends before the socket is read again: about 0.4 ms of work, so that one big room
+	// never starves the small ones on its core.
+	turnBudget = 256
+	// inboxSize bounds the commands waiting; who posts more waits.
+	inboxSize = 4096
+	// silentAfter is how long a peer may send nothing authenticated before it leaves its slots.
+	silentAfter = 15 * time.Second
+	// consentFor is how long media flows to an address after its last valid check (RFC 7675 §5.1).
+	consentFor = 30 * time.Second
+)
+
+// PeerID names a peer on its shard.
+type PeerID uint64
+
+// UplinkID names a published encoding on its shard.
+type UplinkID uint64
+
+// Config of a Shard.
+type Config struct {
+	// Socket carries the packets; owned by the shard, closed by Close.
+	Socket udp.Socket
+	// TCP accepts ICE-TCP connections; nil for none. Owned like Socket.
+	TCP net.Listener
+	// Gone is called when a peer fell silent or had to be removed; from the shard's goroutine, must not block. The shard
+	// keeps a silent peer until RemovePeer; a faulty one is already out of its tables.
+	Gone func(PeerID, Reason)
+	// Logger gets contained faults, never packets; nil discards.
+	Logger *slog.Logger
+}
+
+// Reason says why Config.Gone was called.
+type Reason uint8
+
+// The reasons.
+const (
+	Silent Reason = iota + 1
+	Fault
+)
+
+// Shard is one event loop. Post, WriteTo, WriteTCP, Stats and Close are safe from any goroutine; all else is the loop's.
+type Shard struct {
+	// Fixed after New.
+	cfg   Config
+	sock  udp.Socket
+	log   *slog.Logger
+	epoch time.Time
+	inbox chan Command
+	done  chan struct{}
+	wg    sync.WaitGroup
+	tcp   *tcpConns
+
+	// Atomic.
+	closing atomic.Bool
+	backlog atomic.Int64 // how long the handshake gate's queue will take, ns
+	waiting atomic.Bool  // true while the loop may sleep: only then is a wake needed
+
+	// Owned by loop.
+	batch   *udp.Batch
+	at      int // datagram of the batch being handled, so that a contained fault loses only that one
+	queue   *udp.Queue
+	sealRaw []byte // scratch for packets that leave over TCP
+	wheel   wheel
+	gate    *handshake.Gate[PeerID, heldPacket]
+	gateAt  time.Duration
+	peers   map[PeerID]*peer
+	uplinks map[UplinkID]*published
+	sources map[netip.AddrPort]*peer // addresses proved by an authenticated check, nothing else
+	ufrags  map[string]*peer
+	ssrcs   map[uint32]*peer // publishers by SSRC: finds the owner of a packet from a new address
+	checks  map[transactionID]*peer
+	touched []*published // uplinks that stored packets in this batch
+	ready   [2]readyQueue
+	suspect *peer // whose packet or slot is handled right now
+	stats   Stats
+}
+
+// New starts a shard on cfg.Socket. Close ends it.
+func New(cfg Config) *Shard {
+	s := &Shard{
+		cfg: cfg, sock: cfg.Socket, log: cfg.Logger, epoch: time.Now(),
+		inbox: make(chan Command, inboxSize), done: make(chan struct{}),
+		batch: udp.NewBatch(), queue: udp.NewQueue(turnBudget + 64), sealRaw: make([]byte, 2048),
+		gate:    handshake.NewGate[PeerID, heldPacket](runtime.GOMAXPROCS(0)),
+		peers:   map[PeerID]*peer{},
+		uplinks: map[UplinkID]*published{},
+		sources: map[netip.AddrPort]*peer{},
+		ufrags:  map[string]*peer{},
+		ssrcs:   map[uint32]*peer{},
+		checks:  map[transactionID]*peer{},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.wheel.init(0)
+	if cfg.TCP != nil {
+		s.tcp = newTCPConns(s, cfg.TCP)
+	}
+	s.wg.Go(s.run)
+	return s
+}
+
+// Close ends the loop, closes the sockets and waits for every goroutine. Idempotent.
+func (s *Shard) Close() error {
+	if s.closing.Swap(true) {
+		<-s.done
+		return nil
+	}
+	close(s.done)
+	if s.tcp != nil {
+		s.tcp.close()
+	}
+	err := s.sock.Close()
+	s.wg.Wait()
+	return err
+}
+
+// Backlog is how long a handshake that starts now must wait for the gate's queue to drain; 0 while it is within bounds.
+func (s *Shard) Backlog() time.Duration { return time.Duration(s.backlog.Load()) }
+
+// Await waits for a channel that a command closes, or for the shard's end.
+func (s *Shard) Await(done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-s.done:
+	}
+}
+
+// now is the time since the shard's epoch.
+func (s *Shard) now() time.Duration { return time.Since(s.epoch) }
+
+// run is the whole life of a shard: commands, packets in, timers, packets out, wait.
+func (s *Shard) run() {
+	for !s.closing.Load() {
+		s.contained()
+	}
+}
+
+// contained turns until the shard closes or a peer's packet makes our code panic. That peer is removed; everybody else's
+// packets of the same batch are still handled on the next entry.
+func (s *Shard) contained() {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		p := s.suspect
+		s.suspect = nil
+		s.stats.Faults++
+		s.log.Error("contained a fault", "panic", fault, "stack", string(debug.Stack()))
+		if p != nil {
+			s.remove(p)
+			s.cfg.Gone(p.id, Fault)
+		}
+	}()
+	for !s.closing.Load() {
+		if !s.turn() {
+			s.wait()
+		}
+	}
+}
+
+// turn does one bounded round of work; false when there was none.
+func (s *Shard) turn() bool {
+	busy := s.commands()
+	now := s.now()
+	if s.at >= s.batch.Len() {
+		s.at = 0
+		n, _ := s.sock.Read(s.batch)
+		busy = busy || n > 0
+	}
+	for s.at < s.batch.Len() {
+		b, from := s.batch.Datagram(s.at)
+		s.at++ // before the work: a fault must not meet the same datagram twice
+		s.handle(now, b, from)
+	}
+	s.spread(now)
+	s.suspect = nil
+	s.timers(now)
+	if s.forward(now, turnBudget) {
+		busy = true
+	}
+	s.suspect = nil
+	s.sock.Flush(s.queue)
+	return busy
+}
+
+// wait sleeps until a packet, a command or the next deadline.
+func (s *Shard) wait() {
+	s.waiting.Store(true)
+	defer s.waiting.Store(false)
+	if len(s.inbox) > 0 {
+		return
+	}
+	timeout := time.Duration(-1)
+	if at, ok := s.nextDeadline(); ok {
+		timeout = max(at-s.now(), 0)
+	}
+	s.sock.Wait(timeout)
+}
+
+func (s *Shard) nextDeadline() (time.Duration, bool) {
+	at, ok := s.wheel.next()
+	if s.gateAt > 0 && (!ok || s.gateAt < at) {
+		return s.gateAt, true
+	}
+	return at, ok
+}
+
+// peer is everything the shard knows of one client. Owned by loop.
+type peer struct {
+	id  PeerID
+	hs  *handshake.Peer
+	ext handshake.ExtensionIDs
+
+	// Path: see path.go.
+	credentials []credential // newest last; two across an ICE restart
+	remote      credential
+	destination path
+	allowed     []source
+	check       pathCheck
+	measureAt   time.Duration // next check for the round trip
+	lastChecked time.Duration // last valid check
+	lastHeard   time.Duration // last authenticated packet of any kind
+	connected   bool
+	silent      bool
+
+	// Keys: nil until DTLS is done.
+	opener *srtp.Opener
+	sealer *srtp.Sealer
+	early  [][]byte      // packets that came before the keys
+	keyed  time.Duration // when they came
+
+	// What it sends.
+	clock   uplink.Clock // one for all its uplinks: lip sync
+	uplinks []*published
+	bySSRC  map[uint32]*published
+	inbound inbound
+
+	// What it receives.
+	slots   []*slot
+	byOut   map[uint32]*slot
+	outTSeq uint16
+	pending [2][]*slot // slots with packets to send, by ready queue
+	queued  [2]bool
+
+	timer   timer
+	opensAt time.Duration // end of the first keyframe's hold; 0 past it
+	reports time.Duration // next sender and receiver reports
+	ssrc    uint32        // sender of our own RTCP
+	rtt     time.Duration
+	gone    bool
+}

@@ -1,0 +1,84 @@
+package shard
+
+import (
+	"github.com/tolkyn/tolkyn/internal/srtp"
+	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+// Stats are a shard's counters since its start, and its present size.
+type Stats struct {
+	PacketsIn, PacketsOut uint64 // RTP packets opened and sealed
+	BytesIn, BytesOut     uint64
+	NACKsSent             uint64 // sequence numbers asked of publishers
+	NACKsReceived         uint64 // sequence numbers asked by subscribers
+	Resent, ResendMissed  uint64
+	KeyframesAsked        uint64 // PLIs to publishers
+	KeyframesWanted       uint64 // PLIs and FIRs from subscribers
+	PathChanges           uint64
+	Faults                uint64 // contained panics
+	Drops                 Drops
+	Socket                udp.Stats
+
+	Peers, Uplinks int
+}
+
+// Drops counts packets that went no further, by reason.
+type Drops struct {
+	Malformed     uint64 // headers or payloads that lie
+	UnknownSource uint64 // from an address no check has proved
+	UnknownUfrag  uint64 // STUN for nobody here
+	ForgedSTUN    uint64 // wrong MESSAGE-INTEGRITY
+	Forged        uint64 // SRTP or SRTCP that does not authenticate
+	Replayed      uint64 // SRTP or SRTCP seen before
+	UnknownSSRC   uint64 // authentic, but of no published track
+	TooManySSRCs  uint64
+	BeforeKeys    uint64
+	Duplicate     uint64 // arrived twice, by resend or by probing
+	TooOld        uint64 // behind the history
+	GateFull      uint64 // handshake packets past the gate's bound
+	TCPStale      uint64 // media not queued behind a slow TCP connection
+}
+
+func (d *Drops) opened(v srtp.Verdict) {
+	switch v {
+	case srtp.Replayed:
+		d.Replayed++
+	case srtp.Forged:
+		d.Forged++
+	case srtp.TooManyStreams:
+		d.TooManySSRCs++
+	default:
+		d.Malformed++
+	}
+}
+
+func (d *Drops) uplinked(v uplink.Verdict) {
+	switch v {
+	case uplink.Duplicate:
+		d.Duplicate++
+	case uplink.TooOld:
+		d.TooOld++
+	case uplink.Malformed:
+		d.Malformed++
+	}
+}
+
+// Stats asks the loop for its counters; ok is false once the shard is closed. It waits for the loop's turn, so an answer
+// also proves that the loop is alive.
+func (s *Shard) Stats() (st Stats, ok bool) {
+	answer := make(chan Stats, 1)
+	if !s.Post(Query{func(s *Shard) {
+		st := s.stats
+		st.Peers, st.Uplinks, st.Socket = len(s.peers), len(s.uplinks), s.sock.Stats()
+		answer <- st
+	}}) {
+		return Stats{}, false
+	}
+	select {
+	case st = <-answer:
+		return st, true
+	case <-s.done:
+		return Stats{}, false
+	}
+}

@@ -1,0 +1,232 @@
+package shard
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxTCPConns bounds the ICE-TCP connections of a shard, proved or not.
+	maxTCPConns = 4096
+	// maxFrame bounds one RFC 4571 frame: what fits a datagram on any path is far less.
+	maxFrame = 2000
+	// tcpProof is how long a connection may stay without an authenticated check.
+	tcpProof = 5 * time.Second
+	// tcpQueue and tcpStale bound what waits behind a slow connection: 256 frames are 100 ms of 20 Mbit/s, and a frame
+	// older than 100 ms is late for any ear, so it is dropped rather than sent.
+	tcpQueue = 256
+	tcpStale = 100 * time.Millisecond
+	// tcpWrite is how long one write may take before the connection is dead.
+	tcpWrite = 5 * time.Second
+)
+
+var errNoConn = errors.New("no such ICE-TCP connection")
+
+// tcpConns are the ICE-TCP connections of a shard (RFC 6544, framing of RFC 4571). Two goroutines each.
+type tcpConns struct {
+	shard    *Shard
+	listener net.Listener
+	wg       sync.WaitGroup
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	conns  map[netip.AddrPort]*tcpConn
+	closed bool
+}
+
+// tcpConn is one ICE-TCP connection.
+type tcpConn struct {
+	conn   net.Conn
+	remote netip.AddrPort
+	out    chan tcpFrame
+	proved atomic.Bool // an authenticated check came through
+
+	peer *peer // owned by the shard's loop
+}
+
+type tcpFrame struct {
+	b      []byte
+	at     time.Time
+	always bool // handshake packets are never stale
+}
+
+func newTCPConns(s *Shard, l net.Listener) *tcpConns {
+	t := &tcpConns{shard: s, listener: l, conns: map[netip.AddrPort]*tcpConn{}}
+	t.wg.Go(t.accept)
+	return t
+}
+
+func (t *tcpConns) accept() {
+	for {
+		conn, err := t.listener.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			select { // out of file descriptors: let some connections end
+			case <-t.shard.done:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			continue
+		}
+		t.add(conn)
+	}
+}
+
+func (t *tcpConns) add(conn net.Conn) {
+	remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		conn.Close()
+		return
+	}
+	c := &tcpConn{
+		conn: conn, out: make(chan tcpFrame, tcpQueue),
+		remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
+	}
+	t.mu.Lock()
+	if t.closed || len(t.conns) >= maxTCPConns {
+		t.mu.Unlock()
+		conn.Close()
+		return
+	}
+	t.conns[c.remote] = c
+	t.mu.Unlock()
+	stop := make(chan struct{})
+	t.wg.Go(func() { c.write(stop) })
+	t.wg.Go(func() {
+		c.read(t.shard)
+		close(stop)
+		conn.Close()
+		t.mu.Lock()
+		delete(t.conns, c.remote)
+		t.mu.Unlock()
+		t.shard.Post(tcpClosed{c})
+	})
+}
+
+func (t *tcpConns) close() {
+	t.listener.Close()
+	t.mu.Lock()
+	t.closed = true
+	for _, c := range t.conns {
+		c.conn.Close()
+	}
+	t.mu.Unlock()
+	t.wg.Wait()
+}
+
+// read takes frames off the stream and hands them to the loop; it ends with the connection or at the first frame that
+// breaks the framing.
+func (c *tcpConn) read(s *Shard) {
+	r := bufio.NewReaderSize(c.conn, 4096)
+	proof := time.AfterFunc(tcpProof, func() {
+		if !c.proved.Load() {
+			c.conn.Close()
+		}
+	})
+	defer proof.Stop()
+	var size [2]byte
+	for {
+		if _, err := io.ReadFull(r, size[:]); err != nil {
+			return
+		}
+		n := int(binary.BigEndian.Uint16(size[:]))
+		if n == 0 || n > maxFrame {
+			return
+		}
+		b := make([]byte, n)
+		if _, err := io.ReadFull(r, b); err != nil {
+			return
+		}
+		if !s.Post(tcpReceived{c, b}) {
+			return
+		}
+	}
+}
+
+type tcpReceived struct {
+	conn *tcpConn
+	b    []byte
+}
+
+func (m tcpReceived) apply(s *Shard, now time.Duration) {
+	s.handleTCP(now, m.b, path{addr: m.conn.remote, tcp: m.conn})
+	if m.conn.peer != nil {
+		m.conn.proved.Store(true)
+	}
+}
+
+type tcpClosed struct{ conn *tcpConn }
+
+func (m tcpClosed) apply(s *Shard, _ time.Duration) {
+	if p := m.conn.peer; p != nil {
+		s.disallow(p, path{addr: m.conn.remote, tcp: m.conn})
+		p.hs.DetachTCP(m.conn.remote)
+	}
+}
+
+// send queues a copy of b; false when the queue is full. Safe from any goroutine.
+func (c *tcpConn) send(b []byte) bool { return c.queue(b, false) }
+
+func (c *tcpConn) queue(b []byte, always bool) bool {
+	frame := make([]byte, 2+len(b))
+	binary.BigEndian.PutUint16(frame, uint16(len(b)))
+	copy(frame[2:], b)
+	select {
+	case c.out <- tcpFrame{frame, time.Now(), always}:
+		return true
+	default:
+		return false
+	}
+}
+
+// write drains the queue, leaving out what has become stale.
+func (c *tcpConn) write(stop <-chan struct{}) {
+	w := bufio.NewWriterSize(c.conn, 16<<10)
+	for {
+		var f tcpFrame
+		select {
+		case f = <-c.out:
+		case <-stop:
+			return
+		}
+		if f.always || time.Since(f.at) < tcpStale {
+			c.conn.SetWriteDeadline(time.Now().Add(tcpWrite))
+			if _, err := w.Write(f.b); err != nil {
+				c.conn.Close()
+				return
+			}
+		}
+		if len(c.out) == 0 {
+			if err := w.Flush(); err != nil {
+				c.conn.Close()
+				return
+			}
+		}
+	}
+}
+
+// WriteTo sends one handshake datagram now.
+func (s *Shard) WriteTo(b []byte, to netip.AddrPort) (int, error) { return s.sock.WriteTo(b, to) }
+
+// WriteTCP sends one handshake packet over the ICE-TCP connection from that address.
+func (s *Shard) WriteTCP(b []byte, to netip.AddrPort) (int, error) {
+	if s.tcp == nil {
+		return 0, errNoConn
+	}
+	s.tcp.mu.Lock()
+	c := s.tcp.conns[to]
+	s.tcp.mu.Unlock()
+	if c == nil || !c.queue(b, true) {
+		return 0, errNoConn
+	}
+	return len(b), nil
+}

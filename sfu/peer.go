@@ -1,0 +1,430 @@
+package sfu
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
+	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
+	"github.com/tolkyn/tolkyn/sfu/internal/plan"
+	"github.com/tolkyn/tolkyn/sfu/internal/shard"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+// Peer is one client's media session. All methods are safe from any goroutine; those that negotiate or change the room
+// wait for their turn.
+type Peer struct {
+	// Fixed after Join.
+	sfu  *SFU
+	room *room
+	id   shard.PeerID
+	req  JoinRequest
+	hs   *handshake.Peer
+
+	// Held while pion negotiates: one offer at a time.
+	negotiating sync.Mutex
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	uplinks  map[string]shard.UplinkID // by track id
+	mids     map[string]bool           // m-lines that became an uplink or a slot
+	slots    [2][]peerSlot             // audio, video
+	opened   int                       // slots opened on the shard
+	departed bool
+}
+
+// peerSlot is one receive slot: its m-line and its number on the shard.
+type peerSlot struct {
+	mid    string
+	number int
+}
+
+// join makes the peer known to the shard, answers its offer and enters the room.
+func (p *Peer) join(ctx context.Context) (Joined, error) {
+	var err error
+	p.mids = map[string]bool{}
+	p.hs, err = p.sfu.engine.NewPeer(p.sfu.shard, handshake.Hooks{
+		Keys: func(k handshake.Keys) {
+			p.sfu.shard.Post(shard.Keys{ID: p.id, Local: k.Local, Remote: k.Remote})
+		},
+		Wrote: func() { p.sfu.shard.Post(shard.Wrote{ID: p.id}) },
+		LocalCredentials: func(ufrag, pwd string) {
+			p.sfu.shard.Post(shard.LocalCredentials{ID: p.id, Ufrag: ufrag, Pwd: pwd})
+		},
+		Failed: func(err error) {
+			p.sfu.log.Info("media session failed", "peer_id", p.ID(), "err", err)
+			p.sfu.gone(p.id, shard.Fault)
+		},
+	})
+	if err != nil {
+		return Joined{}, fmt.Errorf("join room %q: %w", p.req.Room, err)
+	}
+	p.sfu.mu.Lock()
+	p.sfu.peers[p.id] = p
+	p.sfu.mu.Unlock()
+	p.sfu.shard.Post(shard.AddPeer{ID: p.id, Handshake: p.hs})
+
+	answer, tracks, err := p.negotiate(ctx, p.req.Offer, p.req.Tracks)
+	if err != nil {
+		return Joined{}, err
+	}
+	audio, video := p.slotCounts()
+	out := p.room.do(p, plan.Join{
+		Peer: planID(p.id), Identity: p.req.Identity, Name: p.req.Name,
+		CanPublish: p.req.Publish, CanSubscribe: p.req.Subscribe,
+		Tracks: tracks, AudioSlots: audio, VideoSlots: video,
+	})
+	if out.rejected != nil {
+		return Joined{}, fmt.Errorf("join room %q: %w", p.req.Room, out.rejected)
+	}
+	return Joined{PeerID: p.ID(), Answer: answer, Peers: out.peers, Slots: out.slots}, nil
+}
+
+// negotiate answers an offer and tells the shard what is new in it: uplinks for the tracks, receive slots.
+func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (string, []plan.Track, error) {
+	p.negotiating.Lock()
+	defer p.negotiating.Unlock()
+	answer, err := p.hs.Answer(ctx, offer)
+	if err != nil {
+		return "", nil, offerError(err)
+	}
+	p.sfu.shard.Post(shard.RemoteCredentials{ID: p.id, Ufrag: answer.RemoteUfrag, Pwd: answer.RemotePwd})
+	published, err := p.publish(answer, tracks)
+	if err != nil {
+		return "", nil, err
+	}
+	if p.req.Subscribe {
+		p.openSlots(answer)
+	}
+	return answer.SDP, published, nil
+}
+
+// publish opens an uplink for each track on its m-line.
+func (p *Peer) publish(answer *handshake.Answer, tracks []Track) ([]plan.Track, error) {
+	lines := map[string]handshake.Published{}
+	for _, line := range answer.Published {
+		lines[line.MID] = line
+	}
+	var published []plan.Track
+	for _, t := range tracks {
+		line, ok := lines[t.MID]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("%w: track %q names mid %q, but the offer has no sending m-line of that mid", ErrBadOffer, t.ID, t.MID)
+		case line.Video != (t.Kind == Video):
+			return nil, fmt.Errorf("%w: track %q and its m-line %q are not of one kind", ErrBadOffer, t.ID, t.MID)
+		case t.ID == "" || len(t.ID) > 64:
+			return nil, fmt.Errorf("%w: track ids have 1 to 64 bytes", ErrBadOffer)
+		}
+		id := shard.UplinkID(p.sfu.uplinkIDs.Add(1))
+		p.mu.Lock()
+		old := p.uplinks[t.ID]
+		p.uplinks[t.ID] = id
+		p.mu.Unlock()
+		if old != 0 {
+			p.sfu.shard.Post(shard.Unpublish{Uplink: old})
+		}
+		p.sfu.shard.Post(shard.Publish{
+			ID: p.id, Uplink: id, MID: line.MID, Ext: line.Ext,
+			Config: uplink.Config{
+				SSRC: line.SSRC, RTXSSRC: line.RTXSSRC,
+				PayloadType: line.PayloadType, RTXPayloadType: line.RTXPayloadType, Codec: line.Codec,
+				// A browser's audio that carries transport-cc is resent with a new number under the same nonce.
+				NACK: line.NACK && (line.Video || !line.TransportCC),
+			},
+		})
+		published = append(published, plan.Track{ID: t.ID, Kind: plan.Kind(t.Kind), Source: plan.Source(t.Source), Muted: t.Muted})
+	}
+	return published, nil
+}
+
+// openSlots opens the receive slots that the answer has and the shard does not.
+func (p *Peer) openSlots(answer *handshake.Answer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range answer.Slots {
+		if p.mids[line.MID] {
+			continue
+		}
+		p.mids[line.MID] = true
+		kind := 0
+		if line.Video {
+			kind = 1
+		}
+		p.slots[kind] = append(p.slots[kind], peerSlot{line.MID, p.opened})
+		p.sfu.shard.Post(shard.OpenSlot{ID: p.id, Slot: p.opened, Video: line.Video, Ext: line.Ext, CNAME: line.CNAME, Config: slotConfig(line)})
+		p.opened++
+	}
+}
+
+func slotConfig(line handshake.Slot) downlink.Config {
+	var start [8]byte
+	rand.Read(start[:])
+	cfg := downlink.Config{
+		SSRC: line.SSRC, RTXSSRC: line.RTXSSRC, Video: line.Video,
+		AudioLevelID: line.Ext.AudioLevel, NACK: line.NACK,
+		FirstSequence: binary.BigEndian.Uint16(start[:2]), FirstRTXSequence: binary.BigEndian.Uint16(start[2:4]),
+		FirstTimestamp: binary.BigEndian.Uint32(start[4:]),
+	}
+	if line.TransportCC {
+		cfg.TransportSeqID = line.Ext.TransportSeq
+	}
+	for _, pt := range line.Payloads {
+		cfg.Payloads = append(cfg.Payloads, downlink.Payload{Codec: pt.Codec, PayloadType: pt.PayloadType, RTXPayloadType: pt.RTXPayloadType})
+	}
+	return cfg
+}
+
+func offerError(err error) error {
+	switch {
+	case errors.Is(err, handshake.ErrNoCodec):
+		return fmt.Errorf("%w: %w", ErrUnsupportedCodec, err)
+	case errors.Is(err, handshake.ErrClosed):
+		return ErrGone
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	default:
+		return fmt.Errorf("%w: %w", ErrBadOffer, err)
+	}
+}
+
+// ID is the peer's id in its room, as others see it.
+func (p *Peer) ID() string { return idString(planID(p.id)) }
+
+// Negotiate answers a later offer: new or recycled m-lines, or an ICE restart. tracks describes the sending m-lines that
+// are new; those already published stay. Errors as in Join, and ErrGone.
+func (p *Peer) Negotiate(ctx context.Context, offer string, tracks []Track) (answer string, err error) {
+	if len(tracks) > 0 && !p.req.Publish {
+		return "", fmt.Errorf("%w: publish tracks", ErrForbidden)
+	}
+	if !p.use() {
+		return "", ErrGone
+	}
+	defer p.sfu.exit(p.room)
+	audio, video := p.slotCounts()
+	answer, published, err := p.negotiate(ctx, offer, tracks)
+	if err != nil {
+		return "", err
+	}
+	if a, v := p.slotCounts(); a != audio || v != video {
+		p.room.do(p, plan.Resize{Peer: planID(p.id), AudioSlots: a, VideoSlots: v})
+	}
+	if len(published) > 0 {
+		if out := p.room.do(p, plan.Publish{Peer: planID(p.id), Tracks: published}); out.rejected != nil {
+			return "", out.rejected
+		}
+	}
+	return answer, nil
+}
+
+// Unpublish ends tracks by id. ErrNotFound when one is unknown (the others still end).
+func (p *Peer) Unpublish(_ context.Context, ids []string) error {
+	err := p.command(plan.Unpublish{Peer: planID(p.id), IDs: ids})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		if u := p.uplinks[id]; u != 0 {
+			delete(p.uplinks, id)
+			p.sfu.shard.Post(shard.Unpublish{Uplink: u})
+		}
+	}
+	return err
+}
+
+// Subscribe replaces the peer's wishes. Wishes about peers or tracks that are not in the room wait for them.
+func (p *Peer) Subscribe(_ context.Context, wishes []Wish) error {
+	c := plan.Subscribe{Peer: planID(p.id)}
+	for _, w := range wishes {
+		id, err := parseID(w.PeerID)
+		if err != nil {
+			return fmt.Errorf("%w: peer %q", ErrNotFound, w.PeerID)
+		}
+		c.Wishes = append(c.Wishes, plan.Wish{Peer: id, Track: w.TrackID, Hidden: w.Hidden, Priority: w.Priority})
+	}
+	return p.command(c)
+}
+
+// Mute tells the room that a track of this peer is silent or dark (or no longer).
+func (p *Peer) Mute(_ context.Context, trackID string, muted bool) error {
+	return p.command(plan.Mute{Peer: planID(p.id), ID: trackID, Muted: muted})
+}
+
+// State returns what Joined would say now: for a session that lost its events.
+func (p *Peer) State(context.Context) (peers []PeerInfo, slots []SlotInfo, err error) {
+	if !p.use() {
+		return nil, nil, ErrGone
+	}
+	defer p.sfu.exit(p.room)
+	out := p.room.do(p, nil)
+	return out.peers, out.slots, nil
+}
+
+// Leave ends the media session; others see PeerLeft. Idempotent.
+func (p *Peer) Leave(context.Context) error {
+	p.depart(0)
+	return nil
+}
+
+func (p *Peer) command(c plan.Command) error {
+	if !p.use() {
+		return ErrGone
+	}
+	defer p.sfu.exit(p.room)
+	return p.room.do(p, c).rejected
+}
+
+// use counts a use of the room, which must not end under it; false once the peer has departed.
+func (p *Peer) use() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.departed {
+		return false
+	}
+	p.sfu.mu.Lock()
+	p.room.users++
+	p.sfu.mu.Unlock()
+	return true
+}
+
+// depart takes the peer out of its room and off its shard; with a reason its client is told.
+func (p *Peer) depart(reason GoneReason) {
+	p.mu.Lock()
+	first := !p.departed
+	p.departed = true
+	p.mu.Unlock()
+	if !first {
+		return
+	}
+	p.room.do(p, plan.Leave{Peer: planID(p.id)})
+	p.tidy(reason)
+}
+
+// evicted is depart for a peer that the plan has already taken out; called from the room's loop, which must not wait.
+func (p *Peer) evicted() {
+	p.mu.Lock()
+	first := !p.departed
+	p.departed = true
+	p.mu.Unlock()
+	if first {
+		p.sfu.wg.Go(func() { p.tidy(GoneReplaced) })
+	}
+}
+
+func (p *Peer) tidy(reason GoneReason) {
+	if reason != 0 {
+		p.req.Events(Gone{reason})
+	}
+	p.sfu.log.Info("peer left", "room_id", p.req.Room, "peer_id", p.ID(), "reason", reason)
+	p.dismantle()
+}
+
+// dismantle frees what join made, whether or not it came to its end.
+func (p *Peer) dismantle() {
+	p.mu.Lock()
+	p.departed = true
+	p.mu.Unlock()
+	removed := make(chan struct{})
+	if p.sfu.shard.Post(shard.RemovePeer{ID: p.id, Done: removed}) {
+		p.sfu.shard.Await(removed)
+	}
+	if p.hs != nil {
+		p.hs.Close()
+	}
+	p.sfu.expel(p)
+}
+
+func (p *Peer) uplink(track string) shard.UplinkID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.uplinks[track]
+}
+
+func (p *Peer) slotCounts() (audio, video int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.slots[0]), len(p.slots[1])
+}
+
+func (p *Peer) slotNumber(video bool, i int) (int, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kind := 0
+	if video {
+		kind = 1
+	}
+	if i >= len(p.slots[kind]) {
+		return 0, false
+	}
+	return p.slots[kind][i].number, true
+}
+
+// slotInfos names the m-line of each slot.
+func (p *Peer) slotInfos(m plan.SlotMap) []SlotInfo {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var infos []SlotInfo
+	for kind, refs := range [2][]plan.TrackRef{m.Audio, m.Video} {
+		for i, ref := range refs {
+			if i >= len(p.slots[kind]) {
+				break
+			}
+			info := SlotInfo{MID: p.slots[kind][i].mid}
+			if ref.Peer != 0 {
+				info.PeerID, info.TrackID = idString(ref.Peer), ref.ID
+			}
+			infos = append(infos, info)
+		}
+	}
+	return infos
+}
+
+// event translates what the plan tells into what signaling hears.
+func (p *Peer) event(e plan.Event) Event {
+	switch e := e.(type) {
+	case plan.PeerJoined:
+		return PeerJoined{peerInfo(e.Peer)}
+	case plan.PeerLeft:
+		return PeerLeft{idString(e.Peer)}
+	case plan.TrackPublished:
+		return TrackPublished{idString(e.Peer), track(e.Track)}
+	case plan.TrackUnpublished:
+		return TrackUnpublished{idString(e.Peer), track(e.Track)}
+	case plan.TrackMuted:
+		return TrackMuted{idString(e.Peer), track(e.Track)}
+	case plan.SlotsChanged:
+		return SlotsChanged{p.slotInfos(e.Slots)}
+	}
+	return nil
+}
+
+func peerInfos(in []plan.PeerInfo) []PeerInfo {
+	out := make([]PeerInfo, len(in))
+	for i, p := range in {
+		out[i] = peerInfo(p)
+	}
+	return out
+}
+
+func peerInfo(p plan.PeerInfo) PeerInfo {
+	info := PeerInfo{ID: idString(p.Peer), Identity: p.Identity, Name: p.Name}
+	for _, t := range p.Tracks {
+		info.Tracks = append(info.Tracks, track(t))
+	}
+	return info
+}
+
+func track(t plan.Track) Track {
+	return Track{ID: t.ID, Kind: TrackKind(t.Kind), Source: TrackSource(t.Source), Muted: t.Muted}
+}
+
+func idString(id plan.PeerID) string { return strconv.FormatUint(uint64(id), 36) }
+
+func parseID(s string) (plan.PeerID, error) {
+	id, err := strconv.ParseUint(s, 36, 64)
+	return plan.PeerID(id), err
+}
