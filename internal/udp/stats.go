@@ -10,7 +10,7 @@ type Stats struct {
 	ReceiveCalls, SendCalls uint64 // system calls that read or sent
 
 	// Drops, in datagrams.
-	Overflow     uint64 // arrived while the receive buffer was full
+	Overflow     uint64 // arrived while the receive buffer was full; what GRO had joined counts once (SO_RXQ_OVFL does so)
 	Truncated    uint64 // longer than MaxDatagram
 	SendAgain    uint64 // the send buffer was full
 	SendError    uint64 // the destination was refused: unreachable, of the wrong address family, too long for its path

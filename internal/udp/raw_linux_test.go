@@ -1,0 +1,319 @@
+package udp
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func rawPair(t testing.TB, cfg Config) (a, b *rawSocket) {
+	t.Helper()
+	for _, s := range []**rawSocket{&a, &b} {
+		socket, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"), cfg)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = socket.Close() })
+		*s = socket.(*rawSocket)
+	}
+	return a, b
+}
+
+// fill queues count datagrams of 100 bytes, numbered in their first byte.
+func fill(q *Queue, to netip.AddrPort, first, count int) {
+	for i := range count {
+		q.Next(to)[0] = byte(first + i)
+		q.Commit(100)
+	}
+}
+
+// numbers reads count datagrams and returns their first bytes.
+func numbers(t *testing.T, s Socket, count int) []int {
+	t.Helper()
+	batch := NewBatch()
+	var got []int
+	for len(got) < count {
+		n, err := s.Read(batch)
+		require.NoError(t, err)
+		for i := range n {
+			data, _ := batch.Datagram(i)
+			got = append(got, int(data[0]))
+		}
+		if n == 0 {
+			require.NoError(t, s.Wait(5*time.Second))
+		}
+	}
+	return got
+}
+
+func upTo(first, end int) []int {
+	var all []int
+	for i := first; i < end; i++ {
+		all = append(all, i)
+	}
+	return all
+}
+
+// refusing stands before the system call and answers some calls as a kernel does that refuses them.
+func refusing(s *rawSocket, answer func(messages []message) (int, unix.Errno, bool)) {
+	s.sendmmsg = func(fd int, messages []message) (int, unix.Errno) {
+		if n, errno, refused := answer(messages); refused {
+			return n, errno
+		}
+		return sendmmsg(fd, messages)
+	}
+}
+
+func TestRawFallsBackFromGSO(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.EIO, unix.EINVAL, unix.EMSGSIZE} {
+		a, b := rawPair(t, Config{})
+		_, c := rawPair(t, Config{})
+		barred := b.LocalAddr().Port()
+		a.sendmmsg = func(fd int, messages []message) (int, unix.Errno) {
+			for i := range messages {
+				name := (*unix.RawSockaddrInet4)(unsafe.Pointer(messages[i].header.Name))
+				switch {
+				case messages[i].header.Control == nil || port(&name.Port) != barred:
+				case i == 0:
+					return 0, errno
+				default:
+					return sendmmsg(fd, messages[:i])
+				}
+			}
+			return sendmmsg(fd, messages)
+		}
+		q := NewQueue(40)
+		fill(q, c.LocalAddr(), 0, 4)
+		fill(q, b.LocalAddr(), 4, 8)
+		fill(q, c.LocalAddr(), 12, 4)
+		require.Equal(t, 3, q.Runs())
+		require.NoError(t, a.Flush(q))
+		require.Equal(t, upTo(4, 12), numbers(t, b, 8))
+		require.Equal(t, append(upTo(0, 4), upTo(12, 16)...), numbers(t, c, 8))
+		require.EqualValues(t, 1, a.Stats().GSOFallbacks)
+		require.Contains(t, a.plain, b.LocalAddr().Addr())
+
+		fill(q, b.LocalAddr(), 0, 8)
+		require.NoError(t, a.Flush(q))
+		require.Equal(t, upTo(0, 8), numbers(t, b, 8))
+		require.EqualValues(t, 1, a.Stats().GSOFallbacks, "the destination is remembered")
+		require.Zero(t, a.Stats().SendError)
+		require.EqualValues(t, 24, a.Stats().SentDatagrams)
+	}
+}
+
+func TestRawDoesNotBlameGSOForABadDestination(t *testing.T) {
+	a, b := rawPair(t, Config{})
+	q := NewQueue(40)
+	fill(q, netip.AddrPortFrom(b.LocalAddr().Addr(), 0), 0, 8) // port 0: EINVAL with and without GSO
+	require.NoError(t, a.Flush(q))
+	require.EqualValues(t, 8, a.Stats().SendError)
+	require.Empty(t, a.plain)
+}
+
+func TestRawRemembersABoundedNumberOfDestinations(t *testing.T) {
+	a, b := rawPair(t, Config{})
+	for i := range maxPlain {
+		a.plain[netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})] = struct{}{}
+	}
+	refusing(a, func(messages []message) (int, unix.Errno, bool) {
+		return 0, unix.EIO, messages[0].header.Control != nil
+	})
+	q := NewQueue(2)
+	fill(q, b.LocalAddr(), 0, 2)
+	require.NoError(t, a.Flush(q))
+	require.Equal(t, upTo(0, 2), numbers(t, b, 2))
+	require.Len(t, a.plain, 1)
+}
+
+func TestRawResumesAfterAPart(t *testing.T) {
+	a, b := rawPair(t, Config{DisableGSO: true})
+	a.sendmmsg = func(fd int, messages []message) (int, unix.Errno) {
+		return sendmmsg(fd, messages[:min(len(messages), 7)])
+	}
+	q := NewQueue(200)
+	fill(q, b.LocalAddr(), 0, 200)
+	require.NoError(t, a.Flush(q))
+	require.Equal(t, upTo(0, 200), numbers(t, b, 200))
+	require.EqualValues(t, 200, a.Stats().SentDatagrams)
+}
+
+func TestRawCountsWhatTheKernelRefuses(t *testing.T) {
+	refused := func(errno unix.Errno, call int) (Stats, []int) {
+		a, b := rawPair(t, Config{DisableGSO: true})
+		calls := 0
+		refusing(a, func([]message) (int, unix.Errno, bool) {
+			calls++
+			return 0, errno, calls == call
+		})
+		q := NewQueue(100)
+		fill(q, b.LocalAddr(), 0, 100)
+		require.NoError(t, a.Flush(q))
+		stats := a.Stats()
+		return stats, numbers(t, b, int(stats.SentDatagrams))
+	}
+
+	for _, errno := range []unix.Errno{unix.EAGAIN, unix.ENOBUFS} {
+		stats, got := refused(errno, 1)
+		require.EqualValues(t, 64, stats.SendAgain, "the rest of this call is dropped, the next is tried")
+		require.Zero(t, stats.SendError)
+		require.Equal(t, upTo(64, 100), got)
+	}
+	for _, errno := range []unix.Errno{unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.EPERM, 0} {
+		stats, got := refused(errno, 2)
+		require.EqualValues(t, 1, stats.SendError, "one datagram is dropped")
+		require.Zero(t, stats.SendAgain)
+		require.Equal(t, append(upTo(0, 64), upTo(65, 100)...), got)
+	}
+	stats, got := refused(unix.EINTR, 1)
+	require.Zero(t, stats.SendError+stats.SendAgain)
+	require.Equal(t, upTo(0, 100), got)
+}
+
+func TestRawCountsARunThatFailsInBothWays(t *testing.T) {
+	a, _ := rawPair(t, Config{})
+	for errno, want := range map[unix.Errno]Stats{
+		unix.EAGAIN:      {SendAgain: 4},
+		unix.ENETUNREACH: {SendError: 4},
+	} {
+		refusing(a, func(messages []message) (int, unix.Errno, bool) {
+			if messages[0].header.Control != nil {
+				return 0, unix.EIO, true
+			}
+			return 0, errno, true
+		})
+		before := a.Stats()
+		q := NewQueue(4)
+		fill(q, netip.MustParseAddrPort("127.0.0.1:9"), 0, 4)
+		require.NoError(t, a.Flush(q))
+		after := a.Stats()
+		require.Equal(t, want.SendAgain, after.SendAgain-before.SendAgain)
+		require.Equal(t, want.SendError, after.SendError-before.SendError)
+		require.Empty(t, a.plain)
+	}
+}
+
+// The kernel's own count of what did not fit, and what was read, make up all that was sent.
+func TestRawOverflowIsExact(t *testing.T) {
+	a, _ := rawPair(t, Config{})
+	_, b := rawPair(t, Config{ReadBuffer: 64 << 10, DisableGRO: true})
+	q, batch := NewQueue(100), NewBatch()
+	sent := 0
+	for range 20 {
+		fill(q, b.LocalAddr(), 0, 100)
+		sent += 100
+		require.NoError(t, a.Flush(q))
+	}
+	received := 0
+	drain := func() {
+		for n := -1; n != 0; received += n {
+			n, _ = b.Read(batch)
+		}
+	}
+	drain()
+	fill(q, b.LocalAddr(), 0, 1) // the count comes with the next datagram
+	require.NoError(t, a.Flush(q))
+	drain()
+	stats := b.Stats()
+	require.Positive(t, stats.Overflow)
+	require.EqualValues(t, received, stats.ReceivedDatagrams)
+	require.EqualValues(t, sent+1, stats.ReceivedDatagrams+stats.Overflow)
+}
+
+func TestRawBuffersAreSet(t *testing.T) {
+	a, _ := rawPair(t, Config{ReadBuffer: 300 << 10, WriteBuffer: 200 << 10})
+	for option, want := range map[int]int{unix.SO_RCVBUF: 300 << 10, unix.SO_SNDBUF: 200 << 10} {
+		got, err := unix.GetsockoptInt(a.fd, unix.SOL_SOCKET, option)
+		require.NoError(t, err)
+		require.Equal(t, 2*want, got) // the kernel doubles it for its own use
+	}
+}
+
+// On the local network a peer's address carries its interface, and an answer finds the way back.
+func TestAddressesRoundTrip(t *testing.T) {
+	for _, test := range []struct {
+		inet6    bool
+		in, want string
+		ok       bool
+	}{
+		{false, "192.0.2.1:65535", "192.0.2.1:65535", true},
+		{false, "[::ffff:192.0.2.1]:258", "192.0.2.1:258", true},
+		{false, "[2001:db8::1]:1", "", false},
+		{true, "192.0.2.1:1", "192.0.2.1:1", true},
+		{true, "[2001:db8::1]:443", "[2001:db8::1]:443", true},
+		{true, "[fe80::1%2]:443", "[fe80::1%2]:443", true},
+		{true, "[fe80::1%lo]:443", "[fe80::1%1]:443", true},
+		{true, "[fe80::1%nowhere]:443", "[fe80::1]:443", true},
+	} {
+		var name unix.RawSockaddrInet6
+		_, ok := (&rawSocket{inet6: test.inet6}).putName(&name, netip.MustParseAddrPort(test.in))
+		require.Equal(t, test.ok, ok, test.in)
+		if ok {
+			require.Equal(t, test.want, addrPort(&name).String())
+		}
+	}
+	_, ok := (&rawSocket{inet6: true}).putName(new(unix.RawSockaddrInet6), netip.AddrPort{})
+	require.False(t, ok)
+}
+
+// controlMessage is a control message as the kernel writes it.
+func controlMessage(level, kind int32, data []byte) []byte {
+	b := make([]byte, unix.CmsgSpace(len(data)))
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	h.Level, h.Type = level, kind
+	h.SetLen(unix.CmsgLen(len(data)))
+	copy(b[unix.CmsgLen(0):], data)
+	return b
+}
+
+func TestReadControl(t *testing.T) {
+	gro := controlMessage(unix.IPPROTO_UDP, unix.UDP_GRO, []byte{100, 0, 0, 0})
+	dropped := controlMessage(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, []byte{7, 0, 0, 0})
+	other := controlMessage(unix.SOL_SOCKET, unix.SO_TIMESTAMP, make([]byte, 16))
+	short := controlMessage(unix.IPPROTO_UDP, unix.UDP_GRO, []byte{1})
+	for _, test := range []struct {
+		control  []byte
+		segment  int
+		overflow uint32
+		has      bool
+	}{
+		{nil, 0, 0, false},
+		{gro, 100, 0, false},
+		{dropped, 0, 7, true},
+		{bytes.Join([][]byte{other, short, gro, dropped}, nil), 100, 7, true},
+		{gro[:len(gro)-8], 0, 0, false},
+		{gro[:5], 0, 0, false},
+	} {
+		segment, overflow, has := readControl(test.control)
+		require.Equal(t, test.segment, segment)
+		require.Equal(t, test.overflow, overflow)
+		require.Equal(t, test.has, has)
+	}
+}
+
+// A turn of the shard's loop on the packet path allocates nothing.
+func TestRawAllocatesNothing(t *testing.T) {
+	for _, cfg := range []Config{{}, {DisableGSO: true, DisableGRO: true}} {
+		a, b := rawPair(t, cfg)
+		q, batch := NewQueue(64), NewBatch()
+		to, payload := b.LocalAddr(), make([]byte, 100)
+		received := 0
+		turn := func() {
+			fill(q, to, 0, 64)
+			_ = a.Flush(q)
+			_, _ = a.WriteTo(payload, to)
+			b.Wake()
+			_ = b.Wait(time.Second)
+			for n := -1; n != 0; {
+				n, _ = b.Read(batch)
+				received += n
+			}
+		}
+		turn() // the batch gets its memory
+		require.Zero(t, testing.AllocsPerRun(100, turn))
+		require.Equal(t, 65*102, received)
+	}
+}
