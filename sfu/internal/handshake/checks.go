@@ -68,6 +68,18 @@ func isSTUN(b []byte, kind uint16) bool {
 		len(b)&3 == 0
 }
 
+// wellFormed says whether the attributes from offset on end where the message does. pion drops what does not.
+func wellFormed(b []byte, offset int) bool {
+	for offset < len(b) {
+		_, next, ok := nextAttribute(b, offset)
+		if !ok {
+			return false
+		}
+		offset = next
+	}
+	return true
+}
+
 // LocalUfragOf returns the ufrag of ours that a binding request names: the first half of its USERNAME (RFC 8445 §7.2.2).
 // Nothing is authenticated yet.
 func LocalUfragOf(b []byte) (ufrag string, ok bool) {
@@ -112,7 +124,7 @@ func CheckBinding(b []byte, pwd string) (Binding, bool) {
 				c.Priority = binary.BigEndian.Uint32(a.value)
 			}
 		case attrIntegrity:
-			return c, c.Username != "" && checkIntegrity(b, a, pwd)
+			return c, c.Username != "" && wellFormed(b, next) && checkIntegrity(b, a, pwd)
 		}
 		at = next
 	}
