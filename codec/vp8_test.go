@@ -31,7 +31,8 @@ func TestInspectVP8(t *testing.T) {
 		{"long picture id", []byte{0x90, 0x80, 0x92, 0x34, 0x01}, false, Meta{Start: true, HasPictureID: true, LongPictureID: true, PictureID: 0x1234}, true},
 		{
 			"all fields", key(0x90, 0xf0, 0x92, 0x34, 0x56, 0xa3), true,
-			Meta{Start: true, End: true, Keyframe: true, Width: 640, Height: 360, HasPictureID: true, LongPictureID: true, PictureID: 0x1234, HasTL0: true, TL0: 0x56, HasTID: true, TID: 2, Sync: true}, true,
+			Meta{Start: true, End: true, Keyframe: true, Width: 640, Height: 360, HasPictureID: true, LongPictureID: true, PictureID: 0x1234, HasTL0: true, TL0: 0x56, HasTID: true, TID: 2, Sync: true},
+			true,
 		},
 		{"key index without layer", []byte{0x90, 0x10, 0xe5, 0x01}, false, Meta{Start: true}, true},
 		{"TL0 only", []byte{0x80, 0x40, 0x07, 0x01}, false, Meta{HasTL0: true, TL0: 7}, true},

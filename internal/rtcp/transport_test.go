@@ -205,6 +205,7 @@ func FuzzTransportRecorder(f *testing.F) {
 		var r TransportRecorder
 		var s uint16
 		var now time.Duration
+		steps = steps[:min(len(steps), 1000)]
 		for ; len(steps) >= 4; steps = steps[4:] {
 			s += uint16(steps[0])<<8 | uint16(steps[1])
 			now += time.Duration(int16(uint16(steps[2])<<8|uint16(steps[3]))) * transportTick

@@ -7,9 +7,13 @@ import (
 	"github.com/tolkyn/tolkyn/internal/seq"
 )
 
-// maxStreams is how many SSRCs one opener remembers, for RTP and for RTCP each: far more than a browser sends, few enough
-// that a hostile peer costs 10 kB.
-const maxStreams = 64
+// How many SSRCs one opener remembers, few enough that a hostile peer costs some 30 kB. For RTP it is far more than a
+// browser publishes; reports, though, come under an SSRC of their own for each receive slot from some browsers, and
+// there are up to 65 slots.
+const (
+	maxRTPStreams  = 64
+	maxRTCPStreams = 128
+)
 
 // Opener authenticates and decrypts what the other side sends under one master key. Nothing in it moves before a packet
 // has proved genuine. One goroutine.
@@ -51,7 +55,7 @@ func (o *Opener) OpenRTP(b []byte, h *packet.Header) (int, seq.Extended, Verdict
 		return 0, 0, Forged
 	}
 	if known == nil {
-		if known = o.rtp.add(h.SSRC); known == nil {
+		if known = o.rtp.add(h.SSRC, maxRTPStreams); known == nil {
 			return 0, 0, TooManyStreams
 		}
 	}
@@ -79,7 +83,7 @@ func (o *Opener) OpenRTCP(b []byte) (int, Verdict) {
 		return 0, Forged
 	}
 	if known == nil {
-		if known = o.rtcp.add(ssrc); known == nil {
+		if known = o.rtcp.add(ssrc, maxRTCPStreams); known == nil {
 			return 0, TooManyStreams
 		}
 	}
@@ -131,8 +135,8 @@ func (t *streams) find(ssrc uint32) *stream {
 }
 
 // add returns nil when all places are taken.
-func (t *streams) add(ssrc uint32) *stream {
-	if len(t.list) >= maxStreams {
+func (t *streams) add(ssrc uint32, places int) *stream {
+	if len(t.list) >= places {
 		return nil
 	}
 	s := &stream{}

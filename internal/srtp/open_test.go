@@ -120,7 +120,7 @@ func TestForgedRTCPMovesNothing(t *testing.T) {
 
 func TestTooManyStreams(t *testing.T) {
 	s, o := newPair(t, AEADAES128GCM)
-	for i := range uint32(maxStreams) {
+	for i := range uint32(maxRTPStreams) {
 		_, verdict := open(t, o, sealed(t, s, i, 1<<16, 50))
 		require.Equal(t, OK, verdict)
 	}
@@ -136,6 +136,29 @@ func TestTooManyStreams(t *testing.T) {
 	require.Equal(t, OK, verdict)
 	_, verdict = open(t, o, sealed(t, s, 63, 1<<16, 50))
 	require.Equal(t, Replayed, verdict, "the one that took the free place in the list is still known")
+}
+
+func TestTooManyRTCPStreams(t *testing.T) {
+	s, o := newPair(t, AEADAES128GCM)
+	for i := range maxRTCPStreams + 1 {
+		b := make([]byte, 8+AEADAES128GCM.RTCPOverhead())
+		copy(b, []byte{0x80, 201, 0, 1, 0, 0, byte(i >> 8), byte(i)})
+		s.SealRTCP(b, 8)
+		_, verdict := o.OpenRTCP(b)
+		if i < maxRTCPStreams {
+			require.Equal(t, OK, verdict)
+		} else {
+			require.Equal(t, TooManyStreams, verdict)
+		}
+	}
+}
+
+func TestVerdictNames(t *testing.T) {
+	names := map[string]bool{}
+	for v := OK; v <= TooManyStreams+1; v++ {
+		names[v.String()] = true
+	}
+	require.Len(t, names, 6)
 }
 
 func TestMalformed(t *testing.T) {

@@ -9,7 +9,7 @@ const (
 	Malformed              // too short, unencrypted, or numbered before its stream's beginning
 	Replayed               // seen before, or older than the replay window
 	Forged                 // authentication failed: the bytes after the header are undefined
-	TooManyStreams         // genuine, but its SSRC would be one more than maxStreams
+	TooManyStreams         // genuine, but its SSRC would be one too many to remember
 )
 
 // String returns the verdict as metrics name it.
