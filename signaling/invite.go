@@ -1,9 +1,7 @@
 package signaling
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"sync"
 	"time"
@@ -45,10 +43,7 @@ func (i *Invites) Issue(g Grants, now time.Time) (code string, err error) {
 	if err := g.check(); err != nil {
 		return "", err
 	}
-	secret := make([]byte, 16)
-	// Never fails: crypto/rand ends the program instead.
-	_, _ = rand.Read(secret)
-	code = base64.RawURLEncoding.EncodeToString(secret)
+	code = randomText(16)
 
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -81,8 +76,5 @@ func (i *Invites) Exchange(code string, now time.Time) (Grants, error) {
 
 // guestName is an identity that nobody else has.
 func guestName() string {
-	// 96 bits: ids that cannot be guessed.
-	b := make([]byte, 12)
-	_, _ = rand.Read(b)
-	return "guest-" + base64.RawURLEncoding.EncodeToString(b)
+	return "guest-" + randomText(12) // 96 bits: not to be guessed
 }

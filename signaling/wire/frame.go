@@ -111,3 +111,13 @@ func marshalJSON(frame proto.Message) ([]byte, error) {
 	}
 	return tight.Bytes(), nil
 }
+
+// Reply is the answer to the request with this id; with id 0 it answers nobody (Bye, an Error before it).
+func Reply(id uint64, message isServerFrame_Message) *ServerFrame {
+	return &ServerFrame{Id: id, Message: message}
+}
+
+// Event is a frame that nobody asked for. Its sequence number is given when it is kept for replay.
+func Event(message isServerFrame_Message) *ServerFrame {
+	return &ServerFrame{Message: message}
+}

@@ -1,0 +1,389 @@
+package signaling
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tolkyn/tolkyn/sfu"
+	"github.com/tolkyn/tolkyn/signaling/wire"
+)
+
+// Defaults of Config.
+const (
+	DefaultResumeFor   = 60 * time.Second
+	DefaultMaxSessions = 10_000
+)
+
+// callTimeout bounds one call to the SFU: pion answers an offer in milliseconds, so after this it never will.
+const callTimeout = 10 * time.Second
+
+// Config of a Server. The zero value of each optional field means its default.
+type Config struct {
+	// SFU carries the media. Required; the Server does not close it.
+	SFU *sfu.SFU
+	// Verifier checks the tokens of Hello. Required.
+	Verifier *Verifier
+	// Admit is asked before each join of a session that is not in its room: may this node take one more? If not, the client
+	// is told BUSY and to come back after retryAfter. Called from many goroutines, must not block. Nil admits all.
+	Admit func() (ok bool, retryAfter time.Duration)
+	// Origins of pages that may connect besides our own: scheme and host, "https://call.example.kz".
+	Origins []string
+	// ResumeFor is how long a session without a connection, or without media, is kept; default DefaultResumeFor.
+	ResumeFor time.Duration
+	// AudioSlots and VideoSlots are what Welcome says a client may offer; defaults 16 and 49, as those of sfu.Config.
+	AudioSlots, VideoSlots int
+	// MaxSessions bounds memory, sessions without a connection included; default DefaultMaxSessions. Beyond it: BUSY.
+	MaxSessions int
+	// Name is told to clients in Welcome, such as "tolkyn 0.1.0".
+	Name string
+	// Logger gets one line per state change; nil discards.
+	Logger *slog.Logger
+}
+
+// Server holds the sessions of one node and the connections they are on. It is the http.Handler of /v1/ws. All methods are
+// safe from any goroutine.
+type Server struct {
+	// Fixed after New.
+	cfg     Config
+	origins map[string]bool
+	log     *slog.Logger
+	epoch   time.Time
+	ctx     context.Context
+	cut     context.CancelFunc // ends every connection and call to the SFU at once
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	sessions map[string]*seat
+	conns    map[*conn]struct{}
+	closing  bool
+
+	// Goroutines: one adds itself under mu while not closing.
+	running sync.WaitGroup
+
+	// Atomic.
+	lastConn atomic.Uint64
+	counters counters
+}
+
+// seat is where the goroutines of a session meet it: its connection's reader, the room's loop and its timer.
+type seat struct {
+	// Fixed after open.
+	server *Server
+	log    *slog.Logger
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	session *session
+	conn    *conn // nil: detached
+	timer   *time.Timer
+	wake    time.Duration
+
+	// Owned by whoever carries out the session's one running request.
+	peer *sfu.Peer
+}
+
+// New makes a Server; it starts no goroutine.
+func New(cfg Config) (*Server, error) {
+	if cfg.SFU == nil || cfg.Verifier == nil {
+		return nil, errors.New("signaling: SFU and Verifier are required")
+	}
+	if cfg.ResumeFor == 0 {
+		cfg.ResumeFor = DefaultResumeFor
+	}
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = DefaultMaxSessions
+	}
+	if cfg.AudioSlots == 0 {
+		cfg.AudioSlots = 16
+	}
+	if cfg.VideoSlots == 0 {
+		cfg.VideoSlots = 49
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	origins, err := parseOrigins(cfg.Origins)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cut := context.WithCancel(context.Background())
+	return &Server{
+		cfg: cfg, origins: origins, log: cfg.Logger, epoch: time.Now(), ctx: ctx, cut: cut,
+		sessions: make(map[string]*seat), conns: make(map[*conn]struct{}),
+	}, nil
+}
+
+// now is monotonic time since New.
+func (s *Server) now() time.Duration { return time.Since(s.epoch) }
+
+// enter lets a goroutine take part, unless the server closes; it calls s.running.Done at its end.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+// open makes a session for a Hello that was believed and puts it on its connection. False when there is no room for it.
+func (s *Server) open(c *conn, frame uint64, g Grants) (*seat, bool) {
+	id := randomText(12)
+	secret := make([]byte, 16)
+	// Never fails: crypto/rand ends the program instead.
+	_, _ = rand.Read(secret)
+	st := &seat{
+		server: s,
+		log:    s.log.With("session", id),
+		session: newSession(sessionConfig{
+			id: id, secret: secret, grants: g, resumeFor: s.cfg.ResumeFor, epoch: s.epoch,
+			server: s.cfg.Name, audioSlots: s.cfg.AudioSlots, videoSlots: s.cfg.VideoSlots,
+		}),
+	}
+	s.mu.Lock()
+	full := s.closing || len(s.sessions) >= s.cfg.MaxSessions
+	if !full {
+		s.sessions[id] = st
+	}
+	s.mu.Unlock()
+	if full {
+		return nil, false
+	}
+	st.log.Info("session opened", "identity", g.Identity, "tenant", g.Tenant, "room", g.Room, "remote", c.remote)
+	st.adopt(c, attached{conn: c.id, frame: frame})
+	return st, true
+}
+
+// resume puts a session on a new connection. False when it is not held, or the secret is not its own: nobody learns which.
+func (s *Server) resume(c *conn, frame uint64, m *wire.Resume) (*seat, bool) {
+	s.mu.Lock()
+	st := s.sessions[m.GetSessionId()]
+	s.mu.Unlock()
+	if st == nil || !st.session.mayResume(m.GetResumeToken()) {
+		return nil, false
+	}
+	s.counters.resumes.Add(1)
+	st.log.Info("session resumed", "remote", c.remote)
+	s.carryOut(st, st.adopt(c, resumed{conn: c.id, frame: frame, lastSeq: m.GetLastSeq()}))
+	return st, true
+}
+
+// drive feeds a session and carries out what it asks of the SFU. It blocks as long as those calls do.
+func (s *Server) drive(st *seat, in input) { s.carryOut(st, st.step(in)) }
+
+func (s *Server) carryOut(st *seat, r *request) {
+	for r != nil {
+		ctx, cancel := context.WithTimeout(s.ctx, callTimeout)
+		done := s.call(ctx, st, r)
+		cancel()
+		if done.err != nil && wireError(done.err).GetCode() == wire.Error_INTERNAL {
+			st.log.Error("request failed", "error", done.err)
+		}
+		r = st.step(done)
+	}
+}
+
+// call makes one call to the SFU.
+func (s *Server) call(ctx context.Context, st *seat, r *request) answered {
+	if do, ok := r.do.(joinRequest); ok {
+		return s.join(ctx, st, do)
+	}
+	if _, leaving := r.do.(leaveRequest); leaving && st.peer == nil {
+		return answered{}
+	}
+	if st.peer == nil {
+		return answered{err: sfu.ErrGone}
+	}
+	switch do := r.do.(type) {
+	case negotiateRequest:
+		answer, err := st.peer.Negotiate(ctx, do.offer, do.tracks)
+		return answered{result: answer, err: err}
+	case unpublishRequest:
+		return answered{err: st.peer.Unpublish(ctx, do.ids)}
+	case subscribeRequest:
+		return answered{err: st.peer.Subscribe(ctx, do.wishes)}
+	case muteRequest:
+		return answered{err: st.peer.Mute(ctx, do.id, do.muted)}
+	case stateRequest:
+		peers, slots, err := st.peer.State(ctx)
+		return answered{result: state{peers: peers, slots: slots}, err: err}
+	case leaveRequest:
+		err := st.peer.Leave(ctx)
+		st.peer = nil
+		return answered{err: err}
+	}
+	panic("signaling: a request that nobody carries out")
+}
+
+func (s *Server) join(ctx context.Context, st *seat, do joinRequest) answered {
+	if s.cfg.Admit != nil && !do.again {
+		if ok, after := s.cfg.Admit(); !ok {
+			return answered{err: &sfu.BusyError{RetryAfter: after}}
+		}
+	}
+	req := do.req
+	req.Events = func(event sfu.Event) { s.happened(st, do.join, event) }
+	peer, joined, err := s.cfg.SFU.Join(ctx, req)
+	if err != nil {
+		return answered{err: err}
+	}
+	st.peer = peer
+	st.log.Info("joined", "peer", joined.PeerID, "others", len(joined.Peers))
+	return answered{result: joined}
+}
+
+// happened takes an event in the room's goroutine, which must not wait: what the session asks for then runs elsewhere.
+func (s *Server) happened(st *seat, join uint64, event sfu.Event) {
+	r := st.step(happened{join: join, event: event})
+	if r == nil || !s.enter() {
+		return
+	}
+	go func() {
+		defer s.running.Done()
+		s.carryOut(st, r)
+	}()
+}
+
+// adopt puts the session on a new connection.
+func (st *seat) adopt(c *conn, in input) *request {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	before := st.conn
+	out := st.session.step(st.server.now(), in)
+	if before != nil && out.displaced == before.id {
+		before.displace()
+	}
+	st.conn = c
+	return st.apply(out)
+}
+
+// step feeds the session and does what can be done at once; the request is left to the caller.
+func (st *seat) step(in input) *request {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.apply(st.session.step(st.server.now(), in))
+}
+
+// apply runs under mu.
+func (st *seat) apply(out output) *request {
+	s := st.server
+	for _, code := range out.errors {
+		s.counters.failed(code)
+	}
+	if c := st.conn; c != nil {
+		switch {
+		case !c.push(out.frames):
+			s.counters.overflows.Add(1)
+			st.log.Warn("connection cut: it reads too slowly", "waiting", maxOutbox)
+			c.cut()
+			st.conn = nil
+			cut := st.session.step(s.now(), lost{conn: c.id})
+			out.wake = cut.wake
+		case out.hangup:
+			c.finish(closeCode(st.session.bye))
+			st.conn = nil
+		}
+	}
+	if out.end {
+		st.log.Info("session ended", "reason", st.session.bye.GetReason().String())
+		s.forget(st.session.id)
+	}
+	st.arm(out.wake)
+	return out.request
+}
+
+// arm sets the session's only timer.
+func (st *seat) arm(wake time.Duration) {
+	if wake == st.wake {
+		return
+	}
+	st.wake = wake
+	if st.timer != nil {
+		st.timer.Stop()
+	}
+	if wake == 0 {
+		return
+	}
+	st.timer = time.AfterFunc(wake-st.server.now(), func() {
+		if st.server.enter() {
+			defer st.server.running.Done()
+			st.mu.Lock()
+			st.wake = 0
+			st.mu.Unlock()
+			st.server.drive(st, tick{})
+		}
+	})
+}
+
+func (s *Server) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, id)
+}
+
+// Close says Bye(SHUTDOWN, REJOIN) to every session, waits until all have read it and every goroutine has ended, and makes
+// ServeHTTP answer 503. When ctx ends first, the rest is cut off and ctx's error returned. It does not close the SFU: do
+// that next.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	seats := make([]*seat, 0, len(s.sessions))
+	for _, st := range s.sessions {
+		seats = append(seats, st)
+	}
+	conns := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+
+	for _, st := range seats {
+		// Whatever it asks of the SFU now would be undone by the SFU's own Close.
+		st.step(shutdown{})
+	}
+	for _, c := range conns {
+		c.finish(closeCode(&wire.Bye{Reason: wire.Bye_SHUTDOWN}))
+	}
+	all := make(chan struct{})
+	go func() {
+		defer close(all)
+		s.running.Wait()
+	}()
+	defer s.cut()
+	select {
+	case <-all:
+		return nil
+	case <-ctx.Done():
+		s.cut()
+		<-all
+		return ctx.Err()
+	}
+}
+
+// parseOrigins checks the allow-list: scheme and host, nothing more.
+func parseOrigins(list []string) (map[string]bool, error) {
+	origins := make(map[string]bool, len(list))
+	for _, text := range list {
+		u, err := url.Parse(text)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.String() != u.Scheme+"://"+u.Host {
+			return nil, errors.New("signaling: origin " + text + ": want scheme and host alone, such as https://call.example.kz")
+		}
+		origins[originKey(u)] = true
+	}
+	return origins, nil
+}
+
+// randomText is n random bytes, fit for URLs.
+func randomText(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}

@@ -1,0 +1,167 @@
+package signaling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tolkyn/tolkyn/sfu"
+	"github.com/tolkyn/tolkyn/signaling/wire"
+)
+
+// The words of the wire and the words of the SFU, in both directions.
+
+var (
+	kindsIn = map[wire.Track_Kind]sfu.TrackKind{
+		wire.Track_AUDIO: sfu.Audio, wire.Track_VIDEO: sfu.Video,
+	}
+	sourcesIn = map[wire.Track_Source]sfu.TrackSource{
+		wire.Track_MICROPHONE: sfu.Microphone, wire.Track_CAMERA: sfu.Camera,
+		wire.Track_SCREEN: sfu.Screen, wire.Track_SCREEN_AUDIO: sfu.ScreenAudio,
+	}
+)
+
+// trackOf checks a client's track. The error begins with the field.
+func trackOf(t *wire.Track) (sfu.Track, error) {
+	kind, source := kindsIn[t.GetKind()], sourcesIn[t.GetSource()]
+	switch {
+	case t.GetTrackId() == "":
+		return sfu.Track{}, errors.New("track_id: is missing, choose one")
+	case len(t.GetTrackId()) > maxTrackID:
+		return sfu.Track{}, fmt.Errorf("track_id: has %d bytes, at most %d", len(t.GetTrackId()), maxTrackID)
+	case kind == 0:
+		return sfu.Track{}, errors.New("kind: want AUDIO or VIDEO")
+	case source == 0:
+		return sfu.Track{}, errors.New("source: want MICROPHONE, CAMERA, SCREEN or SCREEN_AUDIO")
+	case t.GetMid() == "" || len(t.GetMid()) > maxTrackID:
+		return sfu.Track{}, errors.New("mid: want the a=mid of the m-line that carries the track")
+	}
+	return sfu.Track{ID: t.GetTrackId(), Kind: kind, Source: source, MID: t.GetMid(), Muted: t.GetMuted()}, nil
+}
+
+// eventOut says an event of the SFU on the wire. Gone is not an event there: see session.lostPeer.
+func eventOut(event sfu.Event) *wire.ServerFrame {
+	switch e := event.(type) {
+	case sfu.PeerJoined:
+		return wire.Event(&wire.ServerFrame_PeerUpdate{PeerUpdate: &wire.PeerUpdate{
+			Change: wire.PeerUpdate_JOINED, Peer: peerOut(e.Peer),
+		}})
+	case sfu.PeerLeft:
+		return wire.Event(&wire.ServerFrame_PeerUpdate{PeerUpdate: &wire.PeerUpdate{
+			Change: wire.PeerUpdate_LEFT, Peer: &wire.Peer{PeerId: e.PeerID},
+		}})
+	case sfu.TrackPublished:
+		return trackUpdate(wire.TrackUpdate_PUBLISHED, e.PeerID, e.Track)
+	case sfu.TrackUnpublished:
+		return trackUpdate(wire.TrackUpdate_UNPUBLISHED, e.PeerID, e.Track)
+	case sfu.TrackMuted:
+		if e.Track.Muted {
+			return trackUpdate(wire.TrackUpdate_MUTED, e.PeerID, e.Track)
+		}
+		return trackUpdate(wire.TrackUpdate_UNMUTED, e.PeerID, e.Track)
+	case sfu.SlotsChanged:
+		return wire.Event(&wire.ServerFrame_SlotMap{SlotMap: slotsOut(e.Slots)})
+	}
+	return nil
+}
+
+func trackUpdate(change wire.TrackUpdate_Change, peer string, t sfu.Track) *wire.ServerFrame {
+	return wire.Event(&wire.ServerFrame_TrackUpdate{TrackUpdate: &wire.TrackUpdate{
+		Change: change, PeerId: peer, Track: trackOut(t),
+	}})
+}
+
+func peersOut(peers []sfu.PeerInfo) []*wire.Peer {
+	all := make([]*wire.Peer, len(peers))
+	for i, p := range peers {
+		all[i] = peerOut(p)
+	}
+	return all
+}
+
+func peerOut(p sfu.PeerInfo) *wire.Peer {
+	tracks := make([]*wire.Track, len(p.Tracks))
+	for i, t := range p.Tracks {
+		tracks[i] = trackOut(t)
+	}
+	return &wire.Peer{PeerId: p.ID, Identity: p.Identity, Name: p.Name, Tracks: tracks}
+}
+
+// trackOut leaves the MID out: it means something between the publisher and the server only.
+func trackOut(t sfu.Track) *wire.Track {
+	out := &wire.Track{TrackId: t.ID, Muted: t.Muted}
+	switch t.Kind {
+	case sfu.Audio:
+		out.Kind = wire.Track_AUDIO
+	case sfu.Video:
+		out.Kind = wire.Track_VIDEO
+	}
+	switch t.Source {
+	case sfu.Microphone:
+		out.Source = wire.Track_MICROPHONE
+	case sfu.Camera:
+		out.Source = wire.Track_CAMERA
+	case sfu.Screen:
+		out.Source = wire.Track_SCREEN
+	case sfu.ScreenAudio:
+		out.Source = wire.Track_SCREEN_AUDIO
+	}
+	return out
+}
+
+func slotsOut(slots []sfu.SlotInfo) *wire.SlotMap {
+	all := make([]*wire.Slot, len(slots))
+	for i, s := range slots {
+		all[i] = &wire.Slot{Mid: s.MID, PeerId: s.PeerID, TrackId: s.TrackID}
+	}
+	return &wire.SlotMap{Slots: all}
+}
+
+// wireError turns what the SFU says into what the wire says.
+func wireError(err error) *wire.Error {
+	var busy *sfu.BusyError
+	switch {
+	case errors.As(err, &busy):
+		return &wire.Error{Code: wire.Error_BUSY, Message: "this node is full, try again later", RetryAfterMs: milliseconds(busy.RetryAfter)}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, sfu.ErrClosed):
+		return &wire.Error{Code: wire.Error_BUSY, Message: "this node cannot answer now, try again", RetryAfterMs: 1000}
+	case errors.Is(err, sfu.ErrRoomFull):
+		return &wire.Error{Code: wire.Error_ROOM_FULL, Message: "the room is full"}
+	case errors.Is(err, sfu.ErrForbidden):
+		return &wire.Error{Code: wire.Error_FORBIDDEN, Message: shorten(err.Error())}
+	case errors.Is(err, sfu.ErrBadOffer):
+		return &wire.Error{Code: wire.Error_BAD_SDP, Message: shorten(err.Error())}
+	case errors.Is(err, sfu.ErrUnsupportedCodec):
+		return &wire.Error{Code: wire.Error_UNSUPPORTED_CODEC, Message: shorten(err.Error())}
+	case errors.Is(err, sfu.ErrGone):
+		return &wire.Error{Code: wire.Error_NOT_FOUND, Message: "this session is no longer in the room: join again"}
+	case errors.Is(err, sfu.ErrNotFound):
+		return &wire.Error{Code: wire.Error_NOT_FOUND, Message: shorten(err.Error())}
+	}
+	// What went wrong inside is for our log, not for strangers.
+	return &wire.Error{Code: wire.Error_INTERNAL, Message: "the server failed, and has logged why"}
+}
+
+// frameError says what is wrong with bytes that are no frame.
+func frameError(err error) *wire.Error {
+	code := wire.Error_PROTOCOL
+	if errors.Is(err, wire.ErrFrameTooLarge) {
+		code = wire.Error_TOO_LARGE
+	}
+	return &wire.Error{Code: code, Message: "frame: " + shorten(err.Error()), Fatal: true}
+}
+
+// shorten keeps a text that holds a stranger's input within reason.
+func shorten(text string) string {
+	const most = 512
+	text = strings.ToValidUTF8(text, "�") // or it could not be sent
+	if len(text) <= most {
+		return text
+	}
+	cut := most
+	for cut > 0 && text[cut]&0xc0 == 0x80 {
+		cut-- // not inside a character
+	}
+	return text[:cut] + "…"
+}
