@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -25,6 +26,7 @@ type rawSocket struct {
 	local    netip.AddrPort
 	inet6    bool
 	gso, gro bool
+	one      [8]byte                                            // what Wake adds to event
 	sendmmsg func(fd int, messages []message) (int, unix.Errno) // the system call; tests refuse with it as a kernel would
 
 	// Owned by the caller of Read, Flush and Wait.
@@ -32,6 +34,7 @@ type rawSocket struct {
 	out    sendVector
 	plain  map[netip.Addr]struct{} // destinations that refuse GSO
 	events [2]unix.EpollEvent
+	count  [8]byte // read from event
 
 	// Guarded by mu, held shared while a descriptor is in use, so that Close cannot take it away.
 	mu     sync.RWMutex
@@ -58,6 +61,7 @@ func listenRaw(addr netip.AddrPort, cfg Config) (Socket, error) {
 		return nil, fmt.Errorf("listen on udp %v: %w", addr, err)
 	}
 	s.out.prepare()
+	binary.NativeEndian.PutUint64(s.one[:], 1)
 	return s, nil
 }
 

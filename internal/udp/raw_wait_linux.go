@@ -1,7 +1,6 @@
 package udp
 
 import (
-	"encoding/binary"
 	"errors"
 	"os"
 	"time"
@@ -41,8 +40,7 @@ func (s *rawSocket) look() bool {
 	}
 	for _, e := range s.events[:max(n, 0)] {
 		if int(e.Fd) == s.event {
-			var count [8]byte
-			_, _ = unix.Read(s.event, count[:]) // empties it
+			_, _ = unix.Read(s.event, s.count[:]) // empties it
 			// Only now: a Wake before this line belongs to the Wait that ends here.
 			s.woken.Store(false)
 		}
@@ -56,7 +54,5 @@ func (s *rawSocket) Wake() {
 	if s.closed || s.woken.Swap(true) {
 		return
 	}
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	_, _ = unix.Write(s.event, one[:]) // fails only when the count is full, and then it is readable
+	_, _ = unix.Write(s.event, s.one[:]) // fails only when the count is full, and then it is readable
 }
