@@ -1,0 +1,13 @@
+// Command fanout measures what forwarding one packet costs the server, beside the floor of the machine, in one run.
+//
+//	┌ server process ───────────┐        ┌ this process ─────────────────────────────┐
+//	│ tolkyn serve              │◄─SRTP──┤ publishers: paced, sealed ahead of time    │
+//	│ /proc CPU, mallocs        ├──SRTP─►│ subscribers: real ICE, DTLS, SRTP; polled   │
+//	└───────────────────────────┘        │ each 1 ms, every packet opened and counted │
+//	┌ floor process ────────────┐        │                                            │
+//	│ rewrite + seal + sendmmsg ├──SRTP─►│ the same subscribers' sockets              │
+//	└───────────────────────────┘        └────────────────────────────────────────────┘
+//
+// A subscriber reads without UDP_GRO: a receiver that joins segments would halve the sender's cost on loopback. It talks
+// to the server by address alone, so any server that speaks the protocol can stand there.
+package main
