@@ -4,10 +4,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
+	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling"
 	"github.com/tolkyn/tolkyn/web"
 )
@@ -26,15 +28,47 @@ const invitationMark = "#invite="
 // plane is what browsers reach: the page, the doors that hand out tokens, the sessions.
 type plane struct {
 	mux        *http.ServeMux
+	sessions   *signaling.Server
 	invitation string // the code that the printed URL carries; lan mode only
 }
 
 // openPlane puts the page, the doors of this mode and the sessions on one mux.
-func openPlane(c config.Config, who mode) (*plane, error) {
+func openPlane(c config.Config, who mode, unit *sfu.SFU, admission *load, log *slog.Logger) (*plane, error) {
 	p := &plane{mux: http.NewServeMux()}
 	p.mux.Handle("/", web.Handler())
+	keys, err := p.openDoors(c, who)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := signaling.NewVerifier(keys...)
+	if err != nil {
+		return nil, fmt.Errorf("signaling.keys: %w", err)
+	}
+	p.sessions, err = signaling.New(signaling.Config{
+		SFU:      unit,
+		Verifier: verifier,
+		Admit: func() (bool, time.Duration) {
+			retryAfter, ok := admission.Admit()
+			return ok, retryAfter
+		},
+		Origins:    c.Signaling.Origins,
+		ResumeFor:  c.Signaling.Resume,
+		AudioSlots: c.Limits.AudioSlots,
+		VideoSlots: c.Limits.VideoSlots,
+		Name:       "tolkyn " + readBuild().version,
+		Logger:     log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.mux.Handle("/v1/ws", p.sessions)
+	return p, nil
+}
+
+// openDoors mounts where tokens are had in this mode, and returns the keys that tokens are checked with.
+func (p *plane) openDoors(c config.Config, who mode) ([]signaling.Key, error) {
 	if who == production {
-		return p, nil
+		return trustedKeys(c.Signaling.Keys)
 	}
 	key, err := momentaryKey()
 	if err != nil {
@@ -51,7 +85,7 @@ func openPlane(c config.Config, who mode) (*plane, error) {
 		}
 		p.mux.Handle("/v1/invite/{code}", signaling.InviteHandler(&invites, key))
 	}
-	return p, nil
+	return []signaling.Key{key}, nil
 }
 
 // momentaryKey signs tokens until the process ends; nothing of it is kept.

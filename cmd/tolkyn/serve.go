@@ -114,7 +114,7 @@ func openNode(c config.Config, who mode, log *slog.Logger) (_ *node, err error) 
 	if n.media, err = openMedia(c, log); err != nil {
 		return nil, err
 	}
-	if n.plane, err = openPlane(c, who); err != nil {
+	if n.plane, err = openPlane(c, who, n.media.sfu, n.load, log); err != nil {
 		return nil, err
 	}
 	open := front{key: "http.listen", flag: "listen", scheme: "http", handler: secured(n.plane.mux, false)}
@@ -186,10 +186,11 @@ func (n *node) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	n.load.Drain()
+	err := n.plane.sessions.Close(ctx)
 	for _, f := range n.fronts {
 		_ = f.server.Shutdown(ctx) // What does not end in time, close ends.
 	}
-	err := n.close()
+	err = errors.Join(err, n.close())
 	n.running.Wait()
 	n.log.Info("stopped")
 	return err
