@@ -341,3 +341,18 @@ func (c *client) hears(limit time.Duration, others ...*client) time.Duration {
 		return true
 	})
 }
+
+// viewerAddr is where a client made by newClientAt lives.
+var viewerAddr = netip.MustParseAddr("10.0.2.1")
+
+// lastEvent returns the newest event of a kind.
+func lastEvent[E sfu.Event](c *client) (e E, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ev := range c.events {
+		if v, is := ev.(E); is {
+			e, ok = v, true
+		}
+	}
+	return e, ok
+}

@@ -190,7 +190,7 @@ func (s *Shard) space(p *peer) []byte {
 // seal encrypts the packet that stands in dst, once, and puts it on its way.
 func (s *Shard) seal(p *peer, sl *slot, dst []byte, out downlink.Out) {
 	size := p.sealer.SealRTP(dst, out.HeaderSize, out.Size, out.Seq)
-	if !out.RTX {
+	if !out.RTX && size > 0 {
 		sl.down.StoreSealed(out.Seq, dst[:size])
 	}
 	p.outTSeq++
@@ -200,6 +200,10 @@ func (s *Shard) seal(p *peer, sl *slot, dst []byte, out downlink.Out) {
 }
 
 func (s *Shard) send(p *peer, dst []byte, size int) {
+	if size == 0 { // not sealed: the keys have been used up
+		s.stats.Drops.Unsealed++
+		return
+	}
 	if t := p.destination.tcp; t != nil {
 		if !t.send(dst[:size]) {
 			s.stats.Drops.TCPStale++

@@ -37,6 +37,7 @@ type Drops struct {
 	Duplicate     uint64 // arrived twice, by resend or by probing
 	TooOld        uint64 // behind the history
 	GateFull      uint64 // handshake packets past the gate's bound
+	Unsealed      uint64 // an SSRC's 2^48 or SRTCP's 2^31 numbers are used up
 	TCPStale      uint64 // media not queued behind a slow TCP connection
 }
 
