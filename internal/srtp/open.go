@@ -7,12 +7,12 @@ import (
 	"github.com/tolkyn/tolkyn/internal/seq"
 )
 
-// How many SSRCs one opener remembers, few enough that a hostile peer costs some 30 kB. For RTP it is far more than a
-// browser publishes; reports, though, come under an SSRC of their own for each receive slot from some browsers, and
-// there are up to 65 slots.
+// How many SSRCs one opener remembers, few enough that a hostile peer costs some 50 kB. None is ever forgotten: its
+// packets could be replayed from then on. A screen shared anew on a new m-line takes two, a browser's reports may take
+// one for each of up to 65 receive slots.
 const (
-	maxRTPStreams  = 64
-	maxRTCPStreams = 128
+	maxRTPStreams  = 256
+	maxRTCPStreams = 256
 )
 
 // Opener authenticates and decrypts what the other side sends under one master key. Nothing in it moves before a packet
@@ -91,13 +91,6 @@ func (o *Opener) OpenRTCP(b []byte) (int, Verdict) {
 	return len(b) - o.rtcpOverhead, OK
 }
 
-// Forget gives the place of an SSRC free, for RTP and RTCP. Only for an SSRC that will not be listened to again: its
-// packets could be replayed from then on, and its rollover counter is lost.
-func (o *Opener) Forget(ssrc uint32) {
-	o.rtp.remove(ssrc)
-	o.rtcp.remove(ssrc)
-}
-
 // stream is what an opener remembers of one SSRC.
 type stream struct {
 	numbers seq.Unwrapper // RTP only
@@ -142,17 +135,4 @@ func (t *streams) add(ssrc uint32, places int) *stream {
 	s := &stream{}
 	t.ssrcs, t.list = append(t.ssrcs, ssrc), append(t.list, s)
 	return s
-}
-
-func (t *streams) remove(ssrc uint32) {
-	for i, known := range t.ssrcs {
-		if known != ssrc {
-			continue
-		}
-		end := len(t.ssrcs) - 1
-		t.ssrcs[i], t.list[i] = t.ssrcs[end], t.list[end]
-		t.list[end] = nil
-		t.ssrcs, t.list = t.ssrcs[:end], t.list[:end]
-		return
-	}
 }

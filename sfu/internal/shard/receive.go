@@ -186,9 +186,6 @@ func (s *Shard) closeUplink(now time.Duration, u *published) {
 	for _, ssrc := range [2]uint32{u.cfg.SSRC, u.cfg.RTXSSRC} {
 		if p.bySSRC[ssrc] == u {
 			delete(p.bySSRC, ssrc)
-			if p.opener != nil {
-				p.opener.Forget(ssrc)
-			}
 		}
 		if s.ssrcs[ssrc] == p {
 			delete(s.ssrcs, ssrc)
