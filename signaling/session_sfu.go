@@ -87,19 +87,20 @@ func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, i
 	early, missed, lost := s.early, s.missed, s.deferred
 	s.early, s.missed, s.deferred = nil, false, nil
 
-	joined, _ := in.result.(sfu.Joined)
-	answer, err := wire.Answer(joined.Answer)
 	if in.err != nil {
-		err = in.err
-	}
-	if err != nil {
-		s.explain(done.frame, err, out)
+		s.explain(done.frame, in.err, out)
 		if lost != nil {
 			s.lostPeer(now, *lost, out)
 		}
 		return
 	}
 	s.peer, s.silent, s.pending = do.join, false, nil
+	joined, _ := in.result.(sfu.Joined)
+	answer, err := wire.Answer(joined.Answer)
+	if err != nil {
+		s.explain(done.frame, err, out)
+		return
+	}
 	s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Joined{Joined: &wire.Joined{
 		PeerId: joined.PeerID, Answer: answer, Peers: peersOut(joined.Peers), Slots: slotsOut(joined.Slots),
 	}}))
