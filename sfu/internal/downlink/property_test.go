@@ -37,7 +37,6 @@ type world struct {
 	waiting    [][]made // by publisher: on the network
 	lost       [][]made // by publisher: may come as RTX
 	arrivals   map[uint32]map[seq.Extended]uint64
-	next       int // ssrc of the next stream
 
 	sealed map[[2]uint64]bool
 	pieces []*piece

@@ -35,7 +35,7 @@ func TestHistoryReachesBackASecond(t *testing.T) {
 		{"20 Mbit/s", 400 * time.Microsecond, 1000, 1024},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			u := New(Config{SSRC: 1, Codec: codec.VP8})
+			u := New(Config{SSRC: 1, Codec: codec.VP8, NACK: true})
 			payload := make([]byte, c.size)
 			payload[0], payload[1] = 0x10, 1
 			for i := range 8000 {
@@ -117,7 +117,7 @@ func TestHistoryHoldsWhatCame(t *testing.T) {
 // Requests never name a packet that has come, are ascending, and stay within ten a packet, whatever arrives.
 func TestRequestsAreOnlyForWhatIsMissing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		u := New(Config{SSRC: 1, RTXSSRC: 2, Codec: codec.VP8})
+		u := New(Config{SSRC: 1, RTXSSRC: 2, Codec: codec.VP8, NACK: true})
 		u.SetRTT(time.Duration(rapid.IntRange(0, 400).Draw(t, "rtt")) * ms)
 		came := map[uint16]bool{}
 		tries := map[uint16]int{}
@@ -152,7 +152,7 @@ func TestRequestsAreOnlyForWhatIsMissing(t *testing.T) {
 }
 
 func BenchmarkHandle(b *testing.B) {
-	u := New(Config{SSRC: 1, Codec: codec.VP8})
+	u := New(Config{SSRC: 1, Codec: codec.VP8, NACK: true})
 	payload := make([]byte, 1100)
 	payload[0], payload[1] = 0x10, 1
 	h := packet.Header{SSRC: 1, Marker: true}
@@ -171,7 +171,7 @@ func BenchmarkHandle(b *testing.B) {
 }
 
 func BenchmarkPollWithLoss(b *testing.B) {
-	u := New(Config{SSRC: 1, Codec: codec.VP8})
+	u := New(Config{SSRC: 1, Codec: codec.VP8, NACK: true})
 	h := packet.Header{SSRC: 1, Marker: true}
 	payload := delta(1)
 	step := func(i int) {
@@ -192,7 +192,7 @@ func BenchmarkPollWithLoss(b *testing.B) {
 
 // The path of a packet allocates nothing once the rings have grown to the stream.
 func TestHandleAndPollDoNotAllocate(t *testing.T) {
-	u := New(Config{SSRC: 1, Codec: codec.VP8})
+	u := New(Config{SSRC: 1, Codec: codec.VP8, NACK: true})
 	h := packet.Header{SSRC: 1, Marker: true}
 	payload := make([]byte, 1100)
 	payload[0], payload[1] = 0x10, 1

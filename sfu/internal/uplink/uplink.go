@@ -36,9 +36,11 @@ type Config struct {
 	SSRC, RTXSSRC               uint32 // as negotiated; SSRC 0: taken from the first packet
 	PayloadType, RTXPayloadType uint8
 	Codec                       codec.Codec
-	NACK                        bool   // ask for lost packets: video always; audio only when its m-line carries no transport-cc
-	History                     int    // packets kept at most, rounded up to a power of two; 0: 1,024 for video, 256 for audio
-	Clock                       *Clock // the publisher's clock, shared by all its uplinks for lip sync; nil: one of its own
+	// NACK asks for lost packets. It is safe with RTX, or on an m-line without transport-cc: a browser's plain resend under
+	// a new transport-wide number would use its nonce twice. Video without it gets a keyframe for each hole instead.
+	NACK    bool
+	History int    // packets kept at most, rounded up to a power of two; 0: 1,024 for video, 256 for audio
+	Clock   *Clock // the publisher's clock, shared by all its uplinks for lip sync; nil: one of its own
 }
 
 // Verdict says what became of a packet handed in.
@@ -49,7 +51,7 @@ const (
 	Stored    Verdict = iota // in the history, to be forwarded
 	Duplicate                // was there already (publishers probe with resent packets)
 	TooOld                   // more than the window behind, or of a stream that has restarted since
-	Malformed                // empty resend, longer than MaxPayload, or a payload the codec cannot read
+	Malformed                // a resend cut short, longer than MaxPayload, or a payload the codec cannot read
 )
 
 // String names the verdict for logs and counters.
@@ -125,8 +127,10 @@ func New(cfg Config) *Uplink {
 	u := &Uplink{cfg: cfg, ssrc: cfg.SSRC, rate: max(cfg.Codec.ClockRate(), 1), playout: audioPlayout, interval: audioHistory}
 	limit := 256
 	if cfg.Codec.Video() {
-		u.cfg.NACK = true
 		u.playout, u.interval, limit = videoPlayout, videoHistory, window
+		if !cfg.NACK {
+			u.playout = unaskedPlayout
+		}
 	}
 	if cfg.History > 0 {
 		limit = min(cfg.History, window)
@@ -161,9 +165,13 @@ func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, pay
 }
 
 // HandleRTX takes one authenticated packet of the RTX stream (RFC 4588 §4): payload opens with the original sequence
-// number. A packet without anything behind that number is a probe and Malformed.
+// number. An empty one is how publishers probe for bandwidth; it repairs nothing and counts as a Duplicate.
 func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte) Verdict {
-	if len(payload) <= 2 {
+	switch len(payload) {
+	case 0:
+		u.stats.Duplicates++
+		return Duplicate
+	case 1:
 		u.stats.Malformed++
 		return Malformed
 	}
@@ -283,7 +291,7 @@ func (u *Uplink) advance(now time.Duration, e seq.Extended) {
 			u.seen[s/64%(window/64)] &^= 1 << (s % 64)
 		}
 	}
-	if u.cfg.NACK && skipped > 0 {
+	if skipped > 0 && (u.cfg.NACK || u.cfg.Codec.Video()) {
 		u.giveUp(now, u.missing.add(now, u.highest+1, e))
 	}
 	u.highest = e

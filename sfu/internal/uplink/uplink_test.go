@@ -26,7 +26,7 @@ type test struct {
 
 func newTest(t *testing.T, cfg Config) *test {
 	if cfg.Codec == 0 {
-		cfg.Codec = codec.VP8
+		cfg.Codec, cfg.NACK = codec.VP8, true
 	}
 	if cfg.SSRC == 0 {
 		cfg.SSRC = 1
@@ -122,8 +122,8 @@ func TestVerdicts(t *testing.T) {
 	require.Zero(t, u.u.At(u.u.Head()-1).Size())
 	require.Equal(t, Duplicate, u.rtx(2000), "publishers probe with resends of what has come")
 	require.Equal(t, TooOld, u.rtx(1))
-	require.Equal(t, Malformed, u.u.HandleRTX(u.now, u.header(first), []byte{1, 2}))
-	require.Equal(t, Malformed, u.u.HandleRTX(u.now, u.header(first), nil))
+	require.Equal(t, Malformed, u.u.HandleRTX(u.now, u.header(first), []byte{1}))
+	require.Equal(t, Duplicate, u.u.HandleRTX(u.now, u.header(first), nil), "publishers probe with padding on the RTX stream")
 	for v, name := range map[Verdict]string{Stored: "stored", Duplicate: "duplicate", TooOld: "too old", Malformed: "malformed"} {
 		require.Equal(t, name, v.String())
 	}
@@ -235,6 +235,16 @@ func TestVoiceIsAskedForOnlyWhereAllowed(t *testing.T) {
 		u.want(false)
 		require.Zero(t, u.u.Stats().Missing, "no voice is played 400 ms later")
 	}
+}
+
+func TestVideoThatMustNotBeAskedForGetsAKeyframe(t *testing.T) {
+	u := newTest(t, Config{Codec: codec.VP8})
+	u.send(0, 2)
+	u.wait(99 * ms)
+	u.want(false)
+	u.wait(ms)
+	u.want(true)
+	require.Zero(t, u.u.Stats().NACKed)
 }
 
 func TestRoundTripOfRepairs(t *testing.T) {

@@ -73,7 +73,7 @@ func (u *Uplink) Poll(now time.Duration) Output {
 	if len(u.missing.list) > 0 {
 		rtt, _ := u.rtt.value()
 		playout := u.playout
-		if u.cfg.Codec.Video() {
+		if u.cfg.Codec.Video() && u.cfg.NACK {
 			playout = min(max(playout, rtt*5/2), videoHistory)
 		}
 		next, givenUp := u.missing.poll(now, u.rtt.gate(), playout, u.ask)
@@ -93,6 +93,9 @@ func (u *Uplink) Poll(now time.Duration) Output {
 }
 
 func (u *Uplink) ask(s seq.Extended) {
+	if !u.cfg.NACK {
+		return
+	}
 	u.stats.NACKed++
 	u.output = append(u.output, (s - u.shift).Uint16())
 }
