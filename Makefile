@@ -17,7 +17,7 @@ lint: ## formatting, vet, staticcheck
 	go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
-bench: ## the benchmarks
+bench: ## the benchmarks, and forwarding beside the floor of this machine (bench/results)
 	scripts/bench
 
 fuzz: ## every fuzz target, FUZZ_SECONDS in all (default 300)

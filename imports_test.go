@@ -26,8 +26,8 @@ const module = "github.com/tolkyn/tolkyn"
 //	cmd
 //	signaling   turn   web   bench
 //	sfu
-//	shard | handshake | plan
-//	uplink, downlink
+//	shard | plan
+//	handshake | downlink, uplink
 //	bwe pace jitter alloc   codec
 //	internal
 var floors = []struct {
@@ -43,7 +43,7 @@ var floors = []struct {
 	{"web/...", nil},
 	{"bench/...", slices.Concat([]string{"bench/...", "signaling/client", "signaling/wire", "codec", "internal/..."}, publicCores)},
 	{"sfu/bwe/pionbwe", []string{"sfu/bwe"}},
-	{"sfu/internal/shard", slices.Concat([]string{"sfu/internal/uplink", "sfu/internal/downlink", "codec", "internal/..."}, publicCores)},
+	{"sfu/internal/shard", slices.Concat([]string{"sfu/internal/handshake", "sfu/internal/uplink", "sfu/internal/downlink", "codec", "internal/..."}, publicCores)},
 	{"sfu/internal/handshake", []string{"codec", "internal/..."}},
 	{"sfu/internal/plan", []string{"codec"}},
 	{"sfu/internal/speaker", []string{"codec", "internal/seq"}},

@@ -8,6 +8,6 @@
 //	               ▼
 //	            measure ──► report: terminal, JSON, CSV, Prometheus, HTML
 //
-// Empty until the bench is built; the benchmarks that exist today are Go benchmarks beside the code they measure, and
-// scripts/bench runs them.
+// bench/fanout measures what forwarding costs the server. The rest is empty until the bench is built; Go benchmarks stand
+// beside the code they measure, and scripts/bench runs all of them.
 package bench

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
+	"github.com/tolkyn/tolkyn/sfu"
+	"github.com/tolkyn/tolkyn/signaling"
 )
 
 func TestAdmin(t *testing.T) {
@@ -35,12 +37,17 @@ func TestAdmin(t *testing.T) {
 		{"nothing else", "/", healthy, false, true, 404, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n := &node{load: newLoad(config.Default().Limits)}
+			l := newLoad(config.Default().Limits)
 			if test.drain {
-				n.load.Drain()
+				l.Drain()
 			}
+			metrics := newMetrics(figures{
+				load:      l,
+				sfu:       func() (sfu.Stats, bool) { return sfu.Stats{}, false },
+				signaling: func() signaling.Stats { return signaling.Stats{Errors: map[string]uint64{"BUSY": 1}} },
+			})
 			recorder := httptest.NewRecorder()
-			newAdmin(n.load, test.probe, newMetrics(n), test.pprof).
+			newAdmin(l, test.probe, metrics, test.pprof).
 				ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, test.path, nil))
 			require.Equal(t, test.want, recorder.Code)
 			if test.body != "" {

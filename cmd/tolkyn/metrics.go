@@ -5,11 +5,21 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/tolkyn/tolkyn/sfu"
+	"github.com/tolkyn/tolkyn/signaling"
 )
 
-// newMetrics collects what the parts offer as Stats() when it is asked, under tolkyn_<part>_<what>_<unit>. Labels are
-// few and bounded; no room and no user is one.
-func newMetrics(n *node) *prometheus.Registry {
+// figures are the Stats() of the parts. A part that does not answer now says false, and shows nothing.
+type figures struct {
+	load      *load
+	sfu       func() (sfu.Stats, bool)
+	signaling func() signaling.Stats
+}
+
+// newMetrics collects the figures when it is asked, under tolkyn_<part>_<what>_<unit>. Labels are few and bounded; no room
+// and no user is one.
+func newMetrics(f figures) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	b := readBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -22,37 +32,105 @@ func newMetrics(n *node) *prometheus.Registry {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		info,
-		&loadCollector{
-			load:    n.load,
-			cpu:     describe("tolkyn_load_cpu_cores", "CPU time the process spends a second, average of a few seconds."),
-			budget:  describe("tolkyn_load_cpu_budget_cores", "CPU time a second above which joins are refused."),
-			packets: describe("tolkyn_load_packets_per_second", "Media packets in and out a second, average of a few seconds."),
-			refused: describe("tolkyn_load_refused_joins_total", "Joins refused as BUSY.", "reason"),
-		},
+		&collector{f},
 	)
 	return registry
 }
 
-func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
-}
+// collector turns figures into metrics.
+type collector struct{ figures figures }
 
-// loadCollector shows a load.
-type loadCollector struct {
-	load                          *load
-	cpu, budget, packets, refused *prometheus.Desc
-}
+// Describe names nothing ahead, since some labels (codes of errors) are there only once they were seen.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
-// Describe names what Collect will show.
-func (c *loadCollector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
-
-// Collect reads the load now.
-func (c *loadCollector) Collect(out chan<- prometheus.Metric) {
-	stats := c.load.shown.Load()
-	out <- prometheus.MustNewConstMetric(c.cpu, prometheus.GaugeValue, stats.CPU)
-	out <- prometheus.MustNewConstMetric(c.budget, prometheus.GaugeValue, stats.CPUBudget)
-	out <- prometheus.MustNewConstMetric(c.packets, prometheus.GaugeValue, stats.Packets)
-	for i, reason := range []refusal{refuseCPU, refusePackets, refuseDrain} {
-		out <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(c.load.refused[i].Load()), string(reason))
+// Collect reads all figures now.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	e := emitter{out}
+	c.figures.load.collect(e)
+	if stats, ok := c.figures.sfu(); ok {
+		collectSFU(e, stats)
 	}
+	collectSignaling(e, c.figures.signaling())
+}
+
+// emitter sends metrics out.
+type emitter struct{ out chan<- prometheus.Metric }
+
+func (e emitter) gauge(name, help string, value float64) {
+	e.out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), prometheus.GaugeValue, value)
+}
+
+func (e emitter) counter(name, help string, value uint64) {
+	e.out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), prometheus.CounterValue, float64(value))
+}
+
+// by is one counter for each value of a label.
+func (e emitter) by(name, help, label string, values map[string]uint64) {
+	desc := prometheus.NewDesc(name, help, []string{label}, nil)
+	for value, n := range values {
+		e.out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), value)
+	}
+}
+
+func (l *load) collect(e emitter) {
+	stats := l.shown.Load()
+	e.gauge("tolkyn_load_cpu_cores", "CPU time the process spends a second, average of a few seconds.", stats.CPU)
+	e.gauge("tolkyn_load_cpu_budget_cores", "CPU time a second above which joins are refused.", stats.CPUBudget)
+	e.gauge("tolkyn_load_packets_per_second", "Datagrams in and out of the media port a second, average of a few seconds.", stats.Packets)
+	e.by("tolkyn_load_refused_joins_total", "Joins refused as BUSY.", "reason", map[string]uint64{
+		string(refuseCPU):     l.refused[0].Load(),
+		string(refusePackets): l.refused[1].Load(),
+		string(refuseDrain):   l.refused[2].Load(),
+	})
+}
+
+func collectSFU(e emitter, stats sfu.Stats) {
+	if len(stats.Shards) == 0 {
+		return
+	}
+	shard := stats.Shards[0] // The only one: a room and all its peers live on one shard.
+	e.gauge("tolkyn_sfu_rooms", "Rooms now.", float64(stats.Rooms))
+	e.gauge("tolkyn_sfu_peers", "Peers in rooms now.", float64(stats.Peers))
+	e.gauge("tolkyn_sfu_uplinks", "Encodings that are published now.", float64(shard.Uplinks))
+	e.by("tolkyn_sfu_packets_total", "RTP packets opened (in) and sealed (out).", "direction",
+		map[string]uint64{"in": shard.PacketsIn, "out": shard.PacketsOut})
+	e.by("tolkyn_sfu_bytes_total", "Bytes of those packets.", "direction",
+		map[string]uint64{"in": shard.BytesIn, "out": shard.BytesOut})
+	e.by("tolkyn_sfu_nacks_total", "Sequence numbers asked again: of publishers (out), by subscribers (in).", "direction",
+		map[string]uint64{"in": shard.NACKsReceived, "out": shard.NACKsSent})
+	e.counter("tolkyn_sfu_resent_packets_total", "Packets sent again to subscribers.", shard.Resent)
+	e.counter("tolkyn_sfu_resend_misses_total", "Packets asked again that were gone or came too soon.", shard.ResendMissed)
+	e.by("tolkyn_sfu_keyframe_requests_total", "Keyframes asked: of publishers (out), by subscribers (in).", "direction",
+		map[string]uint64{"in": shard.KeyframesWanted, "out": shard.KeyframesAsked})
+	e.counter("tolkyn_sfu_path_changes_total", "Times that media followed a peer to a new address.", shard.PathChanges)
+	e.counter("tolkyn_sfu_faults_total", "Panics contained to one peer.", shard.Faults)
+	e.by("tolkyn_sfu_dropped_packets_total", "Packets that went no further.", "reason", map[string]uint64{
+		"malformed": shard.Drops.Malformed, "unknown_source": shard.Drops.UnknownSource, "unknown_ufrag": shard.Drops.UnknownUfrag,
+		"forged_stun": shard.Drops.ForgedSTUN, "forged": shard.Drops.Forged, "replayed": shard.Drops.Replayed,
+		"unknown_ssrc": shard.Drops.UnknownSSRC, "too_many_ssrcs": shard.Drops.TooManySSRCs, "before_keys": shard.Drops.BeforeKeys,
+		"duplicate": shard.Drops.Duplicate, "too_old": shard.Drops.TooOld, "gate_full": shard.Drops.GateFull,
+		"tcp_stale": shard.Drops.TCPStale,
+	})
+	e.by("tolkyn_udp_datagrams_total", "Datagrams through the media port.", "direction",
+		map[string]uint64{"in": shard.Socket.ReceivedDatagrams, "out": shard.Socket.SentDatagrams})
+	e.by("tolkyn_udp_bytes_total", "Bytes of those datagrams.", "direction",
+		map[string]uint64{"in": shard.Socket.ReceivedBytes, "out": shard.Socket.SentBytes})
+	e.by("tolkyn_udp_calls_total", "System calls that read or sent.", "direction",
+		map[string]uint64{"in": shard.Socket.ReceiveCalls, "out": shard.Socket.SendCalls})
+	e.by("tolkyn_udp_dropped_datagrams_total", "Datagrams lost at the socket.", "reason", map[string]uint64{
+		"receive_buffer": shard.Socket.Overflow, "truncated": shard.Socket.Truncated,
+		"send_buffer": shard.Socket.SendAgain, "send_refused": shard.Socket.SendError,
+	})
+	e.counter("tolkyn_udp_gso_fallbacks_total", "Runs sent again one by one, since the path took no segmentation.",
+		shard.Socket.GSOFallbacks)
+}
+
+func collectSignaling(e emitter, stats signaling.Stats) {
+	e.gauge("tolkyn_signaling_sessions", "Sessions now, those without a connection included.", float64(stats.Sessions))
+	e.gauge("tolkyn_signaling_connections", "Connections now.", float64(stats.Connections))
+	e.by("tolkyn_signaling_frames_total", "Messages read (in) and written (out).", "direction",
+		map[string]uint64{"in": stats.FramesIn, "out": stats.FramesOut})
+	e.counter("tolkyn_signaling_resumes_total", "Sessions put on a new connection.", stats.Resumes)
+	e.counter("tolkyn_signaling_outbox_overflows_total", "Connections cut because their client read too slowly.", stats.OutboxOverflows)
+	e.by("tolkyn_signaling_errors_total", "Errors told to clients.", "code", stats.Errors)
 }

@@ -18,10 +18,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
+	"github.com/tolkyn/tolkyn/sfu"
 )
 
 // drainTimeout bounds how long the Byes and open requests hold the end up.
 const drainTimeout = 3 * time.Second
+
+// errNoAnswer: a shard's loop did not take its turn in time.
+var errNoAnswer = errors.New("a shard does not answer")
 
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{
@@ -88,7 +92,9 @@ type node struct {
 	media  *media
 	plane  *plane
 	fronts []front
-	failed chan error // one place for each front
+	failed chan error         // one place for each front
+	asking chan struct{}      // one place: who holds it asks the shards
+	cancel context.CancelFunc // ends the sampler; set by start
 
 	running sync.WaitGroup
 }
@@ -105,7 +111,7 @@ type front struct {
 
 // openNode opens every socket. When one cannot be had it closes the others again.
 func openNode(c config.Config, who mode, log *slog.Logger) (_ *node, err error) {
-	n := &node{who: who, log: log, load: newLoad(c.Limits)}
+	n := &node{who: who, log: log, load: newLoad(c.Limits), asking: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -137,7 +143,7 @@ func openNode(c config.Config, who mode, log *slog.Logger) (_ *node, err error) 
 	}
 	admin := front{
 		key: "admin.listen", flag: "admin", scheme: "http",
-		handler: newAdmin(n.load, n.probe, newMetrics(n), c.Admin.Pprof),
+		handler: newAdmin(n.load, n.probe, newMetrics(figures{n.load, n.mediaStats, n.plane.sessions.Stats}), c.Admin.Pprof),
 	}
 	if err := n.open(admin, c.Admin.Listen); err != nil {
 		return nil, err
@@ -163,6 +169,7 @@ func (n *node) open(f front, address string) error {
 
 // start runs the fronts and the load's sampler. stop waits for them.
 func (n *node) start(ctx context.Context) {
+	ctx, n.cancel = context.WithCancel(ctx)
 	n.running.Go(func() { n.load.run(ctx, n.media.packets, n.log) })
 	for _, f := range n.fronts {
 		n.running.Go(func() {
@@ -191,6 +198,7 @@ func (n *node) stop(ctx context.Context) error {
 		_ = f.server.Shutdown(ctx) // What does not end in time, close ends.
 	}
 	err = errors.Join(err, n.close())
+	n.cancel()
 	n.running.Wait()
 	n.log.Info("stopped")
 	return err
@@ -208,8 +216,48 @@ func (n *node) close() error {
 	return n.media.sfu.Close()
 }
 
-// probe says whether the media path answers.
-func (n *node) probe(context.Context) error { return nil }
+// probe says whether the media path answers: each shard's loop takes its turn.
+func (n *node) probe(ctx context.Context) error {
+	_, err := n.askMedia(ctx)
+	return err
+}
+
+// mediaStats are the SFU's figures, false when it does not answer in time.
+func (n *node) mediaStats() (sfu.Stats, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	stats, err := n.askMedia(ctx)
+	return stats, err == nil
+}
+
+// askMedia asks the shards for their figures. One asks at a time, so that a shard that is stuck holds one goroutine and
+// not one for each probe.
+func (n *node) askMedia(ctx context.Context) (sfu.Stats, error) {
+	select {
+	case n.asking <- struct{}{}:
+	case <-ctx.Done():
+		return sfu.Stats{}, errNoAnswer
+	}
+	type answer struct {
+		stats sfu.Stats
+		ok    bool
+	}
+	answered := make(chan answer, 1)
+	n.running.Go(func() {
+		stats, ok := n.media.sfu.Stats()
+		<-n.asking
+		answered <- answer{stats, ok}
+	})
+	select {
+	case a := <-answered:
+		if !a.ok {
+			return sfu.Stats{}, errNoAnswer
+		}
+		return a.stats, nil
+	case <-ctx.Done():
+		return sfu.Stats{}, errNoAnswer
+	}
+}
 
 // url is where people open the page: over TLS where there is a certificate.
 func (n *node) url() string {

@@ -31,6 +31,9 @@ func validate(c *Config, origins Origins) Problems {
 	if c.Media.Listen == "" {
 		v.problem("media.listen", "got nothing, want an address, for example :7882")
 	}
+	if c.HTTP.Listen == "" && c.HTTP.TLSListen == "" && !c.LAN.Enabled {
+		v.problem("http.listen", "is off and http.tls_listen too: nobody could join, set one of them")
+	}
 	v.certificate(c)
 	for i, address := range c.Media.Advertise {
 		if _, err := netip.ParseAddr(address); err != nil {
