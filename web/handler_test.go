@@ -89,11 +89,11 @@ func TestRevalidation(t *testing.T) {
 	h := Handler()
 	etag := get(t, h, http.MethodGet, "/").Header.Get("ETag")
 	for header, status := range map[string]int{
-		etag:                http.StatusNotModified,
-		"W/" + etag:         http.StatusNotModified,
-		`"other", ` + etag:  http.StatusNotModified,
-		"*":                 http.StatusNotModified,
-		`"other"`:           http.StatusOK,
+		etag:               http.StatusNotModified,
+		"W/" + etag:        http.StatusNotModified,
+		`"other", ` + etag: http.StatusNotModified,
+		"*":                http.StatusNotModified,
+		`"other"`:          http.StatusOK,
 		"":                 http.StatusOK,
 	} {
 		require.Equal(t, status, get(t, h, http.MethodGet, "/", "If-None-Match", header).StatusCode, header)

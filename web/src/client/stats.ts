@@ -4,7 +4,7 @@ import type { Room } from "./room";
 /** What flows in one receive slot, over the time since the last reading. */
 export interface SlotStats {
   mid: string;
-  codec: string; // "VP8", "" before anything came
+  codec: string; // "VP8", "Opus"; "" before anything came
   bitrate: number; // bit/s of payload
   loss: number; // 0 to 1
   jitter: number; // ms, of the network (RFC 3550)
@@ -222,5 +222,6 @@ function rate(s: Stat, was: Stat | undefined, field: "bytesReceived" | "bytesSen
 }
 
 function codecName(codec: Stat | undefined): string {
-  return codec?.mimeType?.split("/")[1] ?? "";
+  const name = codec?.mimeType?.split("/")[1] ?? "";
+  return name === "opus" ? "Opus" : name;
 }

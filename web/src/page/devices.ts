@@ -38,5 +38,5 @@ export function deviceChoice(kind: DeviceKind, changed: () => void): { element: 
     select.value = found.some((d) => d.deviceId === preferences[kind]) ? preferences[kind] : "";
   };
   void fill();
-  return { element: h("label", { class: "field" }, h("span", {}, say(kind)), select), fill };
+  return { element: h("label", { class: "field choice" }, h("span", {}, say(kind)), select), fill };
 }

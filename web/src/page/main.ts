@@ -41,6 +41,7 @@ function start(): void {
   document.body.append(announcer.element);
   if (query.get("autojoin") !== "1") return showPrejoin();
   const wanted = wantedDevices();
+  app.replaceChildren(h("main", { class: "end" }, wordmark(), h("p", { role: "status" }, say("joining"))));
   join({ name: query.get("name") ?? preferences.name, room }, {
     microphone: query.get("microphone") !== "0" && (wanted.microphone || true),
     camera: query.get("camera") !== "0" && (wanted.camera || true),

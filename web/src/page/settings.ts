@@ -54,7 +54,7 @@ export function themeChoice(): HTMLElement {
     ...(Object.keys(themes) as Theme[]).map((t) => h("option", { value: t }, say(themes[t]))),
   );
   select.value = preferences.theme;
-  return h("label", { class: "field" }, h("span", {}, say("theme")), select);
+  return h("label", { class: "field choice" }, h("span", {}, say("theme")), select);
 }
 
 /** Opens the settings; they are gone from the document once closed. */

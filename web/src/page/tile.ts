@@ -142,9 +142,9 @@ export function initials(name: string): string {
   return letters.map((w) => [...(w ?? "")][0]?.toLocaleUpperCase() ?? "").join("") || "?";
 }
 
-/** A colour that stays with its owner. */
+/** A colour that stays with its owner: degrees on the colour wheel. */
 export function hue(identity: string): number {
-  let sum = 0;
-  for (const c of identity) sum = (sum * 31 + (c.codePointAt(0) ?? 0)) % 3600;
-  return sum / 10;
+  let hash = 2166136261; // FNV-1a
+  for (const c of identity) hash = Math.imul(hash ^ (c.codePointAt(0) ?? 0), 16777619) >>> 0;
+  return ((hash ^ (hash >>> 15)) >>> 0) % 360;
 }

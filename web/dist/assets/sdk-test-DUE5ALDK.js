@@ -1,0 +1,1 @@
+import{e as o}from"./chunk-2XNIARLI.js";window.tolkyn={sdk:o};

@@ -1,1 +1,0 @@
-import{e as o}from"./chunk-F3LJ57HT.js";window.tolkyn={sdk:o};
