@@ -120,7 +120,7 @@ type MutablePublication = {
 } & { input: MediaInput; ended?: () => void };
 
 const iceDeadline = 12_000; // ms: with 30 % loss a join takes one; after twelve it is not loss
-const restartPause = 2_000; // ms between ICE restarts: a restart needs a round trip and some checks to show
+const restartPause = 3_000; // ms between ICE restarts, or 3 round trips: a restart needs one, and some checks, to show
 const rejoinPause = 1_000; // ms before joining again after a refusal that may pass
 const wishPause = 250; // ms: a resized window says where it ended, not each step
 
@@ -143,7 +143,8 @@ export class Room extends Emitter<RoomEvents> {
   #wasConnected = false; // of this Media
   #serial = Promise.resolve(); // local media operations and negotiations, one after the other
   #restartedAt = -Infinity;
-  #iceTimer: ReturnType<typeof setTimeout> | undefined;
+  #iceTimer: ReturnType<typeof setTimeout> | undefined; // armed while media should come and has not
+  #mendTimer: ReturnType<typeof setTimeout> | undefined;
   #wishes: readonly Wish[] | undefined;
   #wished = ""; // what the server was last told
   #wishTimer: ReturnType<typeof setTimeout> | undefined;
@@ -380,6 +381,7 @@ export class Room extends Emitter<RoomEvents> {
 
   #newMedia(): Media {
     this.#wasConnected = false;
+    this.#unwatchIce();
     return new Media(this.#counts, { onState: (s) => this.#onIceState(s) });
   }
 
@@ -623,8 +625,9 @@ export class Room extends Emitter<RoomEvents> {
   #onIceState(state: RTCIceConnectionState): void {
     if (state === "connected" || state === "completed") {
       this.#wasConnected = true;
-      clearTimeout(this.#iceTimer);
+      this.#unwatchIce();
     } else if (state === "failed" || state === "disconnected") {
+      this.session.probe();
       this.#mend();
     }
     this.#updateState();
@@ -638,8 +641,8 @@ export class Room extends Emitter<RoomEvents> {
 
   // Media should be there within the deadline; if it is not, the user learns which address was tried.
   #watchIce(): void {
-    clearTimeout(this.#iceTimer);
-    this.#iceTimer = setTimeout(() => {
+    this.#iceTimer ??= setTimeout(() => {
+      this.#unwatchIce();
       if (this.#state === "ended" || this.#iceIsUp()) return;
       const addresses = this.advertised;
       this.emit(
@@ -657,16 +660,24 @@ export class Room extends Emitter<RoomEvents> {
     }, iceDeadline);
   }
 
+  #unwatchIce(): void {
+    clearTimeout(this.#iceTimer);
+    this.#iceTimer = undefined;
+  }
+
   #mend(): void {
     if (!this.#joined || this.#state === "ended" || this.session.state !== "open") return;
-    const wait = this.#restartedAt + restartPause - performance.now();
+    this.#watchIce();
+    const pause = Math.max(restartPause, 3 * this.session.rtt);
+    const wait = this.#restartedAt + pause - performance.now();
     if (wait > 0) {
-      setTimeout(() => {
+      this.#mendTimer ??= setTimeout(() => {
+        this.#mendTimer = undefined;
         if (!this.#iceIsUp()) this.#mend();
       }, wait);
       return;
     }
-    this.#watchIce();
+    this.#restartedAt = performance.now();
     this.restartIce().catch((e) => {
       const error = asError(e);
       if (error.code === "not-found" || error.code === "protocol") void this.#rejoin(); // no longer in the room
@@ -707,7 +718,8 @@ export class Room extends Emitter<RoomEvents> {
   #end(reason: EndReason, error?: TolkynError): void {
     if (this.#state === "ended") return;
     this.#state = "ended";
-    clearTimeout(this.#iceTimer);
+    this.#unwatchIce();
+    clearTimeout(this.#mendTimer);
     clearTimeout(this.#wishTimer);
     removeEventListener("online", this.#onNetwork);
     this.#network?.removeEventListener("change", this.#onNetwork);

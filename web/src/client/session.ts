@@ -49,7 +49,8 @@ const subprotocol = "tolkyn";
 const dialTimeout = 6_000; // ms for TCP, TLS and the WebSocket upgrade on a bad network
 const requestTimeout = 20_000; // ms; a join behind the handshake gate waits at most a few seconds
 const pingEvery = 5_000; // ms
-const pongWithin = 4_000; // ms: slower than this is taken for a dead connection
+const pongWithin = 8_000; // ms: slower than this is taken for a dead connection; a full 24 kbit/s link may take five
+const probeWithin = 2_500; // ms: the same where something already says that the network has changed
 const openTries = 3;
 
 interface Pending {
@@ -288,14 +289,16 @@ export class Session extends Emitter<SessionEvents> {
     }
   }
 
-  #ping(): void {
+  #ping(within = pongWithin): void {
     this.#send(
       create(ClientFrameSchema, {
         id: this.#nextId++,
         message: { case: "ping", value: create(PingSchema, { clientTimeMs: BigInt(Math.round(performance.now())) }) },
       }),
     );
-    this.#pongTimer ??= setTimeout(() => this.#lost(), pongWithin);
+    if (within < pongWithin) clearTimeout(this.#pongTimer);
+    else if (this.#pongTimer !== undefined) return; // the oldest unanswered Ping counts
+    this.#pongTimer = setTimeout(() => this.#lost(), within);
   }
 
   #pong(sentAt: number): void {
@@ -347,8 +350,13 @@ export class Session extends Emitter<SessionEvents> {
   // The network changed for the better: do not sit out a backoff, and find out at once whether the connection lives.
   readonly #onOnline = (): void => {
     this.#wakeUp?.();
-    if (this.#state === "open") this.#ping();
+    this.probe();
   };
+
+  /** Finds out soon whether the connection still lives: something says that the network has changed. */
+  probe(): void {
+    if (this.#state === "open") this.#ping(Math.max(probeWithin, 3 * this.#rtt));
+  }
 
   #send(frame: ClientFrame): void {
     if (this.#socket?.readyState !== WebSocket.OPEN) return; // pending requests are sent after the resume

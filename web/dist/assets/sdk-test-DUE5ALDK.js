@@ -1,1 +1,0 @@
-import{e as o}from"./chunk-2XNIARLI.js";window.tolkyn={sdk:o};
