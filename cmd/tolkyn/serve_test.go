@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 )
 
@@ -80,6 +83,31 @@ func TestServeLocalGivesTokensToThisMachine(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, response.StatusCode)
 	require.NoError(t, p.Process.Signal(os.Interrupt))
 	require.NoError(t, p.Wait())
+}
+
+// TestServeSaysByeToEverybody opens a session by hand, as the protocol allows in JSON, and ends the server.
+func TestServeSaysByeToEverybody(t *testing.T) {
+	p := startServe(t)
+	_, body := get(t, p.url+"/v1/dev-token")
+	var pass struct{ Token string }
+	require.NoError(t, json.Unmarshal([]byte(body), &pass))
+
+	conn, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+"/v1/ws",
+		&websocket.DialOptions{Subprotocols: []string{"tolkyn.json"}})
+	require.NoError(t, err)
+	hello := fmt.Sprintf(`{"id": "1", "hello": {"token": %q}}`, pass.Token)
+	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, []byte(hello)))
+	_, frame, err := conn.Read(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, string(frame), `"welcome"`)
+
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	_, frame, err = conn.Read(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, string(frame), `"bye"`)
+	_, _, err = conn.Read(t.Context())
+	require.Error(t, err)
+	require.NoError(t, p.Wait(), "%s", p.log)
 }
 
 func TestServeLANTakesTheInvitation(t *testing.T) {

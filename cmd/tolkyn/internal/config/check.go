@@ -112,7 +112,10 @@ func fits(n *yaml.Node, t reflect.Type) bool {
 	case t.Kind() == reflect.Bool:
 		return n.Tag == "!!bool"
 	case t.Kind() == reflect.Int:
-		_, err = strconv.Atoi(strings.ReplaceAll(n.Value, "_", ""))
+		if n.Tag != "!!int" || len(n.Value) > 1 && n.Value[0] == '0' { // YAML would read 010 as eight.
+			return false
+		}
+		_, err = strconv.Atoi(n.Value)
 	}
 	return err == nil
 }

@@ -61,6 +61,18 @@ func Load(from Sources) (Config, Origins, error) {
 		return Config{}, nil, c.problems
 	}
 
+	config, err := decode(merged)
+	if err != nil {
+		return Config{}, nil, err
+	}
+	if problems := validate(&config, c.origins); len(problems) > 0 {
+		return Config{}, nil, problems
+	}
+	return config, c.origins, nil
+}
+
+// decode lays what was merged over the defaults.
+func decode(merged *koanf.Koanf) (Config, error) {
 	config := Default()
 	err := merged.UnmarshalWithConf("", &config, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result:      &config,
@@ -69,12 +81,9 @@ func Load(from Sources) (Config, Origins, error) {
 		DecodeHook:  mapstructure.StringToTimeDurationHookFunc(),
 	}})
 	if err != nil {
-		return Config{}, nil, fmt.Errorf("decode the configuration: %w", err)
+		return Config{}, fmt.Errorf("decode the configuration: %w", err)
 	}
-	if problems := validate(&config, c.origins); len(problems) > 0 {
-		return Config{}, nil, problems
-	}
-	return config, c.origins, nil
+	return config, nil
 }
 
 // layer hands a map to koanf.
@@ -88,22 +97,31 @@ func loadFile(c *checker, merged *koanf.Koanf, path string) error {
 	if err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
-	c.source, c.lines = filepath.Base(path), true
+	loadText(c, merged, filepath.Base(path), text)
+	return nil
+}
+
+// loadText takes what stands in a file; its problems are noted in c.
+func loadText(c *checker, merged *koanf.Koanf, name string, text []byte) {
+	c.source, c.lines = name, true
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document, more yaml.Node
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):
-		return nil // An empty file sets nothing.
+		return // An empty file sets nothing.
 	case err != nil:
 		c.problems = append(c.problems, notYAML(c.source, err))
-		return nil
+		return
 	}
-	if decoder.Decode(&more) == nil {
+	switch err := decoder.Decode(&more); {
+	case err == nil:
 		c.problem(&more, "", "a second document begins here; keep one")
-		return nil
+		return
+	case !errors.Is(err, io.EOF):
+		c.problems = append(c.problems, notYAML(c.source, err))
+		return
 	}
 	c.merge(merged, document.Content[0], reflect.TypeFor[Config](), "")
-	return nil
 }
 
 // notYAML turns "yaml: line 3: did not find expected key" into a problem that names its line as the others do.

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/knadh/koanf/v2"
+	"github.com/stretchr/testify/require"
+)
+
+// load reads text as a file named tolkyn.yaml.
+func load(t *testing.T, text string) (Config, Origins, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tolkyn.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return Load(Sources{File: file})
+}
+
+func TestDefaultIsValid(t *testing.T) {
+	c, origins, err := Load(Sources{})
+	require.NoError(t, err)
+	require.Equal(t, Default(), c)
+	require.Empty(t, origins)
+}
+
+// TestPrintCanBeLoaded: what print shows is a file that means the same.
+func TestPrintCanBeLoaded(t *testing.T) {
+	c, origins, err := load(t, "http: {listen: ':9000', tls_listen: ''}\nsignaling: {resume: 90s, origins: [https://a.kz]}\nlan: {enabled: true}\n")
+	require.NoError(t, err)
+	text, err := Print(c, origins)
+	require.NoError(t, err)
+	again, _, err := load(t, string(text))
+	require.NoError(t, err, "%s", text)
+	before, err := Print(c, nil)
+	require.NoError(t, err)
+	after, err := Print(again, nil)
+	require.NoError(t, err)
+	require.Equal(t, string(before), string(after))
+}
+
+// TestListsReplace: a list in a later layer stands for the earlier one, it does not add to it.
+func TestListsReplace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tolkyn.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("media: {advertise: [192.0.2.1, 192.0.2.2]}\n"), 0o600))
+	for value, want := range map[string][]string{
+		"203.0.113.7":                    {"203.0.113.7"},
+		"203.0.113.7, 203.0.113.8":       {"203.0.113.7", "203.0.113.8"},
+		"[203.0.113.7, \"2001:db8::1\"]": {"203.0.113.7", "2001:db8::1"},
+		"":                               {},
+	} {
+		c, _, err := Load(Sources{File: file, Environment: []string{"TOLKYN_MEDIA__ADVERTISE=" + value}})
+		require.NoError(t, err)
+		require.ElementsMatch(t, want, c.Media.Advertise, value)
+	}
+}
+
+func TestKeysFromTheEnvironment(t *testing.T) {
+	c, _, err := Load(Sources{Environment: []string{
+		`TOLKYN_SIGNALING__KEYS=[{id: main, algorithm: HS256, secret: "0123456789012345678901234567890123456789"}]`,
+	}})
+	require.NoError(t, err)
+	require.Len(t, c.Signaling.Keys, 1)
+	require.Equal(t, "main", c.Signaling.Keys[0].ID)
+	require.Equal(t, hidden, c.Signaling.Keys[0].Secret.String())
+
+	_, _, err = Load(Sources{Environment: []string{`TOLKYN_SIGNALING__KEYS=[{id: main, secrt: x}]`}})
+	require.ErrorContains(t, err, "TOLKYN_SIGNALING__KEYS: signaling.keys[0].secrt: no such key; did you mean signaling.keys[0].secret?")
+}
+
+// FuzzLoadText: whatever a file holds, it is read or refused.
+func FuzzLoadText(f *testing.F) {
+	f.Add([]byte("http:\n  listen: 127.0.0.1:8080\n"))
+	f.Add([]byte("a: &a [*a]\n"))
+	f.Add([]byte("signaling: {keys: [{id: 1, secret: !!binary AAAA}]}\n"))
+	f.Add([]byte("limits: {cpu_percent: 0x55, audio_slots: 1_6}\n--- \n"))
+	f.Add([]byte("? [http]\n: {<<: {listen: x}}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c := &checker{origins: Origins{}}
+		merged := koanf.New(".")
+		loadText(c, merged, "tolkyn.yaml", text)
+		if len(c.problems) > 0 {
+			return
+		}
+		config, err := decode(merged)
+		require.NoError(t, err, "what was checked can be decoded")
+		_ = validate(&config, c.origins)
+	})
+}
