@@ -18,6 +18,8 @@ export interface MediaEvents {
 const cameraEncoding = { maxBitrate: 1_500_000, maxFramerate: 30 };
 const screenEncoding = { maxBitrate: 2_500_000, maxFramerate: 15 };
 
+const gatherDeadline = 1_000; // ms; own addresses are known in a few, without a STUN server to ask
+
 // Header extensions the server reads on receive slots; the rest of the browser's list only makes offers longer.
 const slotExtensions = [
   "urn:ietf:params:rtp-hdrext:sdes:mid",
@@ -42,12 +44,16 @@ export class Media {
   readonly audioSlots: readonly RTCRtpTransceiver[];
   readonly videoSlots: readonly RTCRtpTransceiver[];
 
-  constructor(slots: SlotCounts, events: MediaEvents) {
+  readonly #nearby: boolean;
+
+  /** nearby: the server is on this machine's loopback. */
+  constructor(slots: SlotCounts, events: MediaEvents, nearby = false) {
     if (typeof RTCPeerConnection === "undefined" || typeof CompressionStream === "undefined") {
       throw new TolkynError("unsupported-browser", "this browser lacks WebRTC or CompressionStream");
     }
     const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     this.pc = pc;
+    this.#nearby = nearby;
     const microphone = pc.addTransceiver("audio", { direction: "sendonly" });
     prefer(microphone, "audio/opus");
     const camera = pc.addTransceiver("video", { direction: "sendonly", sendEncodings: [cameraEncoding] });
@@ -68,11 +74,23 @@ export class Media {
 
   /**
    * An offer, set as the local description. It leaves without candidates: the server advertises its own in the answer
-   * and learns ours from the checks.
+   * and learns ours from the checks. Only for a server on loopback it waits for them: Firefox pairs no address with a
+   * loopback one and so sends no check there, but answers those that come.
    */
   async offer(): Promise<string> {
     await this.pc.setLocalDescription(await this.pc.createOffer());
+    if (this.#nearby) await this.#gathered();
     return this.pc.localDescription?.sdp ?? "";
+  }
+
+  async #gathered(): Promise<void> {
+    if (this.pc.iceGatheringState === "complete") return;
+    await new Promise<void>((done) => {
+      setTimeout(done, gatherDeadline);
+      this.pc.addEventListener("icegatheringstatechange", () => {
+        if (this.pc.iceGatheringState === "complete") done();
+      });
+    });
   }
 
   /** Takes the server's answer. */

@@ -382,7 +382,7 @@ export class Room extends Emitter<RoomEvents> {
   #newMedia(): Media {
     this.#wasConnected = false;
     this.#unwatchIce();
-    return new Media(this.#counts, { onState: (s) => this.#onIceState(s) });
+    return new Media(this.#counts, { onState: (s) => this.#onIceState(s) }, onLoopback(this.session.url));
   }
 
   #makeSlots(): void {
@@ -800,6 +800,11 @@ async function read(sdp: Sdp | undefined): Promise<string> {
 
 function clamp(n: number, max: number): number {
   return Math.max(1, Math.min(Math.floor(n), max));
+}
+
+function onLoopback(url: string): boolean {
+  const host = new URL(url).hostname;
+  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127\./.test(host);
 }
 
 function asError(e: unknown): TolkynError {
