@@ -28,22 +28,22 @@ type inbound struct {
 	feedbackAt   time.Duration
 }
 
-// receiveRTP opens one packet and puts it into its uplink's history; true when it is authentic.
-func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
+// receiveRTP opens one packet and puts it into its uplink's history.
+func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) {
 	if p.opener == nil {
 		s.hold(p, b)
-		return false
+		return
 	}
 	h, ok := packet.ParseHeader(b)
 	if !ok {
 		s.stats.Drops.Malformed++
-		return false
+		return
 	}
 	s.suspect = p
 	size, e, v := p.opener.OpenRTP(b, &h)
 	if v != srtp.OK {
 		s.stats.Drops.opened(v)
-		return false
+		return
 	}
 	b = b[:size]
 	s.heard(p, now)
@@ -53,7 +53,7 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 	if u == nil {
 		if u = s.bindByMID(p, &h, b); u == nil {
 			s.stats.Drops.UnknownSSRC++
-			return true
+			return
 		}
 	}
 	if p.ext.TransportSeq != 0 {
@@ -64,7 +64,7 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 	payload, ok := h.Payload(b)
 	if !ok {
 		s.stats.Drops.Malformed++
-		return true
+		return
 	}
 	var verdict uplink.Verdict
 	if h.SSRC == u.cfg.RTXSSRC {
@@ -83,7 +83,6 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 		u.dirty = true
 		s.touched = append(s.touched, u)
 	}
-	return true
 }
 
 // noteTransport records a transport-wide sequence number; feedback follows within 50 ms.
@@ -194,17 +193,17 @@ func (s *Shard) closeUplink(now time.Duration, u *published) {
 	}
 }
 
-// receiveRTCP opens a compound packet and gives each part to whom it concerns; true when it is authentic.
-func (s *Shard) receiveRTCP(now time.Duration, p *peer, b []byte) bool {
+// receiveRTCP opens a compound packet and gives each part to whom it concerns.
+func (s *Shard) receiveRTCP(now time.Duration, p *peer, b []byte) {
 	if p.opener == nil {
 		s.hold(p, b)
-		return false
+		return
 	}
 	s.suspect = p
 	size, v := p.opener.OpenRTCP(b)
 	if v != srtp.OK {
 		s.stats.Drops.opened(v)
-		return false
+		return
 	}
 	s.heard(p, now)
 	r := rtcp.Read(b[:size])
@@ -218,5 +217,4 @@ func (s *Shard) receiveRTCP(now time.Duration, p *peer, b []byte) bool {
 	if r.Err() {
 		s.stats.Drops.Malformed++
 	}
-	return true
 }

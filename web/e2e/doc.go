@@ -1,0 +1,12 @@
+// Package e2e holds the tests with real browsers: Chromium by the DevTools protocol, Firefox by WebDriver BiDi, both
+// from Go, against the real server in this process on loopback.
+//
+//	Chromium tab ─┐  page.js: a canvas of one colour with a timecode, a tone,   ┌─ Firefox tab
+//	Chromium tab ─┼─ one flash and beep a second; and what watches the others   ─┘
+//	Chromium tab ─┘                     │ web SDK
+//	                                    ▼
+//	                    server: web + signaling + sfu
+//
+// It has no code of its own outside its tests. A browser that is not installed fails them, with the command that
+// installs it.
+package e2e

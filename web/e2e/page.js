@@ -1,0 +1,329 @@
+// Runs in every page before its own scripts. It offers window.e2e:
+//
+//   source(look)     a MediaStream that can be told from all others: one colour, one tone, a timecode in the picture,
+//                    and once a second a flash and a beep at the same instant
+//   watch(id, track) looks at a received picture: colour, size, timecode, gaps between frames, flashes
+//   hear(id, track)  listens to a received sound: loudest frequency, beeps
+//   join(…)          a call by the SDK; sees(name) and hears(name) are what comes from somebody by the slot map
+//   report()         everything known, as text, for a test that failed
+//
+// and it keeps every RTCPeerConnection that the page makes, with how often each was renegotiated.
+if (!window.e2e) {
+  const e2e = (window.e2e = { peers: [], descriptions: 0, onlyTCP: false, watched: {}, heard: {}, errors: [] });
+  addEventListener("error", (e) => e2e.errors.push(String(e.error?.stack ?? e.message)));
+  addEventListener("unhandledrejection", (e) => e2e.errors.push(String(e.reason?.stack ?? e.reason)));
+
+  // Who knows only the TCP candidates of an answer cannot use UDP.
+  const withoutUDP = (sdp) => sdp.split("\r\n").filter((l) => !/^a=candidate:\S+ \d+ udp /i.test(l)).join("\r\n");
+
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(...args) {
+      super(...args);
+      e2e.peers.push(this);
+    }
+    setLocalDescription(...args) {
+      e2e.descriptions++;
+      return super.setLocalDescription(...args);
+    }
+    setRemoteDescription(d) {
+      e2e.descriptions++;
+      return super.setRemoteDescription(e2e.onlyTCP ? { type: d.type, sdp: withoutUDP(d.sdp) } : d);
+    }
+  };
+
+  // The picture, in pixels of a 320×180 original: the flash is the square at the top left, the timecode a row of
+  // blocks along the bottom, most significant bit first.
+  const width = 320, height = 180, square = 60, block = 16, bits = 20;
+  const flashLasts = 0.1; // s
+  const beepAt = 2500; // Hz: above every tone and what it may ring with
+
+  let context;
+  const audio = () => (context ??= new AudioContext());
+
+  e2e.source = async ({ color, tone, scale = 1, fps = 20 }) => {
+    const sound = audio();
+    await sound.resume();
+    const out = sound.createMediaStreamDestination();
+    const oscillator = (frequency, volume) => {
+      const gain = new GainNode(sound, { gain: volume });
+      const node = new OscillatorNode(sound, { frequency });
+      node.connect(gain).connect(out);
+      node.start();
+      return gain.gain;
+    };
+    oscillator(tone, 0.2);
+    const beep = oscillator(beepAt, 0);
+
+    const canvas = document.createElement("canvas");
+    canvas.width = width * scale;
+    canvas.height = height * scale;
+    const g = canvas.getContext("2d", { alpha: false });
+    const draw = (flash) => {
+      g.setTransform(scale, 0, 0, scale, 0, 0);
+      g.fillStyle = `rgb(${color.join(",")})`;
+      g.fillRect(0, 0, width, height);
+      g.fillStyle = flash ? "#fff" : "#000";
+      g.fillRect(0, 0, square, square);
+      const code = Date.now() % 2 ** bits;
+      for (let i = 0; i < bits; i++) {
+        g.fillStyle = (code >> (bits - 1 - i)) & 1 ? "#fff" : "#000";
+        g.fillRect(i * block, height - block, block, block);
+      }
+    };
+    // Both follow the clock of the sound. The beep is scheduled a little ahead, the flash drawn when it is heard.
+    let next = Math.ceil(sound.currentTime) + 0.5, shown = false, drawn = 0;
+    const schedule = (at) => {
+      beep.setValueAtTime(0.6, at);
+      beep.setValueAtTime(0, at + flashLasts);
+    };
+    schedule(next);
+    const timer = setInterval(() => {
+      const now = sound.currentTime;
+      if (now > next + flashLasts) schedule((next = Math.ceil(now - 0.5) + 0.5));
+      const flash = now >= next && now < next + flashLasts;
+      if (flash === shown && performance.now() - drawn < 1000 / fps - 2) return;
+      shown = flash;
+      drawn = performance.now();
+      draw(flash);
+    }, 4);
+    draw(false);
+    const stream = new MediaStream([...canvas.captureStream().getVideoTracks(), ...out.stream.getAudioTracks()]);
+    e2e.stop = () => clearInterval(timer);
+    e2e.stream = stream;
+    return stream;
+  };
+
+  e2e.watch = (id, track) => {
+    const video = document.createElement("video");
+    video.muted = video.playsInline = video.autoplay = true;
+    video.srcObject = new MediaStream([track]);
+    video.width = 160;
+    document.body.append(video);
+    const small = document.createElement("canvas");
+    small.width = width;
+    small.height = height;
+    const g = small.getContext("2d", { willReadFrequently: true });
+    const w = (e2e.watched[id] = {
+      id, frames: 0, color: [], width: 0, height: 0, delay: 0, flashes: [], lit: true, colors: [],
+      worstGap: 0, came: 0, // ms between two frames received
+      worstPause: 0, last: 0, // ms between two frames on screen
+    });
+    const bright = (x, y) => g.getImageData(x, y, 1, 1).data[1] > 128;
+    const look = (_, frame) => {
+      video.requestVideoFrameCallback(look);
+      const at = frame.expectedDisplayTime ?? performance.now();
+      g.drawImage(video, 0, 0, width, height);
+      w.frames++;
+      w.width = frame.width;
+      w.height = frame.height;
+      w.color = [...g.getImageData(width / 2, height / 2, 1, 1).data].slice(0, 3);
+      const name = nameOf(w.color);
+      if (w.colors.at(-1)?.name !== name) w.colors.push({ name, at: performance.now() });
+      let code = 0;
+      for (let i = 0; i < bits; i++) code = code * 2 + Number(bright(i * block + block / 2, height - block / 2));
+      w.delay = (Date.now() - code + 2 ** bits) % 2 ** bits;
+      w.code = code;
+      const lit = bright(square / 2, square / 2);
+      if (lit && !w.lit) w.flashes.push(at);
+      w.lit = lit;
+      const came = frame.receiveTime ?? at; // Firefox does not tell when a frame was received
+      if (w.came) w.worstGap = Math.max(w.worstGap, came - w.came);
+      w.came = came;
+      if (w.last) w.worstPause = Math.max(w.worstPause, at - w.last);
+      w.last = at;
+    };
+    video.requestVideoFrameCallback(look);
+    void video.play().catch((e) => e2e.errors.push(`play ${id}: ${e}`));
+    w.video = video;
+  };
+
+  /** Ends watching and hearing under this id. */
+  e2e.forget = (id) => {
+    e2e.watched[id]?.video.remove();
+    if (e2e.watched[id]) e2e.watched[id].video.srcObject = null;
+    clearInterval(e2e.heard[id]?.timer);
+    e2e.heard[id]?.source.disconnect();
+    delete e2e.watched[id];
+    delete e2e.heard[id];
+  };
+
+  // The colours that tests use, by the nearest; the encoder changes them a little.
+  const palette = { red: [200, 30, 30], green: [30, 170, 30], blue: [30, 30, 200], yellow: [220, 200, 30] };
+  e2e.palette = palette;
+  const nameOf = (rgb) => {
+    const distance = (name) => Math.hypot(...palette[name].map((v, i) => v - rgb[i]));
+    const best = Object.keys(palette).sort((a, b) => distance(a) - distance(b))[0];
+    return distance(best) < 80 ? best : `rgb(${rgb})`;
+  };
+  e2e.colorOf = (id) => nameOf(e2e.watched[id]?.color ?? []);
+
+  e2e.hear = async (id, track) => {
+    const sound = audio();
+    await sound.resume();
+    const stream = new MediaStream([track]);
+    // Chromium hands the sound of a remote track to Web Audio only while an element plays it.
+    const player = new Audio();
+    player.muted = true;
+    player.srcObject = stream;
+    void player.play().catch((e) => e2e.errors.push(`play ${id}: ${e}`));
+    const source = sound.createMediaStreamSource(stream);
+    const tone = new AnalyserNode(sound, { fftSize: 8192, smoothingTimeConstant: 0 });
+    source.connect(tone);
+    const filter = new BiquadFilterNode(sound, { type: "bandpass", frequency: beepAt, Q: 5 });
+    const beep = new AnalyserNode(sound, { fftSize: 2048 });
+    source.connect(filter).connect(beep);
+    const samples = new Float32Array(beep.fftSize);
+    const h = (e2e.heard[id] = { id, beeps: [], player, tone, source });
+    let quietSince = 0;
+    h.timer = setInterval(() => {
+      beep.getFloatTimeDomainData(samples);
+      const now = performance.now();
+      const first = samples.findIndex((v) => Math.abs(v) > 0.15);
+      if (first < 0) {
+        quietSince = now;
+      } else if (quietSince && now - quietSince < 100) {
+        h.beeps.push(now - ((samples.length - first) / sound.sampleRate) * 1000);
+        quietSince = 0;
+      }
+    }, 8);
+  };
+
+  /** The loudest frequency below the beep in Hz, 0 when all is quiet. */
+  e2e.frequency = (id) => {
+    const h = e2e.heard[id];
+    if (!h) return 0;
+    const levels = new Float32Array(h.tone.frequencyBinCount);
+    h.tone.getFloatFrequencyData(levels);
+    const bin = h.tone.context.sampleRate / h.tone.fftSize;
+    let best = 0;
+    for (let i = Math.ceil(100 / bin); i < 2000 / bin; i++) if (!best || levels[i] > levels[best]) best = i;
+    return levels[best] > -60 ? best * bin : 0;
+  };
+
+  /**
+   * How much later the sound comes than the picture, in ms, for each flash that has its beep within half a second.
+   */
+  e2e.lipSync = (picture, sound) =>
+    e2e.watched[picture].flashes.flatMap((flash) => {
+      const beep = e2e.heard[sound].beeps.find((b) => Math.abs(b - flash) < 500);
+      return beep === undefined ? [] : [beep - flash];
+    });
+
+  // --- a call by the SDK ----------------------------------------------------------------------------------------------
+
+  /** Joins the room of this name with a source of this look, and watches and hears every slot that is ever filled. */
+  e2e.join = async ({ name, room, look, slots }) => {
+    const answer = await fetch(`/v1/dev-token?room=${room}&identity=${name}`);
+    const pass = await answer.json();
+    if (!pass.token) throw new Error(`no token: ${answer.status} ${pass.error}`);
+    // Firefox uses all its addresses only while the page holds a device, and this one's source is none.
+    if (navigator.userAgent.includes("Firefox")) e2e.device = await navigator.mediaDevices.getUserMedia({ audio: true });
+    const stream = await e2e.source(look);
+    const client = await tolkyn.sdk.connect(location.origin, pass.token);
+    const [camera] = stream.getVideoTracks(), [microphone] = stream.getAudioTracks();
+    e2e.room = await client.join({ name, camera, microphone, slots });
+    e2e.room.on("error", (e) => e2e.errors.push(`room: ${e.code} ${e.message}`));
+    const follow = () => {
+      for (const s of e2e.room.slots) {
+        const id = s.kind + s.index;
+        if (!s.participant || e2e.watched[id] || e2e.heard[id]) continue;
+        if (s.kind === "video") e2e.watch(id, s.track);
+        else void e2e.hear(id, s.track);
+      }
+    };
+    e2e.room.on("slots", follow);
+    follow();
+    return e2e.room.id;
+  };
+
+  const participant = (name) => [...(e2e.room?.participants.values() ?? [])].find((p) => p.name === name);
+
+  /** The watched slot in which somebody's picture (or sound) comes, "" when it does not. */
+  e2e.slot = (name, kind) => {
+    const p = participant(name);
+    const slot = p && e2e.room.slotOf(p.id, kind);
+    return slot ? kind + slot.index : "";
+  };
+  e2e.sees = (name) => e2e.watched[e2e.slot(name, "video")];
+  e2e.hears = (name) => e2e.heard[e2e.slot(name, "audio")];
+  e2e.present = (name) => participant(name) !== undefined;
+  e2e.hide = (...names) => e2e.room.wish(names.map((n) => ({ participant: participant(n).id, hidden: true })));
+
+  /** Forgets the worst gaps so far. */
+  e2e.newGaps = () => {
+    for (const w of Object.values(e2e.watched)) w.worstGap = w.worstPause = 0;
+  };
+
+  /** What a receiver counts that a switch must not move. */
+  e2e.counters = async () => {
+    const sum = { freezes: 0, concealed: 0, frames: 0, lost: 0 };
+    for (const s of await e2e.stats()) {
+      if (s.type !== "inbound-rtp") continue;
+      sum.freezes += s.freezeCount ?? 0;
+      sum.concealed += (s.concealedSamples ?? 0) - (s.silentConcealedSamples ?? 0);
+      sum.frames += s.framesDecoded ?? 0;
+      sum.lost += s.packetsLost ?? 0;
+    }
+    return sum;
+  };
+
+  /** How much later the sound of a slot is played than its picture, in ms, as the browser reckons it; null if it does not. */
+  e2e.reckonedSync = async (name) => {
+    const stats = await e2e.stats();
+    const [sound, picture] = ["audio", "video"].map((kind) => {
+      const { mid } = e2e.room.slotOf(participant(name).id, kind);
+      return stats.find((s) => s.type === "inbound-rtp" && s.mid === mid);
+    });
+    if (!sound?.estimatedPlayoutTimestamp || !picture?.estimatedPlayoutTimestamp) return null;
+    return picture.estimatedPlayoutTimestamp - sound.estimatedPlayoutTimestamp;
+  };
+
+  /** The median of lipSync over the last five flashes of somebody; NaN before there are so many. */
+  e2e.offset = (name) => {
+    const last = e2e.lipSync(e2e.slot(name, "video"), e2e.slot(name, "audio")).slice(-5);
+    return last.length < 5 ? NaN : last.sort((a, b) => a - b)[2];
+  };
+
+  /** Resolves to "" once the condition holds, to what is known when it does not within ms. */
+  e2e.until = async (condition, ms) => {
+    const deadline = performance.now() + ms;
+    let error = "";
+    while (performance.now() < deadline) {
+      try {
+        if (await condition()) return "";
+        error = "";
+      } catch (e) {
+        error = String(e);
+      }
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    return `not within ${ms} ms: ${condition} ${error}`;
+  };
+
+  /** All statistics of the page's last peer connection, as plain objects. */
+  e2e.stats = async () => {
+    const peer = e2e.peers.at(-1);
+    return peer ? [...(await peer.getStats()).values()].map((s) => ({ ...s })) : [];
+  };
+
+  e2e.report = async () => {
+    const lines = [`errors ${JSON.stringify(e2e.errors)}`, `visibility ${document.visibilityState}`, `descriptions ${e2e.descriptions}`];
+    if (context) lines.push(`sound ${context.state} ${context.currentTime}`);
+    for (const { video, ...w } of Object.values(e2e.watched)) {
+      lines.push(`watched ${JSON.stringify({ ...w, name: nameOf(w.color), flashes: w.flashes.length, paused: video.paused, ready: video.readyState })}`);
+    }
+    for (const { id, beeps } of Object.values(e2e.heard)) lines.push(`heard ${id} ${e2e.frequency(id)} Hz, ${beeps.length} beeps`);
+    for (const s of e2e.room?.slots ?? []) {
+      if (s.participant) lines.push(`slot ${s.kind}${s.index} mid ${s.mid}: ${s.participant.name} ${s.remoteTrack?.id}`);
+    }
+    if (e2e.room) lines.push(`room ${e2e.room.state}, participants ${[...e2e.room.participants.values()].map((p) => p.name)}`);
+    for (const p of e2e.peers) lines.push(`peer ${p.signalingState} ${p.iceConnectionState} ${p.connectionState}`);
+    const wanted = ["inbound-rtp", "outbound-rtp", "candidate-pair", "transport", "remote-inbound-rtp", "local-candidate", "remote-candidate"];
+    for (const s of await e2e.stats()) {
+      if (!wanted.includes(s.type) || (s.type === "inbound-rtp" && !s.packetsReceived)) continue;
+      lines.push(JSON.stringify(s));
+    }
+    return lines.join("\n");
+  };
+}

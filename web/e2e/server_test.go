@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// binary is built once; TestMain removes it.
+var binary struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binary.dir != "" {
+		_ = os.RemoveAll(binary.dir) // in the system's temporary directory anyway
+	}
+	os.Exit(code)
+}
+
+func buildServer(t *testing.T) string {
+	t.Helper()
+	binary.once.Do(func() {
+		if binary.dir, binary.err = os.MkdirTemp("", "tolkyn"); binary.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-o", binary.dir, "github.com/tolkyn/tolkyn/cmd/tolkyn")
+		if out, err := build.CombinedOutput(); err != nil {
+			binary.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	require.NoError(t, binary.err)
+	return filepath.Join(binary.dir, "tolkyn")
+}
+
+// server is `tolkyn serve` on free ports of loopback.
+type server struct {
+	url   string // of the page
+	admin string
+	log   *syncBuffer
+}
+
+// startServer runs the binary until the test ends, and then wants a clean exit. A failing test shows its log and
+// metrics.
+func startServer(t *testing.T) *server {
+	t.Helper()
+	s := &server{admin: freeAddress(t), log: &syncBuffer{}}
+	cmd := exec.Command(buildServer(t), "serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0",
+		"--admin", s.admin, "--log-level", "debug", "--log-format", "text")
+	cmd.Stderr = s.log
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	ready, drained := make(chan string, 1), make(chan struct{})
+	go func() { // ends with the process
+		defer close(drained)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if _, url, ok := strings.Cut(lines.Text(), "open "); ok {
+				ready <- url
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("server:\n%s\n%s", s.log, s.metrics())
+		}
+		_ = cmd.Process.Signal(syscall.SIGTERM) // already gone: Wait says so
+		kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+		<-drained
+		require.NoError(t, cmd.Wait(), "the server ends cleanly on SIGTERM:\n%s", s.log)
+		kill.Stop()
+	})
+	select {
+	case s.url = <-ready:
+	case <-drained:
+		require.FailNow(t, "the server ended", s.log.String())
+	case <-time.After(patience):
+		require.FailNow(t, "the server did not say that it is ready", s.log.String())
+	}
+	return s
+}
+
+// metrics is what the server counts, without what Go counts.
+func (s *server) metrics() string {
+	answer, err := http.Get("http://" + s.admin + "/metrics")
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err.Error()
+	}
+	var ours []string
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if strings.HasPrefix(line, "tolkyn_") {
+			ours = append(ours, line)
+		}
+	}
+	return strings.Join(ours, "\n")
+}
+
+// freeAddress is a TCP address of loopback that was free just now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	return l.Addr().String()
+}
+
+// syncBuffer is a buffer that a process writes while a test reads.
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer // guarded by mu
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
