@@ -199,6 +199,30 @@ func TestOnlyUsefulCandidatesAreKept(t *testing.T) {
 	require.Equal(t, "a=candidate:2 1 udp 1 192.0.2.1 1 typ host", o.candidates[1])
 }
 
+func TestRecyclingIsBounded(t *testing.T) {
+	h := newHall(t, hallConfig{})
+	defer h.close()
+	var lines []string
+	for range MaxMLines {
+		lines = append(lines, "audio inactive")
+	}
+	offer := testOffer(lines...)
+	for round := range 5 {
+		head, rest, _ := strings.Cut(offer, "a=group:BUNDLE")
+		group, body, _ := strings.Cut(rest, "\r\n")
+		prefix := fmt.Sprintf("r%d-", round)
+		renamed := head + "a=group:BUNDLE" + strings.ReplaceAll(group, " ", " "+prefix) + "\r\n" +
+			strings.ReplaceAll(body, "a=mid:", "a=mid:"+prefix)
+		_, err := h.peer.Answer(context.Background(), renamed)
+		if round*MaxMLines < maxTransceivers {
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, ErrTooManyMLines)
+			require.ErrorContains(t, err, "join again")
+		}
+	}
+}
+
 func TestDataChannelIsRefusedInItsPlace(t *testing.T) {
 	offer := strings.Replace(testOffer("audio sendonly", "video recvonly"), "m=video",
 		"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:data\r\na=sctp-port:5000\r\nm=video", 1)

@@ -42,6 +42,7 @@ type hall struct {
 	tcpFrames   int      // that the peer sent
 	udpSent     int      // that the peer sent
 	wrote       int
+	cut         bool // nothing passes
 }
 
 type hallConfig struct {
@@ -117,7 +118,7 @@ func (h *hall) WriteTCP(p []byte, to netip.AddrPort) (int, error) {
 }
 
 func (h *hall) toClient(p []byte, to netip.AddrPort) (int, error) {
-	if to != clientAddr {
+	if to != clientAddr || h.isCut() {
 		return len(p), nil
 	}
 	select {
@@ -127,13 +128,25 @@ func (h *hall) toClient(p []byte, to netip.AddrPort) (int, error) {
 	return len(p), nil
 }
 
+func (h *hall) isCut() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.cut
+}
+
 func (h *hall) fromClient(p []byte) {
+	h.mu.Lock()
+	peer, cut := h.peer, h.cut
+	h.mu.Unlock()
+	if cut {
+		return
+	}
 	switch packet.Classify(p) {
 	case packet.STUN, packet.DTLS:
 		if h.viaTCP {
-			h.peer.DeliverTCP(p, clientAddr)
+			peer.DeliverTCP(p, clientAddr)
 		} else {
-			h.peer.Deliver(p, clientAddr)
+			peer.Deliver(p, clientAddr)
 		}
 	default:
 		h.mu.Lock()
@@ -169,7 +182,8 @@ func (s *clientSocket) WriteTo(p []byte, _ net.Addr) (int, error) {
 	}
 }
 
-func (s *clientSocket) Close() error                     { s.once.Do(func() { close(s.closed) }); return nil }
+func (s *clientSocket) Close() error { s.once.Do(func() { close(s.closed) }); return nil }
+
 func (s *clientSocket) LocalAddr() net.Addr              { return net.UDPAddrFromAddrPort(clientAddr) }
 func (s *clientSocket) SetDeadline(time.Time) error      { return nil }
 func (s *clientSocket) SetReadDeadline(time.Time) error  { return nil }
@@ -224,7 +238,7 @@ func (h *hall) negotiate(options *webrtc.OfferOptions) *Answer {
 	return answer
 }
 
-// seal makes one RTP packet for a slot and sends it to the client.
+// send seals one RTP packet for a slot and sends it to the client.
 func (h *hall) send(s *srtp.Sealer, to Slot, sequence uint16, payload string) {
 	b := make([]byte, 1500)
 	n := packet.PutHeader(b, packet.Header{Sequence: sequence, Timestamp: 1000, SSRC: to.SSRC, PayloadType: to.Payloads[0].PayloadType, Marker: true})

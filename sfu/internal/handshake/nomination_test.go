@@ -1,0 +1,67 @@
+package handshake
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/stun/v4"
+	"github.com/stretchr/testify/require"
+)
+
+// record is a Wire that notes where pion writes.
+type record chan netip.AddrPort
+
+func (r record) WriteTo(p []byte, to netip.AddrPort) (int, error) {
+	if p[0] >= 20 { // DTLS; answers to checks are of no interest here
+		r <- to
+	}
+	return len(p), nil
+}
+
+func (r record) WriteTCP(p []byte, to netip.AddrPort) (int, error) { return r.WriteTo(p, to) }
+
+// Left alone pion keeps sending to the pair that it ranks higher, not to the one that the client nominates.
+func TestPionFollowsTheNomination(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine, err := NewEngine(Config{HostAddrs: []netip.AddrPort{serverAddr}})
+		require.NoError(t, err)
+		wire := make(record, 64)
+		p, err := engine.NewPeer(wire, Hooks{})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, p.Close()) }()
+		a, err := p.Answer(context.Background(), testOffer("audio sendonly"))
+		require.NoError(t, err)
+
+		check := func(from netip.AddrPort, priority uint32, use bool) {
+			setters := []stun.Setter{
+				stun.BindingRequest, stun.TransactionID, stun.NewUsername(a.LocalUfrag + ":" + a.RemoteUfrag),
+				ice.AttrControlling(1), ice.PriorityAttr(priority),
+			}
+			if use {
+				setters = append(setters, ice.UseCandidate())
+			}
+			m, err := stun.Build(append(setters, stun.NewShortTermIntegrity(a.LocalPwd), stun.Fingerprint)...)
+			require.NoError(t, err)
+			p.Deliver(m.Raw, from)
+			synctest.Wait()
+		}
+		selected := func() netip.AddrPort {
+			pair, err := p.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+			require.NoError(t, err)
+			require.NotNil(t, pair)
+			return netip.AddrPortFrom(netip.MustParseAddr(pair.Remote.Address), pair.Remote.Port)
+		}
+		high, low := netip.MustParseAddrPort("192.0.2.7:50000"), netip.MustParseAddrPort("198.51.100.9:50001")
+		check(high, 2130706431, true)
+		require.Equal(t, high, selected())
+		check(low, 1, false)
+		require.Equal(t, high, selected(), "a check alone moves nothing")
+		check(low, 1, true)
+		require.Equal(t, low, selected())
+		check(high, 2130706431, true)
+		require.Equal(t, high, selected())
+	})
+}
