@@ -68,8 +68,7 @@ func serve(ctx context.Context, c config.Config, origins config.Origins, out, lo
 		return err
 	}
 	n.start(ctx)
-	log.Info("started", "mode", who.String(), "version", readBuild().version, "media", n.media.socket.LocalAddr().String(),
-		"advertise", n.media.advertise)
+	log.Info("started", "mode", who.String(), "version", readBuild().version, "advertise", n.media.advertise, n.listening())
 	if err := announce(out, who, n.url()); err != nil {
 		return errors.Join(err, n.stop(ctx))
 	}
@@ -257,6 +256,15 @@ func (n *node) askMedia(ctx context.Context) (sfu.Stats, error) {
 	case <-ctx.Done():
 		return sfu.Stats{}, errNoAnswer
 	}
+}
+
+// listening names every bound address by its key, with the numbers that were given for port 0.
+func (n *node) listening() slog.Attr {
+	bound := []any{slog.String("media.listen", n.media.socket.LocalAddr().String())}
+	for _, f := range n.fronts {
+		bound = append(bound, slog.String(f.key, f.listener.Addr().String()))
+	}
+	return slog.Group("listening", bound...)
 }
 
 // url is where people open the page: over TLS where there is a certificate.
