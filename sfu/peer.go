@@ -35,6 +35,7 @@ type Peer struct {
 	mids     map[string]bool           // m-lines that became an uplink or a slot
 	slots    [2][]peerSlot             // audio, video
 	opened   int                       // slots opened on the shard
+	joining  bool                      // Join has not returned: it will see to the end of a peer that departs meanwhile
 	departed bool
 }
 
@@ -83,6 +84,23 @@ func (p *Peer) join(ctx context.Context) (Joined, error) {
 		return Joined{}, fmt.Errorf("join room %q: %w", p.req.Room, out.rejected)
 	}
 	return Joined{PeerID: p.ID(), Answer: answer, Peers: out.peers, Slots: out.slots}, nil
+}
+
+// arrive ends a join: well, or with everything undone when it failed or the peer had to depart meanwhile.
+func (p *Peer) arrive(failed error) error {
+	p.mu.Lock()
+	p.joining = false
+	if failed == nil && p.departed {
+		failed = ErrGone
+	}
+	p.departed = p.departed || failed != nil
+	p.mu.Unlock()
+	if failed == nil {
+		return nil
+	}
+	p.room.do(p, plan.Leave{Peer: planID(p.id)}) // a peer that the room does not know is fine
+	p.dismantle()
+	return failed
 }
 
 // negotiate answers an offer and tells the shard what is new in it: uplinks for the tracks, receive slots.
@@ -293,24 +311,25 @@ func (p *Peer) use() bool {
 
 // depart takes the peer out of its room and off its shard; with a reason its client is told.
 func (p *Peer) depart(reason GoneReason) {
-	p.mu.Lock()
-	first := !p.departed
-	p.departed = true
-	p.mu.Unlock()
-	if !first {
+	if !p.ends() {
 		return
 	}
 	p.room.do(p, plan.Leave{Peer: planID(p.id)})
 	p.tidy(reason)
 }
 
-// evicted is depart for a peer that the plan has already taken out; called from the room's loop, which must not wait.
-func (p *Peer) evicted() {
+// ends marks the peer as departed; true when the caller has to see to the rest.
+func (p *Peer) ends() bool {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	first := !p.departed
 	p.departed = true
-	p.mu.Unlock()
-	if first {
+	return first && !p.joining
+}
+
+// evicted is depart for a peer that the plan has already taken out; called from the room's loop, which must not wait.
+func (p *Peer) evicted() {
+	if p.ends() {
 		p.sfu.wg.Go(func() { p.tidy(GoneReplaced) })
 	}
 }
@@ -323,11 +342,8 @@ func (p *Peer) tidy(reason GoneReason) {
 	p.dismantle()
 }
 
-// dismantle frees what join made, whether or not it came to its end.
+// dismantle frees what join made, whether or not it came to its end. Called once, by whoever ended the peer.
 func (p *Peer) dismantle() {
-	p.mu.Lock()
-	p.departed = true
-	p.mu.Unlock()
 	removed := make(chan struct{})
 	if p.sfu.shard.Post(shard.RemovePeer{ID: p.id, Done: removed}) {
 		p.sfu.shard.Await(removed)

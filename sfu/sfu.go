@@ -101,10 +101,9 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 	if err != nil {
 		return nil, Joined{}, err
 	}
-	p := &Peer{sfu: s, room: r, id: newPeerID(), req: req, uplinks: map[string]shard.UplinkID{}}
+	p := &Peer{sfu: s, room: r, id: newPeerID(), req: req, joining: true, uplinks: map[string]shard.UplinkID{}}
 	joined, err := p.join(ctx)
-	if err != nil {
-		p.dismantle()
+	if err = p.arrive(err); err != nil {
 		return nil, Joined{}, err
 	}
 	s.log.Info("peer joined", "room_id", req.Room, "peer_id", joined.PeerID)

@@ -39,9 +39,9 @@ func (s *rawSocket) Read(b *Batch) (int, error) {
 	s.in.point(b, s.gro)
 	n, errno := recvmmsg(s.fd, s.in.messages[:])
 	s.counters.receiveCalls.Add(1)
-	if errno == unix.EINTR || errno != 0 && errno != unix.EAGAIN {
-		// A pending ICMP error or a signal: the next call reads on.
+	if errno != 0 && errno != unix.EAGAIN { // an ICMP error that came back, or a signal: it is over, read on
 		s.counters.receiveError.Add(1)
+		s.counters.receiveCalls.Add(1)
 		n, errno = recvmmsg(s.fd, s.in.messages[:])
 	}
 	if errno != 0 {
@@ -96,7 +96,7 @@ func (s *rawSocket) take(b *Batch, i int) int {
 		segment = max(size, 1)
 	}
 	if m.header.Flags&unix.MSG_TRUNC != 0 || segment > MaxDatagram {
-		s.counters.truncated.Add(1)
+		s.counters.truncated.Add(uint64((size + segment - 1) / segment))
 		return 0
 	}
 	from := addrPort(&s.in.names[i])

@@ -58,7 +58,7 @@ func (c AddPeer) apply(s *Shard, now time.Duration) {
 	var ssrc [4]byte
 	rand.Read(ssrc[:])
 	p := &peer{
-		id: c.ID, hs: c.Handshake, lastHeard: now, lastChecked: now,
+		id: c.ID, hs: c.Handshake, lastHeard: now, consented: now,
 		bySSRC: map[uint32]*published{}, byOut: map[uint32]*slot{},
 		ssrc: binary.BigEndian.Uint32(ssrc[:]),
 	}

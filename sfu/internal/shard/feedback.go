@@ -37,8 +37,12 @@ func (s *Shard) tend(now time.Duration, p *peer) {
 	if !p.silent {
 		s.wheel.arm(&p.timer, p.lastHeard+silentAfter)
 	}
-	if p.check.to.IsValid() && now >= p.check.at+checkRetry {
-		s.sendCheck(now, p)
+	if p.check.pending() {
+		if at := p.check.retryAt(); now >= at {
+			s.sendCheck(now, p)
+		} else {
+			s.wheel.arm(&p.timer, at)
+		}
 	}
 	if p.sealer == nil {
 		return

@@ -86,6 +86,9 @@ func (q *readyQueue) drop(p *peer) {
 // to be missing.
 func (s *Shard) spread(now time.Duration) {
 	for i, u := range s.touched {
+		if u == nil {
+			continue // a fault ended the last call half-way
+		}
 		s.touched[i] = nil
 		u.dirty = false
 		if u.owner.gone {
@@ -171,7 +174,7 @@ func (s *Shard) afterServe(now time.Duration, sl *slot) {
 
 // mayHear says whether media may be sent to a peer: keys, a proved address, and consent that has not run out.
 func (s *Shard) mayHear(now time.Duration, p *peer) bool {
-	return p.sealer != nil && p.destination.valid() && now-p.lastChecked < consentFor
+	return p.sealer != nil && p.destination.valid() && now-p.consented < consentFor
 }
 
 // space is where the next datagram to p is written.

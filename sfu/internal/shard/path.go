@@ -2,6 +2,7 @@ package shard
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -16,12 +17,19 @@ const (
 	maxSources = 8
 	// maxEarly bounds the packets held for keys: DTLS ends a flight later on our side than on the client's.
 	maxEarly = 8
-	// checkRetry is how often a check to a new address is repeated, and checkTries how often in all: 5 × 100 ms survives
-	// 30 % loss and ends before the client's own ICE gives up.
+	// A check to a new address is sent 5 times in all, after 100, 100, 200 and 400 ms: that survives 30 % loss at once,
+	// and the answer is awaited long enough for a round trip of 800 ms.
 	checkRetry = 100 * time.Millisecond
 	checkTries = 5
-	// measureInterval of the round trip: as often as browsers check their own pairs.
+	// measureInterval of the round trip: as often as browsers check their own pairs. measurePatience is how long the one
+	// request is waited for: a repeated one could not tell which of both was answered (Karn).
 	measureInterval = 2500 * time.Millisecond
+	measurePatience = time.Second
+	// The destination is taken for dead when nothing authentic has come from it for so long while media, or a check
+	// without nomination, comes from another address of the peer. Media: 25 packets of voice. Checks: longer than the
+	// 2.5 s between the checks of a living path, for ICE agents also check the paths they do not use.
+	quietForMedia  = 500 * time.Millisecond
+	quietForChecks = 3 * time.Second
 )
 
 type transactionID = handshake.TransactionID
@@ -36,14 +44,27 @@ type path struct {
 
 func (p path) valid() bool { return p.addr.IsValid() }
 
-// source is an address a peer proved to be at.
+// source is an address a peer sends from.
 type source struct {
 	path    path
 	checked time.Duration
 }
 
-// pathCheck is our own connectivity check: to an address that sent authentic media but no check yet (a NAT gave the peer
-// a new mapping, and its own next check may be seconds away), or to the present one to measure the round trip.
+// Where a peer's media goes. Its first authenticated check sets the destination. Afterwards media follows to another
+// address only once our own check there has been answered, one round trip after what suggested the move: an address in a
+// packet may be false, and nobody shall aim a call's media at a third party (RFC 8445 §19.5.1, RFC 7675). Four things
+// suggest a move:
+//
+//	a check with USE-CANDIDATE           the client nominates: what Chromium sends on the pair it has selected
+//	authentic media, address unknown     a NAT gave the peer a new mapping; its own next check may be seconds away
+//	authentic media, address known,      the nomination was lost, or the client (pion) never nominates again
+//	  nothing from the old one for 500 ms
+//	a plain check, old one dead for 3 s  a peer that only receives moved and does not nominate again
+//
+// For ICE-TCP the connection itself proves the address.
+
+// pathCheck is our own connectivity check: to an address that media may have to follow to, or to the present one to
+// measure the round trip and renew the consent to send.
 type pathCheck struct {
 	tx    transactionID
 	to    netip.AddrPort
@@ -52,20 +73,30 @@ type pathCheck struct {
 	tries int
 }
 
+// retryAt is when the check is sent again or given up.
+func (c *pathCheck) retryAt() time.Duration {
+	if !c.move {
+		return c.at + measurePatience
+	}
+	return c.at + checkRetry<<max(c.tries-2, 0)
+}
+
+func (c *pathCheck) pending() bool { return c.to.IsValid() }
+
 // handle gives one datagram to whom its first byte names.
 func (s *Shard) handle(now time.Duration, b []byte, from netip.AddrPort) {
 	switch packet.Classify(b) {
 	case packet.RTP:
-		if p := s.sources[from]; p != nil {
-			s.receiveRTP(now, p, b)
-		} else {
+		if p := s.sources[from]; p == nil {
 			s.strayRTP(now, b, from)
+		} else if s.receiveRTP(now, p, b) {
+			s.cameFrom(now, p, path{addr: from})
 		}
 	case packet.RTCP:
-		if p := s.sources[from]; p != nil {
-			s.receiveRTCP(now, p, b)
-		} else {
-			s.stats.Drops.UnknownSource++
+		if p := s.sources[from]; p == nil {
+			s.strayRTCP(now, b, from)
+		} else if s.receiveRTCP(now, p, b) {
+			s.cameFrom(now, p, path{addr: from})
 		}
 	case packet.STUN:
 		s.receiveSTUN(now, b, path{addr: from})
@@ -92,9 +123,13 @@ func (s *Shard) handleTCP(now time.Duration, b []byte, from path) {
 	case p == nil || p.gone:
 		s.stats.Drops.UnknownSource++
 	case kind == packet.RTP:
-		s.receiveRTP(now, p, b)
+		if s.receiveRTP(now, p, b) {
+			s.cameFrom(now, p, from)
+		}
 	case kind == packet.RTCP:
-		s.receiveRTCP(now, p, b)
+		if s.receiveRTCP(now, p, b) {
+			s.cameFrom(now, p, from)
+		}
 	case kind == packet.DTLS:
 		s.admit(now, p, b, from)
 	default:
@@ -127,13 +162,33 @@ func (s *Shard) receiveSTUN(now time.Duration, b []byte, from path) {
 		return
 	}
 	s.suspect = p
-	p.lastChecked = now
 	s.heard(p, now)
+	if other := s.sources[from.addr]; from.tcp == nil && other != nil && other != p {
+		// Another peer is there. It may have been closed and joined again from the same socket, or the address is false:
+		// the answer to our check tells.
+		s.prove(now, p, from)
+		s.admit(now, p, b, from)
+		return
+	}
 	s.allow(now, p, from)
-	if binding.UseCandidate || !p.destination.valid() {
-		s.moveTo(p, from)
+	switch {
+	case !p.destination.valid():
+		s.moveTo(now, p, from)
+	case p.destination == from:
+		p.arrived = now
+	case binding.UseCandidate, now-p.arrived >= quietForChecks:
+		s.prove(now, p, from)
 	}
 	s.admit(now, p, b, from)
+}
+
+// cameFrom notes where an authentic packet came from.
+func (s *Shard) cameFrom(now time.Duration, p *peer, from path) {
+	if p.destination == from {
+		p.arrived = now
+	} else if now-p.arrived >= quietForMedia {
+		s.prove(now, p, from)
+	}
 }
 
 // receiveResponse takes the answer to one of our own checks, or hands a known peer's answer to pion.
@@ -151,14 +206,17 @@ func (s *Shard) receiveResponse(now time.Duration, b []byte, from path) {
 		check := p.check
 		delete(s.checks, tx)
 		p.check = pathCheck{}
-		p.lastChecked = now
+		s.suspect = p
 		s.heard(p, now)
 		s.allow(now, p, from)
 		if check.tries == 1 { // which of several tries was answered is unknown (Karn)
 			s.setRTT(p, now-check.at)
 		}
 		if check.move {
-			s.moveTo(p, from)
+			s.moveTo(now, p, from)
+		}
+		if p.destination == from {
+			p.arrived, p.consented = now, now
 		}
 		return
 	}
@@ -173,7 +231,7 @@ func (s *Shard) receiveResponse(now time.Duration, b []byte, from path) {
 	s.admit(now, p, b, from)
 }
 
-// allow lets the peer be heard from an address it proved to be at.
+// allow lets the peer be heard from an address it authenticated from. Who was there before is there no more.
 func (s *Shard) allow(now time.Duration, p *peer, from path) {
 	for i := range p.allowed {
 		if p.allowed[i].path == from {
@@ -183,7 +241,6 @@ func (s *Shard) allow(now time.Duration, p *peer, from path) {
 	}
 	if from.tcp == nil {
 		if other := s.sources[from.addr]; other != nil && other != p {
-			// The same address now authenticates as somebody else: a client joined again from the same socket.
 			s.disallow(other, from)
 		}
 		s.sources[from.addr] = p
@@ -226,8 +283,20 @@ func (s *Shard) forgetSource(p *peer, a source) {
 	}
 }
 
-// moveTo makes media leave for a proved address from the next packet on.
-func (s *Shard) moveTo(p *peer, to path) {
+// prove asks an address whether the peer is really there; media moves to it with the answer.
+func (s *Shard) prove(now time.Duration, p *peer, to path) {
+	switch {
+	case to.tcp != nil:
+		s.moveTo(now, p, to)
+	case p.remote.pwd == "", p.check.move && p.check.to == to.addr:
+	default:
+		s.startCheck(now, p, pathCheck{to: to.addr, move: true})
+	}
+}
+
+// moveTo makes media leave for an address from the next packet on.
+func (s *Shard) moveTo(now time.Duration, p *peer, to path) {
+	p.arrived, p.consented = now, now
 	if p.destination == to {
 		return
 	}
@@ -246,23 +315,38 @@ func (s *Shard) strayRTP(now time.Duration, b []byte, from netip.AddrPort) {
 		return
 	}
 	p := s.ssrcs[h.SSRC]
-	if p == nil || p.opener == nil || p.remote.pwd == "" {
-		return
-	}
-	if p.check.to.IsValid() && now < p.check.at+checkRetry {
-		return // one check at a time: a flood of captured packets makes ten checks a second, not one each
+	if p == nil || p.opener == nil || p.check.move {
+		return // one check at a time: a flood of captured packets makes a few checks a second, not one each
 	}
 	s.suspect = p
 	if _, _, v := p.opener.OpenRTP(b, &h); v != srtp.OK {
 		s.stats.Drops.opened(v)
 		return
 	}
-	s.startCheck(now, p, pathCheck{to: from, move: true})
+	s.prove(now, p, path{addr: from})
 }
 
-// measure checks the present path for its round trip, now and then.
+// strayRTCP is the same for reports, all that a muted publisher sends.
+func (s *Shard) strayRTCP(now time.Duration, b []byte, from netip.AddrPort) {
+	s.stats.Drops.UnknownSource++
+	if len(b) < 8 {
+		return
+	}
+	p := s.ssrcs[binary.BigEndian.Uint32(b[4:])]
+	if p == nil || p.opener == nil || p.check.move {
+		return
+	}
+	s.suspect = p
+	if _, v := p.opener.OpenRTCP(b); v != srtp.OK {
+		s.stats.Drops.opened(v)
+		return
+	}
+	s.prove(now, p, path{addr: from})
+}
+
+// measure checks the present path for its round trip, now and then, and so renews the consent to send there.
 func (s *Shard) measure(now time.Duration, p *peer) {
-	if now < p.measureAt || p.check.to.IsValid() || p.destination.tcp != nil || !p.destination.valid() || p.remote.pwd == "" {
+	if now < p.measureAt || p.check.pending() || p.destination.tcp != nil || !p.destination.valid() || p.remote.pwd == "" {
 		return
 	}
 	p.measureAt = now + measureInterval
@@ -279,7 +363,7 @@ func (s *Shard) startCheck(now time.Duration, p *peer, c pathCheck) {
 
 // sendCheck sends or repeats the peer's pending check.
 func (s *Shard) sendCheck(now time.Duration, p *peer) {
-	if p.check.tries == checkTries || len(p.credentials) == 0 {
+	if p.check.tries == checkTries || !p.check.move && p.check.tries == 1 || len(p.credentials) == 0 {
 		delete(s.checks, p.check.tx)
 		p.check = pathCheck{}
 		return
@@ -288,7 +372,7 @@ func (s *Shard) sendCheck(now time.Duration, p *peer) {
 	p.check.tries++
 	local := p.credentials[len(p.credentials)-1].ufrag
 	s.sock.WriteTo(handshake.AppendCheck(nil, p.check.tx, p.remote.ufrag, local, p.remote.pwd, uint64(p.id)), p.check.to)
-	s.wheel.arm(&p.timer, now+checkRetry)
+	s.wheel.arm(&p.timer, p.check.retryAt())
 }
 
 // admit passes a STUN or DTLS packet to pion: at once for connected peers' STUN, through the gate for all else.

@@ -28,22 +28,22 @@ type inbound struct {
 	feedbackAt   time.Duration
 }
 
-// receiveRTP opens one packet and puts it into its uplink's history.
-func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) {
+// receiveRTP opens one packet and puts it into its uplink's history; true when it is authentic.
+func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 	if p.opener == nil {
 		s.hold(p, b)
-		return
+		return false
 	}
 	h, ok := packet.ParseHeader(b)
 	if !ok {
 		s.stats.Drops.Malformed++
-		return
+		return false
 	}
 	s.suspect = p
 	size, e, v := p.opener.OpenRTP(b, &h)
 	if v != srtp.OK {
 		s.stats.Drops.opened(v)
-		return
+		return false
 	}
 	b = b[:size]
 	s.heard(p, now)
@@ -53,7 +53,7 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) {
 	if u == nil {
 		if u = s.bindByMID(p, &h, b); u == nil {
 			s.stats.Drops.UnknownSSRC++
-			return
+			return true
 		}
 	}
 	if p.ext.TransportSeq != 0 {
@@ -64,7 +64,7 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) {
 	payload, ok := h.Payload(b)
 	if !ok {
 		s.stats.Drops.Malformed++
-		return
+		return true
 	}
 	var verdict uplink.Verdict
 	if h.SSRC == u.cfg.RTXSSRC {
@@ -83,6 +83,7 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) {
 		u.dirty = true
 		s.touched = append(s.touched, u)
 	}
+	return true
 }
 
 // noteTransport records a transport-wide sequence number; feedback follows within 50 ms.
@@ -193,17 +194,17 @@ func (s *Shard) closeUplink(now time.Duration, u *published) {
 	}
 }
 
-// receiveRTCP opens a compound packet and gives each part to whom it concerns.
-func (s *Shard) receiveRTCP(now time.Duration, p *peer, b []byte) {
+// receiveRTCP opens a compound packet and gives each part to whom it concerns; true when it is authentic.
+func (s *Shard) receiveRTCP(now time.Duration, p *peer, b []byte) bool {
 	if p.opener == nil {
 		s.hold(p, b)
-		return
+		return false
 	}
 	s.suspect = p
 	size, v := p.opener.OpenRTCP(b)
 	if v != srtp.OK {
 		s.stats.Drops.opened(v)
-		return
+		return false
 	}
 	s.heard(p, now)
 	r := rtcp.Read(b[:size])
@@ -217,4 +218,5 @@ func (s *Shard) receiveRTCP(now time.Duration, p *peer, b []byte) {
 	if r.Err() {
 		s.stats.Drops.Malformed++
 	}
+	return true
 }

@@ -24,7 +24,7 @@ const (
 	inboxSize = 4096
 	// silentAfter is how long a peer may send nothing authenticated before it leaves its slots.
 	silentAfter = 15 * time.Second
-	// consentFor is how long media flows to an address after its last valid check (RFC 7675 §5.1).
+	// consentFor is how long media flows to an address after it last answered a check (RFC 7675 §5.1).
 	consentFor = 30 * time.Second
 )
 
@@ -83,7 +83,7 @@ type Shard struct {
 	gateAt  time.Duration
 	peers   map[PeerID]*peer
 	uplinks map[UplinkID]*published
-	sources map[netip.AddrPort]*peer // addresses proved by an authenticated check, nothing else
+	sources map[netip.AddrPort]*peer // addresses of authenticated checks, nothing else
 	ufrags  map[string]*peer
 	ssrcs   map[uint32]*peer // publishers by SSRC: finds the owner of a packet from a new address
 	checks  map[transactionID]*peer
@@ -181,6 +181,7 @@ func (s *Shard) contained() {
 // turn does one bounded round of work; false when there was none.
 func (s *Shard) turn() bool {
 	busy := s.commands()
+	s.suspect = nil
 	now := s.now()
 	if s.at >= s.batch.Len() {
 		s.at = 0
@@ -191,6 +192,7 @@ func (s *Shard) turn() bool {
 		b, from := s.batch.Datagram(s.at)
 		s.at++ // before the work: a fault must not meet the same datagram twice
 		s.handle(now, b, from)
+		s.suspect = nil
 	}
 	s.spread(now)
 	s.suspect = nil
@@ -238,7 +240,8 @@ type peer struct {
 	allowed     []source
 	check       pathCheck
 	measureAt   time.Duration // next check for the round trip
-	lastChecked time.Duration // last valid check
+	arrived     time.Duration // last authenticated packet from the destination
+	consented   time.Duration // last proof that the destination wants our media
 	lastHeard   time.Duration // last authenticated packet of any kind
 	connected   bool
 	silent      bool

@@ -72,6 +72,9 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 	if !s.Post(Query{func(s *Shard) {
 		st := s.stats
 		st.Peers, st.Uplinks, st.Socket = len(s.peers), len(s.uplinks), s.sock.Stats()
+		if s.tcp != nil {
+			st.Drops.TCPStale += s.tcp.stale.Load()
+		}
 		answer <- st
 	}}) {
 		return Stats{}, false

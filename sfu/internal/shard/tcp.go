@@ -35,6 +35,9 @@ type tcpConns struct {
 	listener net.Listener
 	wg       sync.WaitGroup
 
+	// Atomic.
+	stale atomic.Uint64 // frames dropped because they had waited too long
+
 	// Guarded by mu.
 	mu     sync.Mutex
 	conns  map[netip.AddrPort]*tcpConn
@@ -100,7 +103,7 @@ func (t *tcpConns) add(conn net.Conn) {
 	t.conns[c.remote] = c
 	t.mu.Unlock()
 	stop := make(chan struct{})
-	t.wg.Go(func() { c.write(stop) })
+	t.wg.Go(func() { c.write(stop, &t.stale) })
 	t.wg.Go(func() {
 		c.read(t.shard)
 		close(stop)
@@ -189,7 +192,7 @@ func (c *tcpConn) queue(b []byte, always bool) bool {
 }
 
 // write drains the queue, leaving out what has become stale.
-func (c *tcpConn) write(stop <-chan struct{}) {
+func (c *tcpConn) write(stop <-chan struct{}, stale *atomic.Uint64) {
 	w := bufio.NewWriterSize(c.conn, 16<<10)
 	for {
 		var f tcpFrame
@@ -204,6 +207,8 @@ func (c *tcpConn) write(stop <-chan struct{}) {
 				c.conn.Close()
 				return
 			}
+		} else {
+			stale.Add(1)
 		}
 		if len(c.out) == 0 {
 			if err := w.Flush(); err != nil {
