@@ -11,7 +11,12 @@ import (
 
 // What the session asks of the SFU, and what the SFU says of its own accord.
 
+// enqueue takes a request on, unless too many wait. A client that has resumed sends again what it has no answer to; if that is
+// still on its way, it is not done twice: a Join done twice would give the client the answer for a peer that is replaced.
 func (s *session) enqueue(r request, out *output) bool {
+	if r.frame != 0 && s.isUnderWay(r.frame) {
+		return false
+	}
 	if len(s.queue) >= maxQueue {
 		s.refuseFor(r.frame, time.Second, "requests: too many are waiting for their answers", out)
 		return false
@@ -21,6 +26,13 @@ func (s *session) enqueue(r request, out *output) bool {
 	}
 	s.queue = append(s.queue, r)
 	return true
+}
+
+func (s *session) isUnderWay(frame uint64) bool {
+	if s.running != nil && s.running.frame == frame {
+		return true
+	}
+	return slices.ContainsFunc(s.queue, func(r request) bool { return r.frame == frame })
 }
 
 // start hands out the next request when none is running.

@@ -530,6 +530,19 @@ func TestShutdown(t *testing.T) {
 	p.lose().in(shutdown{}).want("end")
 }
 
+func TestARequestSentAgainWhileUnderWayIsDoneOnce(t *testing.T) {
+	p := attachedPlay(t)
+	p.client(join(2)).want("request join 1")
+	p.client(`{"id":"3","mute":{"trackId":"m"}}`).want()
+	p.lose().resume(0).want(`{"id":"9","resumed":{"fromSeq":"1"}}`)
+	p.client(join(2)).want()
+	p.client(`{"id":"3","mute":{"trackId":"m"}}`).want()
+	p.in(answered{result: sfu.Joined{PeerID: "me", Answer: "v=0\r\n"}}).want(joinedAlone, "request mute m false")
+	p.in(answered{}).want(`{"id":"3","ok":{}}`)
+	// Its answer was lost: then it is done again.
+	p.lose().resume(0).client(join(2)).want("request join 2 again")
+}
+
 func TestTooManyFrames(t *testing.T) {
 	p := attachedPlay(t)
 	ping := `{"id":"2","ping":{}}`
@@ -557,8 +570,8 @@ func TestTooManyOffers(t *testing.T) {
 
 func TestTooManyRequestsWaiting(t *testing.T) {
 	p := joinedPlay(t)
-	for range maxQueue + 1 {
-		p.client(`{"id":"3","mute":{}}`)
+	for i := range maxQueue + 1 {
+		p.client(fmt.Sprintf(`{"id":"%d","mute":{}}`, 10+i))
 		require.Empty(t, p.out.frames)
 	}
 	p.client(`{"id":"3","mute":{}}`).want(
