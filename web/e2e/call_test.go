@@ -62,10 +62,10 @@ func seesAndHears(t *testing.T, p tab, me, other person) {
 func inSync(t *testing.T, p tab, me, other person) {
 	t.Helper()
 	const limit = 80 // ms: clearly below what people notice (125 ms when sound comes late, ITU-R BT.1359)
-	await(t, p, me.name+" gets "+other.name+" in sync", `Math.abs(e2e.offset(%v)) < %v`, other.name, limit)
+	await(t, p, me.name+" gets "+other.name+" in sync", `Math.abs(e2e.offsetOf(%v)) < %v`, other.name, limit)
 	await(t, p, "and the browser thinks so", `Math.abs(await e2e.reckonedSync(%v) ?? 0) < %v`, other.name, limit)
 	t.Logf("%s gets %s's sound %.0f ms after the picture, and the picture after %d ms", me.name, other.name,
-		eval[float64](t, p, "e2e.offset(%v)", other.name), eval[int](t, p, "e2e.sees(%v).delay", other.name))
+		eval[float64](t, p, "e2e.offsetOf(%v)", other.name), eval[int](t, p, "e2e.sees(%v).delay", other.name))
 }
 
 // cipher is the SRTP protection profile that a page negotiated, in the words of RFC 7714 and RFC 5764.
@@ -154,10 +154,7 @@ func TestSlotSwitches(t *testing.T) {
 			viewer := start(t, chrome)
 			arrive(t, s, viewer, carol, slots{Audio: 1, Video: 1})
 			seesAndHears(t, viewer, carol, alice)
-			// The jitter buffer has found its size, and the publishers' congestion control its rate.
-			await(t, viewer, "five seconds of picture", `e2e.sees("alice").frames > 125`)
-
-			type counters struct{ Freezes, Concealed, Frames, Lost int }
+			calm(t, viewer)
 			before := eval[counters](t, viewer, "e2e.counters()")
 			eval[any](t, viewer, "e2e.newGaps()")
 			for i := range 10 {
@@ -180,6 +177,28 @@ func TestSlotSwitches(t *testing.T) {
 			require.LessOrEqual(t, gap, 100.0, "ms between two frames")
 		})
 	}
+}
+
+// counters is what a receiver counts that a switch must not move.
+type counters struct{ Freezes, Concealed, Frames, Lost int }
+
+// calm waits for three seconds without a freeze, a concealed sample or a late frame: the jitter buffer has found its size,
+// the publishers' congestion control its rate, and the machine has time for three browsers. What is measured afterwards
+// is the switches' doing.
+func calm(t *testing.T, p tab) {
+	t.Helper()
+	for range 20 {
+		before := eval[counters](t, p, "e2e.counters()")
+		eval[any](t, p, "e2e.newGaps()")
+		eval[any](t, p, "new Promise((done) => setTimeout(done, 3000))")
+		after := eval[counters](t, p, "e2e.counters()")
+		gap := eval[float64](t, p, "e2e.watched.video0.worstGap")
+		if after.Freezes == before.Freezes && after.Concealed == before.Concealed && gap < 100 {
+			return
+		}
+		t.Logf("not calm yet: worst gap %.0f ms, %+v, then %+v", gap, before, after)
+	}
+	require.FailNow(t, "too busy a machine to judge", "for a minute no three seconds passed without a freeze or a gap of 100 ms")
 }
 
 // TestOverTCP: a page whose answer names no UDP candidate, as behind a firewall that drops it, talks over ICE-TCP.

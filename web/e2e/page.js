@@ -10,7 +10,10 @@
 // and it keeps every RTCPeerConnection that the page makes, with how often each was renegotiated.
 if (!window.e2e) {
   const e2e = (window.e2e = { peers: [], descriptions: 0, onlyTCP: false, watched: {}, heard: {}, errors: [] });
-  addEventListener("error", (e) => e2e.errors.push(String(e.error?.stack ?? e.message)));
+  addEventListener("error", (e) => {
+    // Not an error: what one frame did not deliver, the next one does (CSS Resize Observer 3.3.2).
+    if (!e.message.startsWith("ResizeObserver loop")) e2e.errors.push(String(e.error?.stack ?? e.message));
+  });
   addEventListener("unhandledrejection", (e) => e2e.errors.push(String(e.reason?.stack ?? e.reason)));
 
   // Who knows only the TCP candidates of an answer cannot use UDP.
@@ -279,11 +282,91 @@ if (!window.e2e) {
     return picture.estimatedPlayoutTimestamp - sound.estimatedPlayoutTimestamp;
   };
 
-  /** The median of lipSync over the last five flashes of somebody; NaN before there are so many. */
-  e2e.offset = (name) => {
-    const last = e2e.lipSync(e2e.slot(name, "video"), e2e.slot(name, "audio")).slice(-5);
+  // --- the call page ------------------------------------------------------------------------------------------------
+
+  // ?portrait=N puts a drawn person in front of the page's camera: N picks the looks, and the first one speaks.
+  const people = [
+    { wall: "#e8d9c5", wall2: "#c9b08f", shirt: "#2f5d8a", skin: "#e3b48c", hair: "#3a2a20", long: true },
+    { wall: "#cfe0e6", wall2: "#8fb3c0", shirt: "#b5533c", skin: "#c98f65", hair: "#15110f", long: false },
+    { wall: "#dfe5d0", wall2: "#a5b58a", shirt: "#4b4a6b", skin: "#edc5a3", hair: "#7a4a22", long: true },
+  ];
+  const draw = (g, who, at) => {
+    const ellipse = (x, y, rx, ry, color) => {
+      g.fillStyle = color;
+      g.beginPath();
+      g.ellipse(x, y, rx, ry, 0, 0, 2 * Math.PI);
+      g.fill();
+    };
+    const wall = g.createLinearGradient(0, 0, 640, 360);
+    wall.addColorStop(0, who.wall);
+    wall.addColorStop(1, who.wall2);
+    g.fillStyle = wall;
+    g.fillRect(0, 0, 640, 360);
+    g.fillStyle = "#ffffff66"; // a window
+    for (const [x, y] of [[60, 40], [136, 40], [60, 116], [136, 116]]) g.fillRect(x, y, 68, 68);
+    ellipse(560, 330, 60, 90, "#5f7d5a"); // a plant
+    ellipse(600, 290, 40, 80, "#6f8f68");
+    const sway = 5 * Math.sin(at / 900), nod = 2 * Math.sin(at / 500);
+    g.save();
+    g.translate(320 + sway, 30 + nod);
+    if (who.long) ellipse(0, 145, 88, 125, who.hair);
+    ellipse(0, 350, 165, 120, who.shirt);
+    g.fillStyle = who.skin;
+    g.fillRect(-26, 190, 52, 55);
+    ellipse(0, 130, 68, 84, who.skin);
+    g.fillStyle = who.hair;
+    g.beginPath();
+    g.ellipse(0, 100, 74, 68, 0, Math.PI, 2 * Math.PI);
+    g.quadraticCurveTo(20, 70, -74, 100);
+    g.fill();
+    const blink = at % 4000 < 120 ? 1 : 7;
+    ellipse(-25, 132, 6, blink, "#2b211c");
+    ellipse(25, 132, 6, blink, "#2b211c");
+    g.strokeStyle = "#7d3f34";
+    g.lineWidth = 5;
+    g.lineCap = "round";
+    g.beginPath();
+    g.arc(0, 160, 26, 0.2 * Math.PI, 0.8 * Math.PI);
+    g.stroke();
+    g.restore();
+  };
+  const portrait = new URLSearchParams(location.search).get("portrait");
+  if (portrait !== null) {
+    const canvas = document.createElement("canvas");
+    canvas.width = 640;
+    canvas.height = 360;
+    const g = canvas.getContext("2d", { alpha: false });
+    const paint = () => draw(g, people[portrait % people.length], performance.now());
+    paint();
+    setInterval(paint, 1000 / 15);
+    const sound = audio(), out = sound.createMediaStreamDestination();
+    const voice = new GainNode(sound, { gain: portrait === "0" ? 0.4 : 0 });
+    const tone = new OscillatorNode(sound, { frequency: 220 });
+    tone.connect(voice).connect(out);
+    tone.start();
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      await sound.resume();
+      return new MediaStream([
+        ...(wanted.video ? canvas.captureStream().getVideoTracks() : []),
+        ...(wanted.audio ? out.stream.clone().getAudioTracks() : []),
+      ]);
+    };
+  }
+
+  /** How many tiles of the call page show a picture that moves on. */
+  e2e.liveTiles = async () => {
+    const frames = () => [...document.querySelectorAll(".tile video")].map((v) => v.getVideoPlaybackQuality().totalVideoFrames);
+    const before = frames();
+    await new Promise((done) => setTimeout(done, 500));
+    return frames().filter((n, i) => n > before[i]).length;
+  };
+
+  /** The median of lipSync over the last five flashes; NaN before there are so many. */
+  e2e.offset = (picture, sound) => {
+    const last = e2e.lipSync(picture, sound).slice(-5);
     return last.length < 5 ? NaN : last.sort((a, b) => a - b)[2];
   };
+  e2e.offsetOf = (name) => e2e.offset(e2e.slot(name, "video"), e2e.slot(name, "audio"));
 
   /** Resolves to "" once the condition holds, to what is known when it does not within ms. */
   e2e.until = async (condition, ms) => {
