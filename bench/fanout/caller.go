@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -212,12 +214,13 @@ func (c *caller) handshake(ctx context.Context, cert tlsCertificate) error {
 			return errors.New("no answer to connectivity checks")
 		}
 	}
-	conn, err := dtls.Client(c.tunnel, net.UDPAddrFromAddrPort(c.server), &dtls.Config{
-		Certificates: []tlsCertificate{cert}, InsecureSkipVerify: true,
-		ExtendedMasterSecret:   dtls.RequireExtendedMasterSecret,
-		SRTPProtectionProfiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM},
-		FlightInterval:         200 * time.Millisecond,
-	})
+	conn, err := dtls.ClientWithOptions(c.tunnel, net.UDPAddrFromAddrPort(c.server),
+		dtls.WithCertificates(cert),
+		dtls.WithInsecureSkipVerify(true),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM),
+		dtls.WithFlightInterval(200*time.Millisecond),
+	)
 	if err == nil {
 		err = conn.HandshakeContext(ctx)
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command fanout measures what forwarding one packet costs the server, beside the floor of the machine, in one run.
 //
 //	┌ server process ───────────┐        ┌ this process ─────────────────────────────┐

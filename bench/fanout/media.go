@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -28,8 +30,7 @@ type tally struct {
 
 // stream is one SSRC at a subscriber.
 type stream struct {
-	unwrap  seq.Unwrapper
-	highest uint16
+	unwrap seq.Unwrapper
 }
 
 // ear is the receiving side of one caller.
