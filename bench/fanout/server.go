@@ -27,9 +27,9 @@ type server struct {
 
 // startServer runs the binary on ports of its own and waits until it is ready.
 func startServer(ctx context.Context, binary string) (*server, error) {
-	const http, media, admin = "127.0.0.1:18080", "127.0.0.1:17882", "127.0.0.1:19090"
+	const http, media, admin = "127.0.0.1:28080", "127.0.0.1:27882", "127.0.0.1:29090"
 	s := &server{base: "http://" + http, admin: "http://" + admin}
-	s.cmd = exec.CommandContext(ctx, binary, "serve", "--listen", http, "--media", media, "--admin", admin)
+	s.cmd = exec.CommandContext(ctx, binary, "serve", "--listen", http, "--media", media, "--admin", admin, "--log-level", "error")
 	s.cmd.Stderr = os.Stderr
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	if err := s.cmd.Start(); err != nil {
