@@ -6,11 +6,13 @@ import (
 	"crypto/sha1"
 	"crypto/subtle"
 	"encoding/binary"
+	"hash"
 	"hash/crc32"
+	"net/netip"
 )
 
 // The STUN of RFC 8489 that the shard does itself, on bytes: find whose check it is, believe it or not, and ask an
-// address whether the client is really there. Everything here is pure and safe from any goroutine.
+// address whether the client is really there. Everything here is pure and, on the packet path, allocates nothing.
 
 // STUN message types, attributes and sizes (RFC 8489 §14, RFC 8445 §16.1).
 const (
@@ -20,6 +22,7 @@ const (
 	bindingSuccess  = 0x0101
 	attrUsername    = 0x0006
 	attrIntegrity   = 0x0008
+	attrXORMapped   = 0x0020
 	attrPriority    = 0x0024
 	attrUse         = 0x0025
 	attrFingerprint = 0x8028
@@ -33,11 +36,19 @@ type TransactionID [12]byte
 
 // Binding is an authenticated connectivity check.
 type Binding struct {
-	Username     string // ours:theirs
-	UseCandidate bool   // the client nominates this pair
+	UseCandidate bool // the client nominates this pair
 	Priority     uint32
 	Tx           TransactionID
 }
+
+// Secret is one side's ICE password, ready to authenticate with. One goroutine.
+type Secret struct {
+	mac hash.Hash
+	sum [integritySize]byte
+}
+
+// NewSecret returns the secret of a password.
+func NewSecret(pwd string) *Secret { return &Secret{mac: hmac.New(sha1.New, []byte(pwd))} }
 
 type stunAttribute struct {
 	kind   uint16
@@ -81,22 +92,22 @@ func wellFormed(b []byte, offset int) bool {
 }
 
 // LocalUfragOf returns the ufrag of ours that a binding request names: the first half of its USERNAME (RFC 8445 §7.2.2).
-// Nothing is authenticated yet.
-func LocalUfragOf(b []byte) (ufrag string, ok bool) {
+// Nothing is authenticated yet; the ufrag is a part of b.
+func LocalUfragOf(b []byte) (ufrag []byte, ok bool) {
 	if !isSTUN(b, bindingRequest) {
-		return "", false
+		return nil, false
 	}
 	for at := stunHeader; ; {
 		a, next, more := nextAttribute(b, at)
 		if !more {
-			return "", false
+			return nil, false
 		}
 		if a.kind == attrUsername {
 			i := bytes.IndexByte(a.value, ':')
 			if i <= 0 {
-				return "", false
+				return nil, false
 			}
-			return string(a.value[:i]), true
+			return a.value[:i], true
 		}
 		at = next
 	}
@@ -104,10 +115,11 @@ func LocalUfragOf(b []byte) (ufrag string, ok bool) {
 
 // CheckBinding authenticates a binding request with our password. Attributes after MESSAGE-INTEGRITY are ignored
 // (RFC 8489 §14.5).
-func CheckBinding(b []byte, pwd string) (Binding, bool) {
+func (s *Secret) CheckBinding(b []byte) (Binding, bool) {
 	if !isSTUN(b, bindingRequest) {
 		return Binding{}, false
 	}
+	named := false
 	c := Binding{Tx: TransactionID(b[8:20])}
 	for at := stunHeader; ; {
 		a, next, more := nextAttribute(b, at)
@@ -116,7 +128,7 @@ func CheckBinding(b []byte, pwd string) (Binding, bool) {
 		}
 		switch a.kind {
 		case attrUsername:
-			c.Username = string(a.value)
+			named = len(a.value) > 0
 		case attrUse:
 			c.UseCandidate = true
 		case attrPriority:
@@ -124,21 +136,41 @@ func CheckBinding(b []byte, pwd string) (Binding, bool) {
 				c.Priority = binary.BigEndian.Uint32(a.value)
 			}
 		case attrIntegrity:
-			return c, c.Username != "" && wellFormed(b, next) && checkIntegrity(b, a, pwd)
+			return c, named && wellFormed(b, next) && s.checkIntegrity(b, a)
 		}
 		at = next
 	}
 }
 
+// AppendResponse appends the success response to a check that came from an address, authenticated with our password
+// (RFC 8445 §7.3.1.2).
+func (s *Secret) AppendResponse(dst []byte, tx TransactionID, from netip.AddrPort) []byte {
+	start := len(dst)
+	dst = appendMessageHeader(dst, bindingSuccess, tx)
+	var cookie [16]byte // and transaction: what an address is masked with (RFC 8489 §14.2)
+	binary.BigEndian.PutUint32(cookie[:], stunCookie)
+	copy(cookie[4:], tx[:])
+	family, size := byte(1), 4
+	ip := from.Addr().Unmap().As16()
+	masked := ip[12:]
+	if from.Addr().Unmap().Is6() {
+		family, size, masked = 2, 16, ip[:]
+	}
+	dst = appendAttributeHeader(dst, attrXORMapped, 4+size)
+	dst = append(dst, 0, family)
+	dst = binary.BigEndian.AppendUint16(dst, from.Port()^stunCookie>>16)
+	for i, b := range masked {
+		dst = append(dst, b^cookie[i])
+	}
+	return s.appendProof(dst, start)
+}
+
 // AppendCheck appends an authenticated binding request as the controlled agent sends it (RFC 8445 §7.1), without
 // USE-CANDIDATE. tieBreaker is any number that stays the same for the session.
-func AppendCheck(dst []byte, tx TransactionID, remoteUfrag, localUfrag, remotePwd string, tieBreaker uint64) []byte {
+// The secret is the client's.
+func (s *Secret) AppendCheck(dst []byte, tx TransactionID, remoteUfrag, localUfrag string, tieBreaker uint64) []byte {
 	start := len(dst)
-	dst = binary.BigEndian.AppendUint16(dst, bindingRequest)
-	dst = append(dst, 0, 0)
-	dst = binary.BigEndian.AppendUint32(dst, stunCookie)
-	dst = append(dst, tx[:]...)
-
+	dst = appendMessageHeader(dst, bindingRequest, tx)
 	username := len(remoteUfrag) + 1 + len(localUfrag)
 	dst = appendAttributeHeader(dst, attrUsername, username)
 	dst = append(dst, remoteUfrag...)
@@ -153,22 +185,11 @@ func AppendCheck(dst []byte, tx TransactionID, remoteUfrag, localUfrag, remotePw
 	// That of a peer-reflexive candidate (RFC 8445 §7.1.1).
 	dst = binary.BigEndian.AppendUint32(dst, 110<<24|65535<<8|255)
 
-	b := dst[start:]
-	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-stunHeader+4+integritySize))
-	mac := hmac.New(sha1.New, []byte(remotePwd))
-	mac.Write(b)
-	dst = appendAttributeHeader(dst, attrIntegrity, integritySize)
-	dst = mac.Sum(dst)
-
-	b = dst[start:]
-	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-stunHeader+8))
-	sum := crc32.ChecksumIEEE(b) ^ fingerprintXOR
-	dst = appendAttributeHeader(dst, attrFingerprint, 4)
-	return binary.BigEndian.AppendUint32(dst, sum)
+	return s.appendProof(dst, start)
 }
 
 // CheckResponse authenticates the success response to the request tx with the client's password.
-func CheckResponse(b []byte, tx TransactionID, remotePwd string) bool {
+func (s *Secret) CheckResponse(b []byte, tx TransactionID) bool {
 	if !isSTUN(b, bindingSuccess) || TransactionID(b[8:20]) != tx {
 		return false
 	}
@@ -178,7 +199,7 @@ func CheckResponse(b []byte, tx TransactionID, remotePwd string) bool {
 			return false
 		}
 		if a.kind == attrIntegrity {
-			return checkIntegrity(b, a, remotePwd)
+			return s.checkIntegrity(b, a)
 		}
 		at = next
 	}
@@ -192,6 +213,29 @@ func ResponseTransaction(b []byte) (TransactionID, bool) {
 	return TransactionID(b[8:20]), true
 }
 
+func appendMessageHeader(dst []byte, kind uint16, tx TransactionID) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, kind)
+	dst = append(dst, 0, 0)
+	dst = binary.BigEndian.AppendUint32(dst, stunCookie)
+	return append(dst, tx[:]...)
+}
+
+// appendProof ends the message that begins at start with MESSAGE-INTEGRITY and FINGERPRINT.
+func (s *Secret) appendProof(dst []byte, start int) []byte {
+	b := dst[start:]
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-stunHeader+4+integritySize))
+	s.mac.Reset()
+	s.mac.Write(b)
+	dst = appendAttributeHeader(dst, attrIntegrity, integritySize)
+	dst = s.mac.Sum(dst)
+
+	b = dst[start:]
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-stunHeader+8))
+	sum := crc32.ChecksumIEEE(b) ^ fingerprintXOR
+	dst = appendAttributeHeader(dst, attrFingerprint, 4)
+	return binary.BigEndian.AppendUint32(dst, sum)
+}
+
 func appendAttributeHeader(dst []byte, kind uint16, size int) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, kind)
 	return binary.BigEndian.AppendUint16(dst, uint16(size))
@@ -199,16 +243,15 @@ func appendAttributeHeader(dst []byte, kind uint16, size int) []byte {
 
 // checkIntegrity computes the HMAC over all before the attribute, with a header whose length ends after it
 // (RFC 8489 §14.5).
-func checkIntegrity(b []byte, a stunAttribute, pwd string) bool {
+func (s *Secret) checkIntegrity(b []byte, a stunAttribute) bool {
 	if len(a.value) != integritySize {
 		return false
 	}
-	var header [4]byte
-	copy(header[:], b[:2])
-	binary.BigEndian.PutUint16(header[2:], uint16(a.offset+4+integritySize-stunHeader))
-	mac := hmac.New(sha1.New, []byte(pwd))
-	mac.Write(header[:])
-	mac.Write(b[4:a.offset])
-	var sum [integritySize]byte
-	return subtle.ConstantTimeCompare(mac.Sum(sum[:0]), a.value) == 1
+	// The length in the header is restored: pion may read the message after us.
+	length := binary.BigEndian.Uint16(b[2:])
+	binary.BigEndian.PutUint16(b[2:], uint16(a.offset+4+integritySize-stunHeader))
+	s.mac.Reset()
+	s.mac.Write(b[:a.offset])
+	binary.BigEndian.PutUint16(b[2:], length)
+	return subtle.ConstantTimeCompare(s.mac.Sum(s.sum[:0]), a.value) == 1
 }

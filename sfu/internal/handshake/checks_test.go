@@ -3,6 +3,7 @@ package handshake
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -24,27 +25,27 @@ func TestCheckBindingReadsWhatPionWrites(t *testing.T) {
 		b := pionCheck(t, username, "a password of ours!!!!", ice.AttrControlling(7), ice.PriorityAttr(99), ice.UseCandidate())
 		ufrag, ok := LocalUfragOf(b)
 		require.True(t, ok)
-		require.Equal(t, strings.TrimSuffix(username, ":wxyz"), ufrag)
-		c, ok := CheckBinding(b, "a password of ours!!!!")
+		require.Equal(t, strings.TrimSuffix(username, ":wxyz"), string(ufrag))
+		c, ok := NewSecret("a password of ours!!!!").CheckBinding(b)
 		require.True(t, ok)
-		require.Equal(t, Binding{Username: username, UseCandidate: true, Priority: 99, Tx: TransactionID(b[8:20])}, c)
-		_, ok = CheckBinding(b, "another password")
+		require.Equal(t, Binding{UseCandidate: true, Priority: 99, Tx: TransactionID(b[8:20])}, c)
+		_, ok = NewSecret("another password").CheckBinding(b)
 		require.False(t, ok)
 	}
 }
 
 func TestCheckBindingRefuses(t *testing.T) {
 	good := pionCheck(t, "abcd:wxyz", "pwd")
-	_, ok := CheckBinding(good, "pwd")
+	_, ok := NewSecret("pwd").CheckBinding(good)
 	require.True(t, ok)
 	for i := range good[:len(good)-8] { // the fingerprint after the integrity proves nothing
 		b := append([]byte(nil), good...)
 		b[i] ^= 1
-		_, ok := CheckBinding(b, "pwd")
+		_, ok := NewSecret("pwd").CheckBinding(b)
 		require.False(t, ok, "byte %d changed", i)
 	}
 	for n := range good {
-		_, ok := CheckBinding(good[:n], "pwd")
+		_, ok := NewSecret("pwd").CheckBinding(good[:n])
 		require.False(t, ok, "cut to %d bytes", n)
 		_, ok = LocalUfragOf(good[:n])
 		require.False(t, ok)
@@ -54,20 +55,20 @@ func TestCheckBindingRefuses(t *testing.T) {
 	binary.BigEndian.PutUint16(m.Raw[2:], uint16(len(m.Raw)-stunHeader))
 	require.NoError(t, m.Decode())
 	m.Add(stun.AttrUseCandidate, nil)
-	c, ok := CheckBinding(m.Raw, "pwd")
+	c, ok := NewSecret("pwd").CheckBinding(m.Raw)
 	require.True(t, ok)
 	require.False(t, c.UseCandidate)
 	// No USERNAME.
 	n, err := stun.Build(stun.BindingRequest, stun.TransactionID, stun.NewShortTermIntegrity("pwd"))
 	require.NoError(t, err)
-	_, ok = CheckBinding(n.Raw, "pwd")
+	_, ok = NewSecret("pwd").CheckBinding(n.Raw)
 	require.False(t, ok)
 }
 
 func TestAppendCheckIsReadByPion(t *testing.T) {
 	tx := TransactionID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
 	for _, ours := range []string{"abcd", "abcde", "abcdef", "abcdefg"} {
-		b := AppendCheck([]byte("before"), tx, "wxyz", ours, "their password", 77)[len("before"):]
+		b := NewSecret("their password").AppendCheck([]byte("before"), tx, "wxyz", ours, 77)[len("before"):]
 		m := &stun.Message{Raw: b}
 		require.NoError(t, m.Decode())
 		require.Equal(t, stun.BindingRequest, m.Type)
@@ -85,10 +86,10 @@ func TestAppendCheckIsReadByPion(t *testing.T) {
 		answer, err := stun.Build(m, stun.BindingSuccess, &stun.XORMappedAddress{IP: []byte{192, 0, 2, 1}, Port: 9},
 			stun.NewShortTermIntegrity("their password"), stun.Fingerprint)
 		require.NoError(t, err)
-		require.True(t, CheckResponse(answer.Raw, tx, "their password"))
-		require.False(t, CheckResponse(answer.Raw, tx, "wrong"))
-		require.False(t, CheckResponse(answer.Raw, TransactionID{}, "their password"))
-		require.False(t, CheckResponse(b, tx, "their password"), "a request is no response")
+		require.True(t, NewSecret("their password").CheckResponse(answer.Raw, tx))
+		require.False(t, NewSecret("wrong").CheckResponse(answer.Raw, tx))
+		require.False(t, NewSecret("their password").CheckResponse(answer.Raw, TransactionID{}))
+		require.False(t, NewSecret("their password").CheckResponse(b, tx), "a request is no response")
 		got, ok := ResponseTransaction(answer.Raw)
 		require.True(t, ok)
 		require.Equal(t, tx, got)
@@ -103,20 +104,19 @@ func TestSampleRequestOfRFC5769(t *testing.T) {
 		"802200105354554e207465737420636c69656e74" + "002400046e0001ff" + "80290008932ff9b151263b36" +
 		"000600096576746a3a68367659202020" + "000800149aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2" + "80280004e57a3bcf")
 	require.NoError(t, err)
-	c, ok := CheckBinding(b, "VOkJxbRl1RmTxUk/WvJxBt")
+	c, ok := NewSecret("VOkJxbRl1RmTxUk/WvJxBt").CheckBinding(b)
 	require.True(t, ok)
-	require.Equal(t, "evtj:h6vY", c.Username)
 	require.Equal(t, uint32(0x6e0001ff), c.Priority)
 	ufrag, ok := LocalUfragOf(b)
 	require.True(t, ok)
-	require.Equal(t, "evtj", ufrag)
+	require.Equal(t, "evtj", string(ufrag))
 }
 
 func FuzzSTUN(f *testing.F) {
-	f.Add(AppendCheck(nil, TransactionID{}, "a", "b", "pwd", 1))
+	f.Add(NewSecret("pwd").AppendCheck(nil, TransactionID{}, "a", "b", 1))
 	f.Add([]byte{0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, ok := CheckBinding(b, "pwd")
+		c, ok := NewSecret("pwd").CheckBinding(b)
 		if ok {
 			m := &stun.Message{Raw: append([]byte(nil), b...)}
 			require.NoError(t, m.Decode())
@@ -124,21 +124,43 @@ func FuzzSTUN(f *testing.F) {
 			require.Equal(t, c.Tx, TransactionID(m.TransactionID))
 		}
 		_, _ = LocalUfragOf(b)
-		_ = CheckResponse(b, c.Tx, "pwd")
+		_ = NewSecret("pwd").CheckResponse(b, c.Tx)
 		if len(b) > 3 {
 			// A length that fits lets more inputs reach the attributes.
 			binary.BigEndian.PutUint16(b[2:], uint16(max(0, len(b)-stunHeader)))
-			_, _ = CheckBinding(b, "pwd")
+			_, _ = NewSecret("pwd").CheckBinding(b)
 		}
 	})
 }
 
-func BenchmarkCheckBinding(b *testing.B) {
-	check := AppendCheck(nil, TransactionID{}, "abcdefghabcdefgh", "abcdefghabcdefgh", "pwd", 1)
+func TestAppendResponseIsWhatPionReads(t *testing.T) {
+	for _, from := range []string{"192.0.2.7:4711", "[2001:db8::7]:4711", "[::ffff:192.0.2.7]:4711"} {
+		from := netip.MustParseAddrPort(from)
+		tx := TransactionID{1, 2, 3}
+		m := &stun.Message{Raw: NewSecret("pwd").AppendResponse(nil, tx, from)}
+		require.NoError(t, m.Decode())
+		require.Equal(t, stun.BindingSuccess, m.Type)
+		require.Equal(t, tx, TransactionID(m.TransactionID))
+		require.NoError(t, stun.NewShortTermIntegrity("pwd").Check(m))
+		require.NoError(t, stun.Fingerprint.Check(m))
+		var mapped stun.XORMappedAddress
+		require.NoError(t, mapped.GetFrom(m))
+		require.Equal(t, from.Addr().Unmap().String(), mapped.IP.String())
+		require.Equal(t, int(from.Port()), mapped.Port)
+	}
+}
+
+func BenchmarkAnswerACheck(b *testing.B) {
+	secret := NewSecret("pwd")
+	check := secret.AppendCheck(nil, TransactionID{}, "abcdefghabcdefgh", "abcdefghabcdefgh", 1)
+	answer := make([]byte, 0, 128)
+	from := netip.MustParseAddrPort("192.0.2.7:4711")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, ok := CheckBinding(check, "pwd"); !ok {
+		c, ok := secret.CheckBinding(check)
+		if !ok {
 			b.Fatal("refused")
 		}
+		secret.AppendResponse(answer, c.Tx, from)
 	}
 }

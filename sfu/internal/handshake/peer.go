@@ -20,8 +20,8 @@ type Hooks struct {
 	Keys func(Keys)
 	// Wrote is called after each datagram or frame that pion has written: it ends the peer's step at the gate.
 	Wrote func()
-	// Failed says that the session is over, one of ErrICE, ErrDTLS, ErrRemoteClosed. Called at most once, never after
-	// Close began. ICE that fails later than Keys is not reported: the shard sees the silence, and a restart heals it.
+	// Failed says that the session is over, ErrDTLS or ErrRemoteClosed. Called at most once, never after
+	// Close began. ICE that fails is not reported: the shard sees the silence, and a restart heals it.
 	Failed func(error)
 	// LocalCredentials are new: the client's checks name them from now on. Called before the Answer that carries them
 	// returns, at the first answer and at each ICE restart.
@@ -30,7 +30,6 @@ type Hooks struct {
 
 // The reasons Hooks.Failed gives.
 var (
-	ErrICE          = errors.New("no connectivity check from the client came through")
 	ErrDTLS         = errors.New("DTLS handshake failed")
 	ErrRemoteClosed = errors.New("client closed the connection")
 )
@@ -122,7 +121,6 @@ func (p *Peer) dtlsChanged(s webrtc.DTLSTransportState) {
 			return
 		}
 		p.ending.Lock()
-		p.connected = true
 		ended := p.ended
 		p.ending.Unlock()
 		if !ended && p.hooks.Keys != nil {
@@ -134,15 +132,7 @@ func (p *Peer) dtlsChanged(s webrtc.DTLSTransportState) {
 }
 
 func (p *Peer) connectionChanged(s webrtc.PeerConnectionState) {
-	switch s {
-	case webrtc.PeerConnectionStateFailed:
-		p.ending.Lock()
-		connected := p.connected
-		p.ending.Unlock()
-		if !connected {
-			p.fail(ErrICE)
-		}
-	case webrtc.PeerConnectionStateClosed:
+	if s == webrtc.PeerConnectionStateClosed {
 		p.fail(ErrRemoteClosed)
 	}
 }

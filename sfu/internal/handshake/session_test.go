@@ -167,18 +167,6 @@ func TestClientLeaves(t *testing.T) {
 	})
 }
 
-func TestNobodyChecks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, hallConfig{})
-		defer h.close()
-		start := time.Now()
-		_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"))
-		require.NoError(t, err)
-		require.ErrorIs(t, <-h.failed, ErrICE)
-		require.InDelta(t, 30, time.Since(start).Seconds(), 2)
-	})
-}
-
 func TestForeignCertificateGetsNoKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, hallConfig{})

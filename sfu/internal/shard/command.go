@@ -58,7 +58,7 @@ func (c AddPeer) apply(s *Shard, now time.Duration) {
 	var ssrc [4]byte
 	rand.Read(ssrc[:])
 	p := &peer{
-		id: c.ID, hs: c.Handshake, lastHeard: now, consented: now,
+		id: c.ID, hs: c.Handshake, added: now, lastHeard: now, consented: now,
 		bySSRC: map[uint32]*published{}, byOut: map[uint32]*slot{},
 		ssrc: binary.BigEndian.Uint32(ssrc[:]),
 	}
@@ -74,12 +74,13 @@ type LocalCredentials struct {
 	Ufrag, Pwd string
 }
 
-func (c LocalCredentials) apply(s *Shard, _ time.Duration) {
+func (c LocalCredentials) apply(s *Shard, now time.Duration) {
 	p := s.peers[c.ID]
 	if p == nil {
 		return
 	}
-	p.credentials = append(p.credentials, credential{c.Ufrag, c.Pwd})
+	p.credentials = append(p.credentials, credential{c.Ufrag, handshake.NewSecret(c.Pwd)})
+	p.pionUntil = now + restartTime
 	s.ufrags[c.Ufrag] = p
 	for len(p.credentials) > 2 {
 		delete(s.ufrags, p.credentials[0].ufrag)
@@ -95,7 +96,7 @@ type RemoteCredentials struct {
 
 func (c RemoteCredentials) apply(s *Shard, _ time.Duration) {
 	if p := s.peers[c.ID]; p != nil {
-		p.remote = credential{c.Ufrag, c.Pwd}
+		p.remote = credential{c.Ufrag, handshake.NewSecret(c.Pwd)}
 	}
 }
 
@@ -120,6 +121,7 @@ func (c Keys) apply(s *Shard, now time.Duration) {
 		return
 	}
 	p.opener, p.connected, p.keyed = opener, true, now
+	p.pionUntil = 0 // a path is agreed: the first checks are over
 	p.reports = now + reportInterval
 	p.opensAt = now + downlink.Hold
 	s.wheel.arm(&p.timer, now)

@@ -45,6 +45,12 @@ func (s *Shard) tend(now time.Duration, p *peer) {
 		}
 	}
 	if p.sealer == nil {
+		if now-p.added >= keysWithin && !p.silent {
+			p.silent = true
+			s.cfg.Gone(p.id, Fault)
+			return
+		}
+		s.wheel.arm(&p.timer, p.added+keysWithin)
 		return
 	}
 	s.measure(now, p)

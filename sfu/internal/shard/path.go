@@ -30,11 +30,18 @@ const (
 	// 2.5 s between the checks of a living path, for ICE agents also check the paths they do not use.
 	quietForMedia  = 500 * time.Millisecond
 	quietForChecks = 3 * time.Second
+	// restartTime is how long pion hears the checks of a connected peer again after an ICE restart: enough for 10 tries of
+	// the client's.
+	restartTime = 5 * time.Second
 )
 
 type transactionID = handshake.TransactionID
 
-type credential struct{ ufrag, pwd string }
+// credential is one side's ICE name and password.
+type credential struct {
+	ufrag  string
+	secret *handshake.Secret
+}
 
 // path is one way to a peer: a UDP address or an ICE-TCP connection.
 type path struct {
@@ -145,18 +152,18 @@ func (s *Shard) receiveSTUN(now time.Duration, b []byte, from path) {
 		s.receiveResponse(now, b, from)
 		return
 	}
-	p := s.ufrags[ufrag]
+	p := s.ufrags[string(ufrag)]
 	if p == nil {
 		s.stats.Drops.UnknownUfrag++
 		return
 	}
-	var binding handshake.Binding
-	ok := false
+	var local *handshake.Secret
 	for _, c := range p.credentials {
-		if c.ufrag == ufrag {
-			binding, ok = handshake.CheckBinding(b, c.pwd)
+		if c.ufrag == string(ufrag) {
+			local = c.secret
 		}
 	}
+	binding, ok := local.CheckBinding(b)
 	if !ok {
 		s.stats.Drops.ForgedSTUN++
 		return
@@ -179,6 +186,10 @@ func (s *Shard) receiveSTUN(now time.Duration, b []byte, from path) {
 	case binding.UseCandidate, now-p.arrived >= quietForChecks:
 		s.prove(now, p, from)
 	}
+	if p.connected && now >= p.pionUntil {
+		s.answerCheck(local, binding.Tx, from)
+		return
+	}
 	s.admit(now, p, b, from)
 }
 
@@ -191,6 +202,17 @@ func (s *Shard) cameFrom(now time.Duration, p *peer, from path) {
 	}
 }
 
+// answerCheck answers a check of a connected peer. pion has no more to learn from it, and a hundred peers' checks through
+// pion would cost more than their media.
+func (s *Shard) answerCheck(local *handshake.Secret, tx transactionID, from path) {
+	s.stun = local.AppendResponse(s.stun[:0], tx, from.addr)
+	if from.tcp != nil {
+		from.tcp.queue(s.stun, true)
+		return
+	}
+	s.sock.WriteTo(s.stun, from.addr)
+}
+
 // receiveResponse takes the answer to one of our own checks, or hands a known peer's answer to pion.
 func (s *Shard) receiveResponse(now time.Duration, b []byte, from path) {
 	if len(b) < 20 {
@@ -199,7 +221,7 @@ func (s *Shard) receiveResponse(now time.Duration, b []byte, from path) {
 	}
 	tx := transactionID(b[8:20])
 	if p := s.checks[tx]; p != nil {
-		if from.tcp != nil || p.check.to != from.addr || !handshake.CheckResponse(b, tx, p.remote.pwd) {
+		if from.tcp != nil || p.check.to != from.addr || !p.remote.secret.CheckResponse(b, tx) {
 			s.stats.Drops.ForgedSTUN++
 			return
 		}
@@ -228,7 +250,9 @@ func (s *Shard) receiveResponse(now time.Duration, b []byte, from path) {
 		s.stats.Drops.UnknownSource++
 		return
 	}
-	s.admit(now, p, b, from)
+	if !p.connected || now < p.pionUntil {
+		s.admit(now, p, b, from)
+	}
 }
 
 // allow lets the peer be heard from an address it authenticated from. Who was there before is there no more.
@@ -288,7 +312,7 @@ func (s *Shard) prove(now time.Duration, p *peer, to path) {
 	switch {
 	case to.tcp != nil:
 		s.moveTo(now, p, to)
-	case p.remote.pwd == "", p.check.move && p.check.to == to.addr:
+	case p.remote.secret == nil, p.check.move && p.check.to == to.addr:
 	default:
 		s.startCheck(now, p, pathCheck{to: to.addr, move: true})
 	}
@@ -346,7 +370,7 @@ func (s *Shard) strayRTCP(now time.Duration, b []byte, from netip.AddrPort) {
 
 // measure checks the present path for its round trip, now and then, and so renews the consent to send there.
 func (s *Shard) measure(now time.Duration, p *peer) {
-	if now < p.measureAt || p.check.pending() || p.destination.tcp != nil || !p.destination.valid() || p.remote.pwd == "" {
+	if now < p.measureAt || p.check.pending() || p.destination.tcp != nil || !p.destination.valid() || p.remote.secret == nil {
 		return
 	}
 	p.measureAt = now + measureInterval
@@ -371,7 +395,8 @@ func (s *Shard) sendCheck(now time.Duration, p *peer) {
 	p.check.at = now
 	p.check.tries++
 	local := p.credentials[len(p.credentials)-1].ufrag
-	s.sock.WriteTo(handshake.AppendCheck(nil, p.check.tx, p.remote.ufrag, local, p.remote.pwd, uint64(p.id)), p.check.to)
+	s.stun = p.remote.secret.AppendCheck(s.stun[:0], p.check.tx, p.remote.ufrag, local, uint64(p.id))
+	s.sock.WriteTo(s.stun, p.check.to)
 	s.wheel.arm(&p.timer, p.check.retryAt())
 }
 

@@ -24,6 +24,8 @@ const (
 	inboxSize = 4096
 	// silentAfter is how long a peer may send nothing authenticated before it leaves its slots.
 	silentAfter = 15 * time.Second
+	// keysWithin is how long a handshake may take: 30 % loss needs 1 s, and who is not through by then tries anew.
+	keysWithin = 30 * time.Second
 	// consentFor is how long media flows to an address after it last answered a check (RFC 7675 §5.1).
 	consentFor = 30 * time.Second
 )
@@ -87,6 +89,7 @@ type Shard struct {
 	ufrags  map[string]*peer
 	ssrcs   map[uint32]*peer // publishers by SSRC: finds the owner of a packet from a new address
 	checks  map[transactionID]*peer
+	stun    []byte       // scratch
 	touched []*published // uplinks that stored packets in this batch
 	ready   [2]readyQueue
 	suspect *peer // whose packet or slot is handled right now
@@ -229,9 +232,10 @@ func (s *Shard) nextDeadline() (time.Duration, bool) {
 
 // peer is everything the shard knows of one client. Owned by loop.
 type peer struct {
-	id  PeerID
-	hs  *handshake.Peer
-	ext handshake.ExtensionIDs
+	id    PeerID
+	hs    *handshake.Peer
+	ext   handshake.ExtensionIDs
+	added time.Duration
 
 	// Path: see path.go.
 	credentials []credential // newest last; two across an ICE restart
@@ -242,6 +246,7 @@ type peer struct {
 	measureAt   time.Duration // next check for the round trip
 	arrived     time.Duration // last authenticated packet from the destination
 	consented   time.Duration // last proof that the destination wants our media
+	pionUntil   time.Duration // until then pion answers checks, for an ICE restart
 	lastHeard   time.Duration // last authenticated packet of any kind
 	connected   bool
 	silent      bool
