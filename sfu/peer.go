@@ -152,8 +152,8 @@ func (p *Peer) publish(answer *handshake.Answer, tracks []Track) ([]plan.Track, 
 			Config: uplink.Config{
 				SSRC: line.SSRC, RTXSSRC: line.RTXSSRC,
 				PayloadType: line.PayloadType, RTXPayloadType: line.RTXPayloadType, Codec: line.Codec,
-				// A browser's audio that carries transport-cc is resent with a new number under the same nonce.
-				NACK: line.NACK && (line.Video || !line.TransportCC),
+				// Without RTX, what carries transport-cc is resent with a new number under the same nonce (seen with audio).
+				NACK: line.NACK && (line.RTXPayloadType != 0 || !line.TransportCC),
 			},
 		})
 		published = append(published, plan.Track{ID: t.ID, Kind: plan.Kind(t.Kind), Source: plan.Source(t.Source), Muted: t.Muted})

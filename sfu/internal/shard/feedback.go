@@ -122,8 +122,9 @@ func (s *Shard) sendReports(now time.Duration, p *peer) {
 	n := 0
 	for _, u := range p.uplinks {
 		if u.up != nil && n < len(blocks) {
-			blocks[n] = u.up.ReportBlock(now)
-			n++
+			if blocks[n] = u.up.ReportBlock(now); blocks[n].SSRC != 0 { // 0: nothing has come yet
+				n++
+			}
 		}
 	}
 	if n > 0 {

@@ -177,6 +177,9 @@ func (s *Shard) closeUplink(now time.Duration, u *published) {
 		}
 	}
 	delete(s.uplinks, u.id)
+	if u.up != nil {
+		u.up.Release() // downlinks may still name it for a while, to answer NACKs
+	}
 	p := u.owner
 	for i, other := range p.uplinks {
 		if other == u {

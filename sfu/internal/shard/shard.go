@@ -191,7 +191,10 @@ func (s *Shard) turn() bool {
 		n, _ := s.sock.Read(s.batch)
 		busy = busy || n > 0
 	}
-	for s.at < s.batch.Len() {
+	for range turnBudget { // a batch may hold many more: the kernel joins what comes from one sender
+		if s.at >= s.batch.Len() {
+			break
+		}
 		b, from := s.batch.Datagram(s.at)
 		s.at++ // before the work: a fault must not meet the same datagram twice
 		s.handle(now, b, from)
@@ -205,7 +208,7 @@ func (s *Shard) turn() bool {
 	}
 	s.suspect = nil
 	s.sock.Flush(s.queue)
-	return busy
+	return busy || s.at < s.batch.Len()
 }
 
 // wait sleeps until a packet, a command or the next deadline.
