@@ -137,6 +137,7 @@ export class Room extends Emitter<RoomEvents> {
 
   #media: Media;
   #slots: MutableSlot[] = [];
+  #map: SlotMap | undefined;
   #peerId = "";
   #state: RoomState = "connecting";
   #joined = false;
@@ -479,8 +480,6 @@ export class Room extends Emitter<RoomEvents> {
       }
     }
   }
-
-  #map: SlotMap | undefined;
 
   #setSlots(map: SlotMap | undefined): void {
     this.#map = map;

@@ -94,7 +94,7 @@ export class Prejoin {
           void this.#submit(button);
         },
       },
-      h("h1", {}, say("ready")),
+      h("div", {}, h("h1", {}, say("ready")), h("p", { class: "tagline" }, say("tagline"))),
       h("label", { class: "field" }, h("span", {}, say("name")), name),
       invite() ? undefined : h("label", { class: "field" }, h("span", {}, say("room")), room),
       h("div", { class: "pair" }, microphone.element, camera.element),

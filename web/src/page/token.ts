@@ -7,8 +7,6 @@ interface Pass {
   room: string;
 }
 
-const reuseFor = 8 * 60_000; // ms: tokens live 10 minutes
-
 /** The invite in the page's URL (#invite=…): it names the room, and never leaves the browser in a Referer. */
 export function invite(): string {
   return new URLSearchParams(location.hash.slice(1)).get("invite") ?? "";
@@ -16,25 +14,19 @@ export function invite(): string {
 
 /**
  * Gets tokens for one room: from the invite in the URL, else from the development door, which answers on loopback only.
- * A session that has to begin anew comes with the same identity, so that it takes its own old place.
+ * From the latter a session that has to begin anew gets the same identity, so that it takes its own old place.
  */
 export class Door {
   readonly #room: string;
   #identity = "";
-  #pass: Promise<Pass> | undefined;
-  #at = 0;
 
   constructor(room: string) {
     this.#room = room;
   }
 
+  // Nothing is kept: the reason to ask again may be a server that has started anew, with a new key.
   readonly token = async (): Promise<string> => {
-    if (!this.#pass || performance.now() - this.#at > reuseFor) {
-      this.#at = performance.now();
-      this.#pass = this.#ask();
-      this.#pass.catch(() => (this.#pass = undefined));
-    }
-    const pass = await this.#pass;
+    const pass = await this.#ask();
     this.#identity = pass.identity;
     return pass.token;
   };

@@ -1,1 +1,0 @@
-import{e as o}from"./chunk-VL57EQJC.js";window.tolkyn={sdk:o};

@@ -1,0 +1,1 @@
+import{e as o}from"./chunk-QOFW4MZK.js";window.tolkyn={sdk:o};
