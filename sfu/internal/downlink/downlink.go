@@ -48,6 +48,10 @@ type Config struct {
 	FirstTimestamp                  uint32
 }
 
+// 60 ms: as long as a voice still sounds after the slot was given to another who says nothing. The longest frame that
+// browsers send ends within it.
+const handover = 60 * time.Millisecond
+
 // State says how a call of Next ended.
 type State uint8
 
@@ -80,11 +84,13 @@ type Downlink struct {
 	ready       bool
 	readyAt     time.Duration
 	current     *uplink.Uplink
-	next        *uplink.Uplink // video: waits for its keyframe
+	next        *uplink.Uplink // video: waits for its keyframe; voice: for its next packet
 	currentName uint32         // CSRC
 	nextName    uint32
-	fresh       bool   // the current source has no segment yet
-	cursor      uint64 // arrival index in current of the next packet
+	fresh       bool          // the current source has no segment yet
+	cursor      uint64        // arrival index in current of the next packet
+	nextCursor  uint64        // voice: the same in next
+	nextBy      time.Duration // voice: next takes over by then, silent or not
 
 	// What was sent.
 	ring     [segments]segment
@@ -166,7 +172,8 @@ func (d *Downlink) Ready(now time.Duration) {
 func (d *Downlink) Opens() (at time.Duration, ok bool) { return d.readyAt + d.hold, d.ready }
 
 // Assign changes what the slot shows: src, published by the participant with the given CSRC (0: none is written), or
-// nothing when src is nil. Voice changes with the next packet; video keeps its old source until src's keyframe.
+// nothing when src is nil. Voice changes with src's next packet, and after handover without one; video keeps its old
+// source until src's keyframe.
 func (d *Downlink) Assign(now time.Duration, src *uplink.Uplink, participant uint32) {
 	d.lastNow = now
 	if src != nil && !d.supports(src.Codec()) {
@@ -178,9 +185,12 @@ func (d *Downlink) Assign(now time.Duration, src *uplink.Uplink, participant uin
 		d.current, d.next = nil, nil
 	case src == d.current:
 		d.next, d.currentName = nil, participant
-	case d.cfg.Video:
+	case d.cfg.Video || src == d.next:
 		d.next, d.nextName = src, participant
+	case d.current != nil && d.ready && !d.fresh:
+		d.next, d.nextName, d.nextCursor, d.nextBy = src, participant, src.Head(), now+handover
 	default:
+		d.next = nil
 		d.current, d.currentName, d.fresh = src, participant, true
 		d.cursor = src.Head()
 	}
@@ -197,7 +207,7 @@ func (d *Downlink) Sources() (current, next *uplink.Uplink) { return d.current, 
 // WantsKeyframe reports whether the slot waits for a keyframe of its next source: from Ready until the switch. The shard
 // passes the wish to that uplink, which merges them.
 func (d *Downlink) WantsKeyframe(now time.Duration) bool {
-	if d.next == nil || !d.ready {
+	if d.next == nil || !d.ready || !d.cfg.Video {
 		return false
 	}
 	_, ok := d.entry(max(now, d.readyAt+d.hold))
@@ -223,7 +233,9 @@ func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State)
 		return Out{}, Empty
 	}
 	d.lastNow = now
-	if d.next != nil {
+	if d.next != nil && !d.cfg.Video {
+		d.handOver(now)
+	} else if d.next != nil {
 		if i, ok := d.entry(now); ok && !d.precedes(i) {
 			return d.enter(now, i, dst, tseq)
 		}
@@ -258,8 +270,22 @@ func (d *Downlink) precedes(i uint64) bool {
 	if d.current == nil || d.fresh {
 		return false
 	}
-	p := d.current.At(d.cursor)
-	return p != nil && p.Epoch == d.ring[d.newest].epoch && p.Arrival <= d.next.At(i).Arrival
+	p, first := d.current.At(d.cursor), d.next.At(i)
+	return p != nil && first != nil && p.Epoch == d.ring[d.newest].epoch && p.Arrival <= first.Arrival
+}
+
+// handOver switches voice to the next source when its first packet is the next in order of arrival. Until then the old one
+// flows on: a frame left out between the two would be concealed, because the timestamp goes on by the time that passed.
+func (d *Downlink) handOver(now time.Duration) {
+	speaks := d.nextCursor < d.next.Head()
+	if !speaks && now < d.nextBy {
+		return
+	}
+	if speaks && d.precedes(d.nextCursor) {
+		return
+	}
+	d.current, d.currentName, d.next, d.fresh = d.next, d.nextName, nil, true
+	d.cursor = d.nextCursor
 }
 
 // enter switches video to the next source at its keyframe start.

@@ -456,6 +456,51 @@ func TestVoiceSwitchStepsByWholeFrames(t *testing.T) {
 	}
 }
 
+// TestVoiceFlowsUntilTheNextOneSpeaks: between two voices no frame is left out, wherever within a frame the switch falls.
+func TestVoiceFlowsUntilTheNextOneSpeaks(t *testing.T) {
+	for offset := time.Duration(1); offset < 20; offset += 3 { // of the second voice's frames against the first's
+		s := newTest(t, codec.Opus, nil)
+		a, b := newPublisher(codec.Opus, 1), newPublisher(codec.Opus, 2)
+		b.ts = 5
+		s.d.Assign(s.now, a.Uplink, 1)
+		var all []got
+		for at := time.Duration(0); at < 200; at++ {
+			if at == 95 {
+				s.d.Assign(s.now, b.Uplink, 2)
+			}
+			if at%20 == 0 {
+				a.arrive(s.now, a.frame(false, 1)...)
+			}
+			if at%20 == offset {
+				b.arrive(s.now, b.frame(false, 1)...)
+			}
+			all = append(all, s.drain()...)
+			s.wait(ms)
+		}
+		for i := range all[1:] {
+			require.Equal(t, uint32(960), all[i+1].h.Timestamp-all[i].h.Timestamp, "offset %d ms, packet %d", offset, i)
+		}
+		require.Equal(t, []uint32{1, 2}, []uint32{all[0].source, all[len(all)-1].source})
+	}
+}
+
+// TestVoiceEndsThoughTheNextOneIsSilent: who was taken from the slot is not heard for long.
+func TestVoiceEndsThoughTheNextOneIsSilent(t *testing.T) {
+	s := newTest(t, codec.Opus, nil)
+	a, b := newPublisher(codec.Opus, 1), newPublisher(codec.Opus, 2)
+	s.d.Assign(s.now, a.Uplink, 1)
+	heard := 0
+	for range 10 {
+		a.arrive(s.now, a.frame(false, 1)...)
+		heard += len(s.drain())
+		s.d.Assign(s.now, b.Uplink, 2)
+		s.wait(20 * ms)
+	}
+	require.Equal(t, 3, heard, "until 60 ms after the switch")
+	b.arrive(s.now, b.frame(false, 1)...)
+	require.Len(t, s.drain(), 1)
+}
+
 func TestVoiceStepIsNoShorterThanThePacketBefore(t *testing.T) {
 	s := newTest(t, codec.Opus, nil)
 	a, b := newPublisher(codec.Opus, 1), newPublisher(codec.Opus, 2)
