@@ -107,6 +107,10 @@ func (p *Peer) arrive(failed error) error {
 func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (string, []plan.Track, error) {
 	p.negotiating.Lock()
 	defer p.negotiating.Unlock()
+	if err := p.sfu.admit(p.id); err != nil {
+		return "", nil, err
+	}
+	defer p.sfu.shard.Post(shard.Wrote{ID: p.id})
 	answer, err := p.hs.Answer(ctx, offer)
 	if err != nil {
 		return "", nil, offerError(err)

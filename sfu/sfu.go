@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
@@ -94,9 +95,6 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 	if len(req.Tracks) > 0 && !req.Publish {
 		return nil, Joined{}, fmt.Errorf("%w: publish tracks", ErrForbidden)
 	}
-	if wait := s.shard.Backlog(); wait > 0 {
-		return nil, Joined{}, &BusyError{RetryAfter: wait}
-	}
 	r, err := s.enter(roomKey{req.Tenant, req.Room})
 	if err != nil {
 		return nil, Joined{}, err
@@ -108,6 +106,15 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 	}
 	s.log.Info("peer joined", "room_id", req.Room, "peer_id", joined.PeerID)
 	return p, joined, nil
+}
+
+// admit waits for a place at the handshake gate, so that negotiating takes no more of a core from running calls than a
+// handshake may.
+func (s *SFU) admit(id shard.PeerID) error {
+	if s.shard.Admit(id) {
+		return nil
+	}
+	return &BusyError{RetryAfter: max(s.shard.Backlog(), time.Second)}
 }
 
 // enter finds or makes the room and counts one more user of it.

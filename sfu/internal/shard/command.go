@@ -132,6 +132,17 @@ func (c Keys) apply(s *Shard, now time.Duration) {
 	s.openEarly(now, p)
 }
 
+// Negotiation asks the handshake gate for a place: SDP and a new PeerConnection cost a core as much as a DTLS flight.
+// Granted receives whether there is one, once; the place is free again with Wrote.
+type Negotiation struct {
+	ID      PeerID
+	Granted chan<- bool // buffered
+}
+
+func (c Negotiation) apply(s *Shard, now time.Duration) {
+	s.step(now, c.ID, heldPacket{granted: c.Granted})
+}
+
 // Wrote tells that pion wrote a packet for the peer: its place in the handshake gate is free.
 type Wrote struct{ ID PeerID }
 

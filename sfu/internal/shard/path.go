@@ -406,13 +406,32 @@ func (s *Shard) admit(now time.Duration, p *peer, b []byte, from path) {
 		s.deliver(p, b, from)
 		return
 	}
-	switch s.gate.Admit(now, p.id, heldPacket{append([]byte(nil), b...), from}) {
+	s.step(now, p.id, heldPacket{b: append([]byte(nil), b...), from: from})
+}
+
+// step takes one step of a peer's handshake through the gate.
+func (s *Shard) step(now time.Duration, id PeerID, held heldPacket) {
+	switch s.gate.Admit(now, id, held) {
 	case handshake.GatePass:
-		s.deliver(p, b, from)
+		s.pass(id, held)
 	case handshake.GateDrop, handshake.GateBusy:
 		s.stats.Drops.GateFull++
+		if held.granted != nil {
+			held.granted <- false
+		}
 	}
 	s.pollGate(now)
+}
+
+// pass carries out a step that the gate lets through.
+func (s *Shard) pass(id PeerID, held heldPacket) {
+	if held.granted != nil {
+		held.granted <- true
+		return
+	}
+	if p := s.peers[id]; p != nil {
+		s.deliver(p, held.b, held.from)
+	}
 }
 
 func (s *Shard) deliver(p *peer, b []byte, from path) {
@@ -423,19 +442,16 @@ func (s *Shard) deliver(p *peer, b []byte, from path) {
 	p.hs.Deliver(b, from.addr)
 }
 
-// heldPacket is a handshake packet that waits at the gate.
+// heldPacket is a step that waits at the gate: a handshake packet, or a negotiation when granted is set.
 type heldPacket struct {
-	b    []byte
-	from path
+	b       []byte
+	from    path
+	granted chan<- bool
 }
 
 // pollGate delivers what the gate lets through now and notes when it wants to be asked again.
 func (s *Shard) pollGate(now time.Duration) {
-	s.gateAt = s.gate.Poll(now, func(id PeerID, held heldPacket) {
-		if p := s.peers[id]; p != nil {
-			s.deliver(p, held.b, held.from)
-		}
-	})
+	s.gateAt = s.gate.Poll(now, s.pass)
 	retryAfter, _ := s.gate.Busy(now)
 	s.backlog.Store(int64(retryAfter))
 }

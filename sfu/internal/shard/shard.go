@@ -139,6 +139,21 @@ func (s *Shard) Close() error {
 // Backlog is how long a handshake that starts now must wait for the gate's queue to drain; 0 while it is within bounds.
 func (s *Shard) Backlog() time.Duration { return time.Duration(s.backlog.Load()) }
 
+// Admit waits for a place at the handshake gate; false when there is none to be had or the shard is closed. Post Wrote
+// when the work is done.
+func (s *Shard) Admit(id PeerID) bool {
+	granted := make(chan bool, 1)
+	if !s.Post(Negotiation{id, granted}) {
+		return false
+	}
+	select {
+	case ok := <-granted:
+		return ok
+	case <-s.done:
+		return false
+	}
+}
+
 // Await waits for a channel that a command closes, or for the shard's end.
 func (s *Shard) Await(done <-chan struct{}) {
 	select {
