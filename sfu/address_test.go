@@ -206,7 +206,7 @@ func TestALivingPathIsKept(t *testing.T) {
 		require.NoError(t, err)
 		defer second.Close()
 		for n := range 100 {
-			boris.send(boris.voice(n), 0)
+			boris.send(boris.voice(n))
 			second.WriteTo(boris.checkBytes(boris.toUfrag+":"+boris.ufrag, boris.toPwd, false), boris.server)
 			time.Sleep(100 * time.Millisecond)
 		}

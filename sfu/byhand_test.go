@@ -39,9 +39,11 @@ type byHand struct {
 	conn   net.PacketConn
 	server net.Addr
 
-	ufrag, pwd         string // its own
-	toUfrag, toPwd     string // the server's
-	ssrcAudio, ssrcCam uint32 // RTX of the camera is ssrcCam+1
+	offered            []string // "kind direction" of each m-line
+	print              string   // of its certificate
+	ufrag, pwd         string   // its own
+	toUfrag, toPwd     string   // the server's
+	ssrcAudio, ssrcCam uint32   // RTX of the camera is ssrcCam+1
 	peer               *sfu.Peer
 	joined             sfu.Joined
 	sealer             *srtp.Sealer
@@ -83,7 +85,7 @@ func (w *world) byHandAt(name string, host *netsim.Host, room string, offered ..
 	c.ssrcAudio, c.ssrcCam = rand.Uint32()|1, rand.Uint32()|1
 	cert, err := selfsign.GenerateSelfSigned()
 	require.NoError(t, err)
-	print, err := fingerprint.Fingerprint(cert.Leaf, crypto.SHA256)
+	c.print, err = fingerprint.Fingerprint(cert.Leaf, crypto.SHA256)
 	require.NoError(t, err)
 	c.conn, err = host.ListenUDP(0)
 	require.NoError(t, err)
@@ -92,8 +94,9 @@ func (w *world) byHandAt(name string, host *netsim.Host, room string, offered ..
 	if len(offered) == 0 {
 		offered = []string{"audio sendonly", "video sendonly", "audio recvonly", "audio recvonly", "video recvonly", "video recvonly"}
 	}
+	c.offered = offered
 	c.peer, c.joined, err = w.sfu.Join(context.Background(), sfu.JoinRequest{
-		Room: room, Identity: name, Name: name, Publish: true, Subscribe: true, Offer: c.offer(print, offered),
+		Room: room, Identity: name, Name: name, Publish: true, Subscribe: true, Offer: c.offer(c.print, offered),
 		Tracks: tracksOf(offered), Events: func(sfu.Event) {},
 	})
 	require.NoError(t, err)
@@ -319,10 +322,10 @@ func (c *byHand) readMedia(b []byte) {
 }
 
 // send seals one RTP packet and sends it. The caller may have made header and payload lie: they are sealed as they are.
-func (c *byHand) send(p *rtp.Packet, cycle int) []byte {
+func (c *byHand) send(p *rtp.Packet) []byte {
 	plain, err := p.Marshal()
 	require.NoError(c.w.t, err)
-	return c.sendRaw(plain, p.MarshalSize()-len(p.Payload)-int(p.PaddingSize), seq.Extended(cycle)<<16|seq.Extended(p.SequenceNumber))
+	return c.sendRaw(plain, p.MarshalSize()-len(p.Payload)-int(p.PaddingSize), 1<<16|seq.Extended(p.SequenceNumber))
 }
 
 func (c *byHand) sendRaw(plain []byte, headerSize int, e seq.Extended) []byte {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
 )
 
 // camera says what the client's synthetic video does next.
@@ -23,7 +24,7 @@ func (c *client) talk() *client {
 	c.camera.keyframe.Store(true)
 	c.mu.Unlock()
 	c.wg.Go(c.sendAudio)
-	c.wg.Go(c.sendVideo)
+	c.wg.Go(func() { c.film(c.video, c.camera, c.name[0]) })
 	return c
 }
 
@@ -42,19 +43,21 @@ func (c *client) sendAudio() {
 	}
 }
 
-func (c *client) sendVideo() {
+// film sends video on a track until the client stops, marked with who or what it shows.
+func (c *client) film(track *webrtc.TrackLocalStaticRTP, cam *camera, mark byte) {
 	p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: uint16(rand.Uint32()), Timestamp: rand.Uint32()}}
 	picture, tl0 := uint16(rand.Uint32()), uint8(rand.Uint32())
 	for c.pause(time.Second / 30) {
-		if c.camera.paused.Load() {
+		if cam.paused.Load() {
 			p.Timestamp += 3000
 			continue
 		}
-		key := c.camera.keyframe.Swap(false)
+		key := cam.keyframe.Swap(false)
 		for i := range 3 {
-			p.Payload = c.mark(vp8Packet(key, i == 0, picture, tl0, 900))
+			p.Payload = vp8Packet(key, i == 0, picture, tl0, 900)
+			p.Payload[15] = mark
 			p.Marker = i == 2
-			c.video.WriteRTP(&p)
+			track.WriteRTP(&p)
 			p.SequenceNumber++
 		}
 		p.Timestamp += 3000

@@ -70,7 +70,7 @@ func (p *Peer) join(ctx context.Context) (Joined, error) {
 	p.sfu.mu.Unlock()
 	p.sfu.shard.Post(shard.AddPeer{ID: p.id, Handshake: p.hs})
 
-	answer, tracks, err := p.negotiate(ctx, p.req.Offer, p.req.Tracks)
+	answer, tracks, _, err := p.negotiate(ctx, p.req.Offer, p.req.Tracks)
 	if err != nil {
 		return Joined{}, err
 	}
@@ -103,52 +103,65 @@ func (p *Peer) arrive(failed error) error {
 	return failed
 }
 
-// negotiate answers an offer and tells the shard what is new in it: uplinks for the tracks, receive slots.
-func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (string, []plan.Track, error) {
+// negotiate answers an offer and tells the shard what is new in it: uplinks for the tracks, receive slots. It returns the
+// tracks published and which of them took the place of a track with the same id.
+func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp string, published []plan.Track, replaced []string, err error) {
 	p.negotiating.Lock()
 	defer p.negotiating.Unlock()
 	if err := p.sfu.admit(p.id); err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	defer p.sfu.shard.Post(shard.Wrote{ID: p.id})
 	answer, err := p.hs.Answer(ctx, offer)
 	if err != nil {
-		return "", nil, offerError(err)
+		return "", nil, nil, offerError(err)
 	}
 	p.sfu.shard.Post(shard.RemoteCredentials{ID: p.id, Ufrag: answer.RemoteUfrag, Pwd: answer.RemotePwd})
-	published, err := p.publish(answer, tracks)
-	if err != nil {
-		return "", nil, err
-	}
-	if p.req.Subscribe {
-		p.openSlots(answer)
-	}
-	return answer.SDP, published, nil
-}
-
-// publish opens an uplink for each track on its m-line.
-func (p *Peer) publish(answer *handshake.Answer, tracks []Track) ([]plan.Track, error) {
 	lines := map[string]handshake.Published{}
 	for _, line := range answer.Published {
 		lines[line.MID] = line
 	}
-	var published []plan.Track
+	if err := checkTracks(lines, tracks); err != nil {
+		return "", nil, nil, err
+	}
+	published, replaced = p.publish(lines, tracks)
+	if p.req.Subscribe {
+		p.openSlots(answer)
+	}
+	return answer.SDP, published, replaced, nil
+}
+
+// checkTracks holds tracks to the m-lines they name, before any of them is published.
+func checkTracks(lines map[string]handshake.Published, tracks []Track) error {
+	ids, mids := map[string]bool{}, map[string]bool{}
 	for _, t := range tracks {
 		line, ok := lines[t.MID]
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("%w: track %q names mid %q, but the offer has no sending m-line of that mid", ErrBadOffer, t.ID, t.MID)
+			return fmt.Errorf("%w: track %q names mid %q, but the offer has no sending m-line of that mid", ErrBadOffer, t.ID, t.MID)
 		case line.Video != (t.Kind == Video):
-			return nil, fmt.Errorf("%w: track %q and its m-line %q are not of one kind", ErrBadOffer, t.ID, t.MID)
+			return fmt.Errorf("%w: track %q and its m-line %q are not of one kind", ErrBadOffer, t.ID, t.MID)
 		case t.ID == "" || len(t.ID) > 64:
-			return nil, fmt.Errorf("%w: track ids have 1 to 64 bytes", ErrBadOffer)
+			return fmt.Errorf("%w: track ids have 1 to 64 bytes", ErrBadOffer)
+		case ids[t.ID] || mids[t.MID]:
+			return fmt.Errorf("%w: track %q or its mid %q is named twice", ErrBadOffer, t.ID, t.MID)
 		}
+		ids[t.ID], mids[t.MID] = true, true
+	}
+	return nil
+}
+
+// publish opens an uplink for each track on its m-line.
+func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (published []plan.Track, replaced []string) {
+	for _, t := range tracks {
+		line := lines[t.MID]
 		id := shard.UplinkID(p.sfu.uplinkIDs.Add(1))
 		p.mu.Lock()
 		old := p.uplinks[t.ID]
 		p.uplinks[t.ID] = id
 		p.mu.Unlock()
 		if old != 0 {
+			replaced = append(replaced, t.ID)
 			p.sfu.shard.Post(shard.Unpublish{Uplink: old})
 		}
 		p.sfu.shard.Post(shard.Publish{
@@ -162,7 +175,7 @@ func (p *Peer) publish(answer *handshake.Answer, tracks []Track) ([]plan.Track, 
 		})
 		published = append(published, plan.Track{ID: t.ID, Kind: plan.Kind(t.Kind), Source: plan.Source(t.Source), Muted: t.Muted})
 	}
-	return published, nil
+	return published, replaced
 }
 
 // openSlots opens the receive slots that the answer has and the shard does not.
@@ -229,12 +242,15 @@ func (p *Peer) Negotiate(ctx context.Context, offer string, tracks []Track) (ans
 	}
 	defer p.sfu.exit(p.room)
 	audio, video := p.slotCounts()
-	answer, published, err := p.negotiate(ctx, offer, tracks)
+	answer, published, replaced, err := p.negotiate(ctx, offer, tracks)
 	if err != nil {
 		return "", err
 	}
 	if a, v := p.slotCounts(); a != audio || v != video {
 		p.room.do(p, plan.Resize{Peer: planID(p.id), AudioSlots: a, VideoSlots: v})
+	}
+	if len(replaced) > 0 {
+		p.room.do(p, plan.Unpublish{Peer: planID(p.id), IDs: replaced}) // their slots show nothing any more
 	}
 	if len(published) > 0 {
 		if out := p.room.do(p, plan.Publish{Peer: planID(p.id), Tracks: published}); out.rejected != nil {

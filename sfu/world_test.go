@@ -114,6 +114,9 @@ func (w *world) newClientAt(name string, host *netsim.Host, audioSlots, videoSlo
 	var settings webrtc.SettingEngine
 	mux := webrtc.NewICEUDPMux(nil, conn)
 	settings.SetICEUDPMux(mux)
+	// As Chromium does: pion repeats DTLS flights after a second only, and its checks of a pair end with the seventh.
+	settings.SetDTLSRetransmissionInterval(50 * time.Millisecond)
+	settings.SetICEMaxBindingRequests(100)
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
@@ -220,8 +223,11 @@ func (c *client) leave() {
 	require.NoError(c.w.t, c.peer.Leave(context.Background()))
 }
 
-// readFeedback watches for keyframe requests.
-func (c *client) readFeedback(sender *webrtc.RTPSender) {
+// readFeedback watches for keyframe requests to the camera.
+func (c *client) readFeedback(sender *webrtc.RTPSender) { c.watch(sender, nil) }
+
+// watch reads a sender's feedback; nil stands for the camera of talk.
+func (c *client) watch(sender *webrtc.RTPSender, shows *camera) {
 	for {
 		packets, _, err := sender.ReadRTCP()
 		if err != nil {
@@ -232,6 +238,9 @@ func (c *client) readFeedback(sender *webrtc.RTPSender) {
 				c.mu.Lock()
 				c.plis++
 				cam := c.camera
+				if shows != nil {
+					cam = shows
+				}
 				c.mu.Unlock()
 				if cam != nil {
 					cam.keyframe.Store(true)

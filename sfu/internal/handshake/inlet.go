@@ -106,6 +106,9 @@ type mux struct {
 	current [2]*inlet // IPv4, IPv6: those of the newest ICE generation
 	tcp     []netip.AddrPort
 	stats   Stats
+	flight  flight
+	agreed  bool // keys are: see repeat.go
+	closed  bool
 }
 
 // Stats counts what a peer's handshake dropped. All are totals since NewPeer.
@@ -172,6 +175,7 @@ func (m *mux) RemoveConnByUfrag(ufrag string) {
 func (m *mux) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.agreed, m.closed = true, true
 	for f, c := range m.current {
 		if c != nil {
 			_ = c.Close()
@@ -195,6 +199,9 @@ func (m *mux) deliver(b []byte, from netip.AddrPort) {
 		return
 	}
 	c.queue <- datagram{bytes.Clone(b), from} // never blocks: mu guards every send, and there was room
+	if !m.agreed && isDTLS(b) && !m.isTCP(from) {
+		m.expectAnswer()
+	}
 }
 
 func (m *mux) deliverTCP(b []byte, from netip.AddrPort) {
@@ -253,7 +260,22 @@ func (m *mux) write(p []byte, to netip.AddrPort) (int, error) {
 		m.stats.Sent++
 	}
 	tcp := m.isTCP(to)
+	again, last := false, false
+	if !m.agreed && !tcp && !leak {
+		again = true
+		if isDTLS(p) {
+			m.flight.note(p, to, time.Now())
+			last = len(p) <= maxFinished
+			again = last
+		}
+	}
 	m.mu.Unlock()
+	if again {
+		m.repeat(checkRepeat, p, to)
+	}
+	if last {
+		m.repeat(finishedRepeat, p, to)
+	}
 	if leak {
 		return len(p), nil
 	}

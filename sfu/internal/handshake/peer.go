@@ -121,6 +121,7 @@ func (p *Peer) dtlsChanged(s webrtc.DTLSTransportState) {
 			return
 		}
 		p.ending.Lock()
+		p.mux.done()
 		ended := p.ended
 		p.ending.Unlock()
 		if !ended && p.hooks.Keys != nil {
