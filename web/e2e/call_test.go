@@ -140,7 +140,8 @@ func TestOneLeavesAnotherJoins(t *testing.T) {
 	require.Equal(t, freed, eval[string](t, pages[alice], `e2e.slot("dave", "video")`))
 }
 
-// TestSlotSwitches: a page with one slot of each kind changes ten times between two publishers.
+// TestSlotSwitches: a page with one slot of each kind changes ten times between two publishers. These see each other all
+// the while, without a switch: when their pictures stumble too, it was the machine, and the ten are done again.
 func TestSlotSwitches(t *testing.T) {
 	browsers := map[string]func(*testing.T, *chromium) tab{
 		"chromium": func(t *testing.T, c *chromium) tab { return c.tab(t) },
@@ -149,56 +150,84 @@ func TestSlotSwitches(t *testing.T) {
 	for name, start := range browsers {
 		t.Run(name, func(t *testing.T) {
 			s, chrome := startServer(t), startChromium(t)
-			arrive(t, s, chrome.tab(t), alice, slots{Audio: 1, Video: 1})
-			arrive(t, s, chrome.tab(t), bob, slots{Audio: 1, Video: 1})
+			publishers := []tab{chrome.tab(t), chrome.tab(t)}
+			arrive(t, s, publishers[0], alice, slots{Audio: 1, Video: 1})
+			arrive(t, s, publishers[1], bob, slots{Audio: 1, Video: 1})
 			viewer := start(t, chrome)
 			arrive(t, s, viewer, carol, slots{Audio: 1, Video: 1})
 			seesAndHears(t, viewer, carol, alice)
-			calm(t, viewer)
-			before := eval[counters](t, viewer, "e2e.counters()")
-			eval[any](t, viewer, "e2e.newGaps()")
-			for i := range 10 {
-				shown, hidden := bob, alice
-				if i%2 == 1 {
-					shown, hidden = alice, bob
+			for range 5 {
+				calm(t, viewer)
+				observe(t, publishers...)
+				observe(t, viewer)
+				switchTenTimes(t, viewer)
+				got, control := observed(t, viewer), []seen{observed(t, publishers[0]), observed(t, publishers[1])}
+				t.Logf("ten switches: %+v; without any: %+v", got, control)
+				require.Equal(t, 2, eval[int](t, viewer, "e2e.descriptions"), "nothing was negotiated again")
+				require.Zero(t, got.Lost, "no false gaps in the sequence")
+				if got.smooth() {
+					return
 				}
-				eval[any](t, viewer, "e2e.hide(%v)", hidden.name)
-				await(t, viewer, "the picture changes to "+shown.name, `e2e.colorOf(e2e.slot(%v, "video")) === %v`, shown.name, shown.color)
-				await(t, viewer, "the sound changes to "+shown.name,
-					`Math.abs(e2e.frequency(e2e.slot(%v, "audio")) - %v) < 12`, shown.name, shown.tone)
+				require.False(t, control[0].smooth() && control[1].smooth(), "the switches were seen or heard")
 			}
-			after := eval[counters](t, viewer, "e2e.counters()")
-			gap, pause := eval[float64](t, viewer, "e2e.watched.video0.worstGap"), eval[float64](t, viewer, "e2e.watched.video0.worstPause")
-			t.Logf("ten switches: worst gap %.0f ms received, %.0f ms on screen; before %+v, after %+v", gap, pause, before, after)
-			require.Equal(t, 2, eval[int](t, viewer, "e2e.descriptions"), "nothing was negotiated again")
-			require.Equal(t, before.Freezes, after.Freezes, "freezes")
-			require.Equal(t, before.Concealed, after.Concealed, "concealed samples")
-			require.Equal(t, before.Lost, after.Lost, "false gaps in the sequence")
-			require.LessOrEqual(t, gap, 100.0, "ms between two frames")
+			require.FailNow(t, "too busy a machine to judge", "pictures stumble without switches too")
 		})
 	}
 }
 
-// counters is what a receiver counts that a switch must not move.
-type counters struct{ Freezes, Concealed, Frames, Lost int }
+func switchTenTimes(t *testing.T, viewer tab) {
+	t.Helper()
+	for i := range 10 {
+		shown, hidden := bob, alice
+		if i%2 == 1 {
+			shown, hidden = alice, bob
+		}
+		eval[any](t, viewer, "e2e.hide(%v)", hidden.name)
+		await(t, viewer, "the picture changes to "+shown.name, `e2e.colorOf(e2e.slot(%v, "video")) === %v`, shown.name, shown.color)
+		await(t, viewer, "the sound changes to "+shown.name,
+			`Math.abs(e2e.frequency(e2e.slot(%v, "audio")) - %v) < 12`, shown.name, shown.tone)
+	}
+}
 
-// calm waits for three seconds without a freeze, a concealed sample or a late frame: the jitter buffer has found its size,
-// the publishers' congestion control its rate, and the machine has time for three browsers. What is measured afterwards
-// is the switches' doing.
+// seen is what a page saw and heard between observe and observed.
+type seen struct {
+	Freezes   int
+	Concealed int     // samples
+	Lost      int     // packets
+	Gap       float64 // ms, the longest between two frames received (in Firefox: shown)
+	Pause     float64 // ms, the longest between two frames shown
+	Delay     float64 // ms from drawing the newest frame to seeing it
+}
+
+func observe(t *testing.T, pages ...tab) {
+	t.Helper()
+	for _, p := range pages {
+		eval[any](t, p, "e2e.observe()")
+	}
+}
+
+func observed(t *testing.T, p tab) seen {
+	t.Helper()
+	return eval[seen](t, p, "e2e.observed()")
+}
+
+func (s seen) smooth() bool { return s.Freezes == 0 && s.Concealed == 0 && s.Gap <= 100 }
+
+// calm waits for three smooth seconds: the jitter buffer has found its size, the publishers' congestion control its rate,
+// and the machine has time for all. A browser whose sound was starved plays everything half a second late for a while;
+// loopback takes a tenth of that.
 func calm(t *testing.T, p tab) {
 	t.Helper()
 	for range 20 {
-		before := eval[counters](t, p, "e2e.counters()")
-		eval[any](t, p, "e2e.newGaps()")
+		observe(t, p)
 		eval[any](t, p, "new Promise((done) => setTimeout(done, 3000))")
-		after := eval[counters](t, p, "e2e.counters()")
-		gap := eval[float64](t, p, "e2e.watched.video0.worstGap")
-		if after.Freezes == before.Freezes && after.Concealed == before.Concealed && gap < 100 {
+		got := observed(t, p)
+		if got.smooth() && got.Delay < 250 {
 			return
 		}
-		t.Logf("not calm yet: worst gap %.0f ms, %+v, then %+v", gap, before, after)
+		t.Logf("not calm yet: %+v", got)
 	}
-	require.FailNow(t, "too busy a machine to judge", "for a minute no three seconds passed without a freeze or a gap of 100 ms")
+	require.FailNow(t, "too busy a machine to judge", "for a minute no three seconds passed without a stumble")
 }
 
 // TestOverTCP: a page whose answer names no UDP candidate, as behind a firewall that drops it, talks over ICE-TCP.

@@ -16,7 +16,7 @@ if (!window.e2e) {
   });
   addEventListener("unhandledrejection", (e) => e2e.errors.push(String(e.reason?.stack ?? e.reason)));
 
-  // Who knows only the TCP candidates of an answer cannot use UDP.
+  // Who knows only the TCP candidates of the other side cannot use UDP: neither side may learn of one.
   const withoutUDP = (sdp) => sdp.split("\r\n").filter((l) => !/^a=candidate:\S+ \d+ udp /i.test(l)).join("\r\n");
 
   const Native = window.RTCPeerConnection;
@@ -24,6 +24,10 @@ if (!window.e2e) {
     constructor(...args) {
       super(...args);
       e2e.peers.push(this);
+    }
+    get localDescription() {
+      const d = super.localDescription;
+      return e2e.onlyTCP && d ? { type: d.type, sdp: withoutUDP(d.sdp) } : d;
     }
     setLocalDescription(...args) {
       e2e.descriptions++;
@@ -109,7 +113,7 @@ if (!window.e2e) {
     const g = small.getContext("2d", { willReadFrequently: true });
     const w = (e2e.watched[id] = {
       id, frames: 0, color: [], width: 0, height: 0, delay: 0, flashes: [], lit: true, colors: [],
-      worstGap: 0, came: 0, // ms between two frames received
+      worstGap: 0, came: 0, gaps: [], // ms between two frames received
       worstPause: 0, last: 0, // ms between two frames on screen
     });
     const bright = (x, y) => g.getImageData(x, y, 1, 1).data[1] > 128;
@@ -131,7 +135,11 @@ if (!window.e2e) {
       if (lit && !w.lit) w.flashes.push(at);
       w.lit = lit;
       const came = frame.receiveTime ?? at; // Firefox does not tell when a frame was received
-      if (w.came) w.worstGap = Math.max(w.worstGap, came - w.came);
+      if (w.came) {
+        const gap = came - w.came;
+        w.worstGap = Math.max(w.worstGap, gap);
+        if (gap > 80) w.gaps.push(`${Math.round(gap)} at ${Math.round(came)}`);
+      }
       w.came = came;
       if (w.last) w.worstPause = Math.max(w.worstPause, at - w.last);
       w.last = at;
@@ -253,22 +261,34 @@ if (!window.e2e) {
   e2e.present = (name) => participant(name) !== undefined;
   e2e.hide = (...names) => e2e.room.wish(names.map((n) => ({ participant: participant(n).id, hidden: true })));
 
-  /** Forgets the worst gaps so far. */
-  e2e.newGaps = () => {
-    for (const w of Object.values(e2e.watched)) w.worstGap = w.worstPause = 0;
-  };
-
-  /** What a receiver counts that a switch must not move. */
-  e2e.counters = async () => {
-    const sum = { freezes: 0, concealed: 0, frames: 0, lost: 0 };
+  // What a receiver counts that a switch must not move.
+  const counters = async () => {
+    const sum = { freezes: 0, concealed: 0, lost: 0 };
     for (const s of await e2e.stats()) {
       if (s.type !== "inbound-rtp") continue;
       sum.freezes += s.freezeCount ?? 0;
       sum.concealed += (s.concealedSamples ?? 0) - (s.silentConcealedSamples ?? 0);
-      sum.frames += s.framesDecoded ?? 0;
       sum.lost += s.packetsLost ?? 0;
     }
     return sum;
+  };
+  let start;
+
+  /** Begins to observe how smoothly everything comes; observed() ends it and tells. */
+  e2e.observe = async () => {
+    start = await counters();
+    for (const w of Object.values(e2e.watched)) Object.assign(w, { worstGap: 0, worstPause: 0, gaps: [] });
+  };
+  e2e.observed = async () => {
+    const end = await counters(), pictures = Object.values(e2e.watched);
+    return {
+      freezes: end.freezes - start.freezes,
+      concealed: end.concealed - start.concealed,
+      lost: end.lost - start.lost,
+      gap: Math.max(...pictures.map((w) => w.worstGap)),
+      pause: Math.max(...pictures.map((w) => w.worstPause)),
+      delay: Math.max(...pictures.map((w) => w.delay)),
+    };
   };
 
   /** How much later the sound of a slot is played than its picture, in ms, as the browser reckons it; null if it does not. */
