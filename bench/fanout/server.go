@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,22 +28,49 @@ type server struct {
 
 // startServer runs the binary on ports of its own and waits until it is ready.
 func startServer(ctx context.Context, binary string) (*server, error) {
-	const http, media, admin = "127.0.0.1:28080", "127.0.0.1:27882", "127.0.0.1:29090"
-	s := &server{base: "http://" + http, admin: "http://" + admin}
-	s.cmd = exec.CommandContext(ctx, binary, "serve", "--listen", http, "--media", media, "--admin", admin, "--log-level", "error")
-	s.cmd.Stderr = os.Stderr
+	s := &server{}
+	s.cmd = exec.CommandContext(ctx, binary, "serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0",
+		"--admin", "127.0.0.1:0", "--log-format", "json")
+	log, err := s.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for range 100 {
-		if _, err := get(ctx, s.admin+"/readyz"); err == nil {
+	started := make(chan map[string]string, 1)
+	go readLog(log, started)
+	select {
+	case at := <-started:
+		if len(at) > 0 {
+			s.base, s.admin = "http://"+at["http.listen"], "http://"+at["admin.listen"]
 			return s, nil
 		}
-		time.Sleep(50 * time.Millisecond)
+	case <-time.After(10 * time.Second):
 	}
 	s.stop()
-	return nil, errors.New("server is not ready after 5 s")
+	return nil, errors.New("server did not start")
+}
+
+// readLog looks for the line that says where the server listens, and passes warnings and errors on.
+func readLog(log io.Reader, started chan<- map[string]string) {
+	defer close(started)
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		var line struct {
+			Level     string            `json:"level"`
+			Msg       string            `json:"msg"`
+			Listening map[string]string `json:"listening"`
+		}
+		switch err := json.Unmarshal(lines.Bytes(), &line); {
+		case err == nil && line.Msg == "started":
+			started <- line.Listening
+		case err == nil && line.Level == "INFO":
+		case err == nil:
+			fmt.Fprintln(os.Stderr, lines.Text())
+		}
+	}
 }
 
 func (s *server) stop() {
