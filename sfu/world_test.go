@@ -35,11 +35,18 @@ type world struct {
 // newWorld starts a server; clients reach it over link, each way.
 func newWorld(t *testing.T, seed uint64, link netsim.LinkConfig) *world {
 	t.Helper()
+	return newWorldOf(t, seed, link, sfu.Config{})
+}
+
+// newWorldOf is newWorld with a server that differs from the default.
+func newWorldOf(t *testing.T, seed uint64, link netsim.LinkConfig, cfg sfu.Config) *world {
+	t.Helper()
 	w := &world{t: t, net: netsim.New(seed), link: link}
 	w.host = w.net.Host(netip.MustParseAddr("10.0.0.1"))
 	socket, err := w.host.Socket(7882)
 	require.NoError(t, err)
-	w.sfu, err = sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{w.host.Addr()}})
+	cfg.Socket, cfg.Advertise = socket, []netip.Addr{w.host.Addr()}
+	w.sfu, err = sfu.New(cfg)
 	require.NoError(t, err)
 	return w
 }
