@@ -57,7 +57,9 @@ func (b *bench) participants(ctx context.Context, name string, n int) error {
 	stop := make(chan struct{})
 	var sending sync.WaitGroup
 	for _, c := range callers {
-		sending.Go(func() { c.publish(pattern{payload: 84, burst: 1, every: 20 * time.Millisecond}, stop) })
+		sending.Go(func() {
+			publish([]*caller{c}, pattern{payload: 84, burst: 1, every: 20 * time.Millisecond}, stop)
+		})
 	}
 	defer sending.Wait()
 	defer close(stop)

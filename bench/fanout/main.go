@@ -83,6 +83,9 @@ var rows = []struct {
 	{"fanout_audio_10to100_50kpps", func(ctx context.Context, b *bench, name string) error {
 		return b.fanout(ctx, name, fanout{publishers: 10, subscribers: 100, pattern: pattern{payload: 84, burst: 1, every: 20 * time.Millisecond}})
 	}},
+	{"fanout_audio_10to100_50kpps_apart", func(ctx context.Context, b *bench, name string) error {
+		return b.fanout(ctx, name, fanout{publishers: 10, subscribers: 100, apart: true, pattern: pattern{payload: 84, burst: 1, every: 20 * time.Millisecond}})
+	}},
 	{"participant", func(ctx context.Context, b *bench, name string) error { return b.participants(ctx, name, 200) }},
 	{"forward_delay_50_joins_per_s", func(ctx context.Context, b *bench, name string) error { return b.delay(ctx, name, 50) }},
 }
@@ -135,6 +138,7 @@ func (b *bench) write(path string) error {
 type fanout struct {
 	publishers, subscribers int
 	pattern                 pattern
+	apart                   bool // publishers spread over the interval: no two packets of one tick
 }
 
 // fanout measures server CPU per packet that a subscriber received, and the floor, in turn.
@@ -162,16 +166,27 @@ func (b *bench) fanout(ctx context.Context, name string, f fanout) error {
 	defer poll.close()
 	stop := make(chan struct{})
 	var sending sync.WaitGroup
-	for _, c := range pubs {
-		sending.Go(func() { c.publish(f.pattern, stop) })
+	if f.apart {
+		for i, c := range pubs {
+			sending.Go(func() {
+				pause(ctx, f.pattern.every*time.Duration(i)/time.Duration(len(pubs)))
+				publish([]*caller{c}, f.pattern, stop)
+			})
+		}
+	} else {
+		sending.Go(func() { publish(pubs, f.pattern, stop) })
 	}
 	defer sending.Wait()
 	defer close(stop)
 	pause(ctx, 2*time.Second)
 
 	burst := f.pattern.burst
-	if !f.pattern.video {
+	if !f.pattern.video && !f.apart {
 		burst = f.publishers
+	}
+	every := f.pattern.every
+	if f.apart {
+		every /= time.Duration(f.publishers)
 	}
 	var costs, floors, mallocs, shares []float64
 	for range b.runs {
@@ -180,7 +195,7 @@ func (b *bench) fanout(ctx context.Context, name string, f fanout) error {
 			return err
 		}
 		costs, mallocs, shares = append(costs, got.ns), append(mallocs, got.mallocs), append(shares, got.received)
-		fl, err := floor(ctx, floorJob{Payload: f.pattern.payload, Burst: burst, Every: f.pattern.every, For: b.window / 2})
+		fl, err := floor(ctx, floorJob{Payload: f.pattern.payload, Burst: burst, Every: every, For: b.window / 2})
 		if err != nil {
 			return err
 		}

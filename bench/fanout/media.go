@@ -171,20 +171,26 @@ type pattern struct {
 	payload  int           // bytes of RTP payload
 	burst    int           // packets at once
 	every    time.Duration // between bursts
-	fraction int           // every so many bursts one packet less, 0 never: 22 kpps is 7.33 packets a frame
+	fraction int           // every so many bursts one packet more, 0 never: 22 kpps is 7.33 packets a frame
 }
 
-// publish sends until stop closes; offset spreads publishers over the interval as they would be.
-func (c *caller) publish(p pattern, stop <-chan struct{}) {
-	ssrc, pt, clock := c.ssrcA, uint8(ptOpus), uint64(48000)
-	if p.video {
-		ssrc, pt, clock = c.ssrcV, ptVP8, 90000
+// voice is what a publisher sends next.
+type voice struct {
+	c       *caller
+	queue   *udp.Queue
+	number  seq.Extended
+	tseq    uint16
+	picture uint16
+}
+
+// publish sends for all callers, one after the other at each tick, until stop closes.
+func publish(callers []*caller, p pattern, stop <-chan struct{}) {
+	voices := make([]voice, len(callers))
+	for i, c := range callers {
+		voices[i] = voice{c: c, queue: udp.NewQueue(64), number: 1<<16 + 100}
 	}
-	q := udp.NewQueue(64)
-	number := seq.Extended(1<<16 + 100)
-	tseq, picture, frame := uint16(0), uint16(0), 0
 	start := time.Now()
-	for {
+	for frame := 0; ; frame++ {
 		next := start.Add(time.Duration(frame) * p.every)
 		if wait := time.Until(next); wait > 0 {
 			select {
@@ -193,31 +199,41 @@ func (c *caller) publish(p pattern, stop <-chan struct{}) {
 			case <-time.After(wait):
 			}
 		}
-		burst := p.burst
-		if p.fraction != 0 && frame%p.fraction == 0 {
-			burst++
+		for i := range voices {
+			voices[i].send(p, frame)
 		}
-		timestamp := uint32(uint64(frame) * uint64(p.every) * clock / uint64(time.Second))
-		for i := range burst {
-			b := q.Next(c.server)
-			n := packet.PutHeader(b, packet.Header{Sequence: number.Uint16(), Timestamp: timestamp, SSRC: ssrc, PayloadType: pt, Marker: i == burst-1})
-			n = packet.PutExtensions(b, n, []packet.Extension{{ID: extTransport, Data: []byte{byte(tseq >> 8), byte(tseq)}}})
-			header := n
-			payload := b[n : n+p.payload]
-			clear(payload)
-			if p.video {
-				vp8(payload, i == 0, frame%300 == 0, picture)
-			} else {
-				payload[0] = 0x78
-			}
-			q.Commit(c.sealer.SealRTP(b, header, header+p.payload, number))
-			number++
-			tseq++
-		}
-		c.sock.Flush(q)
-		picture++
-		frame++
 	}
+}
+
+// send sends one burst.
+func (v *voice) send(p pattern, frame int) {
+	ssrc, pt, clock := v.c.ssrcA, uint8(ptOpus), uint64(48000)
+	if p.video {
+		ssrc, pt, clock = v.c.ssrcV, ptVP8, 90000
+	}
+	burst := p.burst
+	if p.fraction != 0 && frame%p.fraction == 0 {
+		burst++
+	}
+	timestamp := uint32(uint64(frame) * uint64(p.every) * clock / uint64(time.Second))
+	for i := range burst {
+		b := v.queue.Next(v.c.server)
+		n := packet.PutHeader(b, packet.Header{Sequence: v.number.Uint16(), Timestamp: timestamp, SSRC: ssrc, PayloadType: pt, Marker: i == burst-1})
+		n = packet.PutExtensions(b, n, []packet.Extension{{ID: extTransport, Data: []byte{byte(v.tseq >> 8), byte(v.tseq)}}})
+		header := n
+		payload := b[n : n+p.payload]
+		clear(payload)
+		if p.video {
+			vp8(payload, i == 0, frame%300 == 0, v.picture)
+		} else {
+			payload[0] = 0x78
+		}
+		v.queue.Commit(v.c.sealer.SealRTP(b, header, header+p.payload, v.number))
+		v.number++
+		v.tseq++
+	}
+	v.c.sock.Flush(v.queue)
+	v.picture++
 }
 
 // vp8 writes the payload descriptor (RFC 7741) and the head of a frame.
