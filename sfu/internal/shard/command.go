@@ -277,8 +277,10 @@ func (s *Shard) remove(p *peer) {
 	}
 	delete(s.checks, p.check.tx)
 	now := s.now()
-	for _, sl := range p.slots {
-		s.assign(now, sl, nil, 0)
+	for _, sl := range p.slots { // by hand: what a fault has broken is not asked to do anything more
+		sl.source.unsubscribe(sl)
+		sl.old.unsubscribe(sl)
+		sl.source, sl.old = nil, nil
 	}
 	for len(p.uplinks) > 0 {
 		s.closeUplink(now, p.uplinks[0])

@@ -185,8 +185,7 @@ func (s *Shard) contained() {
 		s.stats.Faults++
 		s.log.Error("contained a fault", "panic", fault, "stack", string(debug.Stack()))
 		if p != nil {
-			s.remove(p)
-			s.cfg.Gone(p.id, Fault)
+			s.expel(p)
 		}
 	}()
 	for !s.closing.Load() {
@@ -194,6 +193,19 @@ func (s *Shard) contained() {
 			s.wait()
 		}
 	}
+}
+
+// expel removes a peer whose packet or slot made our code panic, also when the removal itself meets what is broken.
+func (s *Shard) expel(p *peer) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.stats.Faults++
+			s.log.Error("contained a fault in a removal", "panic", fault, "stack", string(debug.Stack()))
+		}
+		s.suspect = nil
+		s.cfg.Gone(p.id, Fault)
+	}()
+	s.remove(p)
 }
 
 // turn does one bounded round of work; false when there was none.
