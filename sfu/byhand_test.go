@@ -78,16 +78,24 @@ const (
 // byHandAt joins a room from a host and returns once keys are agreed.
 func (w *world) byHandAt(name string, host *netsim.Host, room string, offered ...string) *byHand {
 	w.t.Helper()
+	conn, err := host.ListenUDP(0)
+	require.NoError(w.t, err)
+	c := w.byHandOver(conn, name, room, offered...)
+	c.host = host
+	return c
+}
+
+// byHandOver is byHandAt over any connection.
+func (w *world) byHandOver(conn net.PacketConn, name, room string, offered ...string) *byHand {
+	w.t.Helper()
 	t := w.t
-	c := &byHand{w: w, name: name, host: host, answered: make(chan struct{}, 64), from: map[byte]int{}}
+	c := &byHand{w: w, name: name, conn: conn, answered: make(chan struct{}, 64), from: map[byte]int{}}
 	c.tunnel = newTunnel(c)
 	c.ufrag, c.pwd = randomHex(4), randomHex(16)
 	c.ssrcAudio, c.ssrcCam = rand.Uint32()|1, rand.Uint32()|1
 	cert, err := selfsign.GenerateSelfSigned()
 	require.NoError(t, err)
 	c.print, err = fingerprint.Fingerprint(cert.Leaf, crypto.SHA256)
-	require.NoError(t, err)
-	c.conn, err = host.ListenUDP(0)
 	require.NoError(t, err)
 	w.closers = append(w.closers, c.close)
 	c.wg.Go(c.read)

@@ -182,7 +182,7 @@ func (s *Shard) receiveSTUN(now time.Duration, b []byte, from path) {
 	case !p.destination.valid():
 		s.moveTo(now, p, from)
 	case p.destination == from:
-		p.arrived = now
+		p.arrive(now)
 	case binding.UseCandidate, now-p.arrived >= quietForChecks:
 		s.prove(now, p, from)
 	}
@@ -196,9 +196,18 @@ func (s *Shard) receiveSTUN(now time.Duration, b []byte, from path) {
 // cameFrom notes where an authentic packet came from.
 func (s *Shard) cameFrom(now time.Duration, p *peer, from path) {
 	if p.destination == from {
-		p.arrived = now
+		p.arrive(now)
 	} else if now-p.arrived >= quietForMedia {
 		s.prove(now, p, from)
+	}
+}
+
+// arrive notes an authentic packet from the destination. Over TCP it also renews the consent: no check of ours goes there,
+// and nobody else can send on the connection.
+func (p *peer) arrive(now time.Duration) {
+	p.arrived = now
+	if p.destination.tcp != nil {
+		p.consented = now
 	}
 }
 
@@ -297,10 +306,14 @@ func (s *Shard) disallow(p *peer, from path) {
 	}
 }
 
+// forgetSource makes an address nobody's. A TCP connection ends with that: it belongs to one peer, and who holds it open
+// afterwards would keep its place for ever.
 func (s *Shard) forgetSource(p *peer, a source) {
-	if a.path.tcp != nil {
-		if a.path.tcp.peer == p {
-			a.path.tcp.peer = nil
+	if c := a.path.tcp; c != nil {
+		if c.peer == p {
+			c.peer = nil
+			c.conn.Close()
+			p.hs.DetachTCP(c.remote)
 		}
 	} else if s.sources[a.path.addr] == p {
 		delete(s.sources, a.path.addr)

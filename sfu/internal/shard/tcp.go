@@ -15,6 +15,9 @@ import (
 const (
 	// maxTCPConns bounds the ICE-TCP connections of a shard, proved or not.
 	maxTCPConns = 4096
+	// maxStrangers bounds those of one address that no check has proved yet: a few clients behind one NAT connect at once,
+	// each with two connections, and one address must not take all places.
+	maxStrangers = 64
 	// maxFrame bounds one RFC 4571 frame: what fits a datagram on any path is far less.
 	maxFrame = 2000
 	// tcpProof is how long a connection may stay without an authenticated check.
@@ -39,9 +42,10 @@ type tcpConns struct {
 	stale atomic.Uint64 // frames dropped because they had waited too long
 
 	// Guarded by mu.
-	mu     sync.Mutex
-	conns  map[netip.AddrPort]*tcpConn
-	closed bool
+	mu        sync.Mutex
+	conns     map[netip.AddrPort]*tcpConn
+	strangers map[netip.Prefix]int // connections not proved yet, by network
+	closed    bool
 }
 
 // tcpConn is one ICE-TCP connection.
@@ -49,7 +53,7 @@ type tcpConn struct {
 	conn   net.Conn
 	remote netip.AddrPort
 	out    chan tcpFrame
-	proved atomic.Bool // an authenticated check came through
+	proved atomic.Bool // an authenticated check came through, or the connection ended: it is no stranger any more
 
 	peer *peer // owned by the shard's loop
 }
@@ -61,7 +65,7 @@ type tcpFrame struct {
 }
 
 func newTCPConns(s *Shard, l net.Listener) *tcpConns {
-	t := &tcpConns{shard: s, listener: l, conns: map[netip.AddrPort]*tcpConn{}}
+	t := &tcpConns{shard: s, listener: l, conns: map[netip.AddrPort]*tcpConn{}, strangers: map[netip.Prefix]int{}}
 	t.wg.Go(t.accept)
 	return t
 }
@@ -94,25 +98,55 @@ func (t *tcpConns) add(conn net.Conn) {
 		conn: conn, out: make(chan tcpFrame, tcpQueue),
 		remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
 	}
-	t.mu.Lock()
-	if t.closed || len(t.conns) >= maxTCPConns {
-		t.mu.Unlock()
+	if !t.enter(c) {
 		conn.Close()
 		return
 	}
-	t.conns[c.remote] = c
-	t.mu.Unlock()
 	stop := make(chan struct{})
 	t.wg.Go(func() { c.write(stop, &t.stale) })
 	t.wg.Go(func() {
 		c.read(t.shard)
 		close(stop)
 		conn.Close()
+		if !c.proved.Swap(true) {
+			t.leave(c)
+		}
 		t.mu.Lock()
 		delete(t.conns, c.remote)
 		t.mu.Unlock()
 		t.shard.Post(tcpClosed{c})
 	})
+}
+
+// enter counts a new connection, a stranger so far; false when there is no room for it.
+func (t *tcpConns) enter(c *tcpConn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || len(t.conns) >= maxTCPConns || t.strangers[c.network()] >= maxStrangers {
+		return false
+	}
+	t.conns[c.remote] = c
+	t.strangers[c.network()]++
+	return true
+}
+
+// leave counts one stranger less. Called once for each connection.
+func (t *tcpConns) leave(c *tcpConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.strangers[c.network()]--; t.strangers[c.network()] == 0 {
+		delete(t.strangers, c.network())
+	}
+}
+
+// network is what one client has for itself: an IPv4 address, or the 64 bits of an IPv6 one that a site is given.
+func (c *tcpConn) network() netip.Prefix {
+	bits := 64
+	if c.remote.Addr().Is4() {
+		bits = 32
+	}
+	network, _ := c.remote.Addr().Prefix(bits)
+	return network
 }
 
 func (t *tcpConns) close() {
@@ -162,8 +196,8 @@ type tcpReceived struct {
 
 func (m tcpReceived) apply(s *Shard, now time.Duration) {
 	s.handleTCP(now, m.b, path{addr: m.conn.remote, tcp: m.conn})
-	if m.conn.peer != nil {
-		m.conn.proved.Store(true)
+	if m.conn.peer != nil && !m.conn.proved.Swap(true) {
+		s.tcp.leave(m.conn)
 	}
 }
 
@@ -172,7 +206,6 @@ type tcpClosed struct{ conn *tcpConn }
 func (m tcpClosed) apply(s *Shard, _ time.Duration) {
 	if p := m.conn.peer; p != nil {
 		s.disallow(p, path{addr: m.conn.remote, tcp: m.conn})
-		p.hs.DetachTCP(m.conn.remote)
 	}
 }
 
