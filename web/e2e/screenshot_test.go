@@ -44,6 +44,7 @@ func TestCallPage(t *testing.T) {
 	}{{1280, 800, "call.png"}, {390, 844, "call-phone.png"}} {
 		require.NoError(t, mine.resize(ctx, size.width, size.height))
 		await(t, mine, "three tiles move", "await e2e.liveTiles() === 3")
+		await(t, mine, "the round trip is shown", `/\d ms/.test(document.querySelector("#app").innerText)`)
 		for _, name := range names {
 			await(t, mine, "a tile bears the name "+name, `document.querySelector("#app").innerText.includes(%v)`, name)
 		}
