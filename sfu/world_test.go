@@ -98,13 +98,27 @@ func (w *world) newClient(name string) *client {
 }
 
 func (w *world) newClientAt(name string, host *netsim.Host, audioSlots, videoSlots int) *client {
+	w.t.Helper()
+	conn, err := host.ListenUDP(0)
+	require.NoError(w.t, err)
+	mux := webrtc.NewICEUDPMux(nil, conn)
+	w.closers = append(w.closers, func() {
+		mux.Close()
+		conn.Close()
+	})
+	return w.newClientOver(name, host, audioSlots, videoSlots, func(settings *webrtc.SettingEngine) {
+		settings.SetICEUDPMux(mux)
+		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	})
+}
+
+// newClientOver makes a client whose network the caller sets.
+func (w *world) newClientOver(name string, host *netsim.Host, audioSlots, videoSlots int, network func(*webrtc.SettingEngine)) *client {
 	t := w.t
 	c := &client{
 		w: w, name: name, host: host, stopping: make(chan struct{}),
 		slots: map[string]string{}, heard: map[string]*received{},
 	}
-	conn, err := host.ListenUDP(0)
-	require.NoError(t, err)
 	media := &webrtc.MediaEngine{}
 	feedback := []webrtc.RTCPFeedback{{Type: "transport-cc"}, {Type: "ccm", Parameter: "fir"}, {Type: "nack"}, {Type: "nack", Parameter: "pli"}}
 	require.NoError(t, media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: webrtc.RTPCodecCapability{
@@ -119,13 +133,12 @@ func (w *world) newClientAt(name string, host *netsim.Host, audioSlots, videoSlo
 	chain := &interceptor.Registry{}
 	require.NoError(t, webrtc.RegisterDefaultInterceptors(media, chain))
 	var settings webrtc.SettingEngine
-	mux := webrtc.NewICEUDPMux(nil, conn)
-	settings.SetICEUDPMux(mux)
+	network(&settings)
 	// As Chromium does: pion repeats DTLS flights after a second only, and its checks of a pair end with the seventh.
 	settings.SetDTLSRetransmissionInterval(50 * time.Millisecond)
 	settings.SetICEMaxBindingRequests(100)
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	var err error
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
 	c.pc, err = api.NewPeerConnection(webrtc.Configuration{})
 	require.NoError(t, err)
@@ -159,8 +172,6 @@ func (w *world) newClientAt(name string, host *netsim.Host, audioSlots, videoSlo
 		c.stop()
 		require.NoError(t, c.pc.Close())
 		c.wg.Wait()
-		mux.Close()
-		conn.Close()
 	})
 	return c
 }

@@ -94,6 +94,8 @@ func (b *bench) member(id PeerID, slots int) *member {
 			SSRC: uint32(id)*100 + uint32(i), Payloads: []downlink.Payload{{Codec: codec.Opus, PayloadType: 111}},
 		}})
 	}
+	_, ok := b.shard.Stats() // all that has been applied: a check that overtakes its credentials is dropped
+	require.True(t, ok)
 	check := handshake.NewSecret(pwd).AppendCheck(nil, handshake.TransactionID{byte(id)}, ufrag, "remote", 1)
 	m.socket.WriteTo(check, m.b.shard.sock.LocalAddr())
 	return m

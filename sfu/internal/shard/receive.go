@@ -92,7 +92,9 @@ func (s *Shard) noteTransport(now time.Duration, p *peer, seq uint16, ssrc uint3
 	p.inbound.mediaSSRC = ssrc
 	if !p.inbound.transportAny {
 		p.inbound.transportAny = true
-		p.inbound.feedbackAt = now + feedbackInterval
+		if p.inbound.feedbackAt += feedbackInterval; p.inbound.feedbackAt <= now { // after a pause
+			p.inbound.feedbackAt = now + feedbackInterval
+		}
 		s.wheel.arm(&p.timer, p.inbound.feedbackAt)
 	}
 }
