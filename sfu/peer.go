@@ -65,9 +65,9 @@ func (p *Peer) join(ctx context.Context) (Joined, error) {
 	if err != nil {
 		return Joined{}, fmt.Errorf("join room %q: %w", p.req.Room, err)
 	}
-	p.sfu.mu.Lock()
-	p.sfu.peers[p.id] = p
-	p.sfu.mu.Unlock()
+	if !p.sfu.know(p) {
+		return Joined{}, ErrClosed
+	}
 	p.sfu.shard.Post(shard.AddPeer{ID: p.id, Handshake: p.hs})
 
 	answer, tracks, _, err := p.negotiate(ctx, p.req.Offer, p.req.Tracks)
@@ -108,7 +108,7 @@ func (p *Peer) arrive(failed error) error {
 func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp string, published []plan.Track, replaced []string, err error) {
 	p.negotiating.Lock()
 	defer p.negotiating.Unlock()
-	if err := p.sfu.admit(p.id); err != nil {
+	if err := p.sfu.admit(ctx, p.id); err != nil {
 		return "", nil, nil, err
 	}
 	defer p.sfu.shard.Post(shard.Wrote{ID: p.id})

@@ -110,8 +110,8 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 
 // admit waits for a place at the handshake gate, so that negotiating takes no more of a core from running calls than a
 // handshake may.
-func (s *SFU) admit(id shard.PeerID) error {
-	if s.shard.Admit(id) {
+func (s *SFU) admit(ctx context.Context, id shard.PeerID) error {
+	if s.shard.Admit(ctx, id) {
 		return nil
 	}
 	return &BusyError{RetryAfter: max(s.shard.Backlog(), time.Second)}
@@ -136,6 +136,16 @@ func (s *SFU) enter(key roomKey) (*room, error) {
 	r.members++
 	r.users++
 	return r, nil
+}
+
+// know makes a joining peer one of those that Close ends; false when it is too late for that.
+func (s *SFU) know(p *Peer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.peers[p.id] = p
+	}
+	return !s.closed
 }
 
 // expel counts one member less.

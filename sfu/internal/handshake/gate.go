@@ -124,20 +124,20 @@ func (g *Gate[P, T]) Busy(now time.Duration) (retryAfter time.Duration, busy boo
 // Wrote notes that pion has written for the peer: its step is done. Poll afterwards.
 func (g *Gate[P, T]) Wrote(peer P) { delete(g.holders, peer) }
 
-// Forget drops all that belongs to a peer that is gone.
-func (g *Gate[P, T]) Forget(peer P) {
+// Forget drops all that belongs to a peer that is gone, and returns its packets that still waited.
+func (g *Gate[P, T]) Forget(peer P) []T {
 	delete(g.holders, peer)
 	w := g.waiting[peer]
 	if w == nil {
-		return
+		return nil
 	}
 	delete(g.waiting, peer)
-	w.items = nil
 	for i, q := range g.queue {
 		if q == w {
 			g.queue[i] = nil
 		}
 	}
+	return w.items
 }
 
 // Poll gives free tokens to those who wait and calls deliver with each of their packets, in order. It returns when to

@@ -35,9 +35,10 @@ func (s *Shard) Post(c Command) bool {
 	return true
 }
 
-// commands applies what is in the inbox, at most a full inbox's worth a turn; false when it was empty.
+// commands applies what is in the inbox, at most commandBudget of them; false when it was empty.
 func (s *Shard) commands() bool {
-	for n := range inboxSize {
+	for n := range commandBudget {
+		s.suspect = nil
 		select {
 		case c := <-s.inbox:
 			c.apply(s, s.now())
@@ -133,14 +134,16 @@ func (c Keys) apply(s *Shard, now time.Duration) {
 }
 
 // Negotiation asks the handshake gate for a place: SDP and a new PeerConnection cost a core as much as a DTLS flight.
-// Granted receives whether there is one, once; the place is free again with Wrote.
+// Granted receives whether there is one, once; the place is free again with Wrote. When Ended is closed by the time a
+// place is free, nobody wants it any more.
 type Negotiation struct {
 	ID      PeerID
 	Granted chan<- bool // buffered
+	Ended   <-chan struct{}
 }
 
 func (c Negotiation) apply(s *Shard, now time.Duration) {
-	s.step(now, c.ID, heldPacket{granted: c.Granted})
+	s.step(now, c.ID, heldPacket{granted: c.Granted, ended: c.Ended})
 }
 
 // Wrote tells that pion wrote a packet for the peer: its place in the handshake gate is free.
@@ -158,11 +161,11 @@ type RemovePeer struct {
 }
 
 func (c RemovePeer) apply(s *Shard, _ time.Duration) {
+	if c.Done != nil {
+		defer close(c.Done) // also when a fault ends the removal
+	}
 	if p := s.peers[c.ID]; p != nil {
 		s.remove(p)
-	}
-	if c.Done != nil {
-		close(c.Done)
 	}
 }
 
@@ -268,7 +271,9 @@ func (s *Shard) remove(p *peer) {
 	p.gone = true
 	delete(s.peers, p.id)
 	s.wheel.disarm(&p.timer)
-	s.gate.Forget(p.id)
+	for _, held := range s.gate.Forget(p.id) {
+		held.refuse()
+	}
 	for _, c := range p.credentials {
 		delete(s.ufrags, c.ufrag)
 	}

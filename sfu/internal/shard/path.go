@@ -429,9 +429,7 @@ func (s *Shard) step(now time.Duration, id PeerID, held heldPacket) {
 		s.pass(id, held)
 	case handshake.GateDrop, handshake.GateBusy:
 		s.stats.Drops.GateFull++
-		if held.granted != nil {
-			held.granted <- false
-		}
+		held.refuse()
 	}
 	s.pollGate(now)
 }
@@ -439,7 +437,12 @@ func (s *Shard) step(now time.Duration, id PeerID, held heldPacket) {
 // pass carries out a step that the gate lets through.
 func (s *Shard) pass(id PeerID, held heldPacket) {
 	if held.granted != nil {
-		held.granted <- true
+		select {
+		case <-held.ended:
+			s.gate.Wrote(id)
+		default:
+			held.granted <- true
+		}
 		return
 	}
 	if p := s.peers[id]; p != nil {
@@ -460,6 +463,14 @@ type heldPacket struct {
 	b       []byte
 	from    path
 	granted chan<- bool
+	ended   <-chan struct{}
+}
+
+// refuse tells a negotiation that there is no place for it.
+func (h heldPacket) refuse() {
+	if h.granted != nil {
+		h.granted <- false
+	}
 }
 
 // pollGate delivers what the gate lets through now and notes when it wants to be asked again.

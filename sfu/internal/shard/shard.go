@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -20,6 +21,8 @@ const (
 	// turnBudget bounds what one turn sends before the socket is read again: about 0.4 ms of work, so that one big room
 	// never starves the small ones on its core.
 	turnBudget = 256
+	// commandBudget bounds the commands of one turn likewise: a frame of an ICE-TCP connection is one.
+	commandBudget = 256
 	// inboxSize bounds the commands waiting; who posts more waits.
 	inboxSize = 4096
 	// silentAfter is how long a peer may send nothing authenticated before it leaves its slots.
@@ -139,16 +142,18 @@ func (s *Shard) Close() error {
 // Backlog is how long a handshake that starts now must wait for the gate's queue to drain; 0 while it is within bounds.
 func (s *Shard) Backlog() time.Duration { return time.Duration(s.backlog.Load()) }
 
-// Admit waits for a place at the handshake gate; false when there is none to be had or the shard is closed. Post Wrote
-// when the work is done.
-func (s *Shard) Admit(id PeerID) bool {
+// Admit waits for a place at the handshake gate; false when there is none to be had before ctx ends, or the peer or the
+// shard is gone. Post Wrote when the work is done.
+func (s *Shard) Admit(ctx context.Context, id PeerID) bool {
 	granted := make(chan bool, 1)
-	if !s.Post(Negotiation{id, granted}) {
+	if !s.Post(Negotiation{id, granted, ctx.Done()}) {
 		return false
 	}
 	select {
 	case ok := <-granted:
 		return ok
+	case <-ctx.Done():
+		return false
 	case <-s.done:
 		return false
 	}
