@@ -101,6 +101,16 @@ type Shard struct {
 
 // New starts a shard on cfg.Socket. Close ends it.
 func New(cfg Config) *Shard {
+	s := newShard(cfg)
+	if cfg.TCP != nil {
+		s.tcp = newTCPConns(s, cfg.TCP)
+	}
+	s.wg.Go(s.run)
+	return s
+}
+
+// newShard makes a shard whose loop does not run.
+func newShard(cfg Config) *Shard {
 	s := &Shard{
 		cfg: cfg, sock: cfg.Socket, log: cfg.Logger, epoch: time.Now(),
 		inbox: make(chan Command, inboxSize), done: make(chan struct{}),
@@ -117,10 +127,6 @@ func New(cfg Config) *Shard {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.wheel.init(0)
-	if cfg.TCP != nil {
-		s.tcp = newTCPConns(s, cfg.TCP)
-	}
-	s.wg.Go(s.run)
 	return s
 }
 

@@ -1,0 +1,146 @@
+package shard
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/packet"
+	"github.com/tolkyn/tolkyn/internal/seq"
+	"github.com/tolkyn/tolkyn/internal/srtp"
+	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
+	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+// still is a socket without a kernel behind it: what is put in comes out of Read, what is flushed is counted.
+type still struct {
+	udp.Socket
+	in  [][]byte
+	out int
+}
+
+var publisherAddr = netip.MustParseAddrPort("192.0.2.1:5000")
+
+func (s *still) Read(b *udp.Batch) (int, error) {
+	b.Reset()
+	for _, p := range s.in {
+		b.Put(p, publisherAddr)
+	}
+	s.in = s.in[:0]
+	return b.Len(), nil
+}
+
+func (s *still) Flush(q *udp.Queue) error {
+	s.out += q.Len()
+	q.Reset()
+	return nil
+}
+
+func (s *still) WriteTo(p []byte, _ netip.AddrPort) (int, error) { return len(p), nil }
+
+// fan is a shard with one publisher of video and subscribers, turned by hand.
+type fan struct {
+	t      testing.TB
+	shard  *Shard
+	socket *still
+	sealer *srtp.Sealer
+	number seq.Extended
+	sent   int
+	bursts [4][]byte
+	size   int
+}
+
+func newFan(t testing.TB, subscribers, size int) *fan {
+	f := &fan{t: t, socket: &still{}, number: 1<<16 + 1, size: size}
+	f.shard = newShard(Config{Socket: f.socket, Gone: func(id PeerID, r Reason) { t.Errorf("peer %d is gone: %d", id, r) }})
+	key := func(n byte) srtp.Key {
+		return srtp.Key{Profile: srtp.AEADAES128GCM, Master: append(make([]byte, 15), n), Salt: make([]byte, 12)}
+	}
+	var err error
+	f.sealer, err = srtp.NewSealer(key(1))
+	require.NoError(t, err)
+	add := func(id PeerID, from netip.AddrPort) {
+		AddPeer{ID: id}.apply(f.shard, f.shard.now())
+		Keys{ID: id, Local: key(byte(id)), Remote: key(1)}.apply(f.shard, f.shard.now())
+		p := f.shard.peers[id]
+		f.shard.allow(f.shard.now(), p, path{addr: from})
+		f.shard.moveTo(f.shard.now(), p, path{addr: from})
+	}
+	add(1, publisherAddr)
+	Publish{ID: 1, Uplink: 1, MID: "0", Ext: handshake.ExtensionIDs{TransportSeq: 3}, Config: uplink.Config{
+		SSRC: 7, RTXSSRC: 8, PayloadType: 96, RTXPayloadType: 97, Codec: codec.VP8, NACK: true,
+	}}.apply(f.shard, f.shard.now())
+	for i := range subscribers {
+		id := PeerID(i + 2)
+		add(id, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 2}), uint16(1000+i)))
+		OpenSlot{ID: id, Video: true, CNAME: "c", Config: downlink.Config{
+			SSRC: 100 + uint32(i), RTXSSRC: 10000 + uint32(i), Video: true, TransportSeqID: 3, NACK: true,
+			Payloads: []downlink.Payload{{Codec: codec.VP8, PayloadType: 96, RTXPayloadType: 97}},
+		}}.apply(f.shard, f.shard.now())
+		Assign{ID: id, Uplink: 1, CSRC: 1}.apply(f.shard, f.shard.now())
+	}
+	time.Sleep(downlink.Hold + 2*tick) // real time: the loop's clock is the machine's
+	f.round()                          // enters at its keyframe
+	return f
+}
+
+// round is a burst of four packets, forwarded to everybody.
+func (f *fan) round() {
+	for i := range f.bursts {
+		b := f.bursts[i]
+		if b == nil {
+			b = make([]byte, 1500)
+		}
+		n := packet.PutHeader(b, packet.Header{Sequence: f.number.Uint16(), Timestamp: uint32(f.sent) * 3000, SSRC: 7, PayloadType: 96, Marker: i == 3})
+		payload := b[n : n+f.size]
+		payload[0], payload[1], payload[2], payload[3], payload[4] = 0x80, 0x80, 0x80|byte(f.sent>>8)&0x7f, byte(f.sent), 1
+		if i == 0 {
+			payload[0] = 0x90
+			if f.sent == 0 {
+				copy(payload[4:], []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01})
+			}
+		}
+		f.bursts[i] = b[:f.sealer.SealRTP(b, n, n+f.size, f.number)]
+		f.socket.in = append(f.socket.in, f.bursts[i])
+		f.bursts[i] = b
+		f.number++
+	}
+	f.sent++
+	for f.shard.turn() {
+	}
+}
+
+func TestATurnAllocatesNothing(t *testing.T) {
+	f := newFan(t, 20, 1000)
+	for range 400 { // the history has grown to its size, the queues to theirs
+		f.round()
+	}
+	require.GreaterOrEqual(t, f.socket.out, 401*4*20)
+	require.Zero(t, testing.AllocsPerRun(500, f.round), "of 4 packets to 20 subscribers, feedback and reports as they come due")
+	require.Zero(t, f.shard.stats.Drops, "nothing is dropped on a clean path")
+}
+
+func benchmarkTurn(b *testing.B, subscribers, size int) {
+	f := newFan(b, subscribers, size)
+	for range 400 {
+		f.round()
+	}
+	b.ReportAllocs()
+	before := f.socket.out
+	for b.Loop() {
+		f.round()
+	}
+	b.ReportMetric(float64(b.Elapsed())/float64(f.socket.out-before), "ns/packet")
+}
+
+// The whole way of a packet through the shard, without the kernel's part: open, history, rewrite, seal, queue.
+func BenchmarkTurn100Subscribers1100(b *testing.B) { benchmarkTurn(b, 100, 1064) }
+
+func BenchmarkTurn100Subscribers120(b *testing.B) { benchmarkTurn(b, 100, 84) }
+
+func BenchmarkTurn1000Subscribers120(b *testing.B) { benchmarkTurn(b, 1000, 84) }
