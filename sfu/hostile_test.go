@@ -63,6 +63,7 @@ func counted(now, before shard.Drops) shard.Drops {
 	now.Duplicate -= before.Duplicate
 	now.TooOld -= before.TooOld
 	now.GateFull -= before.GateFull
+	now.NACKFlood -= before.NACKFlood
 	return now
 }
 
@@ -228,7 +229,7 @@ func TestAnothersSSRCIsOfNoUse(t *testing.T) {
 
 // TestNACKFloodsAreAnsweredWithinBudget: repairs take at most half of what the media takes, and 16 kB a second.
 func TestNACKFloodsAreAnsweredWithinBudget(t *testing.T) {
-	besideACall(t, func(w *world, mallory *byHand, _ *client) {
+	drops := besideACall(t, func(w *world, mallory *byHand, _ *client) {
 		count := func(d time.Duration, flood bool) int {
 			mallory.mu.Lock()
 			before := mallory.bytes
@@ -248,6 +249,7 @@ func TestNACKFloodsAreAnsweredWithinBudget(t *testing.T) {
 		require.Greater(t, flooded, quiet)
 		require.Less(t, flooded, quiet+quiet/2+4*(16<<10)+quiet/10)
 	})
+	require.Positive(t, drops.NACKFlood)
 }
 
 // nackEverything asks for the last 200 packets of every stream.

@@ -109,7 +109,7 @@ func collectSFU(e emitter, stats sfu.Stats) {
 		"forged_stun": shard.Drops.ForgedSTUN, "forged": shard.Drops.Forged, "replayed": shard.Drops.Replayed,
 		"unknown_ssrc": shard.Drops.UnknownSSRC, "too_many_ssrcs": shard.Drops.TooManySSRCs, "before_keys": shard.Drops.BeforeKeys,
 		"duplicate": shard.Drops.Duplicate, "too_old": shard.Drops.TooOld, "gate_full": shard.Drops.GateFull,
-		"tcp_stale": shard.Drops.TCPStale,
+		"unsealed": shard.Drops.Unsealed, "nack_flood": shard.Drops.NACKFlood, "tcp_stale": shard.Drops.TCPStale,
 	})
 	e.by("tolkyn_udp_datagrams_total", "Datagrams through the media port.", "direction",
 		map[string]uint64{"in": shard.Socket.ReceivedDatagrams, "out": shard.Socket.SentDatagrams})

@@ -59,7 +59,7 @@ func (c AddPeer) apply(s *Shard, now time.Duration) {
 	var ssrc [4]byte
 	rand.Read(ssrc[:])
 	p := &peer{
-		id: c.ID, hs: c.Handshake, added: now, lastHeard: now, consented: now,
+		id: c.ID, hs: c.Handshake, added: now, lastHeard: now, consented: noConsent,
 		bySSRC: map[uint32]*published{}, byOut: map[uint32]*slot{},
 		ssrc: binary.BigEndian.Uint32(ssrc[:]),
 	}

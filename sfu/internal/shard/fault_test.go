@@ -52,6 +52,9 @@ func (b *bench) close() {
 	b.net.Close()
 }
 
+// memberPwd is everybody's ICE password.
+const memberPwd = "0123456789abcdef01234567"
+
 // member is a peer that publishes one voice and has audio slots.
 type member struct {
 	b      *bench
@@ -62,9 +65,19 @@ type member struct {
 	ssrc   uint32
 	sent   int
 	heard  map[uint32]int // packets by slot's SSRC
+	deaf   bool           // does not answer the shard's checks
 }
 
 func (b *bench) member(id PeerID, slots int) *member {
+	m := b.stranger(id, slots)
+	m.check()
+	time.Sleep(time.Millisecond)
+	m.listen() // answers the check that proves its address
+	return m
+}
+
+// stranger is a member whose address the shard does not know yet.
+func (b *bench) stranger(id PeerID, slots int) *member {
 	t := b.t
 	m := &member{b: b, id: id, ssrc: 1000 + uint32(id), heard: map[uint32]int{}}
 	var err error
@@ -79,11 +92,10 @@ func (b *bench) member(id PeerID, slots int) *member {
 	require.NoError(t, err)
 	m.opener, err = srtp.NewOpener(key(2))
 	require.NoError(t, err)
-	ufrag, pwd := fmt.Sprintf("local%d", id), "0123456789abcdef01234567"
 	for _, c := range []Command{
 		AddPeer{ID: id},
-		LocalCredentials{ID: id, Ufrag: ufrag, Pwd: pwd},
-		RemoteCredentials{ID: id, Ufrag: "remote", Pwd: pwd},
+		LocalCredentials{ID: id, Ufrag: m.ufrag(), Pwd: memberPwd},
+		RemoteCredentials{ID: id, Ufrag: "remote", Pwd: memberPwd},
 		Keys{ID: id, Local: key(2), Remote: key(1)},
 		Publish{ID: id, Uplink: UplinkID(id), MID: "0", Config: uplink.Config{SSRC: m.ssrc, PayloadType: 111, Codec: codec.Opus}},
 	} {
@@ -96,10 +108,16 @@ func (b *bench) member(id PeerID, slots int) *member {
 	}
 	_, ok := b.shard.Stats() // all that has been applied: a check that overtakes its credentials is dropped
 	require.True(t, ok)
-	check := handshake.NewSecret(pwd).AppendCheck(nil, handshake.TransactionID{byte(id)}, ufrag, "remote", 1)
-	m.socket.WriteTo(check, m.b.shard.sock.LocalAddr())
 	return m
 }
+
+// check sends a connectivity check.
+func (m *member) check() {
+	check := handshake.NewSecret(memberPwd).AppendCheck(nil, handshake.TransactionID{byte(m.id)}, m.ufrag(), "remote", 1)
+	m.socket.WriteTo(check, m.b.shard.sock.LocalAddr())
+}
+
+func (m *member) ufrag() string { return fmt.Sprintf("local%d", m.id) }
 
 // say sends one packet of voice.
 func (m *member) say() {
@@ -123,7 +141,11 @@ func (m *member) listen() {
 			return
 		}
 		for i := range batch.Len() {
-			b, _ := batch.Datagram(i)
+			b, from := batch.Datagram(i)
+			if _, asked := handshake.LocalUfragOf(b); asked && !m.deaf {
+				answer := handshake.NewSecret(memberPwd).AppendResponse(nil, handshake.TransactionID(b[8:20]), from)
+				m.socket.WriteTo(answer, from)
+			}
 			if packet.Classify(b) != packet.RTP {
 				continue
 			}

@@ -57,10 +57,10 @@ type source struct {
 	checked time.Duration
 }
 
-// Where a peer's media goes. Its first authenticated check sets the destination. Afterwards media follows to another
-// address only once our own check there has been answered, one round trip after what suggested the move: an address in a
-// packet may be false, and nobody shall aim a call's media at a third party (RFC 8445 §19.5.1, RFC 7675). Four things
-// suggest a move:
+// Where a peer's media goes. Its first authenticated check sets the destination, which gets media once our own check there
+// has been answered; the handshake takes longer. Afterwards media follows to another address in the same way, one round
+// trip after what suggested the move: an address in a packet may be false, and nobody shall aim a call's media at a third
+// party (RFC 8445 §19.5.1, RFC 7675). Four things suggest a move:
 //
 //	a check with USE-CANDIDATE           the client nominates: what Chromium sends on the pair it has selected
 //	authentic media, address unknown     a NAT gave the peer a new mapping; its own next check may be seconds away
@@ -178,11 +178,15 @@ func (s *Shard) receiveSTUN(now time.Duration, b []byte, from path) {
 		return
 	}
 	s.allow(now, p, from)
+	if !p.destination.valid() {
+		p.destination = from
+	}
 	switch {
-	case !p.destination.valid():
-		s.moveTo(now, p, from)
 	case p.destination == from:
 		p.arrive(now)
+		if now-p.consented >= consentFor {
+			s.prove(now, p, from)
+		}
 	case binding.UseCandidate, now-p.arrived >= quietForChecks:
 		s.prove(now, p, from)
 	}
@@ -302,7 +306,7 @@ func (s *Shard) disallow(p *peer, from path) {
 		}
 	}
 	if p.destination == from {
-		p.destination = path{}
+		p.destination, p.consented = path{}, noConsent
 	}
 }
 

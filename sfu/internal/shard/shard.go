@@ -31,6 +31,8 @@ const (
 	keysWithin = 30 * time.Second
 	// consentFor is how long media flows to an address after it last answered a check (RFC 7675 §5.1).
 	consentFor = 30 * time.Second
+	// noConsent is before any proof.
+	noConsent = -consentFor
 )
 
 // PeerID names a peer on its shard.
@@ -316,5 +318,7 @@ type peer struct {
 	reports time.Duration // next sender and receiver reports
 	ssrc    uint32        // sender of our own RTCP
 	rtt     time.Duration
+	asked   int           // sequence numbers of NACKs since askedAt
+	askedAt time.Duration // nackInterval begins
 	gone    bool
 }

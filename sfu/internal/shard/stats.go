@@ -38,6 +38,7 @@ type Drops struct {
 	TooOld        uint64 // behind the history
 	GateFull      uint64 // handshake packets past the gate's bound
 	Unsealed      uint64 // an SSRC's 2^48 or SRTCP's 2^31 numbers are used up
+	NACKFlood     uint64 // packets of NACKs beyond what a subscriber can need
 	TCPStale      uint64 // media not queued behind a slow TCP connection
 }
 
