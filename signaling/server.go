@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"sync"
@@ -20,6 +21,10 @@ const (
 	DefaultResumeFor   = 60 * time.Second
 	DefaultMaxSessions = 10_000
 )
+
+// maxOfOne sessions of one identity, those without a connection included: reloading a page for a minute leaves a dozen
+// behind, and one token must not take all sessions of a node. Beyond: RATE.
+const maxOfOne = 32
 
 // callTimeout bounds one call to the SFU: pion answers an offer in milliseconds, so after this it never will.
 const callTimeout = 10 * time.Second
@@ -61,6 +66,7 @@ type Server struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	sessions map[string]*seat
+	holders  map[holder]int // sessions of each identity
 	conns    map[*conn]struct{}
 	closing  bool
 
@@ -71,6 +77,11 @@ type Server struct {
 	lastConn atomic.Uint64
 	counters counters
 }
+
+// holder is whom a token names.
+type holder struct{ tenant, identity string }
+
+func holderOf(g Grants) holder { return holder{g.Tenant, g.Identity} }
 
 // seat is where the goroutines of a session meet it: its connection's reader, the room's loop and its timer.
 type seat struct {
@@ -116,7 +127,7 @@ func New(cfg Config) (*Server, error) {
 	ctx, cut := context.WithCancel(context.Background())
 	return &Server{
 		cfg: cfg, origins: origins, log: cfg.Logger, epoch: time.Now(), ctx: ctx, cut: cut,
-		sessions: make(map[string]*seat), conns: make(map[*conn]struct{}),
+		sessions: make(map[string]*seat), holders: make(map[holder]int), conns: make(map[*conn]struct{}),
 	}, nil
 }
 
@@ -134,8 +145,9 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// open makes a session for a Hello that was believed and puts it on its connection. False when there is no room for it.
-func (s *Server) open(c *conn, frame uint64, g Grants) (*seat, bool) {
+// open makes a session for a Hello that was believed and puts it on its connection. When there is no room for it, the
+// error says why.
+func (s *Server) open(c *conn, frame uint64, g Grants) (*seat, *wire.Error) {
 	id := randomText(12)
 	secret := make([]byte, 16)
 	// Never fails: crypto/rand ends the program instead.
@@ -148,18 +160,34 @@ func (s *Server) open(c *conn, frame uint64, g Grants) (*seat, bool) {
 			server: s.cfg.Name, audioSlots: s.cfg.AudioSlots, videoSlots: s.cfg.VideoSlots,
 		}),
 	}
-	s.mu.Lock()
-	full := s.closing || len(s.sessions) >= s.cfg.MaxSessions
-	if !full {
-		s.sessions[id] = st
-	}
-	s.mu.Unlock()
-	if full {
-		return nil, false
+	if full := s.hold(st); full != nil {
+		return nil, full
 	}
 	st.log.Info("session opened", "identity", g.Identity, "tenant", g.Tenant, "room", g.Room, "remote", c.remote)
 	st.adopt(c, attached{conn: c.id, frame: frame})
-	return st, true
+	return st, nil
+}
+
+// hold counts the session among ours, unless there is no room for it.
+func (s *Server) hold(st *seat) *wire.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	who := holderOf(st.session.grants)
+	switch {
+	case s.closing || len(s.sessions) >= s.cfg.MaxSessions:
+		return &wire.Error{
+			Code: wire.Error_BUSY, Fatal: true, RetryAfterMs: 5000,
+			Message: "this node holds as many sessions as it can, try again later",
+		}
+	case s.holders[who] >= maxOfOne:
+		return &wire.Error{
+			Code: wire.Error_RATE, Fatal: true, RetryAfterMs: milliseconds(s.cfg.ResumeFor),
+			Message: fmt.Sprintf("hello: this identity has %d sessions: resume or end one", maxOfOne),
+		}
+	}
+	s.sessions[st.session.id] = st
+	s.holders[who]++
+	return nil
 }
 
 // resume puts a session on a new connection. False when it is not held, or the secret is not its own: nobody learns which.
@@ -294,7 +322,7 @@ func (st *seat) apply(out output) *request {
 	}
 	if out.end {
 		st.log.Info("session ended", "reason", st.session.bye.GetReason().String())
-		s.forget(st.session.id)
+		s.forget(st)
 	}
 	st.arm(out.wake)
 	return out.request
@@ -323,10 +351,15 @@ func (st *seat) arm(wake time.Duration) {
 	})
 }
 
-func (s *Server) forget(id string) {
+// forget is the end of hold. The session's mu is held.
+func (s *Server) forget(st *seat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sessions, id)
+	delete(s.sessions, st.session.id)
+	who := holderOf(st.session.grants)
+	if s.holders[who]--; s.holders[who] == 0 {
+		delete(s.holders, who)
+	}
 }
 
 // Close says Bye(SHUTDOWN, REJOIN) to every session, waits until all have read it and every goroutine has ended, and makes

@@ -180,12 +180,9 @@ func (c *conn) hello(id uint64, m *wire.Hello) *seat {
 		}, websocket.StatusPolicyViolation)
 		return nil
 	}
-	st, ok := c.server.open(c, id, grants)
-	if !ok {
-		c.reject(id, &wire.Error{
-			Code: wire.Error_BUSY, Fatal: true, Message: "this node holds as many sessions as it can, try again later",
-			RetryAfterMs: 5000,
-		}, websocket.StatusTryAgainLater)
+	st, full := c.server.open(c, id, grants)
+	if full != nil {
+		c.reject(id, full, websocket.StatusTryAgainLater)
 		return nil
 	}
 	st.log.Debug("client", "software", m.GetClient(), "format", c.format.String())

@@ -353,6 +353,36 @@ func TestAFullNodeIsBusy(t *testing.T) {
 	require.EqualValues(t, 2, s.Stats().Errors["BUSY"])
 }
 
+func TestOneIdentityHoldsFewSessions(t *testing.T) {
+	s := testServer(t)
+	url := serve(t, s)
+	members := make([]*client, maxOfOne)
+	for i := range members {
+		members[i] = dial(t, url, wire.JSON)
+		members[i].hello()
+	}
+	token, err := Mint(hsKey, aru, time.Now(), 0)
+	require.NoError(t, err)
+	one := dial(t, url, wire.JSON)
+	one.say(`{"id":"1","hello":{"token":"%s"}}`, token)
+	require.NotZero(t, one.hearError(wire.Error_RATE).GetRetryAfterMs())
+	one.hearClose(websocket.StatusTryAgainLater)
+
+	other := aru
+	other.Identity = "boris"
+	token, err = Mint(hsKey, other, time.Now(), 0)
+	require.NoError(t, err)
+	another := dial(t, url, wire.JSON)
+	another.say(`{"id":"1","hello":{"token":"%s"}}`, token)
+	require.NotNil(t, another.hear().GetWelcome())
+
+	members[0].say(`{"id":"5","leave":{}}`)
+	for members[0].hear().GetBye() == nil {
+	}
+	last := dial(t, url, wire.JSON)
+	last.hello()
+}
+
 func TestCloseSaysGoodbyeToEverybody(t *testing.T) {
 	s := testServer(t)
 	web := httptest.NewServer(s)
