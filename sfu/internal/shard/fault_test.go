@@ -24,7 +24,7 @@ import (
 
 // bench is a shard on a simulated network with peers whose handshake never was: the test hands both sides their keys.
 type bench struct {
-	t     *testing.T
+	t     require.TestingT
 	net   *netsim.Network
 	host  *netsim.Host
 	shard *Shard
@@ -34,7 +34,7 @@ type bench struct {
 	gone map[PeerID]Reason
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t require.TestingT) *bench {
 	b := &bench{t: t, net: netsim.New(1), gone: map[PeerID]Reason{}}
 	b.host = b.net.Host(netip.MustParseAddr("10.0.0.1"))
 	socket, err := b.host.Socket(7882)
@@ -54,6 +54,12 @@ func (b *bench) close() {
 
 // memberPwd is everybody's ICE password.
 const memberPwd = "0123456789abcdef01234567"
+
+func testKey(first, second byte) srtp.Key {
+	k := srtp.Key{Profile: srtp.AEADAES128GCM, Master: make([]byte, 16), Salt: make([]byte, 12)}
+	k.Master[0], k.Master[1] = first, second
+	return k
+}
 
 // member is a peer that publishes one voice and has audio slots.
 type member struct {
@@ -83,20 +89,15 @@ func (b *bench) stranger(id PeerID, slots int) *member {
 	var err error
 	m.socket, err = b.net.Host(netip.AddrFrom4([4]byte{10, 0, 1, byte(id)})).Socket(5000)
 	require.NoError(t, err)
-	key := func(first byte) srtp.Key {
-		k := srtp.Key{Profile: srtp.AEADAES128GCM, Master: make([]byte, 16), Salt: make([]byte, 12)}
-		k.Master[0], k.Master[1] = first, byte(id)
-		return k
-	}
-	m.sealer, err = srtp.NewSealer(key(1))
+	m.sealer, err = srtp.NewSealer(testKey(1, byte(id)))
 	require.NoError(t, err)
-	m.opener, err = srtp.NewOpener(key(2))
+	m.opener, err = srtp.NewOpener(testKey(2, byte(id)))
 	require.NoError(t, err)
 	for _, c := range []Command{
 		AddPeer{ID: id},
 		LocalCredentials{ID: id, Ufrag: m.ufrag(), Pwd: memberPwd},
 		RemoteCredentials{ID: id, Ufrag: "remote", Pwd: memberPwd},
-		Keys{ID: id, Local: key(2), Remote: key(1)},
+		Keys{ID: id, Local: testKey(2, byte(id)), Remote: testKey(1, byte(id))},
 		Publish{ID: id, Uplink: UplinkID(id), MID: "0", Config: uplink.Config{SSRC: m.ssrc, PayloadType: 111, Codec: codec.Opus}},
 	} {
 		require.True(t, b.shard.Post(c))
