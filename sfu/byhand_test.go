@@ -52,6 +52,8 @@ type byHand struct {
 	dtls               *dtls.Conn
 	wg                 sync.WaitGroup
 
+	sealing sync.Mutex // guards sealer: a test may send sound and picture from two goroutines
+
 	deaf atomic.Bool // does not answer the server's checks
 
 	// Guarded by mu.
@@ -339,7 +341,9 @@ func (c *byHand) send(p *rtp.Packet) []byte {
 func (c *byHand) sendRaw(plain []byte, headerSize int, e seq.Extended) []byte {
 	b := make([]byte, len(plain), len(plain)+64)
 	copy(b, plain)
+	c.sealing.Lock()
 	n := c.sealer.SealRTP(b[:cap(b)], headerSize, len(plain), e)
+	c.sealing.Unlock()
 	c.conn.WriteTo(b[:n], c.server)
 	return b[:n]
 }
@@ -350,7 +354,9 @@ func (c *byHand) sendRTCP(packets ...pionrtcp.Packet) []byte {
 	require.NoError(c.w.t, err)
 	b := make([]byte, len(plain), len(plain)+64)
 	copy(b, plain)
+	c.sealing.Lock()
 	n := c.sealer.SealRTCP(b[:cap(b)], len(plain))
+	c.sealing.Unlock()
 	c.conn.WriteTo(b[:n], c.server)
 	return b[:n]
 }

@@ -34,11 +34,9 @@ func TestJoinTime(t *testing.T) {
 					anna := w.newClient("anna")
 					began := time.Now()
 					anna.join("demo")
-					w.eventually(60*time.Second, "anna is connected", func() bool {
-						anna.mu.Lock()
-						defer anna.mu.Unlock()
-						return !anna.connected.IsZero()
-					})
+					w.eventually(60*time.Second, "anna is connected", anna.isConnected)
+					anna.mu.Lock()
+					defer anna.mu.Unlock()
 					took = append(took, anna.connected.Sub(began))
 				})
 			}

@@ -372,6 +372,19 @@ func (c *client) hears(limit time.Duration, others ...*client) time.Duration {
 // viewerAddr is where a client made by newClientAt lives.
 var viewerAddr = netip.MustParseAddr("10.0.2.1")
 
+// asked is how many keyframes the server has asked of the client.
+func (c *client) asked() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.plis
+}
+
+func (c *client) isConnected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.connected.IsZero()
+}
+
 // lastEvent returns the newest event of a kind.
 func lastEvent[E sfu.Event](c *client) (e E, ok bool) {
 	c.mu.Lock()
