@@ -91,21 +91,33 @@ func (p *Peer) Answer(ctx context.Context, sdp string) (*Answer, error) {
 	}
 	p.agreed, p.slots = agreed, slots
 
-	ice, err := p.pc.SCTP().Transport().ICETransport().GetLocalParameters()
-	if err != nil {
-		return nil, fmt.Errorf("answer offer: %w", err)
-	}
-	if ice.UsernameFragment != p.ufrag {
-		p.ufrag = ice.UsernameFragment
+	// Out of the answer, not from pion's ICETransport: that is being started, and reads there would race with it.
+	ufrag, pwd := credentialsOf(text)
+	if ufrag != "" && ufrag != p.ufrag {
+		p.ufrag = ufrag
 		if p.hooks.LocalCredentials != nil {
-			p.hooks.LocalCredentials(ice.UsernameFragment, ice.Password)
+			p.hooks.LocalCredentials(ufrag, pwd)
 		}
 	}
-	a := &Answer{LocalUfrag: ice.UsernameFragment, LocalPwd: ice.Password, RemoteUfrag: o.ufrag, RemotePwd: o.pwd}
+	a := &Answer{LocalUfrag: ufrag, LocalPwd: pwd, RemoteUfrag: o.ufrag, RemotePwd: o.pwd}
 	if err := a.complete(o, slots, text, p.engine.candidates); err != nil {
 		return nil, fmt.Errorf("answer offer: %w", err)
 	}
 	return a, nil
+}
+
+// credentialsOf reads the ICE credentials of pion's answer, the same in every m-line of its one bundle.
+func credentialsOf(text string) (ufrag, pwd string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+			ufrag = v
+		}
+		if v, ok := strings.CutPrefix(line, "a=ice-pwd:"); ok {
+			pwd = v
+		}
+	}
+	return ufrag, pwd
 }
 
 // planSlots gives every receiving m-line its index: the one it had, else the lowest that is free.
