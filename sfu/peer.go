@@ -31,12 +31,18 @@ type Peer struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	uplinks  map[string]shard.UplinkID // by track id
+	uplinks  map[string]publication // by track id
 	mids     map[string]bool           // m-lines that became an uplink or a slot
 	slots    [2][]peerSlot             // audio, video
 	opened   int                       // slots opened on the shard
 	joining  bool                      // Join has not returned: it will see to the end of a peer that departs meanwhile
 	departed bool
+}
+
+// publication is one published track: its m-line, which carries no other, and its uplink on the shard.
+type publication struct {
+	mid    string
+	uplink shard.UplinkID
 }
 
 // peerSlot is one receive slot: its m-line and its number on the shard.
@@ -104,7 +110,7 @@ func (p *Peer) arrive(failed error) error {
 }
 
 // negotiate answers an offer and tells the shard what is new in it: uplinks for the tracks, receive slots. It returns the
-// tracks published and which of them took the place of a track with the same id.
+// tracks published, and the ids of those that they took the place of: a track of the same id or on the same m-line.
 func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp string, published []plan.Track, replaced []string, err error) {
 	p.negotiating.Lock()
 	defer p.negotiating.Unlock()
@@ -157,13 +163,15 @@ func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (pu
 		line := lines[t.MID]
 		id := shard.UplinkID(p.sfu.uplinkIDs.Add(1))
 		p.mu.Lock()
-		old := p.uplinks[t.ID]
-		p.uplinks[t.ID] = id
-		p.mu.Unlock()
-		if old != 0 {
-			replaced = append(replaced, t.ID)
-			p.sfu.shard.Post(shard.Unpublish{Uplink: old})
+		for old, u := range p.uplinks {
+			if old == t.ID || u.mid == t.MID {
+				delete(p.uplinks, old)
+				replaced = append(replaced, old)
+				p.sfu.shard.Post(shard.Unpublish{Uplink: u.uplink})
+			}
 		}
+		p.uplinks[t.ID] = publication{t.MID, id}
+		p.mu.Unlock()
 		p.sfu.shard.Post(shard.Publish{
 			ID: p.id, Uplink: id, MID: line.MID, Ext: line.Ext,
 			Config: uplink.Config{
@@ -266,9 +274,9 @@ func (p *Peer) Unpublish(_ context.Context, ids []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range ids {
-		if u := p.uplinks[id]; u != 0 {
+		if u, ok := p.uplinks[id]; ok {
 			delete(p.uplinks, id)
-			p.sfu.shard.Post(shard.Unpublish{Uplink: u})
+			p.sfu.shard.Post(shard.Unpublish{Uplink: u.uplink})
 		}
 	}
 	return err
@@ -377,7 +385,7 @@ func (p *Peer) dismantle() {
 func (p *Peer) uplink(track string) shard.UplinkID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.uplinks[track]
+	return p.uplinks[track].uplink
 }
 
 func (p *Peer) slotCounts() (audio, video int) {

@@ -2,6 +2,7 @@ package sfu_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -228,6 +229,14 @@ func TestATrackIsUnpublishedAndPublishedAgain(t *testing.T) {
 		require.Equal(t, 4, w.shard().Uplinks)
 		before := boris.marked('a')
 		w.eventually(time.Second, "boris still sees anna", func() bool { return boris.marked('a') > before+10 })
+		// So does one on its m-line: a client that never ends its tracks holds no more than its offer has lines.
+		for n := range 10 {
+			camera.ID = fmt.Sprint("cam", n)
+			anna.negotiate(nil, camera)
+		}
+		require.Equal(t, 4, w.shard().Uplinks)
+		before = boris.marked('a')
+		w.eventually(time.Second, "boris sees anna all the same", func() bool { return boris.marked('a') > before+10 })
 		requireSmooth(t, boris, boris.slotOf(anna.peer.ID(), false), since, 100*time.Millisecond)
 		require.ErrorIs(t, anna.peer.Unpublish(t.Context(), []string{"nothing"}), sfu.ErrNotFound)
 	})

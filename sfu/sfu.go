@@ -99,7 +99,7 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 	if err != nil {
 		return nil, Joined{}, err
 	}
-	p := &Peer{sfu: s, room: r, id: newPeerID(), req: req, joining: true, uplinks: map[string]shard.UplinkID{}}
+	p := &Peer{sfu: s, room: r, id: newPeerID(), req: req, joining: true, uplinks: map[string]publication{}}
 	joined, err := p.join(ctx)
 	if err = p.arrive(err); err != nil {
 		return nil, Joined{}, err
