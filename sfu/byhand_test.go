@@ -189,12 +189,11 @@ func (c *byHand) handshake(cert tls.Certificate) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	conn, err := dtls.Client(c.tunnel, c.server, &dtls.Config{
-		Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true,
-		ExtendedMasterSecret:   dtls.RequireExtendedMasterSecret,
-		SRTPProtectionProfiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM},
-		FlightInterval:         100 * time.Millisecond,
-	})
+	conn, err := dtls.ClientWithOptions(c.tunnel, c.server,
+		dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM),
+		dtls.WithFlightInterval(100*time.Millisecond))
 	require.NoError(t, err)
 	c.dtls = conn
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -294,8 +294,7 @@ func TestKeyframeFloodsReachThePublisherTwiceASecond(t *testing.T) {
 // TestABadPacketFloodLeavesTheCallUp: 50,000 bad packets a second at a live port, from a validated address and from
 // others, for a second of the call.
 func TestABadPacketFloodLeavesTheCallUp(t *testing.T) {
-	var drops shard.Drops
-	drops = besideACall(t, func(w *world, mallory *byHand, anna *client) {
+	drops := besideACall(t, func(w *world, mallory *byHand, anna *client) {
 		stranger, err := w.newHost().ListenUDP(0)
 		require.NoError(t, err)
 		defer stranger.Close()

@@ -55,11 +55,10 @@ type Peer struct {
 	slots map[string]slotPlace // by mid; a slot that is inactive for now keeps its place and its SSRCs
 
 	// Guarded by ending.
-	ending    sync.Mutex
-	connected bool
-	ended     bool // Close began or Failed was called
-	done      chan struct{}
-	closing   sync.Once
+	ending  sync.Mutex
+	ended   bool // Close began or Failed was called
+	done    chan struct{}
+	closing sync.Once
 }
 
 // NewPeer opens a PeerConnection that writes to w. It sends nothing before Answer.
