@@ -31,6 +31,7 @@ type session struct {
 	detachedAt time.Duration
 	frames     bucket // what the client sends
 	offers     bucket // of it, what costs an answer from pion
+	news       bucket // of it, what everybody in the room is told
 
 	// Events.
 	log  replay
@@ -72,6 +73,7 @@ const (
 var (
 	frameRate = rate{perSecond: 50, burst: 100}
 	offerRate = rate{perSecond: 5, burst: 10}
+	newsRate  = rate{perSecond: 10, burst: 30}
 )
 
 // input is what can happen to a session.
@@ -179,7 +181,7 @@ type sessionConfig struct {
 func newSession(c sessionConfig) *session {
 	return &session{
 		sessionConfig: c,
-		frames:        frameRate.full(), offers: offerRate.full(),
+		frames:        frameRate.full(), offers: offerRate.full(), news: newsRate.full(),
 		log: replay{keep: c.resumeFor},
 	}
 }

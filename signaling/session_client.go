@@ -40,13 +40,13 @@ func (s *session) receive(now time.Duration, in received, out *output) {
 	case *wire.ClientFrame_Publish:
 		s.publish(now, id, m.Publish, out)
 	case *wire.ClientFrame_Unpublish:
-		s.unpublish(id, m.Unpublish, out)
+		s.unpublish(now, id, m.Unpublish, out)
 	case *wire.ClientFrame_Subscribe:
 		s.subscribe(id, m.Subscribe, out)
 	case *wire.ClientFrame_Sdp:
 		s.renegotiate(now, id, m.Sdp, out)
 	case *wire.ClientFrame_Mute:
-		s.mute(id, m.Mute, out)
+		s.mute(now, id, m.Mute, out)
 	default:
 		s.refuse(id, wire.Error_PROTOCOL, "message: none that this server knows; it speaks version 1", out)
 	}
@@ -142,8 +142,8 @@ func (s *session) negotiate(id uint64, offer string, tracks []sfu.Track, out *ou
 	}
 }
 
-func (s *session) unpublish(id uint64, m *wire.Unpublish, out *output) {
-	if !s.inRoom(id, "unpublish", out) {
+func (s *session) unpublish(now time.Duration, id uint64, m *wire.Unpublish, out *output) {
+	if !s.inRoom(id, "unpublish", out) || !s.mayTell(now, id, "unpublish", out) {
 		return
 	}
 	if len(m.GetTrackIds()) > maxTracks {
@@ -175,8 +175,8 @@ func (s *session) subscribe(id uint64, m *wire.Subscribe, out *output) {
 	s.enqueue(request{frame: id, do: subscribeRequest{wishes: wishes}}, out)
 }
 
-func (s *session) mute(id uint64, m *wire.Mute, out *output) {
-	if !s.inRoom(id, "mute", out) {
+func (s *session) mute(now time.Duration, id uint64, m *wire.Mute, out *output) {
+	if !s.inRoom(id, "mute", out) || !s.mayTell(now, id, "mute", out) {
 		return
 	}
 	s.enqueue(request{frame: id, do: muteRequest{id: m.GetTrackId(), muted: m.GetMuted()}}, out)
@@ -189,6 +189,16 @@ func (s *session) inRoom(id uint64, what string, out *output) bool {
 		return false
 	}
 	return true
+}
+
+// mayTell bounds what everybody else has to hear: one client's frames become a thousand in a large room, and fill the
+// outboxes of those who read slowly.
+func (s *session) mayTell(now time.Duration, id uint64, what string, out *output) bool {
+	wait := s.news.take(now)
+	if wait > 0 {
+		s.refuseFor(id, wait, what+": too many, at most 10 a second", out)
+	}
+	return wait == 0
 }
 
 // tracks checks what a client says about its tracks.

@@ -568,12 +568,24 @@ func TestTooManyOffers(t *testing.T) {
 		`{"id":"3","error":{"code":"RATE","message":"sdp: too many offers, at most 5 a second","retryAfterMs":201}}`)
 }
 
+func TestTooMuchNews(t *testing.T) {
+	p := joinedPlay(t)
+	for range 30 {
+		p.client(`{"id":"3","mute":{"trackId":"m"}}`).in(answered{})
+	}
+	p.client(`{"id":"3","mute":{"trackId":"m"}}`).want(
+		`{"id":"3","error":{"code":"RATE","message":"mute: too many, at most 10 a second","retryAfterMs":101}}`)
+	p.client(`{"id":"4","unpublish":{"trackIds":["m"]}}`).want(
+		`{"id":"4","error":{"code":"RATE","message":"unpublish: too many, at most 10 a second","retryAfterMs":201}}`)
+	p.after(300 * time.Millisecond).client(`{"id":"3","mute":{"trackId":"m"}}`).wantRequest("mute m false")
+}
+
 func TestTooManyRequestsWaiting(t *testing.T) {
 	p := joinedPlay(t)
 	for i := range maxQueue + 1 {
-		p.client(fmt.Sprintf(`{"id":"%d","mute":{}}`, 10+i))
+		p.client(fmt.Sprintf(`{"id":"%d","subscribe":{}}`, 10+i))
 		require.Empty(t, p.out.frames)
 	}
-	p.client(`{"id":"3","mute":{}}`).want(
+	p.client(`{"id":"3","subscribe":{}}`).want(
 		`{"id":"3","error":{"code":"RATE","message":"requests: too many are waiting for their answers","retryAfterMs":1000}}`)
 }
