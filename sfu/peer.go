@@ -32,10 +32,10 @@ type Peer struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	uplinks  map[string]publication // by track id
-	mids     map[string]bool           // m-lines that became an uplink or a slot
-	slots    [2][]peerSlot             // audio, video
-	opened   int                       // slots opened on the shard
-	joining  bool                      // Join has not returned: it will see to the end of a peer that departs meanwhile
+	mids     map[string]bool        // m-lines that became an uplink or a slot
+	slots    [2][]peerSlot          // audio, video
+	opened   int                    // slots opened on the shard
+	joining  bool                   // Join has not returned: it will see to the end of a peer that departs meanwhile
 	departed bool
 }
 

@@ -26,6 +26,12 @@ const (
 	// RFC 3550 §A.1): 3,000 packets are 10 s of video or a minute of voice, nobody resends those.
 	restartJump = 3000
 
+	// skipRate is how many numbers a second a stream may leave out for long; beyond it, and restartJump at once, it is read
+	// as a new stream. 2,000 packets a second with every third one lost stay below. Subscribers see our numbers move as
+	// the publisher's do: one who skipped 3,000 with each packet would make a subscriber that misses eleven of them lose
+	// count of the rollovers, and so whatever the slot shows from then on.
+	skipRate = 1000
+
 	// restartStep separates the numbers of a restarted stream from those before, by more than the window, so that no
 	// late packet of the old stream can pass for one of the new.
 	restartStep = 4 * window
@@ -78,12 +84,14 @@ type Uplink struct {
 
 	// The stream's numbers.
 	ssrc         uint32
-	previousSSRC uint32       // before the last restart; its stragglers are too old
-	started      bool         // the first packet has come
-	epoch        uint32       // restarts so far
-	shift        seq.Extended // our number minus the wire's extended number, modulo 2^64
-	highest      seq.Extended // ours
-	suspect      seq.Extended // the wire number that would confirm a jump backwards (RFC 3550 §A.1, bad_seq)
+	previousSSRC uint32        // before the last restart; its stragglers are too old
+	started      bool          // the first packet has come
+	epoch        uint32        // restarts so far
+	shift        seq.Extended  // our number minus the wire's extended number, modulo 2^64
+	highest      seq.Extended  // ours
+	skipped      int64         // numbers left out, less skipRate a second
+	skippedAt    time.Duration // up to when that was subtracted
+	suspect      seq.Extended  // the wire number that would confirm a jump backwards (RFC 3550 §A.1, bad_seq)
 	seen         [window / 64]uint64
 
 	// What arrived.
@@ -156,7 +164,7 @@ func (u *Uplink) Codec() codec.Codec { return u.cfg.Codec }
 // its payload without padding (empty: a padding-only packet, kept as such) and its audio level extension or NoLevel. The
 // payload is copied.
 func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, level uint8) Verdict {
-	if !u.follow(h.SSRC, e) {
+	if !u.follow(now, h.SSRC, e) {
 		u.stats.TooOld++
 		return TooOld
 	}
@@ -182,7 +190,7 @@ func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte) 
 	wire := u.highest - u.shift
 	original := binary.BigEndian.Uint16(payload)
 	e := wire + seq.Extended(int64(int16(original-wire.Uint16())))
-	if e > wire+restartJump {
+	if e > wire && !u.maySkip(now, int64(e-wire)-1) {
 		u.stats.TooOld++
 		return TooOld
 	}
@@ -191,7 +199,7 @@ func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte) 
 
 // follow keeps our numbers rising through restarts of the publisher's stream: a new SSRC or a jump of the sequence. It
 // reports false for a packet that belongs to the past.
-func (u *Uplink) follow(ssrc uint32, e seq.Extended) bool {
+func (u *Uplink) follow(now time.Duration, ssrc uint32, e seq.Extended) bool {
 	if !u.started {
 		u.started, u.ssrc = true, ssrc
 		u.highest = e - 1
@@ -208,7 +216,7 @@ func (u *Uplink) follow(ssrc uint32, e seq.Extended) bool {
 	}
 	step := int64(e + u.shift - u.highest)
 	switch {
-	case step > restartJump:
+	case step > 1 && !u.maySkip(now, step-1):
 		u.restart(e)
 	case step < -restartJump:
 		// One such packet may be a stray; two in a row are a restart (RFC 3550 §A.1).
@@ -218,6 +226,19 @@ func (u *Uplink) follow(ssrc uint32, e seq.Extended) bool {
 		}
 		u.restart(e)
 	}
+	return true
+}
+
+// maySkip says whether the stream may leave out so many numbers more, and counts them if so.
+func (u *Uplink) maySkip(now time.Duration, n int64) bool {
+	const each = time.Second / skipRate
+	forgotten := (now - u.skippedAt) / each
+	u.skipped = max(u.skipped-int64(forgotten), 0)
+	u.skippedAt += forgotten * each
+	if u.skipped+n >= restartJump {
+		return false
+	}
+	u.skipped += n
 	return true
 }
 

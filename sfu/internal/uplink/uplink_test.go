@@ -332,6 +332,35 @@ func TestVoiceHasNoKeyframes(t *testing.T) {
 	u.want(false)
 }
 
+// TestSkippingIsBounded: a subscriber that misses 2^15 numbers in a row has lost its slot for good.
+func TestSkippingIsBounded(t *testing.T) {
+	for name, send := range map[string]func(u *test, n int) Verdict{
+		"primary": func(u *test, n int) Verdict {
+			e := first + seq.Extended(n)
+			return u.u.Handle(u.now, u.header(e), e, delta(0), NoLevel)
+		},
+		"resent": func(u *test, n int) Verdict { return u.rtx(n) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newTest(t, Config{NACK: true})
+			u.sendKeyframe(0)
+			skipped, before, epoch := 0, u.u.At(u.u.Head()-1).Seq, u.u.Epoch()
+			for n := 2500; n < 200*2500; n += 2500 {
+				u.wait(10 * ms)
+				if send(u, n) != Stored {
+					continue
+				}
+				p := u.u.At(u.u.Head() - 1)
+				if p.Epoch == epoch {
+					skipped += int(p.Seq - before)
+				}
+				before, epoch = p.Seq, p.Epoch
+			}
+			require.LessOrEqual(t, skipped, restartJump+2*skipRate+200)
+		})
+	}
+}
+
 func TestRestartedStreamIsNotLoss(t *testing.T) {
 	t.Run("jump ahead", func(t *testing.T) {
 		u := newTest(t, Config{})
