@@ -74,7 +74,7 @@ type heardRTP struct {
 
 // Extension ids of the offer.
 const (
-	handLevel, handTransport, handMID = 1, 3, 4
+	handLevel, handTransport, handMID, handColors = 1, 3, 4, 7
 )
 
 // byHandAt joins a room from a host and returns once keys are agreed.
@@ -152,7 +152,8 @@ func (c *byHand) offer(print string, offered []string) string {
 		sources := fmt.Sprintf("a=ssrc:%d cname:c\r\n", c.ssrcAudio)
 		if kind == "video" {
 			pts, codec = "96 97", "a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 transport-cc\r\na=rtcp-fb:96 ccm fir\r\na=rtcp-fb:96 nack\r\n"+
-				"a=rtcp-fb:96 nack pli\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
+				"a=rtcp-fb:96 nack pli\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"+
+				fmt.Sprintf("a=extmap:%d http://www.webrtc.org/experiments/rtp-hdrext/color-space\r\n", handColors)
 			sources = fmt.Sprintf("a=ssrc-group:FID %d %d\r\na=ssrc:%d cname:c\r\na=ssrc:%d cname:c\r\n", c.ssrcCam, c.ssrcCam+1, c.ssrcCam, c.ssrcCam+1)
 		}
 		if direction == "recvonly" {

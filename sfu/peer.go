@@ -210,7 +210,7 @@ func slotConfig(line handshake.Slot) downlink.Config {
 	rand.Read(start[:])
 	cfg := downlink.Config{
 		SSRC: line.SSRC, RTXSSRC: line.RTXSSRC, Video: line.Video,
-		AudioLevelID: line.Ext.AudioLevel, NACK: line.NACK,
+		AudioLevelID: line.Ext.AudioLevel, ColorSpaceID: line.Ext.ColorSpace, NACK: line.NACK,
 		FirstSequence: binary.BigEndian.Uint16(start[:2]), FirstRTXSequence: binary.BigEndian.Uint16(start[2:4]),
 		FirstTimestamp: binary.BigEndian.Uint32(start[4:]),
 	}

@@ -2,10 +2,12 @@ package sfu_test
 
 import (
 	"context"
+	"encoding/binary"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	pionrtcp "github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/stretchr/testify/require"
 
@@ -94,6 +96,60 @@ func requireContinuous(t *testing.T, c *client, mid string) {
 		last = p
 	}
 	require.GreaterOrEqual(t, changes, 15)
+}
+
+// TestColorsArrive: what a publisher says of its picture's colours comes with the frame it was said of, also when that frame
+// was lost on either side.
+func TestColorsArrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond})
+		defer w.close()
+		anna := w.newByHand("anna", "demo", "video sendonly")
+		boris := w.newByHand("boris", "demo", "video recvonly")
+		screen, canvas := []byte{1, 13, 1, 5}, []byte{1, 1, 1, 9} // BT.709 in full and in limited range
+		said := [][]byte{screen, nil, make([]byte, 28), canvas, nil, screen}
+		got := [][]byte{screen, nil, nil, canvas, nil, screen} // HDR metadata is not carried
+		const lost = 5                                         // comes as RTX only
+		frame := func(n int) *rtp.Packet {
+			p := anna.frame(n, n == 0)
+			if said[n] != nil {
+				require.NoError(t, p.SetExtension(handColors, said[n]))
+			}
+			return p
+		}
+		for n := range said {
+			if n != lost {
+				anna.send(frame(n))
+			}
+			time.Sleep(33 * time.Millisecond)
+		}
+		p := frame(lost)
+		p.Payload = append(binary.BigEndian.AppendUint16(nil, p.SequenceNumber), p.Payload...)
+		p.PayloadType, p.SSRC, p.SequenceNumber = 97, anna.ssrcCam+1, 1
+		anna.send(p)
+		time.Sleep(100 * time.Millisecond)
+
+		heard := boris.heardFrom("anna")
+		require.Len(t, heard, len(said))
+		colors := func(p *rtp.Packet) []byte { return p.GetExtension(handColors) }
+		for n, p := range heard {
+			require.Equal(t, got[n], colors(&p.Packet), "frame %d", n)
+			boris.sendRTCP(&pionrtcp.TransportLayerNack{MediaSSRC: p.SSRC, Nacks: []pionrtcp.NackPair{{PacketID: p.SequenceNumber}}})
+		}
+		time.Sleep(100 * time.Millisecond)
+		resent := 0
+		boris.mu.Lock()
+		defer boris.mu.Unlock()
+		for _, p := range boris.rtp {
+			if p.PayloadType != 97 {
+				continue
+			}
+			n := binary.BigEndian.Uint16(p.Payload) - heard[0].SequenceNumber
+			require.Equal(t, got[n], colors(&p.Packet), "frame %d, resent", n)
+			resent++
+		}
+		require.Equal(t, len(said), resent)
+	})
 }
 
 func TestLossIsRepaired(t *testing.T) {

@@ -57,6 +57,24 @@ func seesAndHears(t *testing.T, p tab, me, other person) {
 		eval[string](t, p, `e2e.slot(%v, "audio").slice(5)`, other.name), "picture and sound share a pair")
 }
 
+// trueColors waits until everybody's colour comes as it was drawn, but for what the encoder takes. A receiver that is not told
+// in which colour space a canvas was sent is off by up to 36.
+func trueColors(t *testing.T, pages map[person]tab) {
+	t.Helper()
+	const limit = 12 // of 255
+	for me, p := range pages {
+		for other := range pages {
+			if other == me {
+				continue
+			}
+			await(t, p, me.name+" sees the true colour of "+other.name,
+				`e2e.offBy(e2e.slot(%v, "video"), %v) <= %v`, other.name, other.color, limit)
+			t.Logf("%s sees %s's %v as %v", me.name, other.name,
+				eval[[]int](t, p, "e2e.palette[%v]", other.color), eval[[]int](t, p, "e2e.sees(%v).color", other.name))
+		}
+	}
+}
+
 // inSync waits until the sound of somebody comes within 80 ms of his picture, by flash and beep, and by the browser's own
 // reckoning where it has one. Browsers need some sender reports, and then move by at most 80 ms a second.
 func inSync(t *testing.T, p tab, me, other person) {
@@ -94,6 +112,7 @@ func TestThreeChromiums(t *testing.T) {
 		arrive(t, s, pages[who], who, slots{})
 	}
 	meet(t, pages)
+	trueColors(t, pages)
 	for me, p := range pages {
 		require.Equal(t, "AEAD_AES_128_GCM", cipher(t, p), me.name)
 		require.Equal(t, 2, eval[int](t, p, "e2e.descriptions"), "one offer, one answer")

@@ -167,6 +167,8 @@ if (!window.e2e) {
     const best = Object.keys(palette).sort((a, b) => distance(a) - distance(b))[0];
     return distance(best) < 80 ? best : `rgb(${rgb})`;
   };
+  /** How far the colour that comes under this id is from one of the palette, in the channel that is farthest off. */
+  e2e.offBy = (id, name) => Math.max(...palette[name].map((v, i) => Math.abs(v - (e2e.watched[id]?.color[i] ?? Infinity))));
   e2e.colorOf = (id) => nameOf(e2e.watched[id]?.color ?? []);
 
   e2e.hear = async (id, track) => {

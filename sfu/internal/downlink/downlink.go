@@ -39,6 +39,7 @@ type Config struct {
 	Payloads       []Payload // one a codec; copied
 	TransportSeqID uint8     // header extension id of the transport-wide number, 1 to 14; 0: not negotiated
 	AudioLevelID   uint8     // header extension id of the audio level (RFC 6464), 1 to 14; 0: not negotiated
+	ColorSpaceID   uint8     // header extension id of libwebrtc's color-space, 1 to 14; 0: not negotiated
 	NACK           bool      // the slot negotiated NACK: without RTX (audio) the sealed bytes are kept to be sent again
 
 	// Where the slot's streams start: random numbers, so that a guess at a packet's header is no help (RFC 3550 §5.1).
@@ -75,10 +76,9 @@ type Out struct {
 type Downlink struct {
 	// Fixed after New.
 	cfg      Config
-	payloads [codec.Count]Payload // by codec; PayloadType 0: not negotiated
-	hold     time.Duration        // Hold for video
-	extSize  int                  // of the extension block without and with the level
-	extLevel int
+	payloads [codec.Count]Payload    // by codec; PayloadType 0: not negotiated
+	hold     time.Duration           // Hold for video
+	extSizes [uplink.CarriedSets]int // bytes of the extension block, by what the packet carries
 
 	// Where we are.
 	ready       bool
@@ -143,7 +143,7 @@ func New(cfg Config) *Downlink {
 	if cfg.Video {
 		d.hold = Hold
 	}
-	d.extSize, d.extLevel = extensionSize(cfg)
+	d.extSizes = extensionSizes(cfg)
 	d.sequence.highest = seq.Extended(cfg.FirstSequence&0x7fff) + 1<<16 - 1
 	d.sequence.timestamp = cfg.FirstTimestamp
 	d.rtx.last = seq.Extended(cfg.FirstRTXSequence&0x7fff) + 1<<16 - 1
@@ -331,10 +331,7 @@ func (d *Downlink) start(now time.Duration, p *uplink.Packet, dst []byte, tseq u
 
 // forward writes p as it stands in segment s and moves the stream's end.
 func (d *Downlink) forward(s *segment, p *uplink.Packet, dst []byte, tseq uint16) (Out, State) {
-	header := headerSize + d.extSize
-	if p.Level != uplink.NoLevel {
-		header = headerSize + d.extLevel
-	}
+	header := headerSize + d.extSizes[p.Ext.Has]
 	name := uint32(0)
 	if s.name != 0 && d.lastNow < s.namedUntil {
 		name = s.name

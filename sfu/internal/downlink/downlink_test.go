@@ -81,7 +81,7 @@ func (p *publisher) frame(key bool, packets int) []made {
 
 func (p *publisher) arrive(now time.Duration, all ...made) {
 	for _, m := range all {
-		p.Handle(now, &m.h, m.e, m.payload, uplink.NoLevel)
+		p.Handle(now, &m.h, m.e, m.payload, uplink.Extensions{})
 	}
 }
 
@@ -92,6 +92,7 @@ type got struct {
 	csrc     uint32
 	tseq     int // -1: none
 	level    int
+	colors   []byte
 	payload  []byte
 	meta     codec.Meta
 	source   uint32
@@ -115,6 +116,9 @@ func read(t require.TestingT, b []byte, out Out, c codec.Codec) got {
 	}
 	if e, ok := h.Extension(b, 6); ok {
 		g.level = int(e[0])
+	}
+	if e, ok := h.Extension(b, 7); ok {
+		g.colors = e
 	}
 	media := g.payload
 	if out.RTX {
@@ -204,7 +208,7 @@ func TestHeaderOfAFirstPacket(t *testing.T) {
 	p := newPublisher(codec.Opus, 1)
 	s.d.Assign(s.now, p.Uplink, 42)
 	m := p.frame(false, 1)[0]
-	p.Handle(s.now, &m.h, m.e, m.payload, 0x85)
+	p.Handle(s.now, &m.h, m.e, m.payload, uplink.Extensions{Has: uplink.HasLevel, Level: 0x85})
 	s.tseq = 0xabcd
 	all := s.drain()
 	require.Len(t, all, 1)
@@ -223,31 +227,86 @@ func TestHeaderOfAFirstPacket(t *testing.T) {
 }
 
 func TestHeaderHoldsOnlyWhatWasNegotiated(t *testing.T) {
+	level := uplink.Extensions{Has: uplink.HasLevel, Level: 0xff} // as loud as a level that was not there may look
+	colors := uplink.Extensions{Has: uplink.HasColorSpace, ColorSpace: [4]byte{1, 13, 1, 5}}
+	both := uplink.Extensions{Has: uplink.HasLevel | uplink.HasColorSpace, Level: 0x10, ColorSpace: [4]byte{9, 16, 9, 2}}
 	for _, c := range []struct {
-		name       string
-		seqID, lvl uint8
-		level      uint8
-		size       int
+		name              string
+		seqID, lvl, color uint8
+		brought           uplink.Extensions
+		size              int
 	}{
-		{"nothing", 0, 0, 0x10, 12},
-		{"transport-wide number", 5, 0, 0x10, 12 + 8},
-		{"level", 0, 6, 0x10, 12 + 8},
-		{"level, but the packet has none", 0, 6, uplink.NoLevel, 12},
-		{"both", 5, 6, 0x10, 12 + 4 + 8},
-		{"both, but the packet has no level", 5, 6, uplink.NoLevel, 12 + 8},
+		{"nothing", 0, 0, 0, both, 12},
+		{"transport-wide number", 5, 0, 0, both, 12 + 8},
+		{"level", 0, 6, 0, level, 12 + 8},
+		{"level, but the packet has none", 0, 6, 0, colors, 12},
+		{"number and level", 5, 6, 0, level, 12 + 4 + 8},
+		{"number and level, but the packet has no level", 5, 6, 0, colors, 12 + 8},
+		{"colours", 0, 0, 7, colors, 12 + 4 + 8},
+		{"colours, but the packet has none", 5, 0, 7, level, 12 + 8},
+		{"number and colours", 5, 0, 7, colors, 12 + 4 + 8},
+		{"all", 5, 6, 7, both, 12 + 4 + 12},
+		{"all, but the packet has none", 5, 6, 7, uplink.Extensions{}, 12 + 8},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newTest(t, codec.Opus, func(cfg *Config) { cfg.TransportSeqID, cfg.AudioLevelID = c.seqID, c.lvl })
+			s := newTest(t, codec.Opus, func(cfg *Config) {
+				cfg.TransportSeqID, cfg.AudioLevelID, cfg.ColorSpaceID = c.seqID, c.lvl, c.color
+			})
 			p := newPublisher(codec.Opus, 1)
 			s.d.Assign(s.now, p.Uplink, 0)
 			m := p.frame(false, 1)[0]
-			p.Handle(s.now, &m.h, m.e, m.payload, c.level)
+			p.Handle(s.now, &m.h, m.e, m.payload, c.brought)
 			g := s.drain()[0]
 			require.Equal(t, c.size, g.HeaderSize)
 			require.Equal(t, c.seqID != 0, g.tseq >= 0)
-			require.Equal(t, c.lvl != 0 && c.level != uplink.NoLevel, g.level >= 0)
+			wantLevel, wantColors := -1, []byte(nil)
+			if c.lvl != 0 && c.brought.Has&uplink.HasLevel != 0 {
+				wantLevel = int(c.brought.Level)
+			}
+			if c.color != 0 && c.brought.Has&uplink.HasColorSpace != 0 {
+				wantColors = c.brought.ColorSpace[:]
+			}
+			require.Equal(t, wantLevel, g.level)
+			require.Equal(t, wantColors, g.colors)
 			require.Equal(t, m.payload, g.payload)
 		})
+	}
+}
+
+// TestColorsFollowTheirFrame: a receiver takes them from the last packet of each keyframe, and forgets them at a keyframe
+// that has none. So they must come with exactly the packets that brought them, of either source, and when resent.
+func TestColorsFollowTheirFrame(t *testing.T) {
+	s := newTest(t, codec.VP8, func(c *Config) { c.ColorSpaceID = 7 })
+	screen, camera := newPublisher(codec.VP8, 1), newPublisher(codec.VP8, 2)
+	colors := []byte{1, 13, 1, 5}
+	keyframe := func(p *publisher, brought uplink.Extensions) []got {
+		s.d.Assign(s.now, p.Uplink, p.ssrc)
+		for i, m := range p.frame(true, 3) {
+			x := uplink.Extensions{}
+			if i == 2 {
+				x = brought
+			}
+			p.Handle(s.now, &m.h, m.e, m.payload, x)
+		}
+		s.wait(100 * ms)
+		all := s.drain()
+		require.Len(t, all, 3)
+		return all
+	}
+	withColors := uplink.Extensions{Has: uplink.HasColorSpace, ColorSpace: [4]byte(colors)}
+	all := keyframe(screen, withColors)
+	all = append(all, keyframe(camera, uplink.Extensions{})...)
+	all = append(all, keyframe(screen, withColors)...)
+	for i, g := range all {
+		want := []byte(nil)
+		if i == 2 || i == 8 {
+			want = colors
+		}
+		require.Equal(t, want, g.colors, i)
+		r, ok := s.resend(g.h.Sequence)
+		require.True(t, ok)
+		require.Equal(t, want, r.colors, "resent %d", i)
+		require.Equal(t, g.payload, r.payload[2:])
 	}
 }
 

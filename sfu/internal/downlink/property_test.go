@@ -53,7 +53,7 @@ func newWorld(t require.TestingT, choose chooser) *world {
 		w.c = codec.Opus
 	}
 	cfg := config(w.c)
-	cfg.AudioLevelID = 6
+	cfg.AudioLevelID, cfg.ColorSpaceID = 6, 7
 	w.d = New(cfg)
 	w.d.sequence.highest = 1<<16 + seq.Extended(65535-choose.below(20, "before wrap")) // wraps at once
 	for range 3 {
@@ -136,7 +136,7 @@ func (w *world) deliver(i int) {
 func (w *world) store(i int, m made) {
 	p := w.publishers[i]
 	at := p.Head()
-	v := p.Handle(w.now, &m.h, m.e, m.payload, uint8(w.choose.below(2, "level")*0xff))
+	v := p.Handle(w.now, &m.h, m.e, m.payload, uplink.Extensions{Has: uplink.Carried(w.choose.below(int(uplink.CarriedSets), "extensions"))})
 	if v == uplink.Stored {
 		w.arrivals[p.ssrc][m.e] = at
 	}
@@ -342,15 +342,18 @@ func FuzzAnyInterleaving(f *testing.F) {
 // FuzzRewrite hands the rewriter any payload under any negotiated extensions: it never panics, and changes nothing but
 // picture id and TL0 index.
 func FuzzRewrite(f *testing.F) {
-	f.Add([]byte{0x90, 0xc0, 0x80, 1, 2, 0, 0, 0, 0x9d, 1, 0x2a, 0, 0, 0, 0}, uint8(5), uint8(6), uint8(3))
-	f.Add([]byte{0x90, 0x80, 0x7f, 1}, uint8(0), uint8(0), uint8(0xff))
-	f.Add([]byte{}, uint8(14), uint8(1), uint8(0))
-	f.Fuzz(func(t *testing.T, payload []byte, seqID, levelID, level uint8) {
-		if seqID > 14 || levelID > 14 || (seqID == levelID && seqID != 0) {
+	f.Add([]byte{0x90, 0xc0, 0x80, 1, 2, 0, 0, 0, 0x9d, 1, 0x2a, 0, 0, 0, 0}, uint8(5), uint8(6), uint8(7), uint8(3))
+	f.Add([]byte{0x90, 0x80, 0x7f, 1}, uint8(0), uint8(0), uint8(0), uint8(0))
+	f.Add([]byte{}, uint8(14), uint8(1), uint8(0), uint8(1))
+	f.Fuzz(func(t *testing.T, payload []byte, seqID, levelID, colorID, has uint8) {
+		if seqID > 14 || levelID > 14 || colorID > 14 {
+			return
+		}
+		if (seqID == levelID || seqID == colorID) && seqID != 0 || levelID == colorID && levelID != 0 {
 			return
 		}
 		cfg := config(codec.VP8)
-		cfg.TransportSeqID, cfg.AudioLevelID = seqID, levelID
+		cfg.TransportSeqID, cfg.AudioLevelID, cfg.ColorSpaceID = seqID, levelID, colorID
 		d := New(cfg)
 		d.Ready(0)
 		a, b := newPublisher(codec.VP8, 1), newPublisher(codec.VP8, 2)
@@ -364,7 +367,7 @@ func FuzzRewrite(f *testing.F) {
 		_, state = d.Next(time.Hour, dst, 0)
 		require.Equal(t, Sent, state)
 		m := b.frame(false, 1)[0]
-		if b.Handle(time.Hour, &m.h, m.e, payload, level) != uplink.Stored {
+		if b.Handle(time.Hour, &m.h, m.e, payload, uplink.Extensions{Has: uplink.Carried(has) % uplink.CarriedSets}) != uplink.Stored {
 			return
 		}
 		out, state := d.Next(time.Hour, dst, 7)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/seq"
-	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
 
 const (
@@ -59,10 +58,7 @@ func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq u
 		d.stats.ResendGone++
 		return Out{}, false
 	}
-	header := headerSize + d.extSize
-	if p.Level != uplink.NoLevel {
-		header = headerSize + d.extLevel
-	}
+	header := headerSize + d.extSizes[p.Ext.Has]
 	size := header + 2 + p.Size()
 	if size > len(dst) {
 		d.stats.TooLong++

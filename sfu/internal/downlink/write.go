@@ -12,26 +12,28 @@ const (
 
 	transportSeqSize = 1 + 2 // one-byte header and 16 bits (draft-holmer-rmcat-transport-wide-cc-extensions-01 §2)
 	audioLevelSize   = 1 + 1 // one-byte header and one byte (RFC 6464 §3)
+	colorSpaceSize   = 1 + 4 // one-byte header and 4 bytes (libwebrtc's docs/native-code/rtp-hdrext/color-space)
 )
 
-// extensionSize returns the extension block's bytes for packets without and with an audio level: the 4-byte head and the
-// elements, padded to 32 bits (RFC 8285 §4.2); 0 when there is no element.
-func extensionSize(cfg Config) (plain, level int) {
-	block := func(n int) int {
-		if n == 0 {
-			return 0
+// extensionSizes returns the extension block's bytes for each set that a packet may carry: the 4-byte head and the elements
+// the slot has negotiated, padded to 32 bits (RFC 8285 §4.2); 0 when there is no element.
+func extensionSizes(cfg Config) (sizes [uplink.CarriedSets]int) {
+	for has := range uplink.CarriedSets {
+		n := 0
+		if cfg.TransportSeqID != 0 {
+			n += transportSeqSize
 		}
-		return 4 + (n+3)&^3
+		if cfg.AudioLevelID != 0 && has&uplink.HasLevel != 0 {
+			n += audioLevelSize
+		}
+		if cfg.ColorSpaceID != 0 && has&uplink.HasColorSpace != 0 {
+			n += colorSpaceSize
+		}
+		if n > 0 {
+			sizes[has] = 4 + (n+3)&^3
+		}
 	}
-	n := 0
-	if cfg.TransportSeqID != 0 {
-		n = transportSeqSize
-	}
-	plain, level = block(n), block(n)
-	if cfg.AudioLevelID != 0 {
-		level = block(n + audioLevelSize)
-	}
-	return plain, level
+	return sizes
 }
 
 // write puts the RTP header in front of the payload of p: fixed part, CSRC unless name is 0, extension block.
@@ -42,10 +44,7 @@ func (d *Downlink) write(dst []byte, p *uplink.Packet, payloadType uint8, ssrc u
 	if name != 0 {
 		n = packet.PutCSRC(dst, n, name)
 	}
-	size := d.extSize
-	if p.Level != uplink.NoLevel {
-		size = d.extLevel
-	}
+	size := d.extSizes[p.Ext.Has]
 	if size == 0 {
 		return n
 	}
@@ -58,9 +57,14 @@ func (d *Downlink) write(dst []byte, p *uplink.Packet, payloadType uint8, ssrc u
 		binary.BigEndian.PutUint16(b[at+1:], tseq)
 		at += transportSeqSize
 	}
-	if id := d.cfg.AudioLevelID; id != 0 && p.Level != uplink.NoLevel {
-		b[at], b[at+1] = id<<4, p.Level
+	if id := d.cfg.AudioLevelID; id != 0 && p.Ext.Has&uplink.HasLevel != 0 {
+		b[at], b[at+1] = id<<4, p.Ext.Level
 		at += audioLevelSize
+	}
+	if id := d.cfg.ColorSpaceID; id != 0 && p.Ext.Has&uplink.HasColorSpace != 0 {
+		b[at] = id<<4 | 3
+		copy(b[at+1:], p.Ext.ColorSpace[:])
+		at += colorSpaceSize
 	}
 	clear(b[at:])
 	return n + size

@@ -16,6 +16,7 @@ type ExtensionIDs struct {
 	MID          uint8 // RFC 8843 §15
 	TransportSeq uint8 // draft-holmer-rmcat-transport-wide-cc-extensions-01
 	AudioLevel   uint8 // RFC 6464
+	ColorSpace   uint8 // libwebrtc's docs/native-code/rtp-hdrext/color-space
 }
 
 // Payload is one codec of an m-line.
@@ -402,6 +403,8 @@ func readAnswered(s section, lines []sdpLine) (answered, error) {
 				m.ext.TransportSeq = uint8(id)
 			case uris[extAudioLevel]:
 				m.ext.AudioLevel = uint8(id)
+			case uris[extColorSpace]:
+				m.ext.ColorSpace = uint8(id)
 			}
 		case "ssrc-group":
 			if f := strings.Fields(value); len(f) == 3 {

@@ -141,6 +141,11 @@ const (
 	uriMID          = "urn:ietf:params:rtp-hdrext:sdes:mid"
 	uriTransportSeq = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 	uriAudioLevel   = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+	// VP8 does not say which colours its numbers mean. Chromium sends a canvas in BT.709 with full range and says so in this
+	// extension alone; who does not get it takes BT.601 with limited range, and (30, 170, 30) becomes (31, 206, 23).
+	uriColorSpace = "http://www.webrtc.org/experiments/rtp-hdrext/color-space"
+	// Not urn:3gpp:video-orientation: who may use it sends pictures lying on their side, and Firefox cannot turn them.
+	// Without it senders turn them before they encode, for everybody.
 )
 
 func newMediaEngine() (*webrtc.MediaEngine, error) {
@@ -172,6 +177,7 @@ func newMediaEngine() (*webrtc.MediaEngine, error) {
 		{uriMID, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}},
 		{uriTransportSeq, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}},
 		{uriAudioLevel, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio}},
+		{uriColorSpace, []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo}},
 	}
 	for _, x := range extensions {
 		for _, kind := range x.kinds {

@@ -76,11 +76,12 @@ const (
 	extMID = iota
 	extTransportSeq
 	extAudioLevel
+	extColorSpace
 	extCount
 )
 
 func extensionURIs() [extCount]string {
-	return [extCount]string{uriMID, uriTransportSeq, uriAudioLevel}
+	return [extCount]string{uriMID, uriTransportSeq, uriAudioLevel, uriColorSpace}
 }
 
 // section is one m-line of an offer, checked.
@@ -597,7 +598,7 @@ func (r *offerReader) readExtension(s *section, line int, value string) error {
 	}
 	r.agreed.uri[id] = uri
 	for i, known := range extensionURIs() {
-		if known != uri || i == extAudioLevel && s.video {
+		if known != uri || i == extAudioLevel && s.video || i == extColorSpace && !s.video {
 			continue
 		}
 		for other, have := range r.agreed.uri {

@@ -39,7 +39,7 @@ func testOffer(mlines ...string) string {
 		line("a=fingerprint:%s", testFingerprint)
 		line("a=setup:actpass\r\na=rtcp-mux")
 		if kind == "video" {
-			line("a=extmap:3 %s\r\na=extmap:7 %s", uriMID, uriTransportSeq)
+			line("a=extmap:3 %s\r\na=extmap:7 %s\r\na=extmap:9 %s\r\na=extmap:13 urn:3gpp:video-orientation", uriMID, uriTransportSeq, uriColorSpace)
 			line("a=rtpmap:120 VP8/90000\r\na=rtpmap:124 rtx/90000\r\na=fmtp:124 apt=120\r\na=rtpmap:126 H264/90000")
 			line("a=fmtp:120 max-fs=12288;max-fr=60\r\na=rtcp-fb:120 nack\r\na=rtcp-fb:120 nack pli\r\na=rtcp-fb:120 goog-remb")
 			line("a=rtcp-fb:* transport-cc")
@@ -70,17 +70,18 @@ func TestAnswerTellsWhatWasAgreed(t *testing.T) {
 	opus, vp8 := Payload{1, 109, 0}, Payload{2, 120, 124}
 	require.Equal(t, []Published{
 		{MID: "0", Payload: opus, SSRC: 1000, Ext: ExtensionIDs{MID: 3, AudioLevel: 1}},
-		{MID: "1", Video: true, Payload: vp8, SSRC: 1001, RTXSSRC: 2001, NACK: true, TransportCC: true, Ext: ExtensionIDs{MID: 3, TransportSeq: 7}},
+		{MID: "1", Video: true, Payload: vp8, SSRC: 1001, RTXSSRC: 2001, NACK: true, TransportCC: true, Ext: ExtensionIDs{MID: 3, TransportSeq: 7, ColorSpace: 9}},
 	}, a.Published)
 	require.Equal(t, []Slot{
 		{MID: "2", SSRC: 1, Payloads: []Payload{opus}, Ext: ExtensionIDs{MID: 3, AudioLevel: 1}, CNAME: "slot0"},
 		{
 			MID: "3", Video: true, SSRC: 1, RTXSSRC: 1, Payloads: []Payload{vp8}, NACK: true, TransportCC: true,
-			Ext: ExtensionIDs{MID: 3, TransportSeq: 7}, CNAME: "slot0",
+			Ext: ExtensionIDs{MID: 3, TransportSeq: 7, ColorSpace: 9}, CNAME: "slot0",
 		},
 	}, a.Slots)
 	require.Equal(t, "abcd", a.RemoteUfrag)
 	require.NotContains(t, a.SDP, "goog-remb")
+	require.NotContains(t, a.SDP, "video-orientation", "Firefox could not turn the pictures")
 	require.NotContains(t, a.SDP, "H264")
 	require.NotContains(t, a.SDP, "ccm fir", "not offered")
 }

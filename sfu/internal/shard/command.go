@@ -260,6 +260,9 @@ func mergeExt(have, more handshake.ExtensionIDs) handshake.ExtensionIDs {
 	if more.AudioLevel != 0 {
 		have.AudioLevel = more.AudioLevel
 	}
+	if more.ColorSpace != 0 {
+		have.ColorSpace = more.ColorSpace
+	}
 	return have
 }
 

@@ -67,16 +67,11 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 		return true
 	}
 	var verdict uplink.Verdict
+	x := p.carried(&h, b, u.cfg.Codec.Video())
 	if h.SSRC == u.cfg.RTXSSRC {
-		verdict = u.up.HandleRTX(now, &h, payload)
+		verdict = u.up.HandleRTX(now, &h, payload, x)
 	} else {
-		level := uint8(uplink.NoLevel)
-		if p.ext.AudioLevel != 0 {
-			if x, ok := h.Extension(b, p.ext.AudioLevel); ok && len(x) > 0 {
-				level = x[0]
-			}
-		}
-		verdict = u.up.Handle(now, &h, e, payload, level)
+		verdict = u.up.Handle(now, &h, e, payload, x)
 	}
 	s.stats.Drops.uplinked(verdict)
 	if verdict == uplink.Stored && !u.dirty {
@@ -84,6 +79,24 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 		s.touched = append(s.touched, u)
 	}
 	return true
+}
+
+// carried reads the extensions that go on to the subscribers, of those the peer has negotiated.
+func (p *peer) carried(h *packet.Header, b []byte, video bool) (x uplink.Extensions) {
+	if video {
+		if p.ext.ColorSpace != 0 {
+			if data, ok := h.Extension(b, p.ext.ColorSpace); ok {
+				x.SetColorSpace(data)
+			}
+		}
+		return x
+	}
+	if p.ext.AudioLevel != 0 {
+		if data, ok := h.Extension(b, p.ext.AudioLevel); ok {
+			x.SetLevel(data)
+		}
+	}
+	return x
 }
 
 // noteTransport records a transport-wide sequence number; feedback follows within 50 ms.

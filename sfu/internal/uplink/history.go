@@ -30,8 +30,8 @@ type Packet struct {
 	Meta      codec.Meta    // zero for a padding-only packet
 	size      uint16        // of the payload
 	Marker    bool
-	Newest    bool  // no packet with a higher number had come before it
-	Level     uint8 // the audio level extension's byte (RFC 6464), or NoLevel
+	Newest    bool // no packet with a higher number had come before it
+	Ext       Extensions
 }
 
 // Size returns the payload's length in bytes; 0 means a padding-only packet.

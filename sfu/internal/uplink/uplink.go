@@ -14,10 +14,6 @@ const (
 	// extension, an RTX number and the authentication tag.
 	MaxPayload = 1440
 
-	// NoLevel stands in Packet.Level for a packet without the audio level extension (RFC 6464). As a level it would mean
-	// digital silence with voice activity, which nobody sends.
-	NoLevel = 0xff
-
 	// window is how far behind the highest number a packet may come, in packets; older ones are not worth their memory
 	// in the seen-before bitmap. It is the longest history.
 	window = 1024
@@ -161,20 +157,21 @@ func (u *Uplink) Config() Config {
 func (u *Uplink) Codec() codec.Codec { return u.cfg.Codec }
 
 // Handle takes one authenticated packet of the primary stream: its header, its number as the SRTP opener extended it,
-// its payload without padding (empty: a padding-only packet, kept as such) and its audio level extension or NoLevel. The
-// payload is copied.
-func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, level uint8) Verdict {
+// its payload without padding (empty: a padding-only packet, kept as such) and the extensions it carries. The payload is
+// copied.
+func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, x Extensions) Verdict {
 	if !u.follow(now, h.SSRC, e) {
 		u.stats.TooOld++
 		return TooOld
 	}
 	u.report.handle(now, e, h.Timestamp, u.rate)
-	return u.store(now, h, e+u.shift, payload, level, false)
+	return u.store(now, h, e+u.shift, payload, x, false)
 }
 
 // HandleRTX takes one authenticated packet of the RTX stream (RFC 4588 §4): payload opens with the original sequence
-// number. An empty one is how publishers probe for bandwidth; it repairs nothing and counts as a Duplicate.
-func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte) Verdict {
+// number. Its extensions are the original's: senders repeat them. An empty one is how publishers probe for bandwidth; it
+// repairs nothing and counts as a Duplicate.
+func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte, x Extensions) Verdict {
 	switch len(payload) {
 	case 0:
 		u.stats.Duplicates++
@@ -194,7 +191,7 @@ func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte) 
 		u.stats.TooOld++
 		return TooOld
 	}
-	return u.store(now, h, e+u.shift, payload[2:], NoLevel, true)
+	return u.store(now, h, e+u.shift, payload[2:], x, true)
 }
 
 // follow keeps our numbers rising through restarts of the publisher's stream: a new SSRC or a jump of the sequence. It
@@ -260,7 +257,7 @@ func (u *Uplink) restart(e seq.Extended) {
 }
 
 // store places the packet that we number e.
-func (u *Uplink) store(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, level uint8, rtx bool) Verdict {
+func (u *Uplink) store(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, x Extensions, rtx bool) Verdict {
 	newest := e > u.highest
 	switch {
 	case newest:
@@ -292,7 +289,7 @@ func (u *Uplink) store(now time.Duration, h *packet.Header, e seq.Extended, payl
 	}
 	i := u.history.push(Packet{
 		Seq: e, Arrival: now, Timestamp: h.Timestamp, Epoch: u.epoch, Meta: meta,
-		Marker: h.Marker, Level: level, Newest: newest,
+		Marker: h.Marker, Newest: newest, Ext: x,
 	}, payload, now-u.interval)
 	u.stats.Packets++
 	u.stats.Bytes += uint64(len(payload))

@@ -25,6 +25,7 @@ const slotExtensions = [
   "urn:ietf:params:rtp-hdrext:sdes:mid",
   "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
   "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+  "http://www.webrtc.org/experiments/rtp-hdrext/color-space", // without it Chromium shows canvases in wrong colours
 ];
 
 /** Not in every browser yet: https://w3c.github.io/webrtc-extensions/#rtp-header-extension-control */

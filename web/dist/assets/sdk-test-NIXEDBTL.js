@@ -1,0 +1,1 @@
+import{e as o}from"./chunk-AIB7HKCI.js";window.tolkyn={sdk:o};

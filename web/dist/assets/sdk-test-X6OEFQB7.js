@@ -1,1 +1,0 @@
-import{e as o}from"./chunk-QOFW4MZK.js";window.tolkyn={sdk:o};
