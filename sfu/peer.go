@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -15,6 +16,10 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/internal/shard"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
+
+// maxTracks of one peer: microphone, camera, a screen and its sound, four times over. Whoever joins is told of all tracks
+// in the room, in one frame.
+const maxTracks = 16
 
 // Peer is one client's media session. All methods are safe from any goroutine; those that negotiate or change the room
 // wait for their turn.
@@ -130,6 +135,9 @@ func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp
 	if err := checkTracks(lines, tracks); err != nil {
 		return "", nil, nil, err
 	}
+	if err := p.mayPublish(tracks); err != nil {
+		return "", nil, nil, err
+	}
 	published, replaced = p.publish(lines, tracks)
 	if p.req.Subscribe {
 		p.openSlots(answer)
@@ -153,6 +161,22 @@ func checkTracks(lines map[string]handshake.Published, tracks []Track) error {
 			return fmt.Errorf("%w: track %q or its mid %q is named twice", ErrBadOffer, t.ID, t.MID)
 		}
 		ids[t.ID], mids[t.MID] = true, true
+	}
+	return nil
+}
+
+// mayPublish bounds the tracks of a peer, with those that would be new.
+func (p *Peer) mayPublish(tracks []Track) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(tracks)
+	for id, u := range p.uplinks {
+		if !slices.ContainsFunc(tracks, func(t Track) bool { return t.ID == id || t.MID == u.mid }) {
+			n++
+		}
+	}
+	if n > maxTracks {
+		return fmt.Errorf("%w: %d tracks, at most %d are taken", ErrBadOffer, n, maxTracks)
 	}
 	return nil
 }

@@ -205,14 +205,6 @@ func (s *Secret) CheckResponse(b []byte, tx TransactionID) bool {
 	}
 }
 
-// ResponseTransaction returns the transaction that a success response answers; false when b is none.
-func ResponseTransaction(b []byte) (TransactionID, bool) {
-	if !isSTUN(b, bindingSuccess) {
-		return TransactionID{}, false
-	}
-	return TransactionID(b[8:20]), true
-}
-
 func appendMessageHeader(dst []byte, kind uint16, tx TransactionID) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, kind)
 	dst = append(dst, 0, 0)
