@@ -4,7 +4,7 @@
 //	   ▲                                                      │
 //	   │ Event                                     room loop: plan.Step(now, command) → effects
 //	   └──────────────────────────────────────────────────────┤
-//	              peer loop: pion's SDP, ICE, DTLS  ◄──────────┤
+//	              caller: pion's SDP, ICE, DTLS  ◄─────────────┤
 //	              shard: every packet, key, queue and timer ◄──┘
 //
 // Words: a Peer is one client's media session in a Room; it publishes Tracks and receives in Slots. An Uplink carries

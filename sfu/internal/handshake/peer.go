@@ -37,7 +37,7 @@ var (
 // ErrClosed: the peer has been closed.
 var ErrClosed = errors.New("handshake peer is closed")
 
-// Peer is one client's PeerConnection. Deliver and DeliverTCP are for the shard, Answer and Close for the peer's loop;
+// Peer is one client's PeerConnection. Deliver and DeliverTCP are for the shard, Answer and Close for whoever serves the client;
 // all are safe from any goroutine.
 type Peer struct {
 	// Fixed after NewPeer.
