@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,10 +18,7 @@ type rawSocket struct {
 	// Fixed after listenRaw.
 	fd       int // the socket
 	event    int // eventfd, readable after Wake
-	epoll    int // private: readable when fd or event is
-	poll     *os.File
-	pollConn syscall.RawConn
-	ready    func(uintptr) bool
+	epoll    int // of fd and event
 	local    netip.AddrPort
 	inet6    bool
 	gso, gro bool
@@ -41,6 +37,7 @@ type rawSocket struct {
 	closed bool
 
 	// Atomic.
+	closing  atomic.Bool // a Wait is to end with ErrClosed
 	woken    atomic.Bool // event is readable
 	counters counters
 }
@@ -137,7 +134,7 @@ func (s *rawSocket) bind(addr netip.AddrPort) error {
 	return nil
 }
 
-// openPoll makes the private epoll and hands only that to Go's netpoller, where it is quiet until fd or event is readable.
+// openPoll makes the epoll that Wait sleeps in.
 func (s *rawSocket) openPoll() error {
 	var err error
 	if s.event, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
@@ -151,14 +148,6 @@ func (s *rawSocket) openPoll() error {
 			return os.NewSyscallError("epoll_ctl", err)
 		}
 	}
-	if err := unix.SetNonblock(s.epoll, true); err != nil {
-		return os.NewSyscallError("fcntl", err)
-	}
-	s.poll = os.NewFile(uintptr(s.epoll), "udp epoll")
-	if s.pollConn, err = s.poll.SyscallConn(); err != nil {
-		return err
-	}
-	s.ready = func(uintptr) bool { return s.look() }
 	return nil
 }
 
@@ -171,25 +160,19 @@ func (s *rawSocket) Stats() Stats {
 }
 
 func (s *rawSocket) Close() error {
-	s.mu.Lock()
-	already := s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if already {
+	if s.closing.Swap(true) {
 		return nil
 	}
-	// From here on no method starts to use a descriptor; only a Wait may be under way, and closing its file ends it.
+	s.Wake()
+	s.mu.Lock() // a Wait under way has ended
+	s.closed = true
+	s.mu.Unlock()
 	return s.release()
 }
 
 func (s *rawSocket) release() error {
 	var errs []error
-	if s.poll != nil {
-		errs = append(errs, s.poll.Close())
-	} else if s.epoll >= 0 {
-		errs = append(errs, unix.Close(s.epoll))
-	}
-	for _, fd := range []int{s.fd, s.event} {
+	for _, fd := range []int{s.fd, s.event, s.epoll} {
 		if fd >= 0 {
 			errs = append(errs, unix.Close(fd))
 		}
