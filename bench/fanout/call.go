@@ -46,7 +46,7 @@ func (b *bench) participants(ctx context.Context, name string, n int) error {
 	var callers []*caller
 	defer func() { closeAll(callers) }()
 	for i := range n / 4 {
-		four, err := dialAll(ctx, srv.base, fmt.Sprintf("room%d", i), "p", 4, sdk)
+		four, err := dialAll(ctx, srv.base, fmt.Sprintf("room%d", i), fmt.Sprintf("room%d-", i), 4, sdk)
 		callers = append(callers, four...)
 		if err != nil {
 			return err

@@ -126,8 +126,22 @@ func (b *bench) add(name, unit string, values, floors []float64) {
 	fmt.Printf("%-36s %12.4g %-8s floor %8.4g  ratio %5.2f  of %v\n", name, r.Value, unit, r.Floor, r.Ratio, values)
 }
 
+// write replaces the measured rows in the file; rows that were not measured now stay as they are.
 func (b *bench) write(path string) error {
-	out, err := json.MarshalIndent(b.results, "", "  ")
+	var kept []result
+	if old, err := os.ReadFile(path); err == nil {
+		if err := json.Unmarshal(old, &kept); err != nil {
+			return fmt.Errorf("%s is not a file of results: %w", path, err)
+		}
+	}
+	for _, r := range b.results {
+		if i := slices.IndexFunc(kept, func(k result) bool { return k.Name == r.Name }); i >= 0 {
+			kept[i] = r
+		} else {
+			kept = append(kept, r)
+		}
+	}
+	out, err := json.MarshalIndent(kept, "", "  ")
 	if err != nil {
 		return err
 	}
