@@ -28,19 +28,9 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 	if err != nil {
 		return nil, fmt.Errorf("media.advertise: %w", err)
 	}
-	socket, err := udp.Listen(address, udp.Config{})
+	socket, tcp, err := mediaSockets(address, c.Media)
 	if err != nil {
-		return nil, explainListen("media.listen", "media", "udp", c.Media.Listen, err)
-	}
-	var tcp net.Listener
-	if c.Media.TCP {
-		// The UDP socket knows the number when any was asked for.
-		beside := netip.AddrPortFrom(address.Addr(), socket.LocalAddr().Port())
-		tcp, err = net.Listen("tcp", beside.String())
-		if err != nil {
-			_ = socket.Close()
-			return nil, explainListen("media.listen", "media", "tcp", beside.String(), err)
-		}
+		return nil, err
 	}
 	unit, err := sfu.New(sfu.Config{
 		Socket:        socket,
@@ -59,6 +49,29 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 		return nil, fmt.Errorf("start the SFU: %w", err)
 	}
 	return &media{unit, socket, advertise}, nil
+}
+
+// mediaSockets opens one number for UDP and TCP. When any number will do, one that is free for UDP may be taken for TCP:
+// then it tries another.
+func mediaSockets(address netip.AddrPort, c config.Media) (udp.Socket, net.Listener, error) {
+	for try := 1; ; try++ {
+		socket, err := udp.Listen(address, udp.Config{})
+		if err != nil {
+			return nil, nil, explainListen("media.listen", "media", "udp", c.Listen, err)
+		}
+		if !c.TCP {
+			return socket, nil, nil
+		}
+		beside := netip.AddrPortFrom(address.Addr(), socket.LocalAddr().Port())
+		tcp, err := net.Listen("tcp", beside.String())
+		if err == nil {
+			return socket, tcp, nil
+		}
+		_ = socket.Close()
+		if address.Port() != 0 || try == 10 {
+			return nil, nil, explainListen("media.listen", "media", "tcp", beside.String(), err)
+		}
+	}
 }
 
 // packets counts what the media port moved so far, in and out.

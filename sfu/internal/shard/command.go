@@ -35,18 +35,17 @@ func (s *Shard) Post(c Command) bool {
 	return true
 }
 
-// commands applies what is in the inbox, at most commandBudget of them; false when it was empty.
-func (s *Shard) commands() bool {
-	for n := range commandBudget {
+// commands applies what is in the inbox, at most commandBudget of them.
+func (s *Shard) commands() {
+	for range commandBudget {
 		s.suspect = nil
 		select {
 		case c := <-s.inbox:
 			c.apply(s, s.now())
 		default:
-			return n > 0
+			return
 		}
 	}
-	return true
 }
 
 // AddPeer makes a peer known. Packets find it by the credentials that follow.

@@ -221,15 +221,16 @@ func (s *Shard) expel(p *peer) {
 	s.remove(p)
 }
 
-// turn does one bounded round of work; false when there was none.
+// turn does one bounded round of work; false when nothing more is known to be waiting.
 func (s *Shard) turn() bool {
-	busy := s.commands()
+	s.commands()
 	s.suspect = nil
 	now := s.now()
+	more := false
 	if s.at >= s.batch.Len() {
 		s.at = 0
 		n, _ := s.sock.Read(s.batch)
-		busy = busy || n > 0
+		more = n >= udp.MaxMessages // else the socket was empty: asking it again would be a system call for nothing
 	}
 	for range turnBudget { // a batch may hold many more: the kernel joins what comes from one sender
 		if s.at >= s.batch.Len() {
@@ -243,12 +244,10 @@ func (s *Shard) turn() bool {
 	s.spread(now)
 	s.suspect = nil
 	s.timers(now)
-	if s.forward(now, turnBudget) {
-		busy = true
-	}
+	more = s.forward(now, turnBudget) || more
 	s.suspect = nil
 	s.sock.Flush(s.queue)
-	return busy || s.at < s.batch.Len()
+	return more || s.at < s.batch.Len()
 }
 
 // wait sleeps until a packet, a command or the next deadline.
