@@ -111,6 +111,12 @@ func collectSFU(e emitter, stats sfu.Stats) {
 		"duplicate": shard.Drops.Duplicate, "too_old": shard.Drops.TooOld, "gate_full": shard.Drops.GateFull,
 		"unsealed": shard.Drops.Unsealed, "nack_flood": shard.Drops.NACKFlood, "tcp_stale": shard.Drops.TCPStale,
 	})
+	e.gauge("tolkyn_handshake_waiting", "Peers that wait at the handshake gate now.", float64(shard.Gate.Waiting))
+	e.by("tolkyn_handshake_steps_total", "Steps of handshakes at the gate: passed at once, queued, dropped or refused.", "fate",
+		map[string]uint64{"passed": shard.Gate.Passed, "queued": shard.Gate.Queued, "dropped": shard.Gate.Dropped, "refused": shard.Gate.Refused})
+	e.by("tolkyn_handshake_dropped_packets_total",
+		"Packets between the shard and pion that went no further; leaked is media that pion wanted to send and must stay 0.", "reason",
+		map[string]uint64{"overflow": shard.Handshake.Overflow, "unrouted": shard.Handshake.Unrouted, "leaked": shard.Handshake.Leaked})
 	e.by("tolkyn_udp_datagrams_total", "Datagrams through the media port.", "direction",
 		map[string]uint64{"in": shard.Socket.ReceivedDatagrams, "out": shard.Socket.SentDatagrams})
 	e.by("tolkyn_udp_bytes_total", "Bytes of those datagrams.", "direction",

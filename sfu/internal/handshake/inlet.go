@@ -119,6 +119,14 @@ type Stats struct {
 	Sent     uint64 // datagrams and frames pion wrote
 }
 
+// Add sums two peers' figures.
+func (s *Stats) Add(o Stats) {
+	s.Overflow += o.Overflow
+	s.Unrouted += o.Unrouted
+	s.Leaked += o.Leaked
+	s.Sent += o.Sent
+}
+
 func newMux(w Wire, wrote func(), advertise []netip.AddrPort) *mux {
 	m := &mux{wire: w, wrote: wrote}
 	var have [2]bool

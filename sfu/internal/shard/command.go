@@ -271,6 +271,7 @@ func (s *Shard) remove(p *peer) {
 		return
 	}
 	p.gone = true
+	s.stats.Handshake.Add(p.handshakeStats())
 	delete(s.peers, p.id)
 	s.wheel.disarm(&p.timer)
 	for _, held := range s.gate.Forget(p.id) {

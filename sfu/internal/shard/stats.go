@@ -3,6 +3,7 @@ package shard
 import (
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
 
@@ -18,6 +19,8 @@ type Stats struct {
 	PathChanges           uint64
 	Faults                uint64 // contained panics
 	Drops                 Drops
+	Gate                  handshake.GateStats
+	Handshake             handshake.Stats // of the peers that are here now and those that were
 	Socket                udp.Stats
 
 	Peers, Uplinks int
@@ -72,7 +75,10 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 	answer := make(chan Stats, 1)
 	if !s.Post(Query{func(s *Shard) {
 		st := s.stats
-		st.Peers, st.Uplinks, st.Socket = len(s.peers), len(s.uplinks), s.sock.Stats()
+		st.Peers, st.Uplinks, st.Socket, st.Gate = len(s.peers), len(s.uplinks), s.sock.Stats(), s.gate.Stats()
+		for _, p := range s.peers {
+			st.Handshake.Add(p.handshakeStats())
+		}
 		if s.tcp != nil {
 			st.Drops.TCPStale += s.tcp.stale.Load()
 		}
@@ -86,4 +92,11 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 	case <-s.done:
 		return Stats{}, false
 	}
+}
+
+func (p *peer) handshakeStats() handshake.Stats {
+	if p.hs == nil {
+		return handshake.Stats{}
+	}
+	return p.hs.Stats()
 }
