@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,8 @@ type rawSocket struct {
 	plain  map[netip.Addr]struct{} // destinations that refuse GSO
 	events [2]unix.EpollEvent
 	count  [8]byte // read from event
+
+	yielded time.Time // when Wait last let the scheduler run
 
 	// Guarded by mu, held shared while a descriptor is in use, so that Close cannot take it away.
 	mu     sync.RWMutex
