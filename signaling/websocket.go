@@ -20,7 +20,7 @@ import (
 )
 
 // The way of a frame through a connection, from top to bottom: ServeHTTP, greet, read, session, push, write. Two goroutines:
-// the handler's own reads, another writes. Every 20 s a timer adds one for as long as a ping takes.
+// the handler's own reads, another writes. Every 50 s a timer adds one for as long as a ping takes.
 const (
 	// maxOutbox frames wait for the client to read. A client that lets so many pile up is cut off; it resumes when it can.
 	maxOutbox = 256

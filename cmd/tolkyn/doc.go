@@ -3,7 +3,7 @@
 //	flags > TOLKYN_SECTION__KEY > tolkyn.yaml > defaults
 //	                    │
 //	                    ▼
-//	 serve ──► http 8080 ── page, /signal ──► signaling ──┐
+//	 serve ──► http 8080 ── page, /v1/ws ───► signaling ──┐
 //	   │       https 8443 (--lan or a certificate)        ▼
 //	   ├─────► media 7882/udp, ICE-TCP 7882/tcp ───────► sfu
 //	   └─────► admin 127.0.0.1:9090 ── /livez /readyz /metrics

@@ -32,7 +32,8 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server",
 		Long: "Serve runs the whole server: the page, signaling, media. Without flags or files it is there for this\n" +
-			"machine alone; with --lan for the devices of the local network.",
+			"machine alone; with --lan for the devices of the local network. To be reached from elsewhere it needs keys that\n" +
+			"tokens are checked with ('tolkyn token key' makes one) and a certificate, both named in the file of --config.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, origins, err := loadSettings(cmd)

@@ -9,7 +9,7 @@
 //
 // A socket has three forms that behave the same under one test suite:
 //
-//   - raw (Linux): a descriptor of our own with recvmmsg, sendmmsg, GSO and GRO, and a private epoll;
+//   - raw (Linux): a descriptor of our own with recvmmsg, sendmmsg, GSO and GRO, and a private epoll in which Wait sleeps;
 //   - portable (other systems, or Config.Portable): a net.UDPConn, batched by golang.org/x/net where that batches;
 //   - in-memory: Socket of a host of package netsim, which blocks on channels only and so lives in a testing/synctest bubble.
 //

@@ -1837,7 +1837,7 @@ type Wish struct {
 	PeerId string                 `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
 	// Empty: every track of the peer.
 	TrackId string `protobuf:"bytes,2,opt,name=track_id,json=trackId,proto3" json:"track_id,omitempty"`
-	// Wanted in a slot (true) or not at all (false).
+	// True: not wanted in any slot.
 	Hidden bool `protobuf:"varint,3,opt,name=hidden,proto3" json:"hidden,omitempty"`
 	// Higher first.
 	Priority uint32 `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`
@@ -2174,7 +2174,7 @@ func (x *Track) GetMuted() bool {
 	return false
 }
 
-// PeerUpdate: somebody joined, changed or left.
+// PeerUpdate: somebody joined or left.
 type PeerUpdate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Change        PeerUpdate_Change      `protobuf:"varint,1,opt,name=change,proto3,enum=tolkyn.v1.PeerUpdate_Change" json:"change,omitempty"`
@@ -2395,7 +2395,7 @@ func (x *Slot) GetTrackId() string {
 	return ""
 }
 
-// Speakers lists who speaks, loudest first.
+// Speakers lists who speaks, loudest first. Not sent yet.
 type Speakers struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Speakers      []*Speaker             `protobuf:"bytes,1,rep,name=speakers,proto3" json:"speakers,omitempty"`

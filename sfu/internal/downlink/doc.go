@@ -1,6 +1,6 @@
 // Package downlink fills one slot of one subscriber: a stream that never breaks, made of pieces of other people's streams.
 //
-//	uplink A  ──1─2─3─4─5─┐                       ┌─ header: 12 bytes, CSRC for 2 s, transport-wide number, level
+//	uplink A  ──1─2─3─4─5─┐                       ┌─ header: 12 bytes, CSRC for 2 s, transport-wide number, level, colours
 //	uplink B       7─8─K─9─10─┐                   │  payload: picture id and TL0 moved
 //	                  │    │  │   Next            ▼
 //	Assign(A)   Assign(B) ─┴──┴─────────► 70─71─72─73─74─75─76 ──► caller seals each once, and sends

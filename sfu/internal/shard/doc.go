@@ -18,6 +18,9 @@
 // DTLS), receive.go (SRTP in), forward.go (ready queue and sealing), feedback.go (timers, RTCP both ways), tcp.go
 // (ICE-TCP), wheel.go (timers), stats.go.
 //
+// A check of a connected peer is answered here; pion gets only those before keys exist and those around an ICE restart.
+// Media moves to an address once a check of our own was answered there (path.go has the rules).
+//
 // Nothing here blocks but socket.Wait, nothing on the packet path allocates, locks or logs. A panic while one peer's
 // packet or slot is handled removes that peer and nothing else.
 package shard

@@ -651,7 +651,7 @@ export type Wish = Message<"tolkyn.v1.Wish"> & {
   trackId: string;
 
   /**
-   * Wanted in a slot (true) or not at all (false).
+   * True: not wanted in any slot.
    *
    * @generated from field: bool hidden = 3;
    */
@@ -897,7 +897,7 @@ export const Track_SourceSchema: GenEnum<Track_Source> = /*@__PURE__*/
   enumDesc(file_tolkyn, 20, 1);
 
 /**
- * PeerUpdate: somebody joined, changed or left.
+ * PeerUpdate: somebody joined or left.
  *
  * @generated from message tolkyn.v1.PeerUpdate
  */
@@ -1062,7 +1062,7 @@ export const SlotSchema: GenMessage<Slot> = /*@__PURE__*/
   messageDesc(file_tolkyn, 24);
 
 /**
- * Speakers lists who speaks, loudest first.
+ * Speakers lists who speaks, loudest first. Not sent yet.
  *
  * @generated from message tolkyn.v1.Speakers
  */
