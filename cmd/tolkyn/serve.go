@@ -194,6 +194,11 @@ func (n *node) stop(ctx context.Context) error {
 	defer cancel()
 	n.load.Drain()
 	err := n.plane.sessions.Close(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		// A client's slowness is no failure of ours.
+		n.log.Warn("cut off clients that did not take their leave in time", "limit", drainTimeout)
+		err = nil
+	}
 	for _, f := range n.fronts {
 		_ = f.server.Shutdown(ctx) // What does not end in time, close ends.
 	}
