@@ -1,0 +1,124 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/tolkyn/tolkyn/signaling/wire"
+)
+
+// DefaultGiveUpAfter is how long a Client tries to come back.
+const DefaultGiveUpAfter = 2 * time.Minute
+
+// leaveTimeout bounds the wait for the server's answer to a goodbye.
+const leaveTimeout = 500 * time.Millisecond
+
+// TokenSource returns a fresh token: tokens live at most 10 minutes, and a session may have to begin anew later. Called
+// from one goroutine at a time.
+type TokenSource func(ctx context.Context) (string, error)
+
+// Token is the source of one token. A session that has to begin anew after it has expired ends.
+func Token(token string) TokenSource {
+	return func(context.Context) (string, error) { return token, nil }
+}
+
+// Options of Dial. The zero value of each field means its default.
+type Options struct {
+	// GiveUpAfter ends a session that could not reconnect for so long; default DefaultGiveUpAfter.
+	GiveUpAfter time.Duration
+	// Dial opens the byte stream under the WebSocket; default that of http.DefaultTransport.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Settings edits what each PeerConnection is made with: addresses, a UDP mux, loggers.
+	Settings func(*webrtc.SettingEngine)
+	// Logger gets a line per lost connection and failed repair; nil discards.
+	Logger *slog.Logger
+}
+
+// Client has shown its token and may join the token's room, once. All methods are safe from any goroutine.
+type Client struct {
+	session   *session
+	transport *http.Transport
+	settings  func(*webrtc.SettingEngine)
+	nearby    bool // the server is on this machine's loopback
+}
+
+// Dial connects to a server: its page ("https://call.example.org") or the WebSocket itself ("wss://…/v1/ws"). ctx bounds
+// the opening alone. Errors: *ServerError when the server refuses, else those of the network or of token.
+func Dial(ctx context.Context, url string, token TokenSource, options Options) (*Client, error) {
+	u, err := socketURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	if token == nil {
+		return nil, errors.New("client: a TokenSource is required")
+	}
+	if options.GiveUpAfter == 0 {
+		options.GiveUpAfter = DefaultGiveUpAfter
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout}
+	if options.Dial != nil {
+		transport.Proxy, transport.DialContext = nil, options.Dial
+	}
+	c := &Client{transport: transport, settings: options.Settings, nearby: onLoopback(u)}
+	through := overWebSocket(u.String(), &http.Client{Transport: transport})
+	if c.session, err = openSession(ctx, through, token, options.GiveUpAfter, options.Logger); err != nil {
+		transport.CloseIdleConnections()
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return c, nil
+}
+
+// Welcome is what the server said at the start: identity, room, grants, limits; nil while a lost session is
+// being replaced by another. Do not change it.
+func (c *Client) Welcome() *wire.Welcome {
+	c.session.mu.Lock()
+	defer c.session.mu.Unlock()
+	return c.session.welcome
+}
+
+// Ping asks the server for a sign of life and returns the round trip.
+func (c *Client) Ping(ctx context.Context) (time.Duration, error) { return c.session.ping(ctx) }
+
+// RTT is the newest signaling round trip, measured every 5 s; 0 before the first.
+func (c *Client) RTT() time.Duration {
+	c.session.mu.Lock()
+	defer c.session.mu.Unlock()
+	return c.session.rtt
+}
+
+// Done is closed when the session is over and its goroutine has ended.
+func (c *Client) Done() <-chan struct{} { return c.session.done }
+
+// Close leaves: it says goodbye, waits at most half a second for the answer, and returns when every goroutine of the
+// client and its Room has ended. Idempotent.
+func (c *Client) Close() error {
+	s := c.session
+	s.mu.Lock()
+	connected := s.conn != nil
+	s.mu.Unlock()
+	if connected {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+		defer cancel()
+		// A write that hangs ends in time too.
+		defer context.AfterFunc(ctx, s.cancel)()
+		// The end is the same without the answer.
+		_, _ = s.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Leave{Leave: &wire.Leave{}}}, nil)
+	}
+	s.cancel()
+	<-s.done
+	if room := s.currentRoom(); room != nil {
+		<-room.done
+	}
+	c.transport.CloseIdleConnections()
+	return nil
+}

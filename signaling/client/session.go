@@ -1,0 +1,517 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tolkyn/tolkyn/signaling/wire"
+)
+
+const (
+	dialTimeout    = 6 * time.Second  // TCP, TLS, the upgrade and the first answer on a bad network
+	requestTimeout = 20 * time.Second // a join behind the handshake gate waits at most a few seconds
+	writeTimeout   = 10 * time.Second
+	pingEvery      = 5 * time.Second
+	pongWithin     = 8 * time.Second // slower than this is taken for a dead connection
+	openTries      = 3
+)
+
+// session is one client's signaling session: it outlives the connection that carries it. When a connection breaks it
+// dials again and resumes; unanswered requests are sent again, which the protocol makes safe. One goroutine, run, reads
+// and decides; requests write from their callers' goroutines.
+type session struct {
+	// Fixed after openSession.
+	connect     connect
+	token       TokenSource
+	giveUpAfter time.Duration
+	log         *slog.Logger
+	ctx         context.Context
+	cancel      context.CancelFunc
+	done        chan struct{} // closed at the end of run
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	conn     connection // nil while none carries the session
+	welcome  *wire.Welcome
+	lastID   uint64
+	lastSeq  uint64 // last event handled
+	pending  map[uint64]*request
+	rtt      time.Duration
+	room     *Room
+	lastWord *EndError // why cancel was called, if not to leave
+	over     *EndError
+
+	// Owned by run.
+	lastError error // an Error frame that announced the end
+}
+
+// request waits for its answer.
+type request struct {
+	frame  *wire.ClientFrame
+	first  func(*wire.ServerFrame) // if set: sees the answer before any later event is handled
+	result chan result             // one place
+}
+
+type result struct {
+	frame *wire.ServerFrame
+	err   error
+}
+
+// verdict is what to do after a connection.
+type verdict uint8
+
+const (
+	goOn   verdict = iota
+	resume         // the connection is lost, the session need not be
+	renew          // the session is lost: open another
+	stop           // over
+)
+
+// openSession says Hello, at most openTries times, and starts the session's goroutine.
+func openSession(ctx context.Context, c connect, token TokenSource, giveUpAfter time.Duration, log *slog.Logger) (*session, error) {
+	s := &session{
+		connect: c, token: token, giveUpAfter: giveUpAfter, log: log,
+		done: make(chan struct{}), pending: map[uint64]*request{},
+	}
+	var wait backoff
+	for tries := 1; ; tries++ {
+		conn, err := s.hello(ctx)
+		if err == nil {
+			s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+			s.attach(conn)
+			go s.run(conn)
+			return s, nil
+		}
+		if tries == openTries || !isTemporary(err) || ctx.Err() != nil {
+			return nil, err
+		}
+		if err := sleep(ctx, max(retryAfter(err), wait.next())); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// dial opens a connection, sends the first frame and returns its answer.
+func (s *session) dial(ctx context.Context, first *wire.ClientFrame) (connection, *wire.ServerFrame, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect: %w", err)
+	}
+	s.mu.Lock()
+	s.lastID++
+	first.Id = s.lastID
+	s.mu.Unlock()
+	answer, err := ask(ctx, conn, first)
+	if err != nil {
+		conn.close()
+		return nil, nil, err
+	}
+	return conn, answer, nil
+}
+
+func ask(ctx context.Context, conn connection, first *wire.ClientFrame) (*wire.ServerFrame, error) {
+	if err := conn.write(ctx, first); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	for {
+		f, err := conn.read(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("connect: %w", err)
+		}
+		if e := f.GetError(); e != nil {
+			return nil, fromWire(e)
+		}
+		if b := f.GetBye(); b != nil {
+			if b.GetAction() == wire.Bye_STOP {
+				return nil, &EndError{Reason: b.GetReason()}
+			}
+			return nil, &ServerError{Code: wire.Error_RESUME_EXPIRED, Message: "bye: " + b.GetReason().String()}
+		}
+		if f.GetId() == first.GetId() {
+			return f, nil
+		}
+	}
+}
+
+func (s *session) hello(ctx context.Context) (connection, error) {
+	token, err := s.token(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	conn, answer, err := s.dial(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Hello{
+		Hello: &wire.Hello{Token: token, Client: "tolkyn-go"},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if answer.GetWelcome() == nil {
+		conn.close()
+		return nil, errors.New("hello was not answered by a welcome")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.welcome, s.lastSeq = answer.GetWelcome(), 0
+	return conn, nil
+}
+
+func (s *session) resume(w *wire.Welcome) (connection, error) {
+	s.mu.Lock()
+	seen := s.lastSeq
+	s.mu.Unlock()
+	conn, answer, err := s.dial(s.ctx, &wire.ClientFrame{Ack: seen, Message: &wire.ClientFrame_Resume{Resume: &wire.Resume{
+		SessionId: w.GetSessionId(), ResumeToken: w.GetResumeToken(), LastSeq: seen,
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	if snapshot := answer.GetSnapshot(); snapshot != nil {
+		s.snapshot(snapshot)
+	} else if answer.GetResumed() == nil {
+		conn.close()
+		return nil, errors.New("resume was answered by neither resumed nor a snapshot")
+	}
+	return conn, nil
+}
+
+// attach puts the session on a connection and sends what is still unanswered, in order.
+func (s *session) attach(conn connection) {
+	s.mu.Lock()
+	s.conn = conn
+	var again []*wire.ClientFrame
+	for _, id := range slices.Sorted(maps.Keys(s.pending)) {
+		again = append(again, s.pending[id].frame)
+	}
+	room := s.room
+	s.mu.Unlock()
+	for _, f := range again {
+		s.send(conn, f)
+	}
+	if room != nil {
+		room.sessionIs(true)
+	}
+}
+
+func (s *session) detach() {
+	s.mu.Lock()
+	s.conn = nil
+	room := s.room
+	s.mu.Unlock()
+	if room != nil {
+		room.sessionIs(false)
+	}
+}
+
+// run is the life of the session after Welcome.
+func (s *session) run(conn connection) {
+	defer close(s.done)
+	for {
+		next, over := s.serve(conn)
+		s.detach()
+		if next == renew {
+			s.forget()
+		}
+		if next != stop {
+			if conn, over = s.reconnect(); conn != nil {
+				s.attach(conn)
+				continue
+			}
+		}
+		s.end(over)
+		return
+	}
+}
+
+// serve reads one connection to its end.
+func (s *session) serve(conn connection) (verdict, *EndError) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	var pinger sync.WaitGroup
+	pinger.Go(func() { s.keepPinging(ctx, conn) })
+	defer func() {
+		cancel()
+		conn.close()
+		pinger.Wait()
+	}()
+	s.lastError = nil
+	for {
+		f, err := conn.read(ctx)
+		switch {
+		case s.ctx.Err() != nil:
+			return stop, s.farewell()
+		case errors.Is(err, errDisplaced):
+			return stop, &EndError{Err: err}
+		case err != nil:
+			s.log.Debug("connection lost", "error", err)
+			return resume, nil
+		}
+		if next, over := s.handle(f); next != goOn {
+			return next, over
+		}
+	}
+}
+
+func (s *session) handle(f *wire.ServerFrame) (verdict, *EndError) {
+	if seq := f.GetSeq(); seq > 0 {
+		s.mu.Lock()
+		seen := seq <= s.lastSeq
+		s.lastSeq = max(s.lastSeq, seq)
+		s.mu.Unlock()
+		if seen {
+			return goOn, nil
+		}
+	}
+	switch m := f.GetMessage().(type) {
+	case *wire.ServerFrame_Bye:
+		return s.bye(m.Bye)
+	case *wire.ServerFrame_Snapshot:
+		s.snapshot(m.Snapshot)
+		return goOn, nil
+	case *wire.ServerFrame_Error:
+		if f.GetId() == 0 {
+			s.lastError = fromWire(m.Error)
+			return goOn, nil
+		}
+	}
+	if f.GetId() > 0 {
+		s.answer(f)
+	} else if room := s.currentRoom(); room != nil {
+		room.handle(f)
+	}
+	return goOn, nil
+}
+
+func (s *session) bye(b *wire.Bye) (verdict, *EndError) {
+	switch b.GetAction() {
+	case wire.Bye_RESUME:
+		return resume, nil
+	case wire.Bye_REJOIN:
+		return renew, nil
+	}
+	return stop, &EndError{Reason: b.GetReason(), Err: s.lastError}
+}
+
+func (s *session) snapshot(m *wire.Snapshot) {
+	s.mu.Lock()
+	s.lastSeq = max(s.lastSeq, m.GetSeq())
+	s.mu.Unlock()
+	if room := s.currentRoom(); room != nil {
+		room.snapshot(m)
+	}
+}
+
+func (s *session) answer(f *wire.ServerFrame) {
+	s.mu.Lock()
+	q := s.pending[f.GetId()]
+	delete(s.pending, f.GetId())
+	s.mu.Unlock()
+	if q == nil {
+		return // answered before the reconnect, or given up
+	}
+	if e := f.GetError(); e != nil {
+		q.result <- result{err: fromWire(e)}
+		return
+	}
+	if q.first != nil {
+		q.first(f)
+	}
+	q.result <- result{frame: f}
+}
+
+// keepPinging measures the round trip and closes a connection that does not answer.
+func (s *session) keepPinging(ctx context.Context, conn connection) {
+	for {
+		within, cancel := context.WithTimeout(ctx, pongWithin)
+		_, err := s.ping(within)
+		cancel()
+		if err != nil {
+			conn.close()
+			return
+		}
+		if sleep(ctx, pingEvery) != nil {
+			return
+		}
+	}
+}
+
+func (s *session) ping(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	_, err := s.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Ping{
+		Ping: &wire.Ping{ClientTimeMs: start.UnixMilli()},
+	}}, nil)
+	if err != nil {
+		return 0, err
+	}
+	rtt := time.Since(start)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rtt = rtt
+	return rtt, nil
+}
+
+// reconnect dials until the session is resumed or a new one is open. Nil: it is over.
+func (s *session) reconnect() (connection, *EndError) {
+	start := time.Now()
+	var wait backoff
+	pause := wait.next()
+	for {
+		if sleep(s.ctx, pause) != nil {
+			return nil, s.farewell()
+		}
+		s.mu.Lock()
+		w := s.welcome
+		s.mu.Unlock()
+		conn, err := s.again(w)
+		if err == nil {
+			return conn, nil
+		}
+		var over *EndError
+		switch {
+		case s.ctx.Err() != nil:
+			return nil, s.farewell()
+		case errors.As(err, &over):
+			return nil, over
+		case w != nil && hasCode(err, wire.Error_RESUME_EXPIRED, wire.Error_PROTOCOL, wire.Error_UNAUTHORIZED, wire.Error_NOT_FOUND):
+			s.forget()
+			pause = 0
+		case !isTemporary(err) || time.Since(start) > s.giveUpAfter:
+			return nil, &EndError{Err: err}
+		default:
+			s.log.Debug("reconnect", "error", err)
+			pause = max(retryAfter(err), wait.next())
+		}
+	}
+}
+
+// again resumes the session that w opened, or opens another when w is nil.
+func (s *session) again(w *wire.Welcome) (connection, error) {
+	if w != nil {
+		return s.resume(w)
+	}
+	conn, err := s.hello(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if room := s.currentRoom(); room != nil {
+		room.lose()
+	}
+	return conn, nil
+}
+
+// giveUp ends the session from another goroutine.
+func (s *session) giveUp(err error) {
+	s.mu.Lock()
+	s.lastWord = &EndError{Err: err}
+	s.mu.Unlock()
+	s.cancel()
+}
+
+// farewell is why the session ended when its context did.
+func (s *session) farewell() *EndError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lastWord != nil {
+		return s.lastWord
+	}
+	return &EndError{Reason: wire.Bye_LEFT}
+}
+
+// forget gives the session up; requests that belong to it fail.
+func (s *session) forget() {
+	s.mu.Lock()
+	s.welcome = nil
+	s.mu.Unlock()
+	s.failPending(ErrRenewed)
+}
+
+// end closes the session for good and tells the room.
+func (s *session) end(over *EndError) {
+	s.mu.Lock()
+	s.over = over
+	room := s.room
+	s.mu.Unlock()
+	s.cancel()
+	s.failPending(over)
+	if room != nil {
+		room.end(over)
+	}
+}
+
+func (s *session) failPending(err error) {
+	s.mu.Lock()
+	all := s.pending
+	s.pending = map[uint64]*request{}
+	s.mu.Unlock()
+	for _, q := range all {
+		q.result <- result{err: err}
+	}
+}
+
+// request sends a frame and waits for its answer, across reconnects. first, if set, sees a good answer on the session's
+// goroutine, before any later event. Errors: *ServerError, *EndError, ErrTimeout, ErrRenewed, those of ctx.
+func (s *session) request(ctx context.Context, frame *wire.ClientFrame, first func(*wire.ServerFrame)) (*wire.ServerFrame, error) {
+	// A frame that cannot be sent would break each new connection.
+	if _, err := wire.Binary.EncodeClient(frame); err != nil {
+		return nil, err
+	}
+	q := &request{frame: frame, first: first, result: make(chan result, 1)}
+	s.mu.Lock()
+	if s.over != nil {
+		defer s.mu.Unlock()
+		return nil, s.over
+	}
+	s.lastID++
+	frame.Id = s.lastID
+	s.pending[frame.Id] = q
+	conn := s.conn
+	s.mu.Unlock()
+	if conn != nil {
+		s.send(conn, frame)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, ErrTimeout)
+	defer cancel()
+	select {
+	case r := <-q.result:
+		return r.frame, r.err
+	case <-ctx.Done():
+		s.mu.Lock()
+		delete(s.pending, frame.GetId())
+		s.mu.Unlock()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// send writes one frame; a failure ends the connection, and the frame is sent again on the next.
+func (s *session) send(conn connection, f *wire.ClientFrame) {
+	s.mu.Lock()
+	envelope := &wire.ClientFrame{Id: f.GetId(), Ack: s.lastSeq, Message: f.GetMessage()}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(s.ctx, writeTimeout)
+	defer cancel()
+	if conn.write(ctx, envelope) != nil {
+		conn.close()
+	}
+}
+
+func (s *session) currentRoom() *Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.room
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,254 @@
+package client_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tolkyn/tolkyn/signaling/client"
+	"github.com/tolkyn/tolkyn/signaling/wire"
+)
+
+func inWorld(t *testing.T, play func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		play(t, w)
+		w.close()
+	})
+}
+
+func TestThreeHearAndSeeEachOther(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, c := w.dial("aru").join(), w.dial("bek").join(), w.dial("cem").join()
+		a.hears(5*time.Second, b, c)
+		b.hears(5*time.Second, a, c)
+		c.hears(5*time.Second, a, b)
+
+		require.Len(t, all[client.ParticipantJoined](a), 2)
+		there := c.room.Participants()
+		require.Len(t, there, 2)
+		require.Equal(t, "aru", there[0].Identity)
+		require.Len(t, there[0].Tracks, 2)
+		shows := map[string]bool{}
+		for _, s := range c.room.Slots() {
+			if p, track, ok := s.Shows(); ok {
+				require.Equal(t, s.Kind(), track.Kind)
+				shows[p.Name+" "+track.ID] = true
+			}
+		}
+		require.Equal(t, map[string]bool{"aru mic": true, "aru cam": true, "bek mic": true, "bek cam": true}, shows)
+		rtt, err := a.client.Ping(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, a.client.RTT(), rtt)
+		require.Equal(t, client.Connected, a.room.State())
+
+		c.leave()
+		w.eventually(time.Second, "aru hears that cem left", func() bool { return len(all[client.ParticipantLeft](a)) == 1 })
+		ended := all[client.Ended](c)
+		require.Len(t, ended, 1)
+		require.NoError(t, c.client.Close()) // again
+		require.Equal(t, wire.Bye_LEFT, ended[0].Err.Reason)
+		require.True(t, c.eventsDone)
+		var over *client.EndError
+		require.ErrorAs(t, c.room.Mute(t.Context(), "mic", true), &over)
+		_, err = c.room.Slots()[0].ReadRTP(t.Context())
+		for err == nil { // what was still queued
+			_, err = c.room.Slots()[0].ReadRTP(t.Context())
+		}
+		require.EqualError(t, err, "EOF")
+	})
+}
+
+func TestFiveSecondsOfDarkness(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		a.hears(5*time.Second, b)
+		a.way.cut(true)
+		require.NoError(t, b.room.Mute(t.Context(), "mic", true))
+		c := w.dial("cem").join()
+		muting := make(chan error)
+		go func() { muting <- a.room.Mute(t.Context(), "cam", true) }() // waits for the resume
+		time.Sleep(5 * time.Second)
+		require.Equal(t, client.Reconnecting, a.room.State())
+		require.Len(t, a.room.Participants(), 1)
+		a.hears(time.Second, c) // media does not need signaling
+		a.way.mend()
+		require.NoError(t, <-muting)
+		w.eventually(10*time.Second, "aru knows", func() bool { return len(all[client.ParticipantJoined](a)) == 2 })
+		for range 3 { // and nothing is told twice, however often the connection breaks
+			a.way.cut(false)
+			time.Sleep(3 * time.Second)
+		}
+		require.Equal(t, client.Connected, a.room.State())
+		require.Len(t, all[client.ParticipantJoined](a), 2)
+		require.Empty(t, all[client.Rebuilt](a))
+		muted := all[client.TrackMuted](a)
+		require.Len(t, muted, 1)
+		require.Equal(t, client.Track{ID: "mic", Kind: client.Audio, Source: client.Microphone, Muted: true}, muted[0].Track)
+		w.eventually(time.Second, "bek knows of the mute", func() bool { return len(all[client.TrackMuted](b)) == 1 })
+	})
+}
+
+func TestASilentConnectionIsGivenUp(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		a.hears(5*time.Second, b)
+		a.way.silent.Store(true)
+		require.NoError(t, b.room.Mute(t.Context(), "mic", true))
+		w.eventually(14*time.Second, "aru notices", func() bool { return a.room.State() == client.Reconnecting })
+		require.Empty(t, all[client.TrackMuted](a))
+		a.way.silent.Store(false)
+		w.eventually(20*time.Second, "aru is back", func() bool { return a.room.State() == client.Connected })
+		w.eventually(time.Second, "aru hears of the mute", func() bool { return len(all[client.TrackMuted](a)) == 1 })
+		require.Empty(t, all[client.Rebuilt](a))
+
+		// Closing does not wait for what hangs.
+		a.way.silent.Store(true)
+		start := time.Now()
+		require.NoError(t, a.client.Close())
+		require.LessOrEqual(t, time.Since(start), time.Second)
+		a.way.silent.Store(false)
+	})
+}
+
+func TestMuteHoldsBackAndLetsGo(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		b.hears(5*time.Second, a)
+		require.NoError(t, a.room.Mute(t.Context(), "mic", true))
+		time.Sleep(500 * time.Millisecond)
+		before := b.count(a, client.Audio)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, before, b.count(a, client.Audio))
+		require.NoError(t, a.room.Mute(t.Context(), "mic", false))
+		b.hears(time.Second, a)
+		muted := all[client.TrackMuted](b)
+		require.Len(t, muted, 2)
+		require.True(t, muted[0].Track.Muted)
+		require.False(t, muted[1].Track.Muted)
+		require.ErrorIs(t, a.room.Mute(t.Context(), "nothing", true), client.ErrNoTrack)
+	})
+}
+
+func TestPublishLaterAndUnpublish(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		b.hears(5*time.Second, a)
+		screen, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "screen", "zoe")
+		require.NoError(t, err)
+		z := &member{w: w, name: "zoe", stopping: a.stopping}
+		require.NoError(t, a.room.Publish(t.Context(), client.LocalTrack{
+			Source: client.Screen, Track: screen, OnKeyframeRequest: func() { z.wantsKey.Store(true) },
+		}))
+		require.Error(t, a.room.Publish(t.Context(), client.LocalTrack{Track: screen}))
+		a.wg.Go(func() { z.film(screen) })
+		w.eventually(5*time.Second, "bek sees the screen", func() bool { return b.count(z, client.Video) > 2 })
+		require.Equal(t, client.Screen, all[client.TrackPublished](b)[0].Track.Source)
+		require.NoError(t, b.room.Subscribe(t.Context(), client.Wish{ParticipantID: a.room.ID(), TrackID: "cam", Hidden: true}))
+		require.NoError(t, a.room.Unpublish(t.Context(), "screen"))
+		require.ErrorIs(t, a.room.Unpublish(t.Context(), "screen"), client.ErrNoTrack)
+		w.eventually(time.Second, "bek hears of it", func() bool { return len(all[client.TrackUnpublished](b)) == 1 })
+	})
+}
+
+func TestTheSecondDeviceTakesOver(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		first := w.dial("aru").join()
+		second := w.dial("aru").join()
+		<-first.room.Done() // by itself
+		<-first.client.Done()
+		ended := all[client.Ended](first)
+		w.eventually(time.Second, "the reader has read it", func() bool { ended = all[client.Ended](first); return len(ended) == 1 })
+		require.Equal(t, wire.Bye_REPLACED, ended[0].Err.Reason)
+		_, err := first.client.Ping(t.Context())
+		require.ErrorIs(t, err, error(ended[0].Err))
+		w.eventually(5*time.Second, "the second is connected", func() bool { return second.room.State() == client.Connected })
+	})
+}
+
+func TestAServerThatRestartsIsJoinedAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		a.hears(5*time.Second, b)
+		id := a.room.ID()
+		w.stopServer() // Bye(SHUTDOWN, REJOIN)
+		w.startServer()
+		w.eventually(10*time.Second, "both are back", func() bool {
+			return len(all[client.Rebuilt](a)) > 0 && len(all[client.Rebuilt](b)) > 0
+		})
+		a.hears(5*time.Second, b)
+		b.hears(5*time.Second, a)
+		require.NotEqual(t, id, a.room.ID())
+		require.Len(t, a.room.Participants(), 1)
+		require.Empty(t, all[client.Ended](a))
+	})
+}
+
+func TestICERestart(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		a.hears(5*time.Second, b)
+		require.NoError(t, a.room.RestartICE(t.Context()))
+		a.hears(5*time.Second, b)
+		b.hears(5*time.Second, a)
+		require.Empty(t, all[client.Rebuilt](a))
+
+		// A path that is away for a while is mended without being asked.
+		w.net.Cut(w.host, a.host, true)
+		w.eventually(20*time.Second, "aru notices", func() bool { return a.room.State() == client.Reconnecting })
+		w.net.Cut(w.host, a.host, false)
+		w.eventually(20*time.Second, "aru is back", func() bool { return a.room.State() == client.Connected })
+		a.hears(5*time.Second, b)
+		b.hears(5*time.Second, a)
+	})
+}
+
+func TestSilenceRebuildsTheMedia(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		a.hears(5*time.Second, b)
+		w.net.Cut(w.host, a.host, true)
+		w.eventually(30*time.Second, "the server gives aru up", func() bool { return len(all[client.ParticipantLeft](b)) == 1 })
+		w.net.Cut(w.host, a.host, false)
+		w.eventually(30*time.Second, "aru is back", func() bool {
+			return len(all[client.Rebuilt](a)) > 0 && a.room.State() == client.Connected
+		})
+		a.hears(5*time.Second, b)
+		b.hears(5*time.Second, a)
+	})
+}
+
+func TestAServerThatStaysAwayEndsTheClient(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.dial("aru").join()
+		start := time.Now()
+		a.way.cut(true)
+		<-a.client.Done()
+		require.InDelta(t, client.DefaultGiveUpAfter.Seconds(), time.Since(start).Seconds(), 12)
+		<-a.room.Done()
+	})
+}
+
+func TestDialIsRefused(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		dial := (&way{pipes: w.pipes}).dial
+		_, err := client.Dial(t.Context(), "ws://server.example", client.Token("no token"), client.Options{Dial: dial})
+		var refused *client.ServerError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, wire.Error_UNAUTHORIZED, refused.Code)
+		_, err = client.Dial(t.Context(), "ftp://server.example", client.Token(""), client.Options{})
+		require.Error(t, err)
+		_, err = client.Dial(t.Context(), "ws://server.example", nil, client.Options{})
+		require.Error(t, err)
+		_, err = client.Dial(t.Context(), "ws://server.example", token("aru"), client.Options{Dial: (&way{dark: true}).dial})
+		require.ErrorContains(t, err, "no route")
+		m := w.dial("aru").join()
+		_, err = m.client.Join(t.Context(), client.JoinOptions{})
+		require.True(t, errors.Is(err, client.ErrJoined))
+	})
+}
