@@ -130,10 +130,7 @@ func TestFirefoxAmongChromiums(t *testing.T) {
 	}
 	meet(t, pages)
 	for me, p := range pages {
-		// Firefox before 153 does not say which cipher it uses.
-		if got := cipher(t, p); me != bob || got != "" {
-			require.Equal(t, "AEAD_AES_128_GCM", got, me.name)
-		}
+		require.Equal(t, "AEAD_AES_128_GCM", cipher(t, p), me.name)
 		require.Empty(t, eval[[]string](t, p, "e2e.errors"), me.name)
 	}
 	inSync(t, pages[bob], bob, alice)
