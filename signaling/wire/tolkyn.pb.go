@@ -1,8 +1,9 @@
 // The signaling protocol of Tolkyn, version 1.
 //
 // One session is one ordered stream of frames each way: ClientFrame up, ServerFrame down. Over WebSocket a frame is
-// one binary message (or, on subprotocol "tolkyn.json", one text message of canonical proto3 JSON). A ClientFrame is at
-// most 64 KiB, a ServerFrame 1 MiB (Joined and Snapshot name everybody in the room). Every request carries an id, and the
+// one binary message (or, on subprotocol "tolkyn.json", one text message of canonical proto3 JSON); over raw QUIC and
+// WebTransport frames follow each other on one stream, each with its length before it (unsigned varint). A ClientFrame is
+// at most 64 KiB, a ServerFrame 1 MiB (Joined and Snapshot name everybody in the room). Every request carries an id, and the
 // answer carries it back; every event carries a sequence number, so that Resume can replay what a client missed.
 // docs/protocol.md tells the whole story.
 
@@ -28,6 +29,56 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+type Transport_Kind int32
+
+const (
+	Transport_KIND_UNSPECIFIED Transport_Kind = 0
+	// Raw QUIC, ALPN "tolkyn/1".
+	Transport_QUIC         Transport_Kind = 1
+	Transport_WEBTRANSPORT Transport_Kind = 2
+)
+
+// Enum value maps for Transport_Kind.
+var (
+	Transport_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "QUIC",
+		2: "WEBTRANSPORT",
+	}
+	Transport_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"QUIC":             1,
+		"WEBTRANSPORT":     2,
+	}
+)
+
+func (x Transport_Kind) Enum() *Transport_Kind {
+	p := new(Transport_Kind)
+	*p = x
+	return p
+}
+
+func (x Transport_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Transport_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_tolkyn_proto_enumTypes[0].Descriptor()
+}
+
+func (Transport_Kind) Type() protoreflect.EnumType {
+	return &file_tolkyn_proto_enumTypes[0]
+}
+
+func (x Transport_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Transport_Kind.Descriptor instead.
+func (Transport_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{5, 0}
+}
 
 type Sdp_Type int32
 
@@ -62,11 +113,11 @@ func (x Sdp_Type) String() string {
 }
 
 func (Sdp_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[0].Descriptor()
+	return file_tolkyn_proto_enumTypes[1].Descriptor()
 }
 
 func (Sdp_Type) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[0]
+	return &file_tolkyn_proto_enumTypes[1]
 }
 
 func (x Sdp_Type) Number() protoreflect.EnumNumber {
@@ -75,7 +126,7 @@ func (x Sdp_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Sdp_Type.Descriptor instead.
 func (Sdp_Type) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{17, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type Track_Kind int32
@@ -111,11 +162,11 @@ func (x Track_Kind) String() string {
 }
 
 func (Track_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[1].Descriptor()
+	return file_tolkyn_proto_enumTypes[2].Descriptor()
 }
 
 func (Track_Kind) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[1]
+	return &file_tolkyn_proto_enumTypes[2]
 }
 
 func (x Track_Kind) Number() protoreflect.EnumNumber {
@@ -124,7 +175,7 @@ func (x Track_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Track_Kind.Descriptor instead.
 func (Track_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{20, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type Track_Source int32
@@ -166,11 +217,11 @@ func (x Track_Source) String() string {
 }
 
 func (Track_Source) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[2].Descriptor()
+	return file_tolkyn_proto_enumTypes[3].Descriptor()
 }
 
 func (Track_Source) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[2]
+	return &file_tolkyn_proto_enumTypes[3]
 }
 
 func (x Track_Source) Number() protoreflect.EnumNumber {
@@ -179,7 +230,7 @@ func (x Track_Source) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Track_Source.Descriptor instead.
 func (Track_Source) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{20, 1}
+	return file_tolkyn_proto_rawDescGZIP(), []int{22, 1}
 }
 
 type PeerUpdate_Change int32
@@ -215,11 +266,11 @@ func (x PeerUpdate_Change) String() string {
 }
 
 func (PeerUpdate_Change) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[3].Descriptor()
+	return file_tolkyn_proto_enumTypes[4].Descriptor()
 }
 
 func (PeerUpdate_Change) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[3]
+	return &file_tolkyn_proto_enumTypes[4]
 }
 
 func (x PeerUpdate_Change) Number() protoreflect.EnumNumber {
@@ -228,7 +279,7 @@ func (x PeerUpdate_Change) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PeerUpdate_Change.Descriptor instead.
 func (PeerUpdate_Change) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{21, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{23, 0}
 }
 
 type TrackUpdate_Change int32
@@ -270,11 +321,11 @@ func (x TrackUpdate_Change) String() string {
 }
 
 func (TrackUpdate_Change) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[4].Descriptor()
+	return file_tolkyn_proto_enumTypes[5].Descriptor()
 }
 
 func (TrackUpdate_Change) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[4]
+	return &file_tolkyn_proto_enumTypes[5]
 }
 
 func (x TrackUpdate_Change) Number() protoreflect.EnumNumber {
@@ -283,7 +334,7 @@ func (x TrackUpdate_Change) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TrackUpdate_Change.Descriptor instead.
 func (TrackUpdate_Change) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{22, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{24, 0}
 }
 
 type Error_Code int32
@@ -354,11 +405,11 @@ func (x Error_Code) String() string {
 }
 
 func (Error_Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[5].Descriptor()
+	return file_tolkyn_proto_enumTypes[6].Descriptor()
 }
 
 func (Error_Code) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[5]
+	return &file_tolkyn_proto_enumTypes[6]
 }
 
 func (x Error_Code) Number() protoreflect.EnumNumber {
@@ -367,7 +418,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{28, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{30, 0}
 }
 
 type Bye_Reason int32
@@ -421,11 +472,11 @@ func (x Bye_Reason) String() string {
 }
 
 func (Bye_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[6].Descriptor()
+	return file_tolkyn_proto_enumTypes[7].Descriptor()
 }
 
 func (Bye_Reason) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[6]
+	return &file_tolkyn_proto_enumTypes[7]
 }
 
 func (x Bye_Reason) Number() protoreflect.EnumNumber {
@@ -434,7 +485,7 @@ func (x Bye_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Bye_Reason.Descriptor instead.
 func (Bye_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{29, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{31, 0}
 }
 
 type Bye_Action int32
@@ -473,11 +524,11 @@ func (x Bye_Action) String() string {
 }
 
 func (Bye_Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[7].Descriptor()
+	return file_tolkyn_proto_enumTypes[8].Descriptor()
 }
 
 func (Bye_Action) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[7]
+	return &file_tolkyn_proto_enumTypes[8]
 }
 
 func (x Bye_Action) Number() protoreflect.EnumNumber {
@@ -486,7 +537,7 @@ func (x Bye_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Bye_Action.Descriptor instead.
 func (Bye_Action) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{29, 1}
+	return file_tolkyn_proto_rawDescGZIP(), []int{31, 1}
 }
 
 // ClientFrame is what a client sends.
@@ -1064,8 +1115,10 @@ type Welcome struct {
 	Publish   bool   `protobuf:"varint,7,opt,name=publish,proto3" json:"publish,omitempty"`
 	Subscribe bool   `protobuf:"varint,8,opt,name=subscribe,proto3" json:"subscribe,omitempty"`
 	// Server wall clock, milliseconds since 1970.
-	ServerTimeMs  int64  `protobuf:"varint,9,opt,name=server_time_ms,json=serverTimeMs,proto3" json:"server_time_ms,omitempty"`
-	Server        string `protobuf:"bytes,10,opt,name=server,proto3" json:"server,omitempty"`
+	ServerTimeMs int64  `protobuf:"varint,9,opt,name=server_time_ms,json=serverTimeMs,proto3" json:"server_time_ms,omitempty"`
+	Server       string `protobuf:"bytes,10,opt,name=server,proto3" json:"server,omitempty"`
+	// The other ways to this server, for the next connection.
+	Transports    []*Transport `protobuf:"bytes,11,rep,name=transports,proto3" json:"transports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1170,6 +1223,131 @@ func (x *Welcome) GetServer() string {
 	return ""
 }
 
+func (x *Welcome) GetTransports() []*Transport {
+	if x != nil {
+		return x.Transports
+	}
+	return nil
+}
+
+// Transports is what GET /v1/transports answers, as canonical proto3 JSON.
+type Transports struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Transports    []*Transport           `protobuf:"bytes,1,rep,name=transports,proto3" json:"transports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Transports) Reset() {
+	*x = Transports{}
+	mi := &file_tolkyn_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Transports) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Transports) ProtoMessage() {}
+
+func (x *Transports) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Transports.ProtoReflect.Descriptor instead.
+func (*Transports) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Transports) GetTransports() []*Transport {
+	if x != nil {
+		return x.Transports
+	}
+	return nil
+}
+
+// Transport is one way to this server, on the host that the client knows it by.
+type Transport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  Transport_Kind         `protobuf:"varint,1,opt,name=kind,proto3,enum=tolkyn.v1.Transport_Kind" json:"kind,omitempty"`
+	// UDP port.
+	Port uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	// Where the session is opened; WebTransport only.
+	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	// SHA-256 of the certificates (DER) the server shows now and next, for one that no authority has signed. Empty: an
+	// authority vouches for it, check it as usual.
+	CertificateSha256 [][]byte `protobuf:"bytes,4,rep,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Transport) Reset() {
+	*x = Transport{}
+	mi := &file_tolkyn_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Transport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Transport) ProtoMessage() {}
+
+func (x *Transport) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Transport.ProtoReflect.Descriptor instead.
+func (*Transport) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Transport) GetKind() Transport_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Transport_KIND_UNSPECIFIED
+}
+
+func (x *Transport) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Transport) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Transport) GetCertificateSha256() [][]byte {
+	if x != nil {
+		return x.CertificateSha256
+	}
+	return nil
+}
+
 type Limits struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	MaxFrameBytes uint32                 `protobuf:"varint,1,opt,name=max_frame_bytes,json=maxFrameBytes,proto3" json:"max_frame_bytes,omitempty"`
@@ -1182,7 +1360,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_tolkyn_proto_msgTypes[4]
+	mi := &file_tolkyn_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1372,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[4]
+	mi := &file_tolkyn_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1385,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{4}
+	return file_tolkyn_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Limits) GetMaxFrameBytes() uint32 {
@@ -1251,7 +1429,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_tolkyn_proto_msgTypes[5]
+	mi := &file_tolkyn_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1441,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[5]
+	mi := &file_tolkyn_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1454,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{5}
+	return file_tolkyn_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Resume) GetSessionId() string {
@@ -1310,7 +1488,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_tolkyn_proto_msgTypes[6]
+	mi := &file_tolkyn_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1500,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[6]
+	mi := &file_tolkyn_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1513,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{6}
+	return file_tolkyn_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Resumed) GetFromSeq() uint64 {
@@ -1362,7 +1540,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_tolkyn_proto_msgTypes[7]
+	mi := &file_tolkyn_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1552,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[7]
+	mi := &file_tolkyn_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1565,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{7}
+	return file_tolkyn_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Snapshot) GetSeq() uint64 {
@@ -1428,7 +1606,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_tolkyn_proto_msgTypes[8]
+	mi := &file_tolkyn_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1618,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[8]
+	mi := &file_tolkyn_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1631,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{8}
+	return file_tolkyn_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Ping) GetClientTimeMs() int64 {
@@ -1473,7 +1651,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_tolkyn_proto_msgTypes[9]
+	mi := &file_tolkyn_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1663,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[9]
+	mi := &file_tolkyn_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1676,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{9}
+	return file_tolkyn_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Pong) GetClientTimeMs() int64 {
@@ -1530,7 +1708,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_tolkyn_proto_msgTypes[10]
+	mi := &file_tolkyn_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1720,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[10]
+	mi := &file_tolkyn_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1733,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{10}
+	return file_tolkyn_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Join) GetName() string {
@@ -1594,7 +1772,7 @@ type Joined struct {
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_tolkyn_proto_msgTypes[11]
+	mi := &file_tolkyn_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1784,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[11]
+	mi := &file_tolkyn_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1797,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{11}
+	return file_tolkyn_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Joined) GetPeerId() string {
@@ -1659,7 +1837,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_tolkyn_proto_msgTypes[12]
+	mi := &file_tolkyn_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1849,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[12]
+	mi := &file_tolkyn_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1862,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{12}
+	return file_tolkyn_proto_rawDescGZIP(), []int{14}
 }
 
 // Publish describes tracks on m-lines that a later (or the same) Sdp offer opens.
@@ -1699,7 +1877,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_tolkyn_proto_msgTypes[13]
+	mi := &file_tolkyn_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +1889,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[13]
+	mi := &file_tolkyn_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +1902,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{13}
+	return file_tolkyn_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Publish) GetTracks() []*Track {
@@ -1751,7 +1929,7 @@ type Unpublish struct {
 
 func (x *Unpublish) Reset() {
 	*x = Unpublish{}
-	mi := &file_tolkyn_proto_msgTypes[14]
+	mi := &file_tolkyn_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1941,7 @@ func (x *Unpublish) String() string {
 func (*Unpublish) ProtoMessage() {}
 
 func (x *Unpublish) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[14]
+	mi := &file_tolkyn_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1954,7 @@ func (x *Unpublish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unpublish.ProtoReflect.Descriptor instead.
 func (*Unpublish) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{14}
+	return file_tolkyn_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Unpublish) GetTrackIds() []string {
@@ -1797,7 +1975,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_tolkyn_proto_msgTypes[15]
+	mi := &file_tolkyn_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1987,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[15]
+	mi := &file_tolkyn_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +2000,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{15}
+	return file_tolkyn_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Subscribe) GetWishes() []*Wish {
@@ -1850,7 +2028,7 @@ type Wish struct {
 
 func (x *Wish) Reset() {
 	*x = Wish{}
-	mi := &file_tolkyn_proto_msgTypes[16]
+	mi := &file_tolkyn_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2040,7 @@ func (x *Wish) String() string {
 func (*Wish) ProtoMessage() {}
 
 func (x *Wish) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[16]
+	mi := &file_tolkyn_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2053,7 @@ func (x *Wish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wish.ProtoReflect.Descriptor instead.
 func (*Wish) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{16}
+	return file_tolkyn_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Wish) GetPeerId() string {
@@ -1933,7 +2111,7 @@ type Sdp struct {
 
 func (x *Sdp) Reset() {
 	*x = Sdp{}
-	mi := &file_tolkyn_proto_msgTypes[17]
+	mi := &file_tolkyn_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2123,7 @@ func (x *Sdp) String() string {
 func (*Sdp) ProtoMessage() {}
 
 func (x *Sdp) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[17]
+	mi := &file_tolkyn_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2136,7 @@ func (x *Sdp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sdp.ProtoReflect.Descriptor instead.
 func (*Sdp) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{17}
+	return file_tolkyn_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Sdp) GetType() Sdp_Type {
@@ -1986,7 +2164,7 @@ type Mute struct {
 
 func (x *Mute) Reset() {
 	*x = Mute{}
-	mi := &file_tolkyn_proto_msgTypes[18]
+	mi := &file_tolkyn_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2176,7 @@ func (x *Mute) String() string {
 func (*Mute) ProtoMessage() {}
 
 func (x *Mute) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[18]
+	mi := &file_tolkyn_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2189,7 @@ func (x *Mute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mute.ProtoReflect.Descriptor instead.
 func (*Mute) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{18}
+	return file_tolkyn_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Mute) GetTrackId() string {
@@ -2040,7 +2218,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_tolkyn_proto_msgTypes[19]
+	mi := &file_tolkyn_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2230,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[19]
+	mi := &file_tolkyn_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2243,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{19}
+	return file_tolkyn_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Peer) GetPeerId() string {
@@ -2111,7 +2289,7 @@ type Track struct {
 
 func (x *Track) Reset() {
 	*x = Track{}
-	mi := &file_tolkyn_proto_msgTypes[20]
+	mi := &file_tolkyn_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2301,7 @@ func (x *Track) String() string {
 func (*Track) ProtoMessage() {}
 
 func (x *Track) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[20]
+	mi := &file_tolkyn_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2314,7 @@ func (x *Track) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Track.ProtoReflect.Descriptor instead.
 func (*Track) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{20}
+	return file_tolkyn_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Track) GetTrackId() string {
@@ -2185,7 +2363,7 @@ type PeerUpdate struct {
 
 func (x *PeerUpdate) Reset() {
 	*x = PeerUpdate{}
-	mi := &file_tolkyn_proto_msgTypes[21]
+	mi := &file_tolkyn_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2375,7 @@ func (x *PeerUpdate) String() string {
 func (*PeerUpdate) ProtoMessage() {}
 
 func (x *PeerUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[21]
+	mi := &file_tolkyn_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2388,7 @@ func (x *PeerUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerUpdate.ProtoReflect.Descriptor instead.
 func (*PeerUpdate) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{21}
+	return file_tolkyn_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PeerUpdate) GetChange() PeerUpdate_Change {
@@ -2239,7 +2417,7 @@ type TrackUpdate struct {
 
 func (x *TrackUpdate) Reset() {
 	*x = TrackUpdate{}
-	mi := &file_tolkyn_proto_msgTypes[22]
+	mi := &file_tolkyn_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2429,7 @@ func (x *TrackUpdate) String() string {
 func (*TrackUpdate) ProtoMessage() {}
 
 func (x *TrackUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[22]
+	mi := &file_tolkyn_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2442,7 @@ func (x *TrackUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrackUpdate.ProtoReflect.Descriptor instead.
 func (*TrackUpdate) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{22}
+	return file_tolkyn_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TrackUpdate) GetChange() TrackUpdate_Change {
@@ -2298,7 +2476,7 @@ type SlotMap struct {
 
 func (x *SlotMap) Reset() {
 	*x = SlotMap{}
-	mi := &file_tolkyn_proto_msgTypes[23]
+	mi := &file_tolkyn_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2488,7 @@ func (x *SlotMap) String() string {
 func (*SlotMap) ProtoMessage() {}
 
 func (x *SlotMap) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[23]
+	mi := &file_tolkyn_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2501,7 @@ func (x *SlotMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotMap.ProtoReflect.Descriptor instead.
 func (*SlotMap) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{23}
+	return file_tolkyn_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SlotMap) GetSlots() []*Slot {
@@ -2346,7 +2524,7 @@ type Slot struct {
 
 func (x *Slot) Reset() {
 	*x = Slot{}
-	mi := &file_tolkyn_proto_msgTypes[24]
+	mi := &file_tolkyn_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2536,7 @@ func (x *Slot) String() string {
 func (*Slot) ProtoMessage() {}
 
 func (x *Slot) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[24]
+	mi := &file_tolkyn_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2549,7 @@ func (x *Slot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slot.ProtoReflect.Descriptor instead.
 func (*Slot) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{24}
+	return file_tolkyn_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Slot) GetMid() string {
@@ -2405,7 +2583,7 @@ type Speakers struct {
 
 func (x *Speakers) Reset() {
 	*x = Speakers{}
-	mi := &file_tolkyn_proto_msgTypes[25]
+	mi := &file_tolkyn_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2595,7 @@ func (x *Speakers) String() string {
 func (*Speakers) ProtoMessage() {}
 
 func (x *Speakers) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[25]
+	mi := &file_tolkyn_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2608,7 @@ func (x *Speakers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Speakers.ProtoReflect.Descriptor instead.
 func (*Speakers) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{25}
+	return file_tolkyn_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Speakers) GetSpeakers() []*Speaker {
@@ -2451,7 +2629,7 @@ type Speaker struct {
 
 func (x *Speaker) Reset() {
 	*x = Speaker{}
-	mi := &file_tolkyn_proto_msgTypes[26]
+	mi := &file_tolkyn_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2641,7 @@ func (x *Speaker) String() string {
 func (*Speaker) ProtoMessage() {}
 
 func (x *Speaker) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[26]
+	mi := &file_tolkyn_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2654,7 @@ func (x *Speaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Speaker.ProtoReflect.Descriptor instead.
 func (*Speaker) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{26}
+	return file_tolkyn_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Speaker) GetPeerId() string {
@@ -2502,7 +2680,7 @@ type Ok struct {
 
 func (x *Ok) Reset() {
 	*x = Ok{}
-	mi := &file_tolkyn_proto_msgTypes[27]
+	mi := &file_tolkyn_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2692,7 @@ func (x *Ok) String() string {
 func (*Ok) ProtoMessage() {}
 
 func (x *Ok) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[27]
+	mi := &file_tolkyn_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2705,7 @@ func (x *Ok) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ok.ProtoReflect.Descriptor instead.
 func (*Ok) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{27}
+	return file_tolkyn_proto_rawDescGZIP(), []int{29}
 }
 
 // Error answers a request that failed, or (id 0) precedes the Bye of a broken session.
@@ -2545,7 +2723,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_tolkyn_proto_msgTypes[28]
+	mi := &file_tolkyn_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2557,7 +2735,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[28]
+	mi := &file_tolkyn_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2570,7 +2748,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{28}
+	return file_tolkyn_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -2612,7 +2790,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_tolkyn_proto_msgTypes[29]
+	mi := &file_tolkyn_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2802,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[29]
+	mi := &file_tolkyn_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +2815,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{29}
+	return file_tolkyn_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Bye) GetReason() Bye_Reason {
@@ -2695,7 +2873,7 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\amessage\"5\n" +
 	"\x05Hello\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x16\n" +
-	"\x06client\x18\x02 \x01(\tR\x06client\"\xb9\x02\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\"\xef\x02\n" +
 	"\aWelcome\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12!\n" +
@@ -2708,7 +2886,24 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\tsubscribe\x18\b \x01(\bR\tsubscribe\x12$\n" +
 	"\x0eserver_time_ms\x18\t \x01(\x03R\fserverTimeMs\x12\x16\n" +
 	"\x06server\x18\n" +
-	" \x01(\tR\x06server\"\xa4\x01\n" +
+	" \x01(\tR\x06server\x124\n" +
+	"\n" +
+	"transports\x18\v \x03(\v2\x14.tolkyn.v1.TransportR\n" +
+	"transports\"B\n" +
+	"\n" +
+	"Transports\x124\n" +
+	"\n" +
+	"transports\x18\x01 \x03(\v2\x14.tolkyn.v1.TransportR\n" +
+	"transports\"\xcb\x01\n" +
+	"\tTransport\x12-\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x19.tolkyn.v1.Transport.KindR\x04kind\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12-\n" +
+	"\x12certificate_sha256\x18\x04 \x03(\fR\x11certificateSha256\"8\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04QUIC\x10\x01\x12\x10\n" +
+	"\fWEBTRANSPORT\x10\x02\"\xa4\x01\n" +
 	"\x06Limits\x12&\n" +
 	"\x0fmax_frame_bytes\x18\x01 \x01(\rR\rmaxFrameBytes\x12\"\n" +
 	"\rmax_sdp_bytes\x18\x02 \x01(\rR\vmaxSdpBytes\x12&\n" +
@@ -2874,101 +3069,107 @@ func file_tolkyn_proto_rawDescGZIP() []byte {
 	return file_tolkyn_proto_rawDescData
 }
 
-var file_tolkyn_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_tolkyn_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_tolkyn_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_tolkyn_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_tolkyn_proto_goTypes = []any{
-	(Sdp_Type)(0),           // 0: tolkyn.v1.Sdp.Type
-	(Track_Kind)(0),         // 1: tolkyn.v1.Track.Kind
-	(Track_Source)(0),       // 2: tolkyn.v1.Track.Source
-	(PeerUpdate_Change)(0),  // 3: tolkyn.v1.PeerUpdate.Change
-	(TrackUpdate_Change)(0), // 4: tolkyn.v1.TrackUpdate.Change
-	(Error_Code)(0),         // 5: tolkyn.v1.Error.Code
-	(Bye_Reason)(0),         // 6: tolkyn.v1.Bye.Reason
-	(Bye_Action)(0),         // 7: tolkyn.v1.Bye.Action
-	(*ClientFrame)(nil),     // 8: tolkyn.v1.ClientFrame
-	(*ServerFrame)(nil),     // 9: tolkyn.v1.ServerFrame
-	(*Hello)(nil),           // 10: tolkyn.v1.Hello
-	(*Welcome)(nil),         // 11: tolkyn.v1.Welcome
-	(*Limits)(nil),          // 12: tolkyn.v1.Limits
-	(*Resume)(nil),          // 13: tolkyn.v1.Resume
-	(*Resumed)(nil),         // 14: tolkyn.v1.Resumed
-	(*Snapshot)(nil),        // 15: tolkyn.v1.Snapshot
-	(*Ping)(nil),            // 16: tolkyn.v1.Ping
-	(*Pong)(nil),            // 17: tolkyn.v1.Pong
-	(*Join)(nil),            // 18: tolkyn.v1.Join
-	(*Joined)(nil),          // 19: tolkyn.v1.Joined
-	(*Leave)(nil),           // 20: tolkyn.v1.Leave
-	(*Publish)(nil),         // 21: tolkyn.v1.Publish
-	(*Unpublish)(nil),       // 22: tolkyn.v1.Unpublish
-	(*Subscribe)(nil),       // 23: tolkyn.v1.Subscribe
-	(*Wish)(nil),            // 24: tolkyn.v1.Wish
-	(*Sdp)(nil),             // 25: tolkyn.v1.Sdp
-	(*Mute)(nil),            // 26: tolkyn.v1.Mute
-	(*Peer)(nil),            // 27: tolkyn.v1.Peer
-	(*Track)(nil),           // 28: tolkyn.v1.Track
-	(*PeerUpdate)(nil),      // 29: tolkyn.v1.PeerUpdate
-	(*TrackUpdate)(nil),     // 30: tolkyn.v1.TrackUpdate
-	(*SlotMap)(nil),         // 31: tolkyn.v1.SlotMap
-	(*Slot)(nil),            // 32: tolkyn.v1.Slot
-	(*Speakers)(nil),        // 33: tolkyn.v1.Speakers
-	(*Speaker)(nil),         // 34: tolkyn.v1.Speaker
-	(*Ok)(nil),              // 35: tolkyn.v1.Ok
-	(*Error)(nil),           // 36: tolkyn.v1.Error
-	(*Bye)(nil),             // 37: tolkyn.v1.Bye
+	(Transport_Kind)(0),     // 0: tolkyn.v1.Transport.Kind
+	(Sdp_Type)(0),           // 1: tolkyn.v1.Sdp.Type
+	(Track_Kind)(0),         // 2: tolkyn.v1.Track.Kind
+	(Track_Source)(0),       // 3: tolkyn.v1.Track.Source
+	(PeerUpdate_Change)(0),  // 4: tolkyn.v1.PeerUpdate.Change
+	(TrackUpdate_Change)(0), // 5: tolkyn.v1.TrackUpdate.Change
+	(Error_Code)(0),         // 6: tolkyn.v1.Error.Code
+	(Bye_Reason)(0),         // 7: tolkyn.v1.Bye.Reason
+	(Bye_Action)(0),         // 8: tolkyn.v1.Bye.Action
+	(*ClientFrame)(nil),     // 9: tolkyn.v1.ClientFrame
+	(*ServerFrame)(nil),     // 10: tolkyn.v1.ServerFrame
+	(*Hello)(nil),           // 11: tolkyn.v1.Hello
+	(*Welcome)(nil),         // 12: tolkyn.v1.Welcome
+	(*Transports)(nil),      // 13: tolkyn.v1.Transports
+	(*Transport)(nil),       // 14: tolkyn.v1.Transport
+	(*Limits)(nil),          // 15: tolkyn.v1.Limits
+	(*Resume)(nil),          // 16: tolkyn.v1.Resume
+	(*Resumed)(nil),         // 17: tolkyn.v1.Resumed
+	(*Snapshot)(nil),        // 18: tolkyn.v1.Snapshot
+	(*Ping)(nil),            // 19: tolkyn.v1.Ping
+	(*Pong)(nil),            // 20: tolkyn.v1.Pong
+	(*Join)(nil),            // 21: tolkyn.v1.Join
+	(*Joined)(nil),          // 22: tolkyn.v1.Joined
+	(*Leave)(nil),           // 23: tolkyn.v1.Leave
+	(*Publish)(nil),         // 24: tolkyn.v1.Publish
+	(*Unpublish)(nil),       // 25: tolkyn.v1.Unpublish
+	(*Subscribe)(nil),       // 26: tolkyn.v1.Subscribe
+	(*Wish)(nil),            // 27: tolkyn.v1.Wish
+	(*Sdp)(nil),             // 28: tolkyn.v1.Sdp
+	(*Mute)(nil),            // 29: tolkyn.v1.Mute
+	(*Peer)(nil),            // 30: tolkyn.v1.Peer
+	(*Track)(nil),           // 31: tolkyn.v1.Track
+	(*PeerUpdate)(nil),      // 32: tolkyn.v1.PeerUpdate
+	(*TrackUpdate)(nil),     // 33: tolkyn.v1.TrackUpdate
+	(*SlotMap)(nil),         // 34: tolkyn.v1.SlotMap
+	(*Slot)(nil),            // 35: tolkyn.v1.Slot
+	(*Speakers)(nil),        // 36: tolkyn.v1.Speakers
+	(*Speaker)(nil),         // 37: tolkyn.v1.Speaker
+	(*Ok)(nil),              // 38: tolkyn.v1.Ok
+	(*Error)(nil),           // 39: tolkyn.v1.Error
+	(*Bye)(nil),             // 40: tolkyn.v1.Bye
 }
 var file_tolkyn_proto_depIdxs = []int32{
-	10, // 0: tolkyn.v1.ClientFrame.hello:type_name -> tolkyn.v1.Hello
-	13, // 1: tolkyn.v1.ClientFrame.resume:type_name -> tolkyn.v1.Resume
-	16, // 2: tolkyn.v1.ClientFrame.ping:type_name -> tolkyn.v1.Ping
-	18, // 3: tolkyn.v1.ClientFrame.join:type_name -> tolkyn.v1.Join
-	20, // 4: tolkyn.v1.ClientFrame.leave:type_name -> tolkyn.v1.Leave
-	21, // 5: tolkyn.v1.ClientFrame.publish:type_name -> tolkyn.v1.Publish
-	22, // 6: tolkyn.v1.ClientFrame.unpublish:type_name -> tolkyn.v1.Unpublish
-	23, // 7: tolkyn.v1.ClientFrame.subscribe:type_name -> tolkyn.v1.Subscribe
-	25, // 8: tolkyn.v1.ClientFrame.sdp:type_name -> tolkyn.v1.Sdp
-	26, // 9: tolkyn.v1.ClientFrame.mute:type_name -> tolkyn.v1.Mute
-	11, // 10: tolkyn.v1.ServerFrame.welcome:type_name -> tolkyn.v1.Welcome
-	14, // 11: tolkyn.v1.ServerFrame.resumed:type_name -> tolkyn.v1.Resumed
-	15, // 12: tolkyn.v1.ServerFrame.snapshot:type_name -> tolkyn.v1.Snapshot
-	17, // 13: tolkyn.v1.ServerFrame.pong:type_name -> tolkyn.v1.Pong
-	19, // 14: tolkyn.v1.ServerFrame.joined:type_name -> tolkyn.v1.Joined
-	35, // 15: tolkyn.v1.ServerFrame.ok:type_name -> tolkyn.v1.Ok
-	36, // 16: tolkyn.v1.ServerFrame.error:type_name -> tolkyn.v1.Error
-	25, // 17: tolkyn.v1.ServerFrame.sdp:type_name -> tolkyn.v1.Sdp
-	29, // 18: tolkyn.v1.ServerFrame.peer_update:type_name -> tolkyn.v1.PeerUpdate
-	30, // 19: tolkyn.v1.ServerFrame.track_update:type_name -> tolkyn.v1.TrackUpdate
-	31, // 20: tolkyn.v1.ServerFrame.slot_map:type_name -> tolkyn.v1.SlotMap
-	33, // 21: tolkyn.v1.ServerFrame.speakers:type_name -> tolkyn.v1.Speakers
-	37, // 22: tolkyn.v1.ServerFrame.bye:type_name -> tolkyn.v1.Bye
-	12, // 23: tolkyn.v1.Welcome.limits:type_name -> tolkyn.v1.Limits
-	27, // 24: tolkyn.v1.Snapshot.peers:type_name -> tolkyn.v1.Peer
-	31, // 25: tolkyn.v1.Snapshot.slots:type_name -> tolkyn.v1.SlotMap
-	25, // 26: tolkyn.v1.Join.offer:type_name -> tolkyn.v1.Sdp
-	28, // 27: tolkyn.v1.Join.tracks:type_name -> tolkyn.v1.Track
-	25, // 28: tolkyn.v1.Joined.answer:type_name -> tolkyn.v1.Sdp
-	27, // 29: tolkyn.v1.Joined.peers:type_name -> tolkyn.v1.Peer
-	31, // 30: tolkyn.v1.Joined.slots:type_name -> tolkyn.v1.SlotMap
-	28, // 31: tolkyn.v1.Publish.tracks:type_name -> tolkyn.v1.Track
-	25, // 32: tolkyn.v1.Publish.offer:type_name -> tolkyn.v1.Sdp
-	24, // 33: tolkyn.v1.Subscribe.wishes:type_name -> tolkyn.v1.Wish
-	0,  // 34: tolkyn.v1.Sdp.type:type_name -> tolkyn.v1.Sdp.Type
-	28, // 35: tolkyn.v1.Peer.tracks:type_name -> tolkyn.v1.Track
-	1,  // 36: tolkyn.v1.Track.kind:type_name -> tolkyn.v1.Track.Kind
-	2,  // 37: tolkyn.v1.Track.source:type_name -> tolkyn.v1.Track.Source
-	3,  // 38: tolkyn.v1.PeerUpdate.change:type_name -> tolkyn.v1.PeerUpdate.Change
-	27, // 39: tolkyn.v1.PeerUpdate.peer:type_name -> tolkyn.v1.Peer
-	4,  // 40: tolkyn.v1.TrackUpdate.change:type_name -> tolkyn.v1.TrackUpdate.Change
-	28, // 41: tolkyn.v1.TrackUpdate.track:type_name -> tolkyn.v1.Track
-	32, // 42: tolkyn.v1.SlotMap.slots:type_name -> tolkyn.v1.Slot
-	34, // 43: tolkyn.v1.Speakers.speakers:type_name -> tolkyn.v1.Speaker
-	5,  // 44: tolkyn.v1.Error.code:type_name -> tolkyn.v1.Error.Code
-	6,  // 45: tolkyn.v1.Bye.reason:type_name -> tolkyn.v1.Bye.Reason
-	7,  // 46: tolkyn.v1.Bye.action:type_name -> tolkyn.v1.Bye.Action
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	11, // 0: tolkyn.v1.ClientFrame.hello:type_name -> tolkyn.v1.Hello
+	16, // 1: tolkyn.v1.ClientFrame.resume:type_name -> tolkyn.v1.Resume
+	19, // 2: tolkyn.v1.ClientFrame.ping:type_name -> tolkyn.v1.Ping
+	21, // 3: tolkyn.v1.ClientFrame.join:type_name -> tolkyn.v1.Join
+	23, // 4: tolkyn.v1.ClientFrame.leave:type_name -> tolkyn.v1.Leave
+	24, // 5: tolkyn.v1.ClientFrame.publish:type_name -> tolkyn.v1.Publish
+	25, // 6: tolkyn.v1.ClientFrame.unpublish:type_name -> tolkyn.v1.Unpublish
+	26, // 7: tolkyn.v1.ClientFrame.subscribe:type_name -> tolkyn.v1.Subscribe
+	28, // 8: tolkyn.v1.ClientFrame.sdp:type_name -> tolkyn.v1.Sdp
+	29, // 9: tolkyn.v1.ClientFrame.mute:type_name -> tolkyn.v1.Mute
+	12, // 10: tolkyn.v1.ServerFrame.welcome:type_name -> tolkyn.v1.Welcome
+	17, // 11: tolkyn.v1.ServerFrame.resumed:type_name -> tolkyn.v1.Resumed
+	18, // 12: tolkyn.v1.ServerFrame.snapshot:type_name -> tolkyn.v1.Snapshot
+	20, // 13: tolkyn.v1.ServerFrame.pong:type_name -> tolkyn.v1.Pong
+	22, // 14: tolkyn.v1.ServerFrame.joined:type_name -> tolkyn.v1.Joined
+	38, // 15: tolkyn.v1.ServerFrame.ok:type_name -> tolkyn.v1.Ok
+	39, // 16: tolkyn.v1.ServerFrame.error:type_name -> tolkyn.v1.Error
+	28, // 17: tolkyn.v1.ServerFrame.sdp:type_name -> tolkyn.v1.Sdp
+	32, // 18: tolkyn.v1.ServerFrame.peer_update:type_name -> tolkyn.v1.PeerUpdate
+	33, // 19: tolkyn.v1.ServerFrame.track_update:type_name -> tolkyn.v1.TrackUpdate
+	34, // 20: tolkyn.v1.ServerFrame.slot_map:type_name -> tolkyn.v1.SlotMap
+	36, // 21: tolkyn.v1.ServerFrame.speakers:type_name -> tolkyn.v1.Speakers
+	40, // 22: tolkyn.v1.ServerFrame.bye:type_name -> tolkyn.v1.Bye
+	15, // 23: tolkyn.v1.Welcome.limits:type_name -> tolkyn.v1.Limits
+	14, // 24: tolkyn.v1.Welcome.transports:type_name -> tolkyn.v1.Transport
+	14, // 25: tolkyn.v1.Transports.transports:type_name -> tolkyn.v1.Transport
+	0,  // 26: tolkyn.v1.Transport.kind:type_name -> tolkyn.v1.Transport.Kind
+	30, // 27: tolkyn.v1.Snapshot.peers:type_name -> tolkyn.v1.Peer
+	34, // 28: tolkyn.v1.Snapshot.slots:type_name -> tolkyn.v1.SlotMap
+	28, // 29: tolkyn.v1.Join.offer:type_name -> tolkyn.v1.Sdp
+	31, // 30: tolkyn.v1.Join.tracks:type_name -> tolkyn.v1.Track
+	28, // 31: tolkyn.v1.Joined.answer:type_name -> tolkyn.v1.Sdp
+	30, // 32: tolkyn.v1.Joined.peers:type_name -> tolkyn.v1.Peer
+	34, // 33: tolkyn.v1.Joined.slots:type_name -> tolkyn.v1.SlotMap
+	31, // 34: tolkyn.v1.Publish.tracks:type_name -> tolkyn.v1.Track
+	28, // 35: tolkyn.v1.Publish.offer:type_name -> tolkyn.v1.Sdp
+	27, // 36: tolkyn.v1.Subscribe.wishes:type_name -> tolkyn.v1.Wish
+	1,  // 37: tolkyn.v1.Sdp.type:type_name -> tolkyn.v1.Sdp.Type
+	31, // 38: tolkyn.v1.Peer.tracks:type_name -> tolkyn.v1.Track
+	2,  // 39: tolkyn.v1.Track.kind:type_name -> tolkyn.v1.Track.Kind
+	3,  // 40: tolkyn.v1.Track.source:type_name -> tolkyn.v1.Track.Source
+	4,  // 41: tolkyn.v1.PeerUpdate.change:type_name -> tolkyn.v1.PeerUpdate.Change
+	30, // 42: tolkyn.v1.PeerUpdate.peer:type_name -> tolkyn.v1.Peer
+	5,  // 43: tolkyn.v1.TrackUpdate.change:type_name -> tolkyn.v1.TrackUpdate.Change
+	31, // 44: tolkyn.v1.TrackUpdate.track:type_name -> tolkyn.v1.Track
+	35, // 45: tolkyn.v1.SlotMap.slots:type_name -> tolkyn.v1.Slot
+	37, // 46: tolkyn.v1.Speakers.speakers:type_name -> tolkyn.v1.Speaker
+	6,  // 47: tolkyn.v1.Error.code:type_name -> tolkyn.v1.Error.Code
+	7,  // 48: tolkyn.v1.Bye.reason:type_name -> tolkyn.v1.Bye.Reason
+	8,  // 49: tolkyn.v1.Bye.action:type_name -> tolkyn.v1.Bye.Action
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_tolkyn_proto_init() }
@@ -3008,8 +3209,8 @@ func file_tolkyn_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tolkyn_proto_rawDesc), len(file_tolkyn_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   30,
+			NumEnums:      9,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,8 +1,9 @@
 // The signaling protocol of Tolkyn, version 1.
 //
 // One session is one ordered stream of frames each way: ClientFrame up, ServerFrame down. Over WebSocket a frame is
-// one binary message (or, on subprotocol "tolkyn.json", one text message of canonical proto3 JSON). A ClientFrame is at
-// most 64 KiB, a ServerFrame 1 MiB (Joined and Snapshot name everybody in the room). Every request carries an id, and the
+// one binary message (or, on subprotocol "tolkyn.json", one text message of canonical proto3 JSON); over raw QUIC and
+// WebTransport frames follow each other on one stream, each with its length before it (unsigned varint). A ClientFrame is
+// at most 64 KiB, a ServerFrame 1 MiB (Joined and Snapshot name everybody in the room). Every request carries an id, and the
 // answer carries it back; every event carries a sequence number, so that Resume can replay what a client missed.
 // docs/protocol.md tells the whole story.
 
@@ -18,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tolkyn.proto.
  */
 export const file_tolkyn: GenFile = /*@__PURE__*/
-  fileDesc("Cgx0b2xreW4ucHJvdG8SCXRvbGt5bi52MSKbAwoLQ2xpZW50RnJhbWUSCgoCaWQYASABKAQSCwoDYWNrGAIgASgEEiEKBWhlbGxvGAogASgLMhAudG9sa3luLnYxLkhlbGxvSAASIwoGcmVzdW1lGAsgASgLMhEudG9sa3luLnYxLlJlc3VtZUgAEh8KBHBpbmcYDCABKAsyDy50b2xreW4udjEuUGluZ0gAEh8KBGpvaW4YDSABKAsyDy50b2xreW4udjEuSm9pbkgAEiEKBWxlYXZlGA4gASgLMhAudG9sa3luLnYxLkxlYXZlSAASJQoHcHVibGlzaBgPIAEoCzISLnRvbGt5bi52MS5QdWJsaXNoSAASKQoJdW5wdWJsaXNoGBAgASgLMhQudG9sa3luLnYxLlVucHVibGlzaEgAEikKCXN1YnNjcmliZRgRIAEoCzIULnRvbGt5bi52MS5TdWJzY3JpYmVIABIdCgNzZHAYEiABKAsyDi50b2xreW4udjEuU2RwSAASHwoEbXV0ZRgTIAEoCzIPLnRvbGt5bi52MS5NdXRlSABCCQoHbWVzc2FnZSKbBAoLU2VydmVyRnJhbWUSCgoCaWQYASABKAQSCwoDc2VxGAIgASgEEiUKB3dlbGNvbWUYCiABKAsyEi50b2xreW4udjEuV2VsY29tZUgAEiUKB3Jlc3VtZWQYCyABKAsyEi50b2xreW4udjEuUmVzdW1lZEgAEicKCHNuYXBzaG90GAwgASgLMhMudG9sa3luLnYxLlNuYXBzaG90SAASHwoEcG9uZxgNIAEoCzIPLnRvbGt5bi52MS5Qb25nSAASIwoGam9pbmVkGA4gASgLMhEudG9sa3luLnYxLkpvaW5lZEgAEhsKAm9rGA8gASgLMg0udG9sa3luLnYxLk9rSAASIQoFZXJyb3IYECABKAsyEC50b2xreW4udjEuRXJyb3JIABIdCgNzZHAYESABKAsyDi50b2xreW4udjEuU2RwSAASLAoLcGVlcl91cGRhdGUYEiABKAsyFS50b2xreW4udjEuUGVlclVwZGF0ZUgAEi4KDHRyYWNrX3VwZGF0ZRgTIAEoCzIWLnRvbGt5bi52MS5UcmFja1VwZGF0ZUgAEiYKCHNsb3RfbWFwGBQgASgLMhIudG9sa3luLnYxLlNsb3RNYXBIABInCghzcGVha2VycxgVIAEoCzITLnRvbGt5bi52MS5TcGVha2Vyc0gAEh0KA2J5ZRgWIAEoCzIOLnRvbGt5bi52MS5CeWVIAEIJCgdtZXNzYWdlIiYKBUhlbGxvEg0KBXRva2VuGAEgASgJEg4KBmNsaWVudBgCIAEoCSLVAQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEhQKDHJlc3VtZV90b2tlbhgCIAEoDBIRCglyZXN1bWVfbXMYAyABKA0SIQoGbGltaXRzGAQgASgLMhEudG9sa3luLnYxLkxpbWl0cxIQCghpZGVudGl0eRgFIAEoCRIMCgRyb29tGAYgASgJEg8KB3B1Ymxpc2gYByABKAgSEQoJc3Vic2NyaWJlGAggASgIEhYKDnNlcnZlcl90aW1lX21zGAkgASgDEg4KBnNlcnZlchgKIAEoCSJqCgZMaW1pdHMSFwoPbWF4X2ZyYW1lX2J5dGVzGAEgASgNEhUKDW1heF9zZHBfYnl0ZXMYAiABKA0SFwoPbWF4X2F1ZGlvX3Nsb3RzGAMgASgNEhcKD21heF92aWRlb19zbG90cxgEIAEoDSJECgZSZXN1bWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxyZXN1bWVfdG9rZW4YAiABKAwSEAoIbGFzdF9zZXEYAyABKAQiGwoHUmVzdW1lZBIQCghmcm9tX3NlcRgBIAEoBCJqCghTbmFwc2hvdBILCgNzZXEYASABKAQSHgoFcGVlcnMYAiADKAsyDy50b2xreW4udjEuUGVlchIhCgVzbG90cxgDIAEoCzISLnRvbGt5bi52MS5TbG90TWFwEg4KBmpvaW5lZBgEIAEoCCIeCgRQaW5nEhYKDmNsaWVudF90aW1lX21zGAEgASgDIjYKBFBvbmcSFgoOY2xpZW50X3RpbWVfbXMYASABKAMSFgoOc2VydmVyX3RpbWVfbXMYAiABKAMiVQoESm9pbhIMCgRuYW1lGAEgASgJEh0KBW9mZmVyGAIgASgLMg4udG9sa3luLnYxLlNkcBIgCgZ0cmFja3MYAyADKAsyEC50b2xreW4udjEuVHJhY2sifAoGSm9pbmVkEg8KB3BlZXJfaWQYASABKAkSHgoGYW5zd2VyGAIgASgLMg4udG9sa3luLnYxLlNkcBIeCgVwZWVycxgDIAMoCzIPLnRvbGt5bi52MS5QZWVyEiEKBXNsb3RzGAQgASgLMhIudG9sa3luLnYxLlNsb3RNYXAiBwoFTGVhdmUiSgoHUHVibGlzaBIgCgZ0cmFja3MYASADKAsyEC50b2xreW4udjEuVHJhY2sSHQoFb2ZmZXIYAiABKAsyDi50b2xreW4udjEuU2RwIh4KCVVucHVibGlzaBIRCgl0cmFja19pZHMYASADKAkiLAoJU3Vic2NyaWJlEh8KBndpc2hlcxgBIAMoCzIPLnRvbGt5bi52MS5XaXNoImoKBFdpc2gSDwoHcGVlcl9pZBgBIAEoCRIQCgh0cmFja19pZBgCIAEoCRIOCgZoaWRkZW4YAyABKAgSEAoIcHJpb3JpdHkYBCABKA0SDQoFd2lkdGgYBSABKA0SDgoGaGVpZ2h0GAYgASgNIm4KA1NkcBIhCgR0eXBlGAEgASgOMhMudG9sa3luLnYxLlNkcC5UeXBlEg8KB2RlZmxhdGUYAiABKAwiMwoEVHlwZRIUChBUWVBFX1VOU1BFQ0lGSUVEEAASCQoFT0ZGRVIQARIKCgZBTlNXRVIQAiInCgRNdXRlEhAKCHRyYWNrX2lkGAEgASgJEg0KBW11dGVkGAIgASgIIlkKBFBlZXISDwoHcGVlcl9pZBgBIAEoCRIQCghpZGVudGl0eRgCIAEoCRIMCgRuYW1lGAMgASgJEiAKBnRyYWNrcxgEIAMoCzIQLnRvbGt5bi52MS5UcmFjayKTAgoFVHJhY2sSEAoIdHJhY2tfaWQYASABKAkSIwoEa2luZBgCIAEoDjIVLnRvbGt5bi52MS5UcmFjay5LaW5kEicKBnNvdXJjZRgDIAEoDjIXLnRvbGt5bi52MS5UcmFjay5Tb3VyY2USCwoDbWlkGAQgASgJEg0KBW11dGVkGAUgASgIIjIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEgkKBUFVRElPEAESCQoFVklERU8QAiJaCgZTb3VyY2USFgoSU09VUkNFX1VOU1BFQ0lGSUVEEAASDgoKTUlDUk9QSE9ORRABEgoKBkNBTUVSQRACEgoKBlNDUkVFThADEhAKDFNDUkVFTl9BVURJTxAEIpEBCgpQZWVyVXBkYXRlEiwKBmNoYW5nZRgBIAEoDjIcLnRvbGt5bi52MS5QZWVyVXBkYXRlLkNoYW5nZRIdCgRwZWVyGAIgASgLMg8udG9sa3luLnYxLlBlZXIiNgoGQ2hhbmdlEhYKEkNIQU5HRV9VTlNQRUNJRklFRBAAEgoKBkpPSU5FRBABEggKBExFRlQQAiLIAQoLVHJhY2tVcGRhdGUSLQoGY2hhbmdlGAEgASgOMh0udG9sa3luLnYxLlRyYWNrVXBkYXRlLkNoYW5nZRIPCgdwZWVyX2lkGAIgASgJEh8KBXRyYWNrGAMgASgLMhAudG9sa3luLnYxLlRyYWNrIlgKBkNoYW5nZRIWChJDSEFOR0VfVU5TUEVDSUZJRUQQABINCglQVUJMSVNIRUQQARIPCgtVTlBVQkxJU0hFRBACEgkKBU1VVEVEEAMSCwoHVU5NVVRFRBAEIikKB1Nsb3RNYXASHgoFc2xvdHMYASADKAsyDy50b2xreW4udjEuU2xvdCI2CgRTbG90EgsKA21pZBgBIAEoCRIPCgdwZWVyX2lkGAIgASgJEhAKCHRyYWNrX2lkGAMgASgJIjAKCFNwZWFrZXJzEiQKCHNwZWFrZXJzGAEgAygLMhIudG9sa3luLnYxLlNwZWFrZXIiKQoHU3BlYWtlchIPCgdwZWVyX2lkGAEgASgJEg0KBWxldmVsGAIgASgNIgQKAk9rIrkCCgVFcnJvchIjCgRjb2RlGAEgASgOMhUudG9sa3luLnYxLkVycm9yLkNvZGUSDwoHbWVzc2FnZRgCIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgDIAEoDRINCgVmYXRhbBgEIAEoCCLSAQoEQ29kZRIUChBDT0RFX1VOU1BFQ0lGSUVEEAASDAoIUFJPVE9DT0wQARIQCgxVTkFVVEhPUklaRUQQAhINCglGT1JCSURERU4QAxINCglST09NX0ZVTEwQBBIICgRCVVNZEAUSCAoEUkFURRAGEgsKB0JBRF9TRFAQBxIVChFVTlNVUFBPUlRFRF9DT0RFQxAIEg0KCVRPT19MQVJHRRAJEg0KCU5PVF9GT1VORBAKEhIKDlJFU1VNRV9FWFBJUkVEEAsSDAoISU5URVJOQUwQDCKhAgoDQnllEiUKBnJlYXNvbhgBIAEoDjIVLnRvbGt5bi52MS5CeWUuUmVhc29uEiUKBmFjdGlvbhgCIAEoDjIVLnRvbGt5bi52MS5CeWUuQWN0aW9uIocBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASCAoETEVGVBABEgwKCFJFUExBQ0VEEAISDAoIU0hVVERPV04QAxILCgdUSU1FT1VUEAQSCgoGS0lDS0VEEAUSEgoOUFJPVE9DT0xfRVJST1IQBhISCg5JTlRFUk5BTF9FUlJPUhAHIkIKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIICgRTVE9QEAESCgoGUkVTVU1FEAISCgoGUkVKT0lOEANCKVonZ2l0aHViLmNvbS90b2xreW4vdG9sa3luL3NpZ25hbGluZy93aXJlYgZwcm90bzM");
+  fileDesc("Cgx0b2xreW4ucHJvdG8SCXRvbGt5bi52MSKbAwoLQ2xpZW50RnJhbWUSCgoCaWQYASABKAQSCwoDYWNrGAIgASgEEiEKBWhlbGxvGAogASgLMhAudG9sa3luLnYxLkhlbGxvSAASIwoGcmVzdW1lGAsgASgLMhEudG9sa3luLnYxLlJlc3VtZUgAEh8KBHBpbmcYDCABKAsyDy50b2xreW4udjEuUGluZ0gAEh8KBGpvaW4YDSABKAsyDy50b2xreW4udjEuSm9pbkgAEiEKBWxlYXZlGA4gASgLMhAudG9sa3luLnYxLkxlYXZlSAASJQoHcHVibGlzaBgPIAEoCzISLnRvbGt5bi52MS5QdWJsaXNoSAASKQoJdW5wdWJsaXNoGBAgASgLMhQudG9sa3luLnYxLlVucHVibGlzaEgAEikKCXN1YnNjcmliZRgRIAEoCzIULnRvbGt5bi52MS5TdWJzY3JpYmVIABIdCgNzZHAYEiABKAsyDi50b2xreW4udjEuU2RwSAASHwoEbXV0ZRgTIAEoCzIPLnRvbGt5bi52MS5NdXRlSABCCQoHbWVzc2FnZSKbBAoLU2VydmVyRnJhbWUSCgoCaWQYASABKAQSCwoDc2VxGAIgASgEEiUKB3dlbGNvbWUYCiABKAsyEi50b2xreW4udjEuV2VsY29tZUgAEiUKB3Jlc3VtZWQYCyABKAsyEi50b2xreW4udjEuUmVzdW1lZEgAEicKCHNuYXBzaG90GAwgASgLMhMudG9sa3luLnYxLlNuYXBzaG90SAASHwoEcG9uZxgNIAEoCzIPLnRvbGt5bi52MS5Qb25nSAASIwoGam9pbmVkGA4gASgLMhEudG9sa3luLnYxLkpvaW5lZEgAEhsKAm9rGA8gASgLMg0udG9sa3luLnYxLk9rSAASIQoFZXJyb3IYECABKAsyEC50b2xreW4udjEuRXJyb3JIABIdCgNzZHAYESABKAsyDi50b2xreW4udjEuU2RwSAASLAoLcGVlcl91cGRhdGUYEiABKAsyFS50b2xreW4udjEuUGVlclVwZGF0ZUgAEi4KDHRyYWNrX3VwZGF0ZRgTIAEoCzIWLnRvbGt5bi52MS5UcmFja1VwZGF0ZUgAEiYKCHNsb3RfbWFwGBQgASgLMhIudG9sa3luLnYxLlNsb3RNYXBIABInCghzcGVha2VycxgVIAEoCzITLnRvbGt5bi52MS5TcGVha2Vyc0gAEh0KA2J5ZRgWIAEoCzIOLnRvbGt5bi52MS5CeWVIAEIJCgdtZXNzYWdlIiYKBUhlbGxvEg0KBXRva2VuGAEgASgJEg4KBmNsaWVudBgCIAEoCSL/AQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEhQKDHJlc3VtZV90b2tlbhgCIAEoDBIRCglyZXN1bWVfbXMYAyABKA0SIQoGbGltaXRzGAQgASgLMhEudG9sa3luLnYxLkxpbWl0cxIQCghpZGVudGl0eRgFIAEoCRIMCgRyb29tGAYgASgJEg8KB3B1Ymxpc2gYByABKAgSEQoJc3Vic2NyaWJlGAggASgIEhYKDnNlcnZlcl90aW1lX21zGAkgASgDEg4KBnNlcnZlchgKIAEoCRIoCgp0cmFuc3BvcnRzGAsgAygLMhQudG9sa3luLnYxLlRyYW5zcG9ydCI2CgpUcmFuc3BvcnRzEigKCnRyYW5zcG9ydHMYASADKAsyFC50b2xreW4udjEuVHJhbnNwb3J0IqYBCglUcmFuc3BvcnQSJwoEa2luZBgBIAEoDjIZLnRvbGt5bi52MS5UcmFuc3BvcnQuS2luZBIMCgRwb3J0GAIgASgNEgwKBHBhdGgYAyABKAkSGgoSY2VydGlmaWNhdGVfc2hhMjU2GAQgAygMIjgKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEggKBFFVSUMQARIQCgxXRUJUUkFOU1BPUlQQAiJqCgZMaW1pdHMSFwoPbWF4X2ZyYW1lX2J5dGVzGAEgASgNEhUKDW1heF9zZHBfYnl0ZXMYAiABKA0SFwoPbWF4X2F1ZGlvX3Nsb3RzGAMgASgNEhcKD21heF92aWRlb19zbG90cxgEIAEoDSJECgZSZXN1bWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxyZXN1bWVfdG9rZW4YAiABKAwSEAoIbGFzdF9zZXEYAyABKAQiGwoHUmVzdW1lZBIQCghmcm9tX3NlcRgBIAEoBCJqCghTbmFwc2hvdBILCgNzZXEYASABKAQSHgoFcGVlcnMYAiADKAsyDy50b2xreW4udjEuUGVlchIhCgVzbG90cxgDIAEoCzISLnRvbGt5bi52MS5TbG90TWFwEg4KBmpvaW5lZBgEIAEoCCIeCgRQaW5nEhYKDmNsaWVudF90aW1lX21zGAEgASgDIjYKBFBvbmcSFgoOY2xpZW50X3RpbWVfbXMYASABKAMSFgoOc2VydmVyX3RpbWVfbXMYAiABKAMiVQoESm9pbhIMCgRuYW1lGAEgASgJEh0KBW9mZmVyGAIgASgLMg4udG9sa3luLnYxLlNkcBIgCgZ0cmFja3MYAyADKAsyEC50b2xreW4udjEuVHJhY2sifAoGSm9pbmVkEg8KB3BlZXJfaWQYASABKAkSHgoGYW5zd2VyGAIgASgLMg4udG9sa3luLnYxLlNkcBIeCgVwZWVycxgDIAMoCzIPLnRvbGt5bi52MS5QZWVyEiEKBXNsb3RzGAQgASgLMhIudG9sa3luLnYxLlNsb3RNYXAiBwoFTGVhdmUiSgoHUHVibGlzaBIgCgZ0cmFja3MYASADKAsyEC50b2xreW4udjEuVHJhY2sSHQoFb2ZmZXIYAiABKAsyDi50b2xreW4udjEuU2RwIh4KCVVucHVibGlzaBIRCgl0cmFja19pZHMYASADKAkiLAoJU3Vic2NyaWJlEh8KBndpc2hlcxgBIAMoCzIPLnRvbGt5bi52MS5XaXNoImoKBFdpc2gSDwoHcGVlcl9pZBgBIAEoCRIQCgh0cmFja19pZBgCIAEoCRIOCgZoaWRkZW4YAyABKAgSEAoIcHJpb3JpdHkYBCABKA0SDQoFd2lkdGgYBSABKA0SDgoGaGVpZ2h0GAYgASgNIm4KA1NkcBIhCgR0eXBlGAEgASgOMhMudG9sa3luLnYxLlNkcC5UeXBlEg8KB2RlZmxhdGUYAiABKAwiMwoEVHlwZRIUChBUWVBFX1VOU1BFQ0lGSUVEEAASCQoFT0ZGRVIQARIKCgZBTlNXRVIQAiInCgRNdXRlEhAKCHRyYWNrX2lkGAEgASgJEg0KBW11dGVkGAIgASgIIlkKBFBlZXISDwoHcGVlcl9pZBgBIAEoCRIQCghpZGVudGl0eRgCIAEoCRIMCgRuYW1lGAMgASgJEiAKBnRyYWNrcxgEIAMoCzIQLnRvbGt5bi52MS5UcmFjayKTAgoFVHJhY2sSEAoIdHJhY2tfaWQYASABKAkSIwoEa2luZBgCIAEoDjIVLnRvbGt5bi52MS5UcmFjay5LaW5kEicKBnNvdXJjZRgDIAEoDjIXLnRvbGt5bi52MS5UcmFjay5Tb3VyY2USCwoDbWlkGAQgASgJEg0KBW11dGVkGAUgASgIIjIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEgkKBUFVRElPEAESCQoFVklERU8QAiJaCgZTb3VyY2USFgoSU09VUkNFX1VOU1BFQ0lGSUVEEAASDgoKTUlDUk9QSE9ORRABEgoKBkNBTUVSQRACEgoKBlNDUkVFThADEhAKDFNDUkVFTl9BVURJTxAEIpEBCgpQZWVyVXBkYXRlEiwKBmNoYW5nZRgBIAEoDjIcLnRvbGt5bi52MS5QZWVyVXBkYXRlLkNoYW5nZRIdCgRwZWVyGAIgASgLMg8udG9sa3luLnYxLlBlZXIiNgoGQ2hhbmdlEhYKEkNIQU5HRV9VTlNQRUNJRklFRBAAEgoKBkpPSU5FRBABEggKBExFRlQQAiLIAQoLVHJhY2tVcGRhdGUSLQoGY2hhbmdlGAEgASgOMh0udG9sa3luLnYxLlRyYWNrVXBkYXRlLkNoYW5nZRIPCgdwZWVyX2lkGAIgASgJEh8KBXRyYWNrGAMgASgLMhAudG9sa3luLnYxLlRyYWNrIlgKBkNoYW5nZRIWChJDSEFOR0VfVU5TUEVDSUZJRUQQABINCglQVUJMSVNIRUQQARIPCgtVTlBVQkxJU0hFRBACEgkKBU1VVEVEEAMSCwoHVU5NVVRFRBAEIikKB1Nsb3RNYXASHgoFc2xvdHMYASADKAsyDy50b2xreW4udjEuU2xvdCI2CgRTbG90EgsKA21pZBgBIAEoCRIPCgdwZWVyX2lkGAIgASgJEhAKCHRyYWNrX2lkGAMgASgJIjAKCFNwZWFrZXJzEiQKCHNwZWFrZXJzGAEgAygLMhIudG9sa3luLnYxLlNwZWFrZXIiKQoHU3BlYWtlchIPCgdwZWVyX2lkGAEgASgJEg0KBWxldmVsGAIgASgNIgQKAk9rIrkCCgVFcnJvchIjCgRjb2RlGAEgASgOMhUudG9sa3luLnYxLkVycm9yLkNvZGUSDwoHbWVzc2FnZRgCIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgDIAEoDRINCgVmYXRhbBgEIAEoCCLSAQoEQ29kZRIUChBDT0RFX1VOU1BFQ0lGSUVEEAASDAoIUFJPVE9DT0wQARIQCgxVTkFVVEhPUklaRUQQAhINCglGT1JCSURERU4QAxINCglST09NX0ZVTEwQBBIICgRCVVNZEAUSCAoEUkFURRAGEgsKB0JBRF9TRFAQBxIVChFVTlNVUFBPUlRFRF9DT0RFQxAIEg0KCVRPT19MQVJHRRAJEg0KCU5PVF9GT1VORBAKEhIKDlJFU1VNRV9FWFBJUkVEEAsSDAoISU5URVJOQUwQDCKhAgoDQnllEiUKBnJlYXNvbhgBIAEoDjIVLnRvbGt5bi52MS5CeWUuUmVhc29uEiUKBmFjdGlvbhgCIAEoDjIVLnRvbGt5bi52MS5CeWUuQWN0aW9uIocBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASCAoETEVGVBABEgwKCFJFUExBQ0VEEAISDAoIU0hVVERPV04QAxILCgdUSU1FT1VUEAQSCgoGS0lDS0VEEAUSEgoOUFJPVE9DT0xfRVJST1IQBhISCg5JTlRFUk5BTF9FUlJPUhAHIkIKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIICgRTVE9QEAESCgoGUkVTVU1FEAISCgoGUkVKT0lOEANCKVonZ2l0aHViLmNvbS90b2xreW4vdG9sa3luL3NpZ25hbGluZy93aXJlYgZwcm90bzM");
 
 /**
  * ClientFrame is what a client sends.
@@ -312,6 +313,13 @@ export type Welcome = Message<"tolkyn.v1.Welcome"> & {
    * @generated from field: string server = 10;
    */
   server: string;
+
+  /**
+   * The other ways to this server, for the next connection.
+   *
+   * @generated from field: repeated tolkyn.v1.Transport transports = 11;
+   */
+  transports: Transport[];
 };
 
 /**
@@ -320,6 +328,94 @@ export type Welcome = Message<"tolkyn.v1.Welcome"> & {
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
   messageDesc(file_tolkyn, 3);
+
+/**
+ * Transports is what GET /v1/transports answers, as canonical proto3 JSON.
+ *
+ * @generated from message tolkyn.v1.Transports
+ */
+export type Transports = Message<"tolkyn.v1.Transports"> & {
+  /**
+   * @generated from field: repeated tolkyn.v1.Transport transports = 1;
+   */
+  transports: Transport[];
+};
+
+/**
+ * Describes the message tolkyn.v1.Transports.
+ * Use `create(TransportsSchema)` to create a new message.
+ */
+export const TransportsSchema: GenMessage<Transports> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 4);
+
+/**
+ * Transport is one way to this server, on the host that the client knows it by.
+ *
+ * @generated from message tolkyn.v1.Transport
+ */
+export type Transport = Message<"tolkyn.v1.Transport"> & {
+  /**
+   * @generated from field: tolkyn.v1.Transport.Kind kind = 1;
+   */
+  kind: Transport_Kind;
+
+  /**
+   * UDP port.
+   *
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+
+  /**
+   * Where the session is opened; WebTransport only.
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
+
+  /**
+   * SHA-256 of the certificates (DER) the server shows now and next, for one that no authority has signed. Empty: an
+   * authority vouches for it, check it as usual.
+   *
+   * @generated from field: repeated bytes certificate_sha256 = 4;
+   */
+  certificateSha256: Uint8Array[];
+};
+
+/**
+ * Describes the message tolkyn.v1.Transport.
+ * Use `create(TransportSchema)` to create a new message.
+ */
+export const TransportSchema: GenMessage<Transport> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 5);
+
+/**
+ * @generated from enum tolkyn.v1.Transport.Kind
+ */
+export enum Transport_Kind {
+  /**
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  KIND_UNSPECIFIED = 0,
+
+  /**
+   * Raw QUIC, ALPN "tolkyn/1".
+   *
+   * @generated from enum value: QUIC = 1;
+   */
+  QUIC = 1,
+
+  /**
+   * @generated from enum value: WEBTRANSPORT = 2;
+   */
+  WEBTRANSPORT = 2,
+}
+
+/**
+ * Describes the enum tolkyn.v1.Transport.Kind.
+ */
+export const Transport_KindSchema: GenEnum<Transport_Kind> = /*@__PURE__*/
+  enumDesc(file_tolkyn, 5, 0);
 
 /**
  * @generated from message tolkyn.v1.Limits
@@ -351,7 +447,7 @@ export type Limits = Message<"tolkyn.v1.Limits"> & {
  * Use `create(LimitsSchema)` to create a new message.
  */
 export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 4);
+  messageDesc(file_tolkyn, 6);
 
 /**
  * Resume continues a session on a new connection. Answered by Resumed (the missed events follow) or, when they are no
@@ -381,7 +477,7 @@ export type Resume = Message<"tolkyn.v1.Resume"> & {
  * Use `create(ResumeSchema)` to create a new message.
  */
 export const ResumeSchema: GenMessage<Resume> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 5);
+  messageDesc(file_tolkyn, 7);
 
 /**
  * @generated from message tolkyn.v1.Resumed
@@ -400,7 +496,7 @@ export type Resumed = Message<"tolkyn.v1.Resumed"> & {
  * Use `create(ResumedSchema)` to create a new message.
  */
 export const ResumedSchema: GenMessage<Resumed> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 6);
+  messageDesc(file_tolkyn, 8);
 
 /**
  * Snapshot is the whole state, for a client whose missed events are gone. It answers Resume, or comes unasked (id 0) when
@@ -439,7 +535,7 @@ export type Snapshot = Message<"tolkyn.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 7);
+  messageDesc(file_tolkyn, 9);
 
 /**
  * @generated from message tolkyn.v1.Ping
@@ -458,7 +554,7 @@ export type Ping = Message<"tolkyn.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 8);
+  messageDesc(file_tolkyn, 10);
 
 /**
  * @generated from message tolkyn.v1.Pong
@@ -480,7 +576,7 @@ export type Pong = Message<"tolkyn.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 9);
+  messageDesc(file_tolkyn, 11);
 
 /**
  * Join enters the token's room and carries the first offer, so that media starts one round trip earlier. A second Join in
@@ -514,7 +610,7 @@ export type Join = Message<"tolkyn.v1.Join"> & {
  * Use `create(JoinSchema)` to create a new message.
  */
 export const JoinSchema: GenMessage<Join> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 10);
+  messageDesc(file_tolkyn, 12);
 
 /**
  * Joined answers Join.
@@ -552,7 +648,7 @@ export type Joined = Message<"tolkyn.v1.Joined"> & {
  * Use `create(JoinedSchema)` to create a new message.
  */
 export const JoinedSchema: GenMessage<Joined> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 11);
+  messageDesc(file_tolkyn, 13);
 
 /**
  * Leave ends the media session and the signaling session; answered by Ok, then Bye.
@@ -567,7 +663,7 @@ export type Leave = Message<"tolkyn.v1.Leave"> & {
  * Use `create(LeaveSchema)` to create a new message.
  */
 export const LeaveSchema: GenMessage<Leave> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 12);
+  messageDesc(file_tolkyn, 14);
 
 /**
  * Publish describes tracks on m-lines that a later (or the same) Sdp offer opens.
@@ -593,7 +689,7 @@ export type Publish = Message<"tolkyn.v1.Publish"> & {
  * Use `create(PublishSchema)` to create a new message.
  */
 export const PublishSchema: GenMessage<Publish> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 13);
+  messageDesc(file_tolkyn, 15);
 
 /**
  * Unpublish ends tracks by id; answered by Ok. The m-line stays for reuse.
@@ -612,7 +708,7 @@ export type Unpublish = Message<"tolkyn.v1.Unpublish"> & {
  * Use `create(UnpublishSchema)` to create a new message.
  */
 export const UnpublishSchema: GenMessage<Unpublish> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 14);
+  messageDesc(file_tolkyn, 16);
 
 /**
  * Subscribe states what this client wants to see, in order of preference. Tracks not named fill the free slots in join
@@ -632,7 +728,7 @@ export type Subscribe = Message<"tolkyn.v1.Subscribe"> & {
  * Use `create(SubscribeSchema)` to create a new message.
  */
 export const SubscribeSchema: GenMessage<Subscribe> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 15);
+  messageDesc(file_tolkyn, 17);
 
 /**
  * @generated from message tolkyn.v1.Wish
@@ -682,7 +778,7 @@ export type Wish = Message<"tolkyn.v1.Wish"> & {
  * Use `create(WishSchema)` to create a new message.
  */
 export const WishSchema: GenMessage<Wish> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 16);
+  messageDesc(file_tolkyn, 18);
 
 /**
  * Sdp is an offer from the client or the answer to it: the client is always the offerer (RFC 3264). Also the way of an
@@ -709,7 +805,7 @@ export type Sdp = Message<"tolkyn.v1.Sdp"> & {
  * Use `create(SdpSchema)` to create a new message.
  */
 export const SdpSchema: GenMessage<Sdp> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 17);
+  messageDesc(file_tolkyn, 19);
 
 /**
  * @generated from enum tolkyn.v1.Sdp.Type
@@ -735,7 +831,7 @@ export enum Sdp_Type {
  * Describes the enum tolkyn.v1.Sdp.Type.
  */
 export const Sdp_TypeSchema: GenEnum<Sdp_Type> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 17, 0);
+  enumDesc(file_tolkyn, 19, 0);
 
 /**
  * Mute says that a track of the sender is silent or dark; answered by Ok and told to others by TrackUpdate.
@@ -759,7 +855,7 @@ export type Mute = Message<"tolkyn.v1.Mute"> & {
  * Use `create(MuteSchema)` to create a new message.
  */
 export const MuteSchema: GenMessage<Mute> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 18);
+  messageDesc(file_tolkyn, 20);
 
 /**
  * @generated from message tolkyn.v1.Peer
@@ -791,7 +887,7 @@ export type Peer = Message<"tolkyn.v1.Peer"> & {
  * Use `create(PeerSchema)` to create a new message.
  */
 export const PeerSchema: GenMessage<Peer> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 19);
+  messageDesc(file_tolkyn, 21);
 
 /**
  * @generated from message tolkyn.v1.Track
@@ -832,7 +928,7 @@ export type Track = Message<"tolkyn.v1.Track"> & {
  * Use `create(TrackSchema)` to create a new message.
  */
 export const TrackSchema: GenMessage<Track> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 20);
+  messageDesc(file_tolkyn, 22);
 
 /**
  * @generated from enum tolkyn.v1.Track.Kind
@@ -858,7 +954,7 @@ export enum Track_Kind {
  * Describes the enum tolkyn.v1.Track.Kind.
  */
 export const Track_KindSchema: GenEnum<Track_Kind> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 20, 0);
+  enumDesc(file_tolkyn, 22, 0);
 
 /**
  * @generated from enum tolkyn.v1.Track.Source
@@ -894,7 +990,7 @@ export enum Track_Source {
  * Describes the enum tolkyn.v1.Track.Source.
  */
 export const Track_SourceSchema: GenEnum<Track_Source> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 20, 1);
+  enumDesc(file_tolkyn, 22, 1);
 
 /**
  * PeerUpdate: somebody joined or left.
@@ -918,7 +1014,7 @@ export type PeerUpdate = Message<"tolkyn.v1.PeerUpdate"> & {
  * Use `create(PeerUpdateSchema)` to create a new message.
  */
 export const PeerUpdateSchema: GenMessage<PeerUpdate> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 21);
+  messageDesc(file_tolkyn, 23);
 
 /**
  * @generated from enum tolkyn.v1.PeerUpdate.Change
@@ -944,7 +1040,7 @@ export enum PeerUpdate_Change {
  * Describes the enum tolkyn.v1.PeerUpdate.Change.
  */
 export const PeerUpdate_ChangeSchema: GenEnum<PeerUpdate_Change> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 21, 0);
+  enumDesc(file_tolkyn, 23, 0);
 
 /**
  * TrackUpdate: a track of a peer was published, muted, unmuted or unpublished.
@@ -973,7 +1069,7 @@ export type TrackUpdate = Message<"tolkyn.v1.TrackUpdate"> & {
  * Use `create(TrackUpdateSchema)` to create a new message.
  */
 export const TrackUpdateSchema: GenMessage<TrackUpdate> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 22);
+  messageDesc(file_tolkyn, 24);
 
 /**
  * @generated from enum tolkyn.v1.TrackUpdate.Change
@@ -1009,7 +1105,7 @@ export enum TrackUpdate_Change {
  * Describes the enum tolkyn.v1.TrackUpdate.Change.
  */
 export const TrackUpdate_ChangeSchema: GenEnum<TrackUpdate_Change> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 22, 0);
+  enumDesc(file_tolkyn, 24, 0);
 
 /**
  * SlotMap says what flows in each of the receiver's slots from now on. It is always whole, never a difference.
@@ -1028,7 +1124,7 @@ export type SlotMap = Message<"tolkyn.v1.SlotMap"> & {
  * Use `create(SlotMapSchema)` to create a new message.
  */
 export const SlotMapSchema: GenMessage<SlotMap> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 23);
+  messageDesc(file_tolkyn, 25);
 
 /**
  * @generated from message tolkyn.v1.Slot
@@ -1059,7 +1155,7 @@ export type Slot = Message<"tolkyn.v1.Slot"> & {
  * Use `create(SlotSchema)` to create a new message.
  */
 export const SlotSchema: GenMessage<Slot> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 24);
+  messageDesc(file_tolkyn, 26);
 
 /**
  * Speakers lists who speaks, loudest first. Not sent yet.
@@ -1078,7 +1174,7 @@ export type Speakers = Message<"tolkyn.v1.Speakers"> & {
  * Use `create(SpeakersSchema)` to create a new message.
  */
 export const SpeakersSchema: GenMessage<Speakers> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 25);
+  messageDesc(file_tolkyn, 27);
 
 /**
  * @generated from message tolkyn.v1.Speaker
@@ -1102,7 +1198,7 @@ export type Speaker = Message<"tolkyn.v1.Speaker"> & {
  * Use `create(SpeakerSchema)` to create a new message.
  */
 export const SpeakerSchema: GenMessage<Speaker> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 26);
+  messageDesc(file_tolkyn, 28);
 
 /**
  * Ok answers a request that returns nothing else.
@@ -1117,7 +1213,7 @@ export type Ok = Message<"tolkyn.v1.Ok"> & {
  * Use `create(OkSchema)` to create a new message.
  */
 export const OkSchema: GenMessage<Ok> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 27);
+  messageDesc(file_tolkyn, 29);
 
 /**
  * Error answers a request that failed, or (id 0) precedes the Bye of a broken session.
@@ -1155,7 +1251,7 @@ export type Error = Message<"tolkyn.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 28);
+  messageDesc(file_tolkyn, 30);
 
 /**
  * @generated from enum tolkyn.v1.Error.Code
@@ -1241,7 +1337,7 @@ export enum Error_Code {
  * Describes the enum tolkyn.v1.Error.Code.
  */
 export const Error_CodeSchema: GenEnum<Error_Code> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 28, 0);
+  enumDesc(file_tolkyn, 30, 0);
 
 /**
  * Bye is the last frame of a session.
@@ -1265,7 +1361,7 @@ export type Bye = Message<"tolkyn.v1.Bye"> & {
  * Use `create(ByeSchema)` to create a new message.
  */
 export const ByeSchema: GenMessage<Bye> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 29);
+  messageDesc(file_tolkyn, 31);
 
 /**
  * @generated from enum tolkyn.v1.Bye.Reason
@@ -1322,7 +1418,7 @@ export enum Bye_Reason {
  * Describes the enum tolkyn.v1.Bye.Reason.
  */
 export const Bye_ReasonSchema: GenEnum<Bye_Reason> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 29, 0);
+  enumDesc(file_tolkyn, 31, 0);
 
 /**
  * @generated from enum tolkyn.v1.Bye.Action
@@ -1353,5 +1449,5 @@ export enum Bye_Action {
  * Describes the enum tolkyn.v1.Bye.Action.
  */
 export const Bye_ActionSchema: GenEnum<Bye_Action> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 29, 1);
+  enumDesc(file_tolkyn, 31, 1);
 
