@@ -1,0 +1,1 @@
+import{e as o}from"./chunk-VOLPVCQC.js";window.tolkyn={sdk:o};

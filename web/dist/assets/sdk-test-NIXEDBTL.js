@@ -1,1 +1,0 @@
-import{e as o}from"./chunk-AIB7HKCI.js";window.tolkyn={sdk:o};
