@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"mime"
+	"net"
 	"net/http"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -19,15 +21,19 @@ import (
 var dist embed.FS
 
 // Policy is the Content-Security-Policy of every page: all code, styles and connections come from the page's own
-// origin ('self' covers its WebSocket too, CSP3 section 6.7.2.8), and nothing inline runs.
+// origin ('self' covers its WebSocket too, CSP3 section 6.7.2.8), and nothing inline runs. Where Handler is told of
+// WebTransport, the page may connect there too.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob:; " +
 	"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Handler serves the call page and its assets. It reads everything once, here, and answers from memory afterwards.
 // Files under /assets/ carry a hash of their content in their name and are cached for ever; pages are revalidated by
 // ETag. It is safe from any goroutine and answers only GET and HEAD.
-func Handler() http.Handler {
-	s := make(site)
+//
+// webTransport are the UDP ports on which this server speaks WebTransport: another port is another origin, so the policy
+// must name it, on the host that the page was asked from.
+func Handler(webTransport ...uint16) http.Handler {
+	s := site{files: make(map[string]*file), ports: webTransport}
 	root, err := fs.Sub(dist, "dist")
 	if err != nil {
 		panic(fmt.Sprintf("web: embedded files: %v", err)) // cannot happen: "dist" is a valid path
@@ -40,20 +46,48 @@ func Handler() http.Handler {
 		if err != nil {
 			return err
 		}
-		s["/"+name] = newFile(name, body)
+		s.files["/"+name] = newFile(name, body, webTransport)
 		return nil
 	})
 	if err != nil {
 		panic(fmt.Sprintf("web: read embedded files: %v", err)) // embedded files are always readable
 	}
-	if index, ok := s["/index.html"]; ok {
-		s["/"] = index
+	if index, ok := s.files["/index.html"]; ok {
+		s.files["/"] = index
 	}
 	return s
 }
 
-// site maps a URL path to what is served there. Fixed after Handler.
-type site map[string]*file
+// site is everything that is served. Fixed after Handler.
+type site struct {
+	files map[string]*file // by URL path
+	ports []uint16
+}
+
+// hostName is what a Content-Security-Policy can name (CSP3 section 2.3.1): no IPv6 address, and nothing that would end
+// the directive.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
+
+// policy is the policy for a page that was asked from this host (a Host header: the port may be missing).
+func (s site) policy(host string) string {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	if len(s.ports) == 0 || !hostName.MatchString(name) {
+		return Policy
+	}
+	// The SDK dials a server on this machine by number: "localhost" may be ::1 first, where nobody listens.
+	if name == "localhost" {
+		name = "127.0.0.1"
+	}
+	self := "connect-src 'self'"
+	more := self
+	for _, port := range s.ports {
+		more += " https://" + net.JoinHostPort(name, strconv.Itoa(int(port)))
+	}
+	return strings.Replace(Policy, self, more, 1)
+}
 
 // file is one embedded file, ready to be sent.
 type file struct {
@@ -63,8 +97,9 @@ type file struct {
 	cache       string
 }
 
-func newFile(name string, body []byte) *file {
-	sum := sha256.Sum256(body)
+func newFile(name string, body []byte, ports []uint16) *file {
+	// A page's policy belongs to its version: browsers keep the old one when they are told that nothing changed.
+	sum := sha256.Sum256(fmt.Append(bytes.Clone(body), ports))
 	f := &file{
 		body:        body,
 		contentType: mime.TypeByExtension(path.Ext(name)),
@@ -96,7 +131,7 @@ func newFile(name string, body []byte) *file {
 func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head := w.Header()
 	head.Set("X-Content-Type-Options", "nosniff")
-	head.Set("Content-Security-Policy", Policy)
+	head.Set("Content-Security-Policy", s.policy(r.Host))
 	head.Set("Referrer-Policy", "no-referrer")
 	head.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self)")
 	head.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -105,7 +140,7 @@ func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	f, ok := s[r.URL.Path]
+	f, ok := s.files[r.URL.Path]
 	if !ok {
 		http.NotFound(w, r)
 		return

@@ -64,6 +64,33 @@ func TestPagesObeyTheirPolicy(t *testing.T) {
 	}
 }
 
+// Another port is another origin: without its name in the policy no page could open WebTransport.
+func TestPolicyNamesWebTransport(t *testing.T) {
+	h := Handler(8443, 443)
+	ask := func(host string) *http.Response {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Result()
+	}
+	for host, want := range map[string]string{
+		"call.example.kz":      "connect-src 'self' https://call.example.kz:8443 https://call.example.kz:443;",
+		"call.example.kz:8080": "connect-src 'self' https://call.example.kz:8443 https://call.example.kz:443;",
+		"192.0.2.1:8080":       "connect-src 'self' https://192.0.2.1:8443 https://192.0.2.1:443;",
+		"localhost:8080":       "connect-src 'self' https://127.0.0.1:8443 https://127.0.0.1:443;",
+		"[::1]:8080":           "connect-src 'self';", // cannot be named: WebSocket it is
+		"a;script-src *":       "connect-src 'self';",
+		"":                     "connect-src 'self';",
+	} {
+		policy := ask(host).Header.Get("Content-Security-Policy")
+		require.Contains(t, policy, want, host)
+		require.Equal(t, strings.Count(Policy, ";"), strings.Count(policy, ";"), host)
+	}
+	require.NotEqual(t, get(t, Handler(), http.MethodGet, "/").Header.Get("ETag"), ask("a").Header.Get("ETag"),
+		"a browser that is told 304 keeps the policy it had")
+}
+
 func TestMethodsAndUnknownPaths(t *testing.T) {
 	h := Handler()
 	for _, c := range []struct {

@@ -4,7 +4,7 @@ import { Bye_Reason, Error_Code, type Error as WireError } from "../wire/tolkyn_
 export type ErrorCode =
   | "protocol" | "unauthorized" | "forbidden" | "room-full" | "busy" | "rate" | "bad-sdp" | "unsupported-codec"
   | "too-large" | "not-found" | "resume-expired" | "internal"
-  | "connection-failed" // the server's WebSocket cannot be reached
+  | "connection-failed" // the server cannot be reached, by any transport
   | "connection-lost" // it could, and no longer can; reconnecting was given up
   | "timeout" // a request was not answered in time
   | "ended" // the session is over: left, replaced by another tab, or closed by the server

@@ -1,7 +1,8 @@
 /**
  * @tolkyn/client: calls through a Tolkyn server, from a browser.
  *
- *   connect(url, token) -> Client        Session: one WebSocket at a time, resumed when it breaks
+ *   connect(url, token) -> Client        Session: one connection at a time, resumed when it breaks:
+ *      |                                 race between WebTransport and WebSocket (Ways, Connection)
  *      client.join({name, camera, …})
  *         -> Room                        who is there, what flows where, what we send
  *              Media                     one RTCPeerConnection: 2 send m-lines, 3 + 9 receive slots
@@ -12,6 +13,7 @@ import { Session, type SessionOptions, type TokenSource } from "./session";
 
 export { TolkynError, type EndReason, type ErrorCode } from "./errors";
 export { Backoff } from "./backoff";
+export type { Transport } from "./connection";
 export type { SlotCounts, Source } from "./media";
 export {
   open,

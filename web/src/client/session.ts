@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   Bye_Action,
   ClientFrameSchema,
@@ -6,7 +6,6 @@ import {
   LeaveSchema,
   PingSchema,
   ResumeSchema,
-  ServerFrameSchema,
   type Bye,
   type ClientFrame,
   type ServerFrame,
@@ -14,8 +13,11 @@ import {
   type Welcome,
 } from "../wire/tolkyn_pb";
 import { Backoff } from "./backoff";
+import type { Connection, Transport } from "./connection";
 import { Emitter } from "./emitter";
 import { endReason, fromWire, TolkynError, type EndReason } from "./errors";
+import { race } from "./race";
+import { Ways } from "./ways";
 
 /** What a client asks, and what it is answered or told. */
 export type ClientMessage = Exclude<ClientFrame["message"], { case: undefined }>;
@@ -34,6 +36,8 @@ export interface SessionEvents {
   snapshot: Snapshot;
   /** The old session is gone for good and a new one was opened: whoever had joined must join again. */
   renewed: void;
+  /** What carries the session from now on. */
+  transport: Transport;
   /** Signaling round trip, milliseconds. */
   rtt: number;
   /** Over. Nothing comes after this. */
@@ -45,11 +49,12 @@ export interface SessionOptions {
   giveUpAfter?: number;
 }
 
-const subprotocol = "tolkyn";
-const dialTimeout = 6_000; // ms for TCP, TLS and the WebSocket upgrade on a bad network
+const dialTimeout = 6_000; // ms for all handshakes and the first answer on a bad network
 const requestTimeout = 20_000; // ms; a join behind the handshake gate waits at most a few seconds
 const pingEvery = 5_000; // ms
-const pongWithin = 8_000; // ms: slower than this is taken for a dead connection; a full 24 kbit/s link may take five
+// ms: slower than this is taken for a dead connection. A full 24 kbit/s link may take five; but where UDP may have been
+// cut off, WebSocket is worth a try sooner.
+const pongWithin: Record<Transport, number> = { websocket: 8_000, webtransport: 4_000 };
 const probeWithin = 2_500; // ms: the same where something already says that the network has changed
 const openTries = 3;
 
@@ -60,12 +65,14 @@ interface Pending {
 }
 
 /**
- * Session is one client's signaling session: it outlives the WebSocket that carries it. When a connection breaks it
- * dials again with full jitter and resumes; unanswered requests are sent again: every one of them may safely be carried
- * out twice.
+ * Session is one client's signaling session: it outlives the connection that carries it, WebTransport or WebSocket (see
+ * race). When a connection breaks it dials again with full jitter and resumes; unanswered requests are sent again: every
+ * one of them may safely be carried out twice.
  */
 export class Session extends Emitter<SessionEvents> {
+  /** The server's WebSocket. */
   readonly url: string;
+  readonly #ways: Ways;
   readonly #token: TokenSource;
   readonly #giveUpAfter: number;
   readonly #backoff = new Backoff();
@@ -73,7 +80,9 @@ export class Session extends Emitter<SessionEvents> {
 
   #state: SessionState = "connecting";
   #welcome: Welcome | undefined;
-  #socket: WebSocket | undefined;
+  #connection: Connection | undefined;
+  #transport: Transport | undefined;
+  #dialling = new AbortController(); // ends what is under way to get a connection
   #nextId = 1n;
   #lastSeq = 0n;
   #rtt = 0;
@@ -84,7 +93,8 @@ export class Session extends Emitter<SessionEvents> {
 
   private constructor(url: string, token: TokenSource, options: SessionOptions) {
     super();
-    this.url = socketURL(url);
+    this.#ways = new Ways(url);
+    this.url = this.#ways.url;
     this.#token = token;
     this.#giveUpAfter = options.giveUpAfter ?? 120_000;
   }
@@ -92,10 +102,13 @@ export class Session extends Emitter<SessionEvents> {
   /** Opens a session. Throws "unauthorized", "busy", "connection-failed" and what else the server may answer. */
   static async open(url: string, token: TokenSource, options: SessionOptions = {}): Promise<Session> {
     const s = new Session(url, token, options);
+    s.#ways.ask(); // while the token comes
     for (let tries = 1; ; tries++) {
       try {
-        await s.#hello();
-        addEventListener("online", s.#onOnline);
+        await s.#hello(s.#dialling.signal);
+        s.#opened();
+        addEventListener("online", s.#onNetwork);
+        networkInfo()?.addEventListener("change", s.#onNetwork);
         return s;
       } catch (e) {
         const error = asTolkynError(e);
@@ -115,6 +128,11 @@ export class Session extends Emitter<SessionEvents> {
   get welcome(): Welcome {
     if (!this.#welcome) throw new TolkynError("protocol", "the session is not open yet");
     return this.#welcome;
+  }
+  /** What carries the session: of the last connection, while there is none. */
+  get transport(): Transport {
+    if (!this.#transport) throw new TolkynError("protocol", "the session is not open yet");
+    return this.#transport;
   }
   /** Signaling round trip in ms; 0 before the first Pong. */
   get rtt(): number {
@@ -151,104 +169,83 @@ export class Session extends Emitter<SessionEvents> {
 
   /** Throws the old session away and opens a new one: "renewed" follows, or "closed". */
   async renew(): Promise<void> {
+    if (this.#state === "closed") return;
     this.#drop();
     this.#setState("reconnecting");
-    this.#rejectPending(new TolkynError("connection-lost", "the session was begun anew"));
-    this.#welcome = undefined;
-    await this.#reconnect();
+    this.#forget();
+    await this.#reconnect(this.#backoff.next());
   }
 
-  // One dial: WebSocket up, first frame sent, its answer received. Events may follow in the same breath, so the
-  // message handler is in place before.
-  async #dial(first: (id: bigint) => ClientFrame): Promise<ServerMessage> {
-    let socket: WebSocket;
-    try {
-      socket = new WebSocket(this.url, subprotocol);
-    } catch (e) {
-      throw new TolkynError("connection-failed", `bad server address ${this.url}`, { cause: e });
-    }
-    socket.binaryType = "arraybuffer";
+  // The first connection that is answered, and what. Throws what the server refuses with; a Bye is an answer.
+  async #dial(first: ClientFrame, signal: AbortSignal): Promise<ServerMessage> {
+    const { dial, headStart } = this.#ways.plan();
     this.#lastError = undefined;
-    return new Promise((resolve, reject) => {
-      const frame = first(this.#nextId++);
-      let answered = false;
-      const fail = (e: TolkynError): void => {
-        clearTimeout(timer);
-        socket.onmessage = socket.onclose = socket.onopen = null;
-        socket.close();
-        reject(e);
-      };
-      const timer = setTimeout(
-        () => fail(new TolkynError("connection-failed", `${this.url} did not answer in ${dialTimeout / 1000} s`)),
-        dialTimeout,
-      );
-      socket.onopen = () => socket.send(toBinary(ClientFrameSchema, frame) as Uint8Array<ArrayBuffer>);
-      socket.onmessage = (m: MessageEvent<ArrayBuffer>) => {
-        const f = parse(m.data);
-        if (!f) return fail(new TolkynError("protocol", "the server sent something that is not a frame"));
-        if (answered) return this.#handle(f);
-        if (f.message.case === "error") return fail(fromWire(f.message.value));
-        if (f.message.case === "bye") {
-          const stop = f.message.value.action === Bye_Action.STOP;
-          return fail(new TolkynError(stop ? "ended" : "resume-expired", `bye: ${endReason(f.message.value.reason)}`));
-        }
-        if (f.id !== frame.id) return;
-        answered = true;
-        clearTimeout(timer);
-        this.#socket = socket;
-        socket.onclose = () => {
-          if (this.#socket === socket) this.#lost();
-        };
-        // resolve() runs its listeners only after this handler: no event is handled before the answer is.
-        resolve(f.message);
-      };
-      socket.onclose = (e) =>
-        fail(this.#lastError ?? new TolkynError("connection-failed", `${this.url} closed the connection (${e.code} ${e.reason})`));
-    });
+    const { connection, answer } = await race(dial, first, { headStart, within: dialTimeout, signal });
+    const m = answer.message;
+    const expected = first.message.case === "hello" ? m.case === "welcome" : m.case === "resumed" || m.case === "snapshot";
+    if (signal.aborted || !expected) {
+      connection.close();
+      if (m.case === "error") throw fromWire(m.value);
+      if (m.case === "bye") return m;
+      throw new TolkynError("protocol", `${first.message.case} answered by ${m.case}`);
+    }
+    this.#ways.won(connection.transport, m.case === "welcome" ? m.value.transports : undefined);
+    this.#connection = connection;
+    return m;
   }
 
-  async #hello(): Promise<void> {
+  async #hello(signal: AbortSignal): Promise<void> {
     const token = typeof this.#token === "string" ? this.#token : await this.#token();
-    const answer = await this.#dial((id) =>
+    const answer = await this.#dial(
       create(ClientFrameSchema, {
-        id,
+        id: this.#nextId++,
         message: { case: "hello", value: create(HelloSchema, { token, client: clientName() }) },
       }),
+      signal,
     );
-    if (answer.case !== "welcome") throw new TolkynError("protocol", `Hello answered by ${answer.case}`);
+    if (answer.case !== "welcome") throw new TolkynError("protocol", "Hello was answered by Bye");
     this.#welcome = answer.value;
     this.#lastSeq = 0n;
-    this.#opened();
   }
 
-  async #resume(w: Welcome): Promise<void> {
-    const answer = await this.#dial((id) =>
+  async #resume(w: Welcome, signal: AbortSignal): Promise<void> {
+    const answer = await this.#dial(
       create(ClientFrameSchema, {
-        id,
+        id: this.#nextId++,
         ack: this.#lastSeq,
         message: {
           case: "resume",
           value: create(ResumeSchema, { sessionId: w.sessionId, resumeToken: w.resumeToken, lastSeq: this.#lastSeq }),
         },
       }),
+      signal,
     );
-    if (answer.case !== "resumed" && answer.case !== "snapshot") {
-      throw new TolkynError("protocol", `Resume answered by ${answer.case}`);
+    if (answer.case === "bye") {
+      if (answer.value.action === Bye_Action.STOP && !signal.aborted) return this.#close(endReason(answer.value.reason));
+      throw new TolkynError("resume-expired", `bye: ${endReason(answer.value.reason)}`);
     }
     if (answer.case === "snapshot") {
       this.#lastSeq = answer.value.seq;
       this.emit("snapshot", answer.value);
     }
     this.#opened();
-    for (const p of this.#pending.values()) this.#send(p.frame);
   }
 
   #opened(): void {
+    const connection = this.#connection;
+    if (!connection) return; // a listener has closed or begun anew meanwhile
     this.#backoff.reset();
-    this.#setState("open");
-    this.#ping();
+    connection.listen({ frame: (f) => this.#handle(f), ended: () => this.#lost() });
+    if (this.#connection !== connection) return; // it had ended, and #lost has seen to it
+    if (this.#transport !== connection.transport) {
+      this.#transport = connection.transport;
+      this.emit("transport", this.#transport);
+    }
     clearInterval(this.#pinger);
     this.#pinger = setInterval(() => this.#ping(), pingEvery);
+    this.#ping();
+    for (const p of this.#pending.values()) this.#send(p.frame);
+    this.#setState("open");
   }
 
   #handle(f: ServerFrame): void {
@@ -279,8 +276,7 @@ export class Session extends Emitter<SessionEvents> {
     const reason = endReason(b.reason);
     switch (b.action) {
       case Bye_Action.RESUME:
-        this.#lost();
-        return;
+        return this.#redial(this.#backoff.next());
       case Bye_Action.REJOIN:
         void this.renew();
         return;
@@ -289,16 +285,18 @@ export class Session extends Emitter<SessionEvents> {
     }
   }
 
-  #ping(within = pongWithin): void {
+  // within is shorter than usual for a probe.
+  #ping(within?: number): void {
+    const usual = pongWithin[this.transport];
     this.#send(
       create(ClientFrameSchema, {
         id: this.#nextId++,
         message: { case: "ping", value: create(PingSchema, { clientTimeMs: BigInt(Math.round(performance.now())) }) },
       }),
     );
-    if (within < pongWithin) clearTimeout(this.#pongTimer);
+    if (within !== undefined && within < usual) clearTimeout(this.#pongTimer);
     else if (this.#pongTimer !== undefined) return; // the oldest unanswered Ping counts
-    this.#pongTimer = setTimeout(() => this.#lost(), within);
+    this.#pongTimer = setTimeout(() => this.#lost(true), within ?? usual);
   }
 
   #pong(sentAt: number): void {
@@ -309,35 +307,41 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   // The connection is gone (or as good as gone), the session may not be.
-  #lost(): void {
-    if (this.#state !== "open") return;
-    this.#drop();
-    this.#setState("reconnecting");
-    void this.#reconnect();
+  #lost(silent = false): void {
+    if (!this.#connection) return;
+    if (this.#connection.transport === "webtransport") this.#ways.failed(); // WebSocket first, then
+    // A server that went away has lost all its clients together; a path that fell silent lost this one alone.
+    this.#redial(silent ? 0 : this.#backoff.next());
   }
 
-  async #reconnect(): Promise<void> {
+  #redial(wait: number): void {
+    this.#drop();
+    this.#setState("reconnecting");
+    void this.#reconnect(wait);
+  }
+
+  async #reconnect(wait: number): Promise<void> {
+    this.#dialling = new AbortController();
+    const { signal } = this.#dialling;
     const deadline = performance.now() + this.#giveUpAfter;
-    let error = new TolkynError("connection-lost", "the connection to the server was lost");
-    let wait = this.#backoff.next();
     for (;;) {
       await new Promise<void>((wake) => {
         this.#wakeUp = wake;
         setTimeout(wake, wait);
       });
-      if (this.#state !== "reconnecting") return;
+      if (signal.aborted) return;
       try {
-        if (this.#welcome) return await this.#resume(this.#welcome);
-        await this.#hello();
+        if (this.#welcome) return await this.#resume(this.#welcome, signal);
+        await this.#hello(signal);
         this.emit("renewed", undefined);
-        return;
+        return this.#opened();
       } catch (e) {
-        error = asTolkynError(e);
+        if (signal.aborted) return;
+        const error = asTolkynError(e);
         // The server no longer knows the session, or will not take it back: begin anew.
         const forgotten = ["resume-expired", "protocol", "unauthorized", "not-found"].includes(error.code);
         if (this.#welcome && forgotten) {
-          this.#welcome = undefined;
-          this.#rejectPending(new TolkynError("connection-lost", "the session was begun anew"));
+          this.#forget();
           wait = 0;
           continue;
         }
@@ -347,8 +351,13 @@ export class Session extends Emitter<SessionEvents> {
     }
   }
 
-  // The network changed for the better: do not sit out a backoff, and find out at once whether the connection lives.
-  readonly #onOnline = (): void => {
+  #forget(): void {
+    this.#welcome = undefined;
+    this.#rejectPending(new TolkynError("connection-lost", "the session was begun anew"));
+  }
+
+  // The network changed: do not sit out a backoff, and find out at once whether the connection lives.
+  readonly #onNetwork = (): void => {
     this.#wakeUp?.();
     this.probe();
   };
@@ -359,25 +368,24 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   #send(frame: ClientFrame): void {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return; // pending requests are sent after the resume
     frame.ack = this.#lastSeq;
-    this.#socket.send(toBinary(ClientFrameSchema, frame) as Uint8Array<ArrayBuffer>);
+    this.#connection?.send(frame); // without a connection, or lost with it: sent again after the resume
   }
 
   #drop(): void {
+    this.#dialling.abort();
     clearInterval(this.#pinger);
     clearTimeout(this.#pongTimer);
     this.#pongTimer = undefined;
-    const socket = this.#socket;
-    this.#socket = undefined;
-    if (socket) socket.onmessage = socket.onclose = null;
-    socket?.close();
+    this.#connection?.close();
+    this.#connection = undefined;
   }
 
   #close(reason: EndReason, error?: TolkynError): void {
     if (this.#state === "closed") return;
     this.#drop();
-    removeEventListener("online", this.#onOnline);
+    removeEventListener("online", this.#onNetwork);
+    networkInfo()?.removeEventListener("change", this.#onNetwork);
     this.#setState("closed");
     this.#wakeUp?.();
     this.#rejectPending(new TolkynError("ended", `the session is over: ${reason}`));
@@ -397,22 +405,9 @@ export class Session extends Emitter<SessionEvents> {
   }
 }
 
-function parse(data: unknown): ServerFrame | undefined {
-  if (!(data instanceof ArrayBuffer)) return undefined;
-  try {
-    return fromBinary(ServerFrameSchema, new Uint8Array(data));
-  } catch {
-    return undefined;
-  }
-}
-
-/** "https://host", "wss://host/v1/ws" or a page's own location: all name the same WebSocket. */
-function socketURL(url: string): string {
-  const u = new URL(url, location.href);
-  u.protocol = u.protocol === "https:" || u.protocol === "wss:" ? "wss:" : "ws:";
-  if (u.pathname === "/") u.pathname = "/v1/ws";
-  u.hash = "";
-  return u.href;
+/** Only Chromium tells of a change from Wi-Fi to mobile data. */
+function networkInfo(): EventTarget | undefined {
+  return (navigator as { connection?: EventTarget }).connection;
 }
 
 function clientName(): string {
