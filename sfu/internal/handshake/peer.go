@@ -57,6 +57,7 @@ type Peer struct {
 	// Guarded by ending.
 	ending  sync.Mutex
 	ended   bool // Close began or Failed was called
+	keyed   bool // DTLS has brought keys
 	done    chan struct{}
 	closing sync.Once
 }
@@ -121,6 +122,7 @@ func (p *Peer) dtlsChanged(s webrtc.DTLSTransportState) {
 		}
 		p.ending.Lock()
 		p.mux.done()
+		p.keyed = true
 		ended := p.ended
 		p.ending.Unlock()
 		if !ended && p.hooks.Keys != nil {
@@ -132,9 +134,18 @@ func (p *Peer) dtlsChanged(s webrtc.DTLSTransportState) {
 }
 
 func (p *Peer) connectionChanged(s webrtc.PeerConnectionState) {
-	if s == webrtc.PeerConnectionStateClosed {
-		p.fail(ErrRemoteClosed)
+	if s != webrtc.PeerConnectionStateClosed {
+		return
 	}
+	p.ending.Lock()
+	keyed := p.keyed
+	p.ending.Unlock()
+	if !keyed {
+		// A handshake that fails ends pion's connection too, and pion may report the end first.
+		p.fail(ErrDTLS)
+		return
+	}
+	p.fail(ErrRemoteClosed)
 }
 
 func (p *Peer) fail(err error) {
