@@ -4,5 +4,5 @@
 //	       ├─► JSON, CSV, Prometheus text
 //	       └─► one HTML file with plots, which loads nothing from outside
 //
-// Empty until the bench is built.
+// Result and Keep are the JSON of bench/results; the rest is empty until the bench is built.
 package report

@@ -1,0 +1,527 @@
+package netem_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/tolkyn/tolkyn/bench/netem"
+	"github.com/tolkyn/tolkyn/internal/netsim"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(orphanEnv) != "" {
+		orphan()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// open opens a network and closes it with the test. Without root the test fails: it says what it needs.
+func open(t *testing.T, cfg netem.Config) *netem.Network {
+	t.Helper()
+	n, err := netem.Open(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, n.Close()) })
+	return n
+}
+
+// passages collects the trace of a network.
+type passages struct {
+	mu  sync.Mutex
+	all []netem.Passage
+}
+
+func (p *passages) add(passage netem.Passage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = append(p.all, passage)
+}
+
+// of returns those of one link and direction, in order.
+func (p *passages) of(link int, d netem.Direction) []netem.Passage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(p.all), func(q netem.Passage) bool { return q.Link != link || q.Direction != d })
+}
+
+// udpPair is a socket on each side; what the client sends goes to the server.
+func udpPair(t *testing.T, n *netem.Network, client, server netip.Addr) (*net.UDPConn, *net.UDPConn) {
+	t.Helper()
+	s, err := n.ListenUDP(netem.Server, netip.AddrPortFrom(server, 0))
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	require.NoError(t, s.SetReadBuffer(4<<20))
+	c, err := n.ListenUDP(netem.Client, netip.AddrPortFrom(client, 0))
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c, s
+}
+
+func address(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// echo sends back what arrives until the socket closes.
+func echo(c *net.UDPConn) {
+	buf := make([]byte, 2000)
+	for {
+		size, from, err := c.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		if _, err := c.WriteToUDPAddrPort(buf[:size], from); err != nil {
+			return
+		}
+	}
+}
+
+// Each way takes what the model says: never less by anybody's clock, and what it takes more is what Late says.
+func TestDelay(t *testing.T) {
+	for name, addrs := range map[string][2]netip.Addr{
+		"IPv4": {netem.ClientAddr(0), netem.ServerAddr},
+		"IPv6": {netem.ClientAddr6(0), netem.ServerAddr6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var trace passages
+			n := open(t, netem.Config{Trace: trace.add, Links: []netem.Path{{
+				Up:   netsim.LinkConfig{Delay: 30 * time.Millisecond},
+				Down: netsim.LinkConfig{Delay: 20 * time.Millisecond},
+			}}})
+			client, server := udpPair(t, n, addrs[0], addrs[1])
+			go echo(server)
+			const count = 50
+			var fastest time.Duration = math.MaxInt64
+			buf := make([]byte, 100)
+			for range count {
+				began := time.Now()
+				_, err := client.WriteToUDPAddrPort(buf, address(server))
+				require.NoError(t, err)
+				require.NoError(t, client.SetReadDeadline(began.Add(10*time.Second)))
+				_, from, err := client.ReadFromUDPAddrPort(buf)
+				require.NoError(t, err)
+				require.Equal(t, addrs[1], from.Addr())
+				fastest = min(fastest, time.Since(began))
+			}
+			require.GreaterOrEqual(t, fastest, 50*time.Millisecond)
+			for d, delay := range map[netem.Direction]time.Duration{netem.Up: 30 * time.Millisecond, netem.Down: 20 * time.Millisecond} {
+				passed := trace.of(0, d)
+				require.Len(t, passed, count, "nothing but the datagrams may be on the link")
+				for _, p := range passed {
+					require.Equal(t, delay, p.Fate.At-p.Sent)
+				}
+			}
+			stats := n.Stats()
+			require.EqualValues(t, count, stats.Links[0][netem.Up].Arrived)
+			require.EqualValues(t, count, stats.Links[0][netem.Down].Arrived)
+			t.Logf("fastest round trip %v; late by p50 %v, p99 %v, at most %v", fastest, stats.Late.P50, stats.Late.P99, stats.Late.Max)
+		})
+	}
+}
+
+// What is lost is what the model loses with this seed, packet by packet; its share is the probability's.
+func TestLoss(t *testing.T) {
+	const count, seed = 4000, 7
+	cfg := netsim.LinkConfig{Loss: 0.1, Delay: time.Millisecond}
+	var trace passages
+	n := open(t, netem.Config{Seed: seed, Trace: trace.add, Links: []netem.Path{{Up: cfg}}})
+	client, server := udpPair(t, n, netem.ClientAddr(0), netem.ServerAddr)
+	heard := make(chan []bool)
+	go func() {
+		got := make([]bool, count)
+		buf := make([]byte, 100)
+		for {
+			size, _, err := server.ReadFromUDPAddrPort(buf)
+			if err != nil || size != 4 {
+				heard <- got
+				return
+			}
+			got[binary.BigEndian.Uint32(buf)] = true
+		}
+	}()
+	for i := range count {
+		_, err := client.WriteToUDPAddrPort(binary.BigEndian.AppendUint32(nil, uint32(i)), address(server))
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool {
+		up := n.Stats().Links[0][netem.Up]
+		return up.Sent == count && up.Lost+up.Arrived == count
+	}, 20*time.Second, 10*time.Millisecond)
+	n.Set(0, netem.Up, netsim.LinkConfig{})
+	_, err := client.WriteToUDPAddrPort([]byte("the end"), address(server))
+	require.NoError(t, err)
+	got := <-heard
+
+	model := netsim.NewLink(cfg, seed)
+	lost := 0
+	for i, p := range trace.of(0, netem.Up)[:count] {
+		want := model.Send(p.Sent, p.Size)
+		require.Equal(t, want, p.Fate)
+		require.Equal(t, want.Verdict == netsim.Arrives, got[i], "datagram %d", i)
+		if !got[i] {
+			lost++
+		}
+	}
+	require.InDelta(t, 0.1, float64(lost)/count, 4*math.Sqrt(0.1*0.9/count), "four standard deviations")
+}
+
+// A full link passes its rate: the last bit of n bytes arrives n × 8 / rate after the first was sent, or later.
+func TestRate(t *testing.T) {
+	const rate, count, payload = 8_000_000, 300, 972 // 1,000 bytes with headers: 1 ms each
+	var trace passages
+	n := open(t, netem.Config{Trace: trace.add, Links: []netem.Path{{Up: netsim.LinkConfig{Rate: rate, Queue: 1 << 20}}}})
+	client, server := udpPair(t, n, netem.ClientAddr(0), netem.ServerAddr)
+	began := time.Now()
+	for range count {
+		_, err := client.WriteToUDPAddrPort(make([]byte, payload), address(server))
+		require.NoError(t, err)
+	}
+	buf := make([]byte, 2000)
+	for i := range count {
+		require.NoError(t, server.SetReadDeadline(time.Now().Add(10*time.Second)))
+		_, _, err := server.ReadFromUDPAddrPort(buf)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, time.Since(began), time.Duration(i+1)*time.Millisecond)
+	}
+	passed := trace.of(0, netem.Up)
+	require.Len(t, passed, count)
+	for i, p := range passed[1:] {
+		require.Equal(t, 1000, p.Size)
+		if before := passed[i]; p.Sent <= before.Fate.At {
+			require.Equal(t, time.Millisecond, p.Fate.At-before.Fate.At)
+		}
+	}
+	require.Zero(t, n.Stats().Links[0][netem.Up].QueueFull)
+
+	n.Set(0, netem.Up, netsim.LinkConfig{Rate: rate, Queue: 10_000})
+	for range count {
+		_, err := client.WriteToUDPAddrPort(make([]byte, payload), address(server))
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return n.Stats().Links[0][netem.Up].Sent == 2*count }, 10*time.Second, 10*time.Millisecond)
+	require.Positive(t, n.Stats().Links[0][netem.Up].QueueFull, "the queue is short now")
+}
+
+// TCP passes whole over a bad link, in packets that a wire would carry, and so do datagrams that the kernel segments.
+func TestTCPAndSegments(t *testing.T) {
+	bad := netsim.LinkConfig{Delay: 2 * time.Millisecond, Loss: 0.01, Reorder: 0.01, ReorderBy: 3 * time.Millisecond, Duplicate: 0.01}
+	for name, addr := range map[string]netip.Addr{"IPv4": netem.ServerAddr, "IPv6": netem.ServerAddr6} {
+		t.Run(name, func(t *testing.T) {
+			n := open(t, netem.Config{Seed: 3, Links: []netem.Path{{Up: bad, Down: bad}}})
+			listener, err := n.Listen(netem.Server, netip.AddrPortFrom(addr, 0))
+			require.NoError(t, err)
+			defer listener.Close()
+			sum := make(chan string, 1)
+			go func() {
+				defer close(sum)
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				h := sha256.New()
+				if _, err := io.Copy(h, conn); err == nil {
+					sum <- fmt.Sprintf("%x", h.Sum(nil))
+				}
+			}()
+			conn, err := n.Dial(t.Context(), netem.Client, "tcp", listener.Addr().String())
+			require.NoError(t, err)
+			data := bytes.Repeat([]byte("Tolkyn waves. "), 50_000)
+			_, err = conn.Write(data)
+			require.NoError(t, err)
+			require.NoError(t, conn.Close())
+			require.Equal(t, fmt.Sprintf("%x", sha256.Sum256(data)), <-sum)
+
+			client, server := udpPair(t, n, map[bool]netip.Addr{true: netem.ClientAddr(0), false: netem.ClientAddr6(0)}[addr.Is4()], addr)
+			n.Set(0, netem.Up, netsim.LinkConfig{})
+			raw, err := client.SyscallConn()
+			require.NoError(t, err)
+			require.NoError(t, raw.Control(func(fd uintptr) {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, 1200)
+			}))
+			require.NoError(t, err)
+			_, err = client.WriteToUDPAddrPort(make([]byte, 12_000), address(server))
+			require.NoError(t, err)
+			buf := make([]byte, 20_000)
+			for range 10 {
+				require.NoError(t, server.SetReadDeadline(time.Now().Add(10*time.Second)))
+				size, _, err := server.ReadFromUDPAddrPort(buf)
+				require.NoError(t, err)
+				require.Equal(t, 1200, size)
+			}
+			up := n.Stats().Links[0][netem.Up]
+			require.Equal(t, 1500, up.Largest)
+			require.Positive(t, up.Lost)
+			require.Positive(t, up.Duplicated)
+		})
+	}
+}
+
+// A rebind changes where the server sees the client, and the way back to the old place is closed.
+func TestRebind(t *testing.T) {
+	for name, addrs := range map[string][2]netip.Addr{
+		"IPv4": {netem.ClientAddr(0), netem.ServerAddr},
+		"IPv6": {netem.ClientAddr6(0), netem.ServerAddr6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := open(t, netem.Config{Links: []netem.Path{{}}})
+			client, server := udpPair(t, n, addrs[0], addrs[1])
+			buf := make([]byte, 100)
+			exchange := func() netip.AddrPort {
+				_, err := client.WriteToUDPAddrPort([]byte("where am I?"), address(server))
+				require.NoError(t, err)
+				require.NoError(t, server.SetReadDeadline(time.Now().Add(10*time.Second)))
+				_, from, err := server.ReadFromUDPAddrPort(buf)
+				require.NoError(t, err)
+				_, err = server.WriteToUDPAddrPort([]byte("there"), from)
+				require.NoError(t, err)
+				require.NoError(t, client.SetReadDeadline(time.Now().Add(10*time.Second)))
+				_, back, err := client.ReadFromUDPAddrPort(buf)
+				require.NoError(t, err)
+				require.Equal(t, address(server), back)
+				return from
+			}
+			before := exchange()
+			require.Equal(t, address(client), before)
+			for range 3 {
+				outer := n.Rebind(0)
+				after := exchange()
+				require.NotEqual(t, before.Addr(), after.Addr())
+				require.Equal(t, before.Port(), after.Port())
+				if outer.Is4() == after.Addr().Is4() {
+					require.Equal(t, outer, after.Addr())
+				}
+				_, err := server.WriteToUDPAddrPort([]byte("too late"), before)
+				require.NoError(t, err)
+				before = after
+			}
+			require.Eventually(t, func() bool { return n.Stats().Links[0][netem.Down].Strayed == 3 }, 10*time.Second, time.Millisecond)
+		})
+	}
+}
+
+// TCP passes a NAT: its checksums are right after translation.
+func TestTCPThroughRebind(t *testing.T) {
+	n := open(t, netem.Config{Links: []netem.Path{{}}})
+	n.Rebind(0)
+	for _, addr := range []netip.Addr{netem.ServerAddr, netem.ServerAddr6} {
+		listener, err := n.Listen(netem.Server, netip.AddrPortFrom(addr, 0))
+		require.NoError(t, err)
+		conn, err := n.Dial(t.Context(), netem.Client, "tcp", listener.Addr().String())
+		require.NoError(t, err)
+		accepted, err := listener.Accept()
+		require.NoError(t, err)
+		_, err = conn.Write([]byte("hello"))
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		heard, err := io.ReadAll(accepted)
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(heard))
+		require.NoError(t, accepted.Close())
+		require.NoError(t, listener.Close())
+	}
+}
+
+// With two links, whoever binds an address uses its link, and others the first that is plugged in.
+func TestTwoLinks(t *testing.T) {
+	n := open(t, netem.Config{Links: []netem.Path{{}, {}}})
+	anywhere, server := udpPair(t, n, netip.IPv4Unspecified(), netem.ServerAddr)
+	bound := make([]*net.UDPConn, 2)
+	for i := range bound {
+		var err error
+		bound[i], err = n.ListenUDP(netem.Client, netip.AddrPortFrom(netem.ClientAddr(i), 0))
+		require.NoError(t, err)
+		defer bound[i].Close()
+	}
+	from := func(c *net.UDPConn) netip.Addr {
+		_, err := c.WriteToUDPAddrPort([]byte("from where?"), address(server))
+		require.NoError(t, err)
+		require.NoError(t, server.SetReadDeadline(time.Now().Add(10*time.Second)))
+		_, from, err := server.ReadFromUDPAddrPort(make([]byte, 100))
+		require.NoError(t, err)
+		return from.Addr()
+	}
+	require.Equal(t, netem.ClientAddr(0), from(anywhere))
+	require.Equal(t, netem.ClientAddr(0), from(bound[0]))
+	require.Equal(t, netem.ClientAddr(1), from(bound[1]))
+
+	require.NoError(t, n.Unplug(0))
+	require.Equal(t, netem.ClientAddr(1), from(anywhere))
+	require.Equal(t, netem.ClientAddr(1), from(bound[1]))
+	_, err := bound[0].WriteToUDPAddrPort([]byte("lost"), address(server))
+	if err == nil { // then the kernel took another way with an address that is not this link's
+		require.Eventually(t, func() bool { return n.Stats().Links[1][netem.Up].Strayed == 1 }, 10*time.Second, time.Millisecond)
+	}
+
+	require.NoError(t, n.Plug(0))
+	require.Equal(t, netem.ClientAddr(0), from(anywhere))
+	require.Equal(t, netem.ClientAddr(0), from(bound[0]))
+
+	six, server6 := udpPair(t, n, netip.IPv6Unspecified(), netem.ServerAddr6)
+	_, err = six.WriteToUDPAddrPort([]byte("six"), address(server6))
+	require.NoError(t, err)
+	require.NoError(t, server6.SetReadDeadline(time.Now().Add(10*time.Second)))
+	_, where, err := server6.ReadFromUDPAddrPort(make([]byte, 100))
+	require.NoError(t, err)
+	require.Equal(t, netem.ClientAddr6(0), where.Addr())
+}
+
+// A firewall drops UDP and nothing else.
+func TestBlockUDP(t *testing.T) {
+	n := open(t, netem.Config{Links: []netem.Path{{}}})
+	client, server := udpPair(t, n, netem.ClientAddr(0), netem.ServerAddr)
+	n.BlockUDP(0, true)
+	_, err := client.WriteToUDPAddrPort([]byte("dropped"), address(server))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return n.Stats().Links[0][netem.Up].Blocked == 1 }, 10*time.Second, time.Millisecond)
+	listener, err := n.Listen(netem.Server, netip.AddrPortFrom(netem.ServerAddr, 0))
+	require.NoError(t, err)
+	defer listener.Close()
+	conn, err := n.Dial(t.Context(), netem.Client, "tcp", listener.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	n.BlockUDP(0, false)
+	_, err = client.WriteToUDPAddrPort([]byte("passes"), address(server))
+	require.NoError(t, err)
+	require.NoError(t, server.SetReadDeadline(time.Now().Add(10*time.Second)))
+	buf := make([]byte, 100)
+	size, _, err := server.ReadFromUDPAddrPort(buf)
+	require.NoError(t, err)
+	require.Equal(t, "passes", string(buf[:size]))
+}
+
+// Programs start inside, and die with the network.
+func TestStart(t *testing.T) {
+	n, err := netem.Open(netem.Config{Links: []netem.Path{{}}})
+	require.NoError(t, err)
+	var out bytes.Buffer
+	show := exec.Command("ip", "-o", "address", "show", "up")
+	show.Stdout = &out
+	require.NoError(t, n.Start(netem.Server, show))
+	require.NoError(t, show.Wait())
+	require.Contains(t, out.String(), netem.ServerAddr.String())
+	require.Contains(t, out.String(), netem.ServerAddr6.String())
+	require.NotContains(t, out.String(), netem.ClientAddr(0).String())
+
+	sleep := exec.Command("sleep", "600")
+	require.NoError(t, n.Start(netem.Client, sleep))
+	require.NoError(t, n.Close())
+	require.EqualError(t, sleep.Wait(), "signal: killed")
+	require.Error(t, n.Close())
+	require.Error(t, n.In(netem.Client, func() error { return nil }))
+}
+
+func TestOpenRefusesNoLinks(t *testing.T) {
+	_, err := netem.Open(netem.Config{})
+	require.ErrorContains(t, err, "Config.Links")
+	_, err = netem.Open(netem.Config{Links: make([]netem.Path, netem.MaxLinks+1)})
+	require.ErrorContains(t, err, "Config.Links")
+}
+
+// inode is the number of the namespace a side's thread is in.
+func inode(t *testing.T, n *netem.Network, side netem.Side) string {
+	t.Helper()
+	var name string
+	require.NoError(t, n.In(side, func() (err error) {
+		name, err = os.Readlink("/proc/thread-self/ns/net")
+		return err
+	}))
+	return name
+}
+
+// inUse says whether any thread of any process is in one of the namespaces, or anything is mounted on them.
+func inUse(t *testing.T, names ...string) bool {
+	t.Helper()
+	places, err := filepath.Glob("/proc/[0-9]*/task/[0-9]*/ns/net")
+	require.NoError(t, err)
+	files, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	require.NoError(t, err)
+	for _, place := range append(places, files...) {
+		if to, err := os.Readlink(place); err == nil && slices.Contains(names, to) { // an error: it has ended since
+			return true
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(string(mounts), name) })
+}
+
+// Nothing is left after Close: no namespace, no descriptor, no thread in another namespace than before.
+func TestCloseLeavesNothing(t *testing.T) {
+	own, err := os.Readlink("/proc/self/ns/net")
+	require.NoError(t, err)
+	descriptors := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		require.NoError(t, err)
+		return len(entries)
+	}
+	before := descriptors()
+	var names []string
+	for range 5 {
+		n, err := netem.Open(netem.Config{Links: []netem.Path{{}, {}}})
+		require.NoError(t, err)
+		client, server := inode(t, n, netem.Client), inode(t, n, netem.Server)
+		require.NotEqual(t, client, server)
+		require.NotEqual(t, own, client)
+		require.True(t, inUse(t, client) && inUse(t, server))
+		require.NoError(t, n.Close())
+		names = append(names, client, server)
+	}
+	require.Eventually(t, func() bool { return !inUse(t, names...) }, 10*time.Second, 10*time.Millisecond)
+	require.Equal(t, before, descriptors())
+	now, err := os.Readlink("/proc/self/ns/net")
+	require.NoError(t, err)
+	require.Equal(t, own, now)
+}
+
+const orphanEnv = "TOLKYN_NETEM_ORPHAN"
+
+// orphan is another process that makes a network with a program in it and dies without a word.
+func orphan() {
+	n, err := netem.Open(netem.Config{Links: []netem.Path{{}}})
+	if err == nil {
+		err = n.Start(netem.Server, exec.Command("sleep", "600"))
+	}
+	for _, side := range []netem.Side{netem.Client, netem.Server} {
+		if err == nil {
+			err = n.In(side, func() error {
+				name, err := os.Readlink("/proc/thread-self/ns/net")
+				fmt.Println(name)
+				return err
+			})
+		}
+	}
+	if err != nil {
+		fmt.Println(err)
+	}
+	_ = unix.Kill(os.Getpid(), unix.SIGKILL) // cannot fail: it is us
+	select {}
+}
+
+// A process that is killed leaves nothing either.
+func TestCrashLeavesNothing(t *testing.T) {
+	cmd := exec.CommandContext(context.Background(), os.Args[0])
+	cmd.Env = append(os.Environ(), orphanEnv+"=1")
+	out, err := cmd.Output()
+	require.EqualError(t, err, "signal: killed")
+	names := strings.Fields(string(out))
+	require.Len(t, names, 2, string(out))
+	require.Contains(t, names[0], "net:[")
+	require.Eventually(t, func() bool { return !inUse(t, names...) }, 10*time.Second, 10*time.Millisecond)
+}
