@@ -3,13 +3,13 @@
 //
 //	src/wire     generated from signaling/wire/tolkyn.proto
 //	   |
-//	src/client   @tolkyn/client: session, media, slots, statistics        src/page/sdk-test.ts
+//	src/client   @tolkyn/client: session, media, slots, statistics        src/page/{sdk.js,sdk-test.ts}
 //	   |                                                                      |
 //	src/page     the call page: pre-join, grid, controls, words               |
 //	   |                                                                      |
 //	   +---- go generate (internal/bundle: esbuild's Go API, type-stripping) -+
 //	                              |
-//	dist         index.html, sdk-test.html, assets/NAME-HASH.{js,css}   (committed, embedded)
+//	dist         index.html, sdk.js, sdk-test.html, assets/NAME-HASH.{js,css}   (committed, embedded)
 //	   |
 //	Handler      ETag, gzip, Content-Security-Policy
 //

@@ -1,7 +1,7 @@
 // Command bundle builds web/dist from web/src with esbuild's Go API.
 //
-//	src/page/{main,sdk-test}.ts, src/page/style.css --esbuild--> dist/assets/NAME-HASH.{js,css}
-//	src/page/*.html, icon.svg, app.webmanifest ---{{NAME}} -> asset's URL---> dist/
+//	src/client/index.ts, src/page/{main,sdk-test}.ts, src/page/style.css --esbuild--> dist/assets/NAME-HASH.{js,css}
+//	src/page/*.html, sdk.js, icon.svg, app.webmanifest ---{{NAME}} -> asset's URL---> dist/
 //
 // It runs in web/ (go generate does that) and needs web/node_modules (npm ci). The output depends on its input alone:
 // no clock, no absolute path.
@@ -33,7 +33,7 @@ func build(root string) error {
 	}
 	result := api.Build(api.BuildOptions{
 		AbsWorkingDir:     root,
-		EntryPoints:       []string{"src/page/main.ts", "src/page/sdk-test.ts", "src/page/style.css"},
+		EntryPoints:       []string{"src/client/index.ts", "src/page/main.ts", "src/page/sdk-test.ts", "src/page/style.css"},
 		Outdir:            "dist",
 		EntryNames:        "assets/[name]-[hash]",
 		ChunkNames:        "assets/[name]-[hash]",
@@ -66,7 +66,7 @@ func build(root string) error {
 			return err
 		}
 	}
-	for _, name := range []string{"index.html", "sdk-test.html", "icon.svg", "app.webmanifest"} {
+	for _, name := range []string{"index.html", "sdk-test.html", "sdk.js", "icon.svg", "app.webmanifest"} {
 		text, err := os.ReadFile(filepath.Join(root, "src/page", name))
 		if err != nil {
 			return err

@@ -125,7 +125,7 @@ const rejoinPause = 1_000; // ms before joining again after a refusal that may p
 const wishPause = 250; // ms: a resized window says where it ended, not each step
 
 /**
- * Room is a joined call: who is there, what flows in which slot, what we send. It outlives the WebSocket (Session) and,
+ * Room is a joined call: who is there, what flows in which slot, what we send. It outlives the connection (Session) and,
  * if need be, the RTCPeerConnection (Media).
  */
 export class Room extends Emitter<RoomEvents> {
@@ -242,7 +242,10 @@ export class Room extends Emitter<RoomEvents> {
       const p = await this.#capture(source, input);
       try {
         if (!known) await this.#announce([p]);
-        else if (p.muted) await this.#tellMute(p, false);
+        else if (p.muted) {
+          p.muted = false;
+          await this.#tellMute(p);
+        }
       } catch (e) {
         if (!known) this.#forget(p);
         throw e;
@@ -276,20 +279,24 @@ export class Room extends Emitter<RoomEvents> {
     // Silence must not wait in a queue behind a negotiation.
     const now = this.#publications.get(source);
     if (source === "microphone" && muted && now?.track) now.track.enabled = false;
-    return this.#inTurn(async () => {
+    const switched = this.#inTurn(async () => {
       const p = this.#publications.get(source);
-      if (!p || p.muted === muted) return;
-      if (source === "microphone") {
+      if (!p || p.muted === muted) return undefined;
+      if (source === "microphone" && (muted || p.track?.readyState === "live")) {
         if (p.track) p.track.enabled = !muted;
       } else if (muted) {
         await this.#sender(source)?.replaceTrack(null);
         if (ours(p.input)) p.track?.stop();
         p.track = undefined;
       } else {
-        await this.#capture(source, p.input);
+        await this.#capture(source, p.input); // a microphone that was unplugged, too
       }
-      await this.#tellMute(p, muted);
+      p.muted = muted;
+      this.emit("published", this.published);
+      return p;
     });
+    // Not in turn: without a connection the answer may take long, and the next switch must not wait for it.
+    return switched.then((p) => p && this.#tellMute(p));
   }
 
   /**
@@ -564,18 +571,21 @@ export class Room extends Emitter<RoomEvents> {
     }
   }
 
-  async #tellMute(p: MutablePublication, muted: boolean): Promise<void> {
-    p.muted = muted;
-    this.emit("published", this.published);
-    if (!this.#joined) return;
-    await this.session.request({ case: "mute", value: create(MuteSchema, { trackId: p.id, muted }) });
+  async #tellMute(p: Publication): Promise<void> {
+    if (!this.#joined) return; // Join tells
+    try {
+      await this.session.request({ case: "mute", value: create(MuteSchema, { trackId: p.id, muted: p.muted }) });
+    } catch (e) {
+      // The session or the peer was begun anew meanwhile, and its Join has told.
+      if (!["connection-lost", "not-found", "protocol"].includes(asError(e).code)) throw e;
+    }
   }
 
   #forget(p: MutablePublication): void {
     this.#publications.delete(p.source);
     if (p.ended) p.track?.removeEventListener("ended", p.ended);
     if (ours(p.input)) p.track?.stop();
-    void this.#sender(p.source)?.replaceTrack(null);
+    this.#sender(p.source)?.replaceTrack(null).catch(() => {}); // of a connection that is closed: nothing flows
   }
 
   // The device was unplugged, or the user ended sharing in the browser's own bar.
@@ -763,6 +773,9 @@ function remoteTrack(t: Track): RemoteTrack {
 /** Opens what a MediaInput names. Throws "device-…". */
 export async function open(source: Source, input: MediaInput): Promise<MediaStreamTrack> {
   if (input instanceof MediaStreamTrack) return input;
+  if (!navigator.mediaDevices) {
+    throw new TolkynError("device-denied", "browsers give cameras and microphones only to https pages and to localhost");
+  }
   const wanted = typeof input === "object" ? input : {};
   try {
     let stream: MediaStream;

@@ -1,3 +1,4 @@
+import type { Transport } from "./connection";
 import type { Source } from "./media";
 import type { Room } from "./room";
 
@@ -44,6 +45,8 @@ export interface CallStats {
   bitrateOut: number;
   /** "udp 192.0.2.1:7882", "" while there is no path. */
   path: string;
+  /** What carries signaling. */
+  signaling: Transport;
   /** The negotiated SRTP cipher, e.g. "AEAD_AES_128_GCM". */
   cipher: string;
   slots: Map<string, SlotStats>;
@@ -114,6 +117,7 @@ export class Meter {
       bitrateIn: 0,
       bitrateOut: 0,
       path: "",
+      signaling: this.#room.session.transport,
       cipher: "",
       slots: new Map(),
       sending: [],

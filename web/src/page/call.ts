@@ -1,4 +1,4 @@
-import { Meter, type CallStats, type Participant, type Room, type RoomState, type Source } from "../client";
+import { Meter, TolkynError, type CallStats, type Participant, type Room, type RoomState, type Source } from "../client";
 import type { Announcer } from "./announce";
 import { chosen } from "./devices";
 import { h, set, text } from "./dom";
@@ -9,7 +9,7 @@ import { Level, loudness } from "./level";
 import { prefer, preferences } from "./preferences";
 import { showSettings, showShortcuts } from "./settings";
 import { Speakers } from "./speakers";
-import { speed, Tile, type TileState } from "./tile";
+import { speed, Tile, transportNames, type TileState } from "./tile";
 import { invite } from "./token";
 import { figure, say, sayPeople, type Word } from "./words";
 
@@ -45,6 +45,8 @@ export class Call {
   readonly #badgeBars = bars();
   readonly #unblock = h("button", { type: "button", class: "primary unblock", hidden: true });
   readonly #buttons: Record<Source, HTMLButtonElement>;
+
+  readonly #changedDevice = new Set<Source>(); // chosen while it was off: taken up when it is switched on
 
   #pinned = "";
   #withNumbers = false;
@@ -85,18 +87,23 @@ export class Call {
   async toggle(source: Source): Promise<void> {
     const p = this.#room.publication(source);
     const button = this.#buttons[source];
+    // A device that is being opened needs no second one; switching sound off never waits.
+    if (button.ariaBusy && !(p && source === "microphone")) return;
     set(button, "aria-busy", "true");
     try {
       if (!p) await this.#room.publish(source, source === "screen" ? true : chosen(source));
       else if (source === "screen") await this.#room.unpublish("screen");
+      else if (p.muted && this.#changedDevice.has(source)) await this.#room.publish(source, chosen(source));
       else await this.#room.setMuted(source, !p.muted);
+      if (this.#isOn(source)) this.#changedDevice.delete(source);
       const on = this.#isOn(source);
       if (source === "microphone") prefer({ microphoneOn: on });
       if (source === "camera") prefer({ cameraOn: on });
       this.#announcer.whisper(say(outcome[source][on ? 0 : 1]));
     } catch (e) {
       // Closing the browser's own "which screen?" is no failure.
-      if (source !== "screen" || this.#room.publication("screen")) this.#announcer.say(explain(e), "bad");
+      const closed = source === "screen" && e instanceof TolkynError && e.code === "device-denied";
+      if (!closed) this.#announcer.say(explain(e), "bad");
     } finally {
       set(button, "aria-busy", undefined);
       this.#update();
@@ -139,7 +146,7 @@ export class Call {
       this.#stage,
       this.#alone,
       this.#unblock,
-      h("footer", { class: "bar", role: "toolbar" }, ...this.#shownButtons(), leave),
+      h("footer", { class: "bar" }, ...this.#shownButtons(), leave),
       this.#speakers.element,
     );
   }
@@ -375,7 +382,7 @@ export class Call {
     set(this.#badgeBars, "data-quality", stats.quality);
     const words: Word[] = ["noMedia", "poor", "fair", "good"];
     text(this.#badgeText, stats.quality === 0 ? "" : say("ms", { n: figure(stats.rtt) }));
-    const sum = `↓ ${speed(stats.bitrateIn)} ↑ ${speed(stats.bitrateOut)} · ${stats.path} · ${stats.cipher}`;
+    const sum = `↓ ${speed(stats.bitrateIn)} ↑ ${speed(stats.bitrateOut)} · ${stats.path} · ${stats.cipher} · ${transportNames[stats.signaling]}`;
     set(this.#badge, "title", `${say("quality")}: ${say(words[stats.quality]!)} · ${sum}`);
     const connected = stats.quality > 0;
     for (const w of this.#visible) {
@@ -389,6 +396,7 @@ export class Call {
           video: w.self ? undefined : slot("video"),
           audio: w.self || w.screen ? undefined : slot("audio"),
           sending: w.self ? stats.sending.filter((s) => (s.source === "screen") === w.screen) : [],
+          signaling: w.self && !w.screen ? stats.signaling : undefined,
           rtt: stats.rtt,
           connected,
         },
@@ -451,7 +459,8 @@ export class Call {
   #settings(): void {
     const change = (source: "microphone" | "camera") => () => {
       const p = this.#room.publication(source);
-      if (!p || p.muted) return; // taken up when it is switched on
+      if (p?.muted) this.#changedDevice.add(source);
+      if (!p || p.muted) return;
       this.#room.publish(source, chosen(source)).catch((e) => this.#announcer.say(explain(e), "bad"));
     };
     showSettings({

@@ -23,6 +23,7 @@ export function explain(e: unknown): string {
   if (e.code === "ice-failed") {
     return say("errIce", { addresses: e.addresses.join(", ") || say("errNoAddress") });
   }
+  if (e.code === "device-denied" && !isSecureContext) return say("errInsecure");
   const word = words[e.code];
   return word ? say(word) : say("errOther", { message: e.message });
 }

@@ -105,9 +105,9 @@ function showEnd(reason: sdk.EndReason, error: sdk.TolkynError | undefined, d: D
       type: "button",
       class: "primary",
       onclick: () => {
-        again.disabled = true;
+        again.disabled = other.disabled = true;
         join(d, wantedDevices()).catch((e) => {
-          again.disabled = false;
+          again.disabled = other.disabled = false;
           problem.textContent = explain(e);
         });
       },

@@ -1,4 +1,4 @@
-import { open, TolkynError } from "../client";
+import { open } from "../client";
 import { chosen, deviceChoice } from "./devices";
 import { h, set } from "./dom";
 import { explain } from "./failure";
@@ -28,6 +28,7 @@ export class Prejoin {
   readonly #timer: ReturnType<typeof setInterval>;
   #camera: MediaStreamTrack | undefined;
   #microphone: MediaStreamTrack | undefined;
+  #opening = { camera: 0, microphone: 0 }; // which attempt is the last: whoever clicks fast opens a device twice
   #closed = false;
   #fillDevices: () => void = () => {};
   #name: string;
@@ -146,10 +147,11 @@ export class Prejoin {
     this.#camera = undefined;
     this.#video.srcObject = null;
     this.element.classList.toggle("dark", true);
+    const attempt = ++this.#opening.camera;
     if (!preferences.cameraOn) return;
     const track = await this.#try(() => open("camera", chosen("camera")));
     if (!track) return;
-    if (this.#closed || !preferences.cameraOn) return track.stop();
+    if (this.#closed || attempt !== this.#opening.camera) return track.stop();
     this.#camera = track;
     this.#video.srcObject = new MediaStream([track]);
     this.element.classList.toggle("dark", false);
@@ -160,10 +162,11 @@ export class Prejoin {
     this.#microphone?.stop();
     this.#microphone = undefined;
     this.#level.follow(undefined);
+    const attempt = ++this.#opening.microphone;
     if (!preferences.microphoneOn) return;
     const track = await this.#try(() => open("microphone", chosen("microphone")));
     if (!track) return;
-    if (this.#closed || !preferences.microphoneOn) return track.stop();
+    if (this.#closed || attempt !== this.#opening.microphone) return track.stop();
     this.#microphone = track;
     this.#level.follow(track);
     this.#fillDevices();
@@ -171,10 +174,9 @@ export class Prejoin {
 
   async #try(f: () => Promise<MediaStreamTrack>): Promise<MediaStreamTrack | undefined> {
     try {
-      if (!window.isSecureContext) throw new TolkynError("device-denied", "not a secure context");
       return await f();
     } catch (e) {
-      this.#problem.textContent = window.isSecureContext ? explain(e) : say("errInsecure");
+      this.#problem.textContent = explain(e);
       return undefined;
     }
   }

@@ -1,4 +1,4 @@
-import type { SendStats, SlotStats } from "../client";
+import type { SendStats, SlotStats, Transport } from "../client";
 import { h, set, text } from "./dom";
 import { bars, icon } from "./icons";
 import { figure, say } from "./words";
@@ -91,6 +91,8 @@ export interface TileFigures {
   video: SlotStats | undefined;
   audio: SlotStats | undefined;
   sending: readonly SendStats[];
+  /** What carries signaling; on our own tile only. */
+  signaling: Transport | undefined;
   rtt: number;
   connected: boolean;
 }
@@ -123,8 +125,12 @@ function numbers(s: TileFigures): [string, string][] {
       [say("buffer"), say("ms", { n: figure(worst.bufferDelay) })],
     );
   }
+  if (s.signaling) rows.push([say("signaling"), transportNames[s.signaling]]);
   return rows;
 }
+
+/** Proper names, the same in every language. */
+export const transportNames: Record<Transport, string> = { webtransport: "WebTransport", websocket: "WebSocket" };
 
 function picture(s: { width: number; height: number; fps: number }): string {
   return s.width > 0 ? `${s.width}×${s.height} · ${say("fps", { n: figure(s.fps) })}` : "–";

@@ -1,1 +1,0 @@
-import{e as o}from"./chunk-VOLPVCQC.js";window.tolkyn={sdk:o};
