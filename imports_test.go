@@ -59,6 +59,7 @@ var floors = []struct {
 	{"internal/packet", []string{"internal/seq"}},
 	{"internal/rtcp", []string{"internal/packet", "internal/seq"}},
 	{"internal/srtp", []string{"internal/packet", "internal/seq"}},
+	{"internal/clip", []string{"internal/seq"}},
 	{"internal/udp", []string{"internal/netsim", "internal/packet"}},
 	{"internal/netsim", []string{"internal/udp"}},
 }
@@ -72,6 +73,7 @@ var (
 var cores = []string{
 	"codec", "sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc", "sfu/internal/uplink", "sfu/internal/downlink",
 	"sfu/internal/plan", "sfu/internal/speaker", "signaling/call", "internal/seq", "internal/rtcp",
+	"internal/clip",
 }
 
 // source is one Go file that is not a test.

@@ -13,9 +13,10 @@ type gate struct {
 	webrtc.TrackLocal
 
 	// Guarded by mu.
-	mu   sync.Mutex
-	shut bool
-	held uint16
+	mu    sync.Mutex
+	shut  bool
+	held  uint16
+	stats PublishedStats
 }
 
 func (g *gate) set(shut bool) {
@@ -57,7 +58,14 @@ func (w gatedWriter) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 	out := h.Clone()
 	out.SequenceNumber -= w.gate.held
 	w.gate.mu.Unlock()
-	return w.TrackLocalWriter.WriteRTP(&out, payload)
+	n, err := w.TrackLocalWriter.WriteRTP(&out, payload)
+	if n > 0 && err == nil { // nothing goes out before the keys are there
+		w.gate.mu.Lock()
+		w.gate.stats.Packets++
+		w.gate.stats.Bytes += uint64(h.MarshalSize() + len(payload))
+		w.gate.mu.Unlock()
+	}
+	return n, err
 }
 
 // Write implements io.Writer.

@@ -96,6 +96,7 @@ func (m *media) send(p *publication) error {
 				return
 			}
 			for _, packet := range packets {
+				p.gate.noteReport(time.Now(), tr.Sender().GetParameters().Encodings[0].SSRC, packet)
 				if wantsKeyframe(packet) && p.local.OnKeyframeRequest != nil {
 					p.local.OnKeyframeRequest()
 				}

@@ -3,7 +3,9 @@ package client
 import (
 	"net/url"
 	"testing"
+	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -46,7 +48,7 @@ type sent struct{ numbers []uint16 }
 
 func (s *sent) WriteRTP(h *rtp.Header, _ []byte) (int, error) {
 	s.numbers = append(s.numbers, h.SequenceNumber)
-	return 0, nil
+	return h.MarshalSize() + 1, nil
 }
 
 func (s *sent) Write([]byte) (int, error) { return 0, nil }
@@ -69,6 +71,7 @@ func TestSilenceDoesNotLookLikeLoss(t *testing.T) {
 		require.Equal(t, 65532+i, p.SequenceNumber, "the writer's own packet stays as it was")
 	}
 	require.Equal(t, []uint16{65532, 65533, 65534, 65535, 0, 1}, out.numbers)
+	require.Equal(t, PublishedStats{Packets: 6, Bytes: 6 * 13}, w.gate.stats)
 }
 
 func TestBackoffStaysUnderItsCap(t *testing.T) {
@@ -103,4 +106,20 @@ func TestServerAddresses(t *testing.T) {
 func TestStatesHaveNames(t *testing.T) {
 	require.Equal(t, "connecting connected reconnecting closed",
 		Connecting.String()+" "+Connected.String()+" "+Reconnecting.String()+" "+Closed.String())
+}
+
+// TestTheRoundTripIsReadFromReports: our report of 10:00:00.25, answered there after half a second, is back at 10:00:00.79.
+func TestTheRoundTripIsReadFromReports(t *testing.T) {
+	sent := time.Date(2026, 1, 2, 10, 0, 0, int(250*time.Millisecond), time.UTC)
+	middle := uint32(sent.Unix()+2208988800)<<16 | 1<<14
+	report := rtcp.ReceptionReport{LastSenderReport: middle, Delay: 1 << 15}
+	rtt, ok := roundTrip(sent.Add(540*time.Millisecond), report)
+	require.True(t, ok)
+	require.InDelta(t, 0.040, rtt.Seconds(), 2./65536)
+	for late, ok := range map[time.Duration]bool{0: false, 500 * time.Millisecond: true, time.Hour: false} {
+		_, got := roundTrip(sent.Add(late), report)
+		require.Equal(t, ok, got, late)
+	}
+	_, ok = roundTrip(sent, rtcp.ReceptionReport{})
+	require.False(t, ok, "answers no report")
 }

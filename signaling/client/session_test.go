@@ -135,6 +135,33 @@ func TestMuteHoldsBackAndLetsGo(t *testing.T) {
 	})
 }
 
+// TestStatsTellWhatGoesOut: both links have a delay of 20 ms and lose nothing.
+func TestStatsTellWhatGoesOut(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		b.hears(5*time.Second, a)
+		time.Sleep(10 * time.Second)
+		first := a.room.Stats()
+		time.Sleep(10 * time.Second)
+		second := a.room.Stats()
+		require.Equal(t, "udp", second.Path.Protocol)
+		require.InDelta(t, 0.040, second.Path.RTT.Seconds(), 0.002)
+		require.Len(t, second.Published, 2)
+		for i, s := range second.Published {
+			require.Equal(t, []string{"mic", "cam"}[i], s.ID)
+			rate := []float64{50, 30}[i]
+			require.InDelta(t, 10*rate, float64(s.Packets-first.Published[i].Packets), 2)
+			size := []uint64{12 + 80, 12 + 600}[i]
+			require.Equal(t, s.Packets*size, s.Bytes)
+			require.NotZero(t, s.Reports)
+			require.Zero(t, s.Lost)
+			require.Zero(t, s.Fraction)
+			require.Less(t, s.Jitter, time.Millisecond)
+			require.InDelta(t, 0.040, s.RTT.Seconds(), 0.002)
+		}
+	})
+}
+
 func TestPublishLaterAndUnpublish(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.dial("aru").join(), w.dial("bek").join()
