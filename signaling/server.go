@@ -40,6 +40,12 @@ type Config struct {
 	Admit func() (ok bool, retryAfter time.Duration)
 	// Origins of pages that may connect besides our own: scheme and host, "https://call.example.kz".
 	Origins []string
+	// OwnPorts are the TCP ports that this server's own pages come from. A page on one of them, on the host that a WebTransport
+	// session goes to, is our own; without them every WebTransport page must stand in Origins.
+	OwnPorts []uint16
+	// Transports tells clients of the other ways to this server, in Welcome and at TransportsHandler. Called from many
+	// goroutines, must not block; what it returns is not changed any more. Nil: none.
+	Transports func() []*wire.Transport
 	// ResumeFor is how long a session without a connection, or without media, is kept; default DefaultResumeFor.
 	ResumeFor time.Duration
 	// AudioSlots and VideoSlots are what Welcome says a client may offer; defaults 16 and 49, as those of sfu.Config.
@@ -52,16 +58,18 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Server holds the sessions of one node and the connections they are on. It is the http.Handler of /v1/ws. All methods are
-// safe from any goroutine.
+// Server holds the sessions of one node and the connections they are on. It is the http.Handler of /v1/ws; ServeQUIC opens
+// the other ways. All methods are safe from any goroutine.
 type Server struct {
 	// Fixed after New.
-	cfg     Config
-	origins map[string]bool
-	log     *slog.Logger
-	epoch   time.Time
-	ctx     context.Context
-	cut     context.CancelFunc // ends every connection and call to the SFU at once
+	cfg       Config
+	origins   map[string]bool
+	log       *slog.Logger
+	epoch     time.Time
+	ctx       context.Context
+	cut       context.CancelFunc // ends every connection and call to the SFU at once
+	accepting context.Context
+	stop      context.CancelFunc // takes no new connections
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -87,7 +95,6 @@ func holderOf(g Grants) holder { return holder{g.Tenant, g.Identity} }
 type seat struct {
 	// Fixed after open.
 	server *Server
-	log    *slog.Logger
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -125,8 +132,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	ctx, cut := context.WithCancel(context.Background())
+	accepting, stop := context.WithCancel(ctx)
 	return &Server{
-		cfg: cfg, origins: origins, log: cfg.Logger, epoch: time.Now(), ctx: ctx, cut: cut,
+		cfg: cfg, origins: origins, log: cfg.Logger, epoch: time.Now(),
+		ctx: ctx, cut: cut, accepting: accepting, stop: stop,
 		sessions: make(map[string]*seat), holders: make(map[holder]int), conns: make(map[*conn]struct{}),
 	}, nil
 }
@@ -146,26 +155,42 @@ func (s *Server) enter() bool {
 }
 
 // open makes a session for a Hello that was believed and puts it on its connection. When there is no room for it, the
-// error says why.
-func (s *Server) open(c *conn, frame uint64, g Grants) (*seat, *wire.Error) {
-	id := randomText(12)
+// error says why. After an early Hello the session counts once the client is proved to be there, and else ends.
+func (s *Server) open(c *conn, frame uint64, g Grants) *wire.Error {
 	secret := make([]byte, 16)
 	// Never fails: crypto/rand ends the program instead.
 	_, _ = rand.Read(secret)
 	st := &seat{
 		server: s,
-		log:    s.log.With("session", id),
 		session: newSession(sessionConfig{
-			id: id, secret: secret, grants: g, resumeFor: s.cfg.ResumeFor, epoch: s.epoch,
+			id: randomText(12), secret: secret, grants: g, resumeFor: s.cfg.ResumeFor, epoch: s.epoch,
 			server: s.cfg.Name, audioSlots: s.cfg.AudioSlots, videoSlots: s.cfg.VideoSlots,
 		}),
 	}
-	if full := s.hold(st); full != nil {
-		return nil, full
+	counted := func() *wire.Error {
+		full := s.hold(st)
+		if full == nil {
+			st.log().Info("session opened", "identity", g.Identity, "tenant", g.Tenant, "room", g.Room,
+				"remote", c.port.remote().String(), "transport", c.way.String())
+		}
+		return full
 	}
-	st.log.Info("session opened", "identity", g.Identity, "tenant", g.Tenant, "room", g.Room, "remote", c.remote)
-	st.adopt(c, attached{conn: c.id, frame: frame})
-	return st, nil
+	early := c.early()
+	if !early {
+		if full := counted(); full != nil {
+			return full
+		}
+	}
+	greeting := attached{conn: c.id, frame: frame}
+	if s.cfg.Transports != nil {
+		greeting.transports = s.cfg.Transports()
+	}
+	st.adopt(c, greeting, false)
+	if early {
+		c.countEarly()
+		c.settle(counted, func() { st.step(shutdown{}) })
+	}
+	return nil
 }
 
 // hold counts the session among ours, unless there is no room for it.
@@ -191,17 +216,38 @@ func (s *Server) hold(st *seat) *wire.Error {
 }
 
 // resume puts a session on a new connection. False when it is not held, or the secret is not its own: nobody learns which.
-func (s *Server) resume(c *conn, frame uint64, m *wire.Resume) (*seat, bool) {
+// Beside true, c.seat is nil when the connection ended before it could displace another.
+func (s *Server) resume(c *conn, frame uint64, m *wire.Resume) bool {
 	s.mu.Lock()
 	st := s.sessions[m.GetSessionId()]
 	s.mu.Unlock()
 	if st == nil || !st.session.mayResume(m.GetResumeToken()) {
-		return nil, false
+		return false
 	}
-	s.counters.resumes.Add(1)
-	st.log.Info("session resumed", "remote", c.remote)
-	s.carryOut(st, st.adopt(c, resumed{conn: c.id, frame: frame, lastSeq: m.GetLastSeq()}))
-	return st, true
+	counted := func() *wire.Error {
+		s.counters.resumes.Add(1)
+		st.log().Info("session resumed", "remote", c.port.remote().String(), "transport", c.way.String())
+		return nil
+	}
+	early := c.early()
+	if early {
+		c.countEarly()
+	}
+	in := resumed{conn: c.id, frame: frame, lastSeq: m.GetLastSeq()}
+	request, ok := st.adopt(c, in, early)
+	if !ok {
+		if early = false; !c.proven() {
+			return true
+		}
+		request, _ = st.adopt(c, in, false)
+	}
+	if early {
+		c.settle(counted, func() {})
+	} else {
+		_ = counted() // there is always room for a session that is here
+	}
+	s.carryOut(st, request)
+	return true
 }
 
 // drive feeds a session and carries out what it asks of the SFU. It blocks as long as those calls do.
@@ -213,7 +259,7 @@ func (s *Server) carryOut(st *seat, r *request) {
 		done := s.call(ctx, st, r)
 		cancel()
 		if done.err != nil && wireError(done.err).GetCode() == wire.Error_INTERNAL {
-			st.log.Error("request failed", "error", done.err)
+			st.log().Error("request failed", "error", done.err)
 		}
 		r = st.step(done)
 	}
@@ -264,7 +310,7 @@ func (s *Server) join(ctx context.Context, st *seat, do joinRequest) answered {
 		return answered{err: err}
 	}
 	st.peer = peer
-	st.log.Info("joined", "peer", joined.PeerID, "others", len(joined.Peers))
+	st.log().Info("joined", "peer", joined.PeerID, "others", len(joined.Peers))
 	return answered{result: joined}
 }
 
@@ -280,18 +326,26 @@ func (s *Server) happened(st *seat, join uint64, event sfu.Event) {
 	}()
 }
 
-// adopt puts the session on a new connection.
-func (st *seat) adopt(c *conn, in input) *request {
+// adopt puts the session on a new connection; c.seat is st from then on. An early greeting displaces nobody: then it does
+// nothing and returns false.
+func (st *seat) adopt(c *conn, in input, early bool) (*request, bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	before := st.conn
+	if early && before != nil {
+		return nil, false
+	}
+	c.before = st.session.detachedAt
 	out := st.session.step(st.server.now(), in)
 	if before != nil && out.displaced == before.id {
 		before.displace()
 	}
-	st.conn = c
-	return st.apply(out)
+	st.conn, c.seat = c, st
+	return st.apply(out), true
 }
+
+// log is for a line about this session. Sessions are many and lines few, so it is made anew for each.
+func (st *seat) log() *slog.Logger { return st.server.log.With("session", st.session.id) }
 
 // step feeds the session and does what can be done at once; the request is left to the caller.
 func (st *seat) step(in input) *request {
@@ -310,8 +364,8 @@ func (st *seat) apply(out output) *request {
 		switch {
 		case !c.push(out.frames):
 			s.counters.overflows.Add(1)
-			st.log.Warn("connection cut: it reads too slowly", "waiting", maxOutbox)
-			c.cut()
+			st.log().Warn("connection cut: it reads too slowly", "waiting", maxOutbox)
+			c.port.cut()
 			st.conn = nil
 			cut := st.session.step(s.now(), lost{conn: c.id})
 			out.wake = cut.wake
@@ -321,7 +375,7 @@ func (st *seat) apply(out output) *request {
 		}
 	}
 	if out.end {
-		st.log.Info("session ended", "reason", st.session.bye.GetReason().String())
+		st.log().Info("session ended", "reason", st.session.bye.GetReason().String())
 		s.forget(st)
 	}
 	st.arm(out.wake)
@@ -351,10 +405,13 @@ func (st *seat) arm(wake time.Duration) {
 	})
 }
 
-// forget is the end of hold. The session's mu is held.
+// forget is the end of hold, if there was one. The session's mu is held.
 func (s *Server) forget(st *seat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.sessions[st.session.id] != st {
+		return
+	}
 	delete(s.sessions, st.session.id)
 	who := holderOf(st.session.grants)
 	if s.holders[who]--; s.holders[who] == 0 {
@@ -362,19 +419,16 @@ func (s *Server) forget(st *seat) {
 	}
 }
 
-// Close says Bye(SHUTDOWN, REJOIN) to every session, waits until all have read it and every goroutine has ended, and makes
-// ServeHTTP answer 503. When ctx ends first, the rest is cut off and ctx's error returned. It does not close the SFU: do
+// Close says Bye(SHUTDOWN, REJOIN) to every session, waits until all have read it and every goroutine has ended, makes
+// ServeHTTP answer 503 and ServeQUIC return. When ctx ends first, the rest is cut off and ctx's error returned. It does not close the SFU: do
 // that next.
 func (s *Server) Close(ctx context.Context) error {
+	s.stop()
 	s.mu.Lock()
 	s.closing = true
 	seats := make([]*seat, 0, len(s.sessions))
 	for _, st := range s.sessions {
 		seats = append(seats, st)
-	}
-	conns := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
 	}
 	s.mu.Unlock()
 
@@ -382,7 +436,7 @@ func (s *Server) Close(ctx context.Context) error {
 		// Whatever it asks of the SFU now would be undone by the SFU's own Close.
 		st.step(shutdown{})
 	}
-	for _, c := range conns {
+	for _, c := range s.allConns() {
 		c.finish(closeCode(&wire.Bye{Reason: wire.Bye_SHUTDOWN}))
 	}
 	all := make(chan struct{})

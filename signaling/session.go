@@ -80,12 +80,18 @@ var (
 type input interface{ input() }
 
 type (
-	// attached: the first connection, whose Hello had this frame id.
-	attached struct{ conn, frame uint64 }
+	// attached: the first connection, whose Hello had this frame id; transports are for Welcome.
+	attached struct {
+		conn, frame uint64
+		transports  []*wire.Transport
+	}
 	// resumed: a new connection presented the secret.
 	resumed struct{ conn, frame, lastSeq uint64 }
-	// lost: a connection ended.
-	lost struct{ conn uint64 }
+	// lost: a connection ended. since, unless 0, is when the one before had: this one was not what it seemed.
+	lost struct {
+		conn  uint64
+		since time.Duration
+	}
 	// received: a connection brought a frame.
 	received struct {
 		conn  uint64
@@ -239,6 +245,7 @@ func (s *session) attach(now time.Duration, in attached, out *output) {
 		Subscribe:    s.grants.Subscribe,
 		ServerTimeMs: s.wall(now),
 		Server:       s.server,
+		Transports:   in.transports,
 	}}))
 }
 
@@ -278,6 +285,9 @@ func (s *session) lose(now time.Duration, in lost) {
 		return
 	}
 	s.conn, s.hold, s.detachedAt = 0, false, now
+	if in.since != 0 {
+		s.detachedAt = in.since
+	}
 }
 
 // hangup lets the connection go once it has said what it has to say.

@@ -3,15 +3,13 @@ package signaling
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
+	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -19,49 +17,31 @@ import (
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
-// The way of a frame through a connection, from top to bottom: ServeHTTP, greet, read, session, push, write. Two goroutines:
-// the handler's own reads, another writes. Every 50 s a timer adds one for as long as a ping takes.
+// WebSocket is the way that everything works over: a frame is a message. Every 50 s a timer adds a goroutine for as long as
+// a ping takes.
 const (
-	// maxOutbox frames wait for the client to read. A client that lets so many pile up is cut off; it resumes when it can.
-	maxOutbox = 256
-	// greetTimeout is for a first frame that opens a session: who connects knows already what to say.
-	greetTimeout = 10 * time.Second
-	// maxGreetings that fail or only ping, before a connection without a session is closed.
-	maxGreetings = 8
-	// writeTimeout for one frame: on a path that moves 64 KiB slower than this no call is possible.
-	writeTimeout = 10 * time.Second
 	// pingEvery keeps proxies from cutting an idle connection, which most do after 60 s. It is not how a lost client is
 	// noticed: its media falls silent long before.
 	pingEvery = 50 * time.Second
 	// pongTimeout is long enough for a phone that changes networks with TCP still alive.
 	pongTimeout = 15 * time.Second
-	// goodbyeTimeout bounds the closing handshake, whatever the client sends or does not send.
-	goodbyeTimeout = 5 * time.Second
 )
 
-// StatusDisplaced closes a connection whose session was resumed on a newer one: do not reconnect.
-const StatusDisplaced websocket.StatusCode = 4001
-
-// conn is one WebSocket connection.
-type conn struct {
+// webSocket is a WebSocket as a port.
+type webSocket struct {
 	// Fixed after accept.
-	id     uint64
 	server *Server
 	ws     *websocket.Conn
 	raw    net.Conn
 	format wire.Format
-	remote string
+	from   netip.AddrPort
 	ctx    context.Context
-	cut    context.CancelFunc // ends the connection at once, without waiting
-	ready  chan struct{}      // holds one token while outbox or closing has news
-	done   chan struct{}      // closed by write at its end
+	end    context.CancelFunc // ends the connection at once, without waiting
 
-	// Guarded by mu.
-	mu      sync.Mutex
-	outbox  []*wire.ServerFrame
-	closing bool // after outbox: say goodbye
-	code    websocket.StatusCode
-	reason  string
+	// Owned by the reader.
+	reading context.Context // ctx, or bounded within it
+	unbound context.CancelFunc
+	pinger  *time.Timer
 }
 
 // ServeHTTP is /v1/ws. It returns when the connection has ended.
@@ -92,121 +72,33 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// next bounds what it reads, so that the client hears why before it is closed.
 	ws.SetReadLimit(-1)
-	ctx, cut := context.WithCancel(s.ctx)
-	c := &conn{
-		id: s.lastConn.Add(1), server: s, ws: ws, raw: hijack.raw, remote: r.RemoteAddr,
-		ctx: ctx, cut: cut, ready: make(chan struct{}, 1), done: make(chan struct{}),
-	}
+	ctx, end := context.WithCancel(s.ctx)
+	p := &webSocket{server: s, ws: ws, raw: hijack.raw, ctx: ctx, end: end, reading: ctx}
+	// Of a listener in memory nothing is parsed: it has no addresses.
+	p.from, _ = netip.ParseAddrPort(r.RemoteAddr)
 	if ws.Subprotocol() == wire.JSON.String() {
-		c.format = wire.JSON
+		p.format = wire.JSON
 	}
+	c := &conn{id: s.lastConn.Add(1), server: s, port: p, way: byWebSocket, format: p.format}
 	if !s.keep(c) {
-		_ = ws.CloseNow()
-		cut()
+		p.close()
 		return
 	}
 	defer s.drop(c)
 	c.serve()
 }
 
-// serve is the life of the connection.
-func (c *conn) serve() {
-	go c.write()
-	pinger := c.startPings()
-	if st := c.greet(); st != nil {
-		c.read(st)
-		c.server.drive(st, lost{conn: c.id})
-	}
-	pinger.Stop()
-	c.depart()
-	<-c.done
-	// The closing handshake has been tried where it makes sense.
-	_ = c.ws.CloseNow()
-}
-
-// greet reads until a session is open on this connection; nil when none will be.
-func (c *conn) greet() *seat {
-	ctx, cancel := context.WithTimeout(c.ctx, greetTimeout)
-	defer cancel()
-	for range maxGreetings {
-		frame, err := c.next(ctx)
-		if err != nil {
-			if isBadFrame(err) {
-				c.reject(0, frameError(err), websocket.StatusProtocolError)
-			}
-			return nil
-		}
-		id := frame.GetId()
-		switch m := frame.GetMessage().(type) {
-		case *wire.ClientFrame_Ping:
-			c.push([]*wire.ServerFrame{wire.Reply(id, &wire.ServerFrame_Pong{Pong: &wire.Pong{
-				ClientTimeMs: m.Ping.GetClientTimeMs(), ServerTimeMs: time.Now().UnixMilli(),
-			}})})
-		case *wire.ClientFrame_Hello:
-			return c.hello(id, m.Hello)
-		case *wire.ClientFrame_Resume:
-			if st, ok := c.server.resume(c, id, m.Resume); ok {
-				return st
-			}
-			c.refuse(id, &wire.Error{
-				Code:    wire.Error_RESUME_EXPIRED,
-				Message: "resume: this session is no longer held: say Hello and join again",
-			})
-		default:
-			c.reject(id, &wire.Error{
-				Code: wire.Error_PROTOCOL, Fatal: true,
-				Message: "hello: must be the first frame of a connection, unless resume is",
-			}, websocket.StatusProtocolError)
-			return nil
-		}
-	}
-	c.reject(0, &wire.Error{
-		Code: wire.Error_PROTOCOL, Fatal: true, Message: "hello: did not come",
-	}, websocket.StatusPolicyViolation)
+func (p *webSocket) open() error {
+	p.startPings()
 	return nil
 }
 
-func (c *conn) hello(id uint64, m *wire.Hello) *seat {
-	if len(m.GetClient()) > maxName {
-		c.reject(id, &wire.Error{
-			Code: wire.Error_PROTOCOL, Fatal: true, Message: "hello.client: at most 128 bytes",
-		}, websocket.StatusPolicyViolation)
-		return nil
-	}
-	grants, err := c.server.cfg.Verifier.Verify(m.GetToken(), time.Now())
-	if err != nil {
-		c.reject(id, &wire.Error{
-			Code: wire.Error_UNAUTHORIZED, Fatal: true, Message: "hello.token: " + shorten(err.Error()),
-		}, websocket.StatusPolicyViolation)
-		return nil
-	}
-	st, full := c.server.open(c, id, grants)
-	if full != nil {
-		c.reject(id, full, websocket.StatusTryAgainLater)
-		return nil
-	}
-	st.log.Debug("client", "software", m.GetClient(), "format", c.format.String())
-	return st
-}
+// attend: pings go on from the start.
+func (p *webSocket) attend() {}
 
-// read feeds the session until the connection ends or brings something that is no frame.
-func (c *conn) read(st *seat) {
-	for {
-		frame, err := c.next(c.ctx)
-		if isBadFrame(err) {
-			c.server.drive(st, garbled{conn: c.id, err: err})
-			return
-		}
-		if err != nil {
-			return
-		}
-		c.server.drive(st, received{conn: c.id, frame: frame})
-	}
-}
-
-// next reads one frame. Errors: of the connection, or those of package wire.
-func (c *conn) next(ctx context.Context) (*wire.ClientFrame, error) {
-	kind, message, err := c.ws.Reader(ctx)
+// next reads one frame.
+func (p *webSocket) next() (*wire.ClientFrame, error) {
+	kind, message, err := p.ws.Reader(p.reading)
 	if err != nil {
 		return nil, err
 	}
@@ -214,207 +106,110 @@ func (c *conn) next(ctx context.Context) (*wire.ClientFrame, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.server.counters.framesIn.Add(1)
-	if kind != c.kind() {
+	if kind != p.kind() {
 		return nil, errWrongKind
 	}
-	return c.format.DecodeClient(b)
+	return p.format.DecodeClient(b)
 }
 
 // errWrongKind: RFC 6455 section 5.6 knows text and binary messages, and a format uses one of them.
 var errWrongKind = fmt.Errorf("%w: tolkyn.json is text messages, tolkyn is binary ones", wire.ErrBadFrame)
 
-func isBadFrame(err error) bool {
-	return errors.Is(err, wire.ErrBadFrame) || errors.Is(err, wire.ErrFrameTooLarge)
-}
-
-func (c *conn) kind() websocket.MessageType {
-	if c.format == wire.JSON {
+func (p *webSocket) kind() websocket.MessageType {
+	if p.format == wire.JSON {
 		return websocket.MessageText
 	}
 	return websocket.MessageBinary
 }
 
-// refuse answers a greeting that did not open a session.
-func (c *conn) refuse(id uint64, e *wire.Error) {
-	c.server.counters.failed(e.GetCode())
-	c.push([]*wire.ServerFrame{wire.Reply(id, &wire.ServerFrame_Error{Error: e})})
-}
+// more: the library does not tell.
+func (p *webSocket) more() bool { return false }
 
-// reject refuses and closes.
-func (c *conn) reject(id uint64, e *wire.Error, code websocket.StatusCode) {
-	c.refuse(id, e)
-	c.finish(code, strings.ToLower(e.GetCode().String()))
-}
-
-// push hands frames to the writer. False when so many wait already that the client is not reading.
-func (c *conn) push(frames []*wire.ServerFrame) bool {
-	if len(frames) == 0 {
-		return true
+func (p *webSocket) until(t time.Time) {
+	if p.unbound != nil {
+		p.unbound()
+		p.unbound = nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closing {
-		return true // nobody will read them
-	}
-	if len(c.outbox) >= maxOutbox {
-		return false
-	}
-	c.outbox = append(c.outbox, frames...)
-	c.notify()
-	return true
-}
-
-// finish closes the connection once what waits has been written. The first one to say so decides on the code.
-func (c *conn) finish(code websocket.StatusCode, reason string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closing {
-		return
-	}
-	c.closing, c.code, c.reason = true, code, reason
-	c.notify()
-}
-
-// displace closes the connection and forgets what waits: the newer one brings it.
-func (c *conn) displace() {
-	c.mu.Lock()
-	c.outbox = nil
-	c.mu.Unlock()
-	c.finish(StatusDisplaced, "the session was resumed on another connection")
-}
-
-// depart ends the connection when the reader has: at once, unless a goodbye is due.
-func (c *conn) depart() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closing {
-		c.cut()
+	p.reading = p.ctx
+	if !t.IsZero() {
+		p.reading, p.unbound = context.WithDeadline(p.ctx, t)
 	}
 }
 
-func (c *conn) notify() {
-	select {
-	case c.ready <- struct{}{}:
-	default: // the writer has not taken the last token yet
-	}
-}
-
-// write sends what waits, until the goodbye or the end of the connection.
-func (c *conn) write() {
-	defer close(c.done)
-	defer c.cut()
-	for {
-		select {
-		case <-c.ready:
-		case <-c.ctx.Done():
-			return
+func (p *webSocket) send(frames []*wire.ServerFrame) error {
+	for _, frame := range frames {
+		b, err := p.format.EncodeServer(frame)
+		if err != nil {
+			return err
 		}
-		c.mu.Lock()
-		frames := c.outbox
-		c.outbox = nil
-		closing, code, reason := c.closing, c.code, c.reason
-		c.mu.Unlock()
-		for _, frame := range frames {
-			if !c.send(frame) {
-				return
-			}
-		}
-		if closing {
-			c.goodbye(code, reason)
-			return
+		if err := p.write(b); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-func (c *conn) send(frame *wire.ServerFrame) bool {
-	b, err := c.format.EncodeServer(frame)
-	if err != nil {
-		c.server.log.Error("frame cannot be sent", "error", err, "remote", c.remote)
-		c.goodbye(websocket.StatusInternalError, "internal")
-		return false
-	}
-	ctx, cancel := context.WithTimeout(c.ctx, writeTimeout)
+func (p *webSocket) write(b []byte) error {
+	ctx, cancel := context.WithTimeout(p.ctx, writeTimeout)
 	defer cancel()
-	if err := c.ws.Write(ctx, c.kind(), b); err != nil {
-		return false
-	}
-	c.server.counters.framesOut.Add(1)
-	return true
+	return p.ws.Write(ctx, p.kind(), b)
 }
 
 // goodbye does the closing handshake. The library waits for the rest of a frame without a limit, so we hold the socket.
-func (c *conn) goodbye(code websocket.StatusCode, reason string) {
-	limit := time.AfterFunc(goodbyeTimeout, func() { _ = c.raw.Close() })
+func (p *webSocket) goodbye(code websocket.StatusCode, reason string) {
+	limit := time.AfterFunc(goodbyeTimeout, func() { _ = p.raw.Close() })
 	defer limit.Stop()
 	// Whether the client answers makes no difference to what follows.
-	_ = c.ws.Close(code, reason)
+	_ = p.ws.Close(code, reason)
 }
 
+func (p *webSocket) cut() { p.end() }
+
+func (p *webSocket) close() {
+	p.end()
+	p.until(time.Time{})
+	if p.pinger != nil {
+		p.pinger.Stop()
+	}
+	// The closing handshake has been tried where it makes sense.
+	_ = p.ws.CloseNow()
+}
+
+// proved: TCP has no early data, and TLS takes none here.
+func (p *webSocket) proved() <-chan struct{} { return nil }
+
+func (p *webSocket) over() <-chan struct{} { return p.ctx.Done() }
+
+// sweep: a WebSocket is one stream.
+func (p *webSocket) sweep() {}
+
+func (p *webSocket) remote() netip.AddrPort { return p.from }
+
 // startPings pings every pingEvery until the timer is stopped.
-func (c *conn) startPings() *time.Timer {
-	var pinger *time.Timer
+func (p *webSocket) startPings() {
 	armed := make(chan struct{})
-	pinger = time.AfterFunc(pingEvery, func() {
+	p.pinger = time.AfterFunc(pingEvery, func() {
 		<-armed
-		if c.ping() {
-			pinger.Reset(pingEvery)
+		if p.ping() {
+			p.pinger.Reset(pingEvery)
 		}
 	})
 	close(armed)
-	return pinger
 }
 
 // ping waits for the pong, and ends a connection that does not send it.
-func (c *conn) ping() bool {
-	if !c.server.enter() {
+func (p *webSocket) ping() bool {
+	if !p.server.enter() {
 		return false
 	}
-	defer c.server.running.Done()
-	ctx, cancel := context.WithTimeout(c.ctx, pongTimeout)
+	defer p.server.running.Done()
+	ctx, cancel := context.WithTimeout(p.ctx, pongTimeout)
 	defer cancel()
-	if err := c.ws.Ping(ctx); err != nil {
-		c.cut()
+	if err := p.ws.Ping(ctx); err != nil {
+		p.end()
 		return false
 	}
 	return true
-}
-
-// keep counts the connection among ours, unless there are far more than sessions could use.
-func (s *Server) keep(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing || len(s.conns) >= 2*s.cfg.MaxSessions {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	return true
-}
-
-func (s *Server) drop(c *conn) {
-	c.cut()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
-
-// allowsOrigin: browsers always say where a page comes from, so no Origin means that no browser is asking. The token is in
-// Hello and never in a cookie: a foreign page could not use a visitor's rights anyway.
-func (s *Server) allowsOrigin(r *http.Request) bool {
-	if len(r.Header.Values("Origin")) == 0 || isOwnOrigin(r) {
-		return true
-	}
-	origin, err := url.Parse(r.Header.Get("Origin"))
-	return err == nil && len(r.Header.Values("Origin")) == 1 && s.origins[originKey(origin)]
-}
-
-// originKey compares origins as RFC 6454 section 5 does: scheme, host and port, the host without regard to case.
-func originKey(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 func offeredProtocols(r *http.Request) []string {
@@ -425,20 +220,6 @@ func offeredProtocols(r *http.Request) []string {
 		}
 	}
 	return names
-}
-
-// closeCode is what a browser's onclose sees after a Bye.
-func closeCode(bye *wire.Bye) (websocket.StatusCode, string) {
-	reason := strings.ToLower(bye.GetReason().String())
-	switch bye.GetReason() {
-	case wire.Bye_SHUTDOWN:
-		return websocket.StatusGoingAway, reason
-	case wire.Bye_PROTOCOL_ERROR:
-		return websocket.StatusProtocolError, reason
-	case wire.Bye_INTERNAL_ERROR:
-		return websocket.StatusInternalError, reason
-	}
-	return websocket.StatusNormalClosure, reason
 }
 
 // hijacker remembers the socket that the WebSocket library takes over.

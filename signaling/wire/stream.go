@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // Sizes of a StreamReader's buffer, in bytes.
@@ -19,6 +21,21 @@ const (
 func AppendFrame(b, frame []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(frame)))
 	return append(b, frame...)
+}
+
+// AppendServer appends a frame as AppendFrame does, without another copy. Errors: ErrFrameTooLarge, ErrBadFrame (a string
+// that is not UTF-8); b then has grown by nothing.
+func AppendServer(b []byte, frame *ServerFrame) ([]byte, error) {
+	size := proto.Size(frame)
+	if size > MaxServerFrame {
+		return b, fmt.Errorf("%w: %d bytes, at most %d", ErrFrameTooLarge, size, MaxServerFrame)
+	}
+	longer := binary.AppendUvarint(b, uint64(size))
+	longer, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(longer, frame)
+	if err != nil {
+		return b, fmt.Errorf("%w: %w", ErrBadFrame, err)
+	}
+	return longer, nil
 }
 
 // StreamReader takes the frames off a stream. Its buffer grows with the bytes that arrive, not with the length that is

@@ -93,3 +93,20 @@ func FuzzStream(f *testing.F) {
 		require.LessOrEqual(t, len(reader.buf), 4*MaxClientFrame)
 	})
 }
+
+func TestAServerFrameIsAppendedAsItsBytesAre(t *testing.T) {
+	frame := Reply(7, &ServerFrame_Error{Error: &Error{Message: "why"}})
+	encoded, err := Binary.EncodeServer(frame)
+	require.NoError(t, err)
+	before := []byte("before")
+	got, err := AppendServer(before, frame)
+	require.NoError(t, err)
+	require.Equal(t, AppendFrame(before, encoded), got)
+
+	got, err = AppendServer(before, Reply(7, &ServerFrame_Error{Error: &Error{Message: "\xff"}}))
+	require.ErrorIs(t, err, ErrBadFrame)
+	require.Equal(t, before, got)
+	got, err = AppendServer(before, Reply(7, &ServerFrame_Error{Error: &Error{Message: string(make([]byte, MaxServerFrame))}}))
+	require.ErrorIs(t, err, ErrFrameTooLarge)
+	require.Equal(t, before, got)
+}
