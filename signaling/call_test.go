@@ -59,6 +59,7 @@ type member struct {
 	connect  func() *client
 	welcome  *wire.Welcome
 	seq      uint64 // last event heard
+	joins    uint64
 }
 
 func (m *member) enter() {
@@ -102,7 +103,8 @@ func (m *member) send(f *wire.ClientFrame) {
 
 func (m *member) join() *wire.Joined {
 	m.t.Helper()
-	m.send(&wire.ClientFrame{Id: 2, Message: &wire.ClientFrame_Join{Join: &wire.Join{
+	m.joins++
+	m.send(&wire.ClientFrame{Id: 1 + m.joins, Message: &wire.ClientFrame_Join{Join: &wire.Join{
 		Name: m.identity, Offer: m.offer(),
 		Tracks: []*wire.Track{{TrackId: "mic", Kind: wire.Track_AUDIO, Source: wire.Track_MICROPHONE, Mid: "0"}},
 	}}})

@@ -68,6 +68,9 @@ func (r *replay) expire(now time.Duration) {
 		n++
 	}
 	r.drop(n)
+	if len(r.kept) == 0 {
+		r.kept = nil
+	}
 }
 
 // drop moves the rest down, so that the array does not grow and holds no frame alive.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
@@ -29,14 +31,19 @@ type session struct {
 	// The connection.
 	conn       uint64 // number of the attached connection; 0: detached
 	detachedAt time.Duration
-	frames     bucket // what the client sends
-	offers     bucket // of it, what costs an answer from pion
-	news       bucket // of it, what everybody in the room is told
+
+	// Limits; nil: not touched yet.
+	frames, offers, news *rate.Limiter
+	breaches             breaches
 
 	// Events.
 	log  replay
 	sent uint64 // the last event handed to the attached connection
-	hold bool   // a Snapshot is on its way: events wait behind it
+	hold bool   // the whole state is on its way: events wait behind it
+
+	// Answers.
+	answers answers
+	sweepAt time.Duration // when events and answers that are too old are let go; 0: there are none
 
 	// The peer.
 	joins    uint64      // joins asked for so far: each names a generation of events
@@ -67,13 +74,6 @@ const (
 	maxTracks  = 64  // tracks in one request, and published without an offer yet; beyond: Error TOO_LARGE
 	maxWishes  = 512 // lines of one Subscribe; beyond: Error TOO_LARGE
 	maxTrackID = 64  // bytes
-)
-
-// The limits of one client: a person's client sends a few frames a second, its worst burst is a page that opens.
-var (
-	frameRate = rate{perSecond: 50, burst: 100}
-	offerRate = rate{perSecond: 5, burst: 10}
-	newsRate  = rate{perSecond: 10, burst: 30}
 )
 
 // input is what can happen to a session.
@@ -148,8 +148,8 @@ type output struct {
 // request is one call to the SFU.
 type request struct {
 	frame uint64 // id to answer
-	conn  uint64 // connection that a Snapshot is for
-	seq   uint64 // last event before a Snapshot was asked for
+	conn  uint64 // connection that a state is for
+	seq   uint64 // last event before a state was asked for
 	do    any    // one of the following
 }
 
@@ -169,7 +169,11 @@ type (
 		id    string
 		muted bool
 	}
-	stateRequest struct{}
+	// stateRequest is for a Snapshot, or for the second saying of a Joined: then joined is what is left of the first.
+	stateRequest struct {
+		join   uint64
+		joined *wire.Joined
+	}
 	leaveRequest struct{}
 )
 
@@ -187,8 +191,7 @@ type sessionConfig struct {
 func newSession(c sessionConfig) *session {
 	return &session{
 		sessionConfig: c,
-		frames:        frameRate.full(), offers: offerRate.full(), news: newsRate.full(),
-		log: replay{keep: c.resumeFor},
+		log:           replay{keep: c.resumeFor},
 	}
 }
 
@@ -250,6 +253,8 @@ func (s *session) attach(now time.Duration, in attached, out *output) {
 }
 
 func (s *session) resume(now time.Duration, in resumed, out *output) {
+	s.answers.handled(min(in.lastSeq, s.sent))
+	s.answers.lost()
 	out.displaced = s.conn
 	s.conn, s.hold = in.conn, false
 	if s.bye != nil {
@@ -276,7 +281,7 @@ func (s *session) snapshot(frame uint64, out *output) {
 	}
 	s.hold = true
 	// Those asked for by connections that are gone would pile up behind a slow room.
-	s.queue = slices.DeleteFunc(s.queue, func(r request) bool { _, ok := r.do.(stateRequest); return ok })
+	s.queue = slices.DeleteFunc(s.queue, s.isStale)
 	s.queue = append(s.queue, request{frame: frame, conn: s.conn, do: stateRequest{}})
 }
 
@@ -297,6 +302,11 @@ func (s *session) hangup(out *output) {
 }
 
 func (s *session) expire(now time.Duration, out *output) {
+	if s.sweepAt != 0 && now >= s.sweepAt {
+		s.sweepAt = 0
+		s.log.expire(now)
+		s.answers.sweep()
+	}
 	switch {
 	case s.bye != nil:
 	case s.conn == 0 && now >= s.detachedAt+s.resumeFor:
@@ -313,6 +323,7 @@ func (s *session) end(now time.Duration, reason wire.Bye_Reason, action wire.Bye
 	}
 	s.bye, s.goneAt = &wire.Bye{Reason: reason, Action: action}, now
 	s.queue, s.early, s.missed, s.deferred, s.hold, s.joining, s.silent = nil, nil, false, nil, false, false, false
+	s.log.kept, s.answers = nil, answers{}
 	s.say(out, wire.Reply(0, &wire.ServerFrame_Bye{Bye: s.bye}))
 	s.hangup(out)
 	if s.peer != 0 && reason != wire.Bye_SHUTDOWN {
@@ -334,9 +345,22 @@ func (s *session) settle(now time.Duration, out *output) {
 		return
 	}
 	if s.conn == 0 {
-		out.wake = s.detachedAt + s.resumeFor
+		out.wakeBy(s.detachedAt + s.resumeFor)
 	}
-	if s.silent && !s.joining && (out.wake == 0 || s.silentAt+s.resumeFor < out.wake) {
-		out.wake = s.silentAt + s.resumeFor
+	if s.silent && !s.joining {
+		out.wakeBy(s.silentAt + s.resumeFor)
+	}
+	// One sweep a resume time, and none while there is nothing to sweep: what nobody comes back for is gone in two of them.
+	if s.sweepAt == 0 && len(s.log.kept)+len(s.answers.kept) > 0 {
+		s.sweepAt = now + s.resumeFor
+	}
+	if s.sweepAt != 0 {
+		out.wakeBy(s.sweepAt)
+	}
+}
+
+func (out *output) wakeBy(at time.Duration) {
+	if out.wake == 0 || at < out.wake {
+		out.wake = at
 	}
 }

@@ -16,15 +16,11 @@ func (s *session) receive(now time.Duration, in received, out *output) {
 		return // a displaced connection speaks
 	}
 	id := in.frame.GetId()
-	if wait := s.frames.take(now); wait > 0 {
-		if s.frames.drained() {
-			s.fail(now, id, wire.Error_RATE, "frames: far too many, this session is closed", out)
-			return
-		}
-		s.refuseFor(id, wait, "frames: too many, at most 50 a second", out)
+	if !s.within(frameLimit, &s.frames, now, id, "frames", out) {
 		return
 	}
 	s.log.forget(min(in.frame.GetAck(), s.sent))
+	s.answers.handled(min(in.frame.GetAck(), s.sent))
 
 	switch m := in.frame.GetMessage().(type) {
 	case *wire.ClientFrame_Ping:
@@ -32,7 +28,24 @@ func (s *session) receive(now time.Duration, in received, out *output) {
 			ClientTimeMs: m.Ping.GetClientTimeMs(), ServerTimeMs: s.wall(now),
 		}}))
 	case *wire.ClientFrame_Hello, *wire.ClientFrame_Resume:
-		s.refuse(id, wire.Error_PROTOCOL, "hello, resume: only the first frame of a connection may be one", out)
+		s.sayError(id, &wire.Error{
+			Code: wire.Error_PROTOCOL, Message: "hello, resume: only the first frame of a connection may be one",
+		}, out)
+	case nil:
+		s.sayError(id, &wire.Error{
+			Code: wire.Error_PROTOCOL, Message: "message: none that this server knows; it speaks version 1",
+		}, out)
+	default:
+		if !s.repeat(id, out) {
+			s.change(now, in.frame, out)
+		}
+	}
+}
+
+// change takes a request that makes a difference, for the first time.
+func (s *session) change(now time.Duration, frame *wire.ClientFrame, out *output) {
+	id := frame.GetId()
+	switch m := frame.GetMessage().(type) {
 	case *wire.ClientFrame_Join:
 		s.join(now, id, m.Join, out)
 	case *wire.ClientFrame_Leave:
@@ -47,9 +60,38 @@ func (s *session) receive(now time.Duration, in received, out *output) {
 		s.renegotiate(now, id, m.Sdp, out)
 	case *wire.ClientFrame_Mute:
 		s.mute(now, id, m.Mute, out)
-	default:
-		s.refuse(id, wire.Error_PROTOCOL, "message: none that this server knows; it speaks version 1", out)
 	}
+}
+
+// repeat tells whether a request with this id has been here before, and sees to its answer: a client that has resumed asks
+// again what it has no answer to, and what was done must not be done twice.
+func (s *session) repeat(id uint64, out *output) bool {
+	if id == 0 {
+		return false
+	}
+	if s.isUnderWay(id) {
+		return true // its answer will come
+	}
+	a := s.answers.find(id)
+	switch {
+	case a != nil && a.conn != 0:
+		// Without an id: this connection has the request's answer.
+		s.refuse(0, wire.Error_PROTOCOL, fmt.Sprintf("id: %d was answered on this connection, a new request takes a new id", id), out)
+	case a != nil && a.join != 0:
+		s.enqueue(request{frame: id, conn: s.conn, do: stateRequest{join: a.join, joined: a.frame.GetJoined()}}, out)
+	case a != nil:
+		a.conn, a.after = s.conn, s.sent
+		if a.frame == nil {
+			s.say(out, okTo(id))
+			return true
+		}
+		s.say(out, a.frame)
+	case id <= s.answers.gone:
+		s.refuse(id, wire.Error_PROTOCOL, fmt.Sprintf("id: %d is too old, its answer is no longer kept; ask again with a new id", id), out)
+	default:
+		return false
+	}
+	return true
 }
 
 // garbled ends the session: after bytes that are no frame, nothing says that the next ones are what they seem.
@@ -57,8 +99,7 @@ func (s *session) garbled(now time.Duration, in garbled, out *output) {
 	if in.conn != s.conn || s.conn == 0 {
 		return
 	}
-	e := frameError(in.err)
-	s.fail(now, 0, e.GetCode(), e.GetMessage(), out)
+	s.fail(now, 0, frameError(in.err), out)
 }
 
 func (s *session) join(now time.Duration, id uint64, m *wire.Join, out *output) {
@@ -194,11 +235,7 @@ func (s *session) inRoom(id uint64, what string, out *output) bool {
 // mayTell bounds what everybody else has to hear: one client's frames become a thousand in a large room, and fill the
 // outboxes of those who read slowly.
 func (s *session) mayTell(now time.Duration, id uint64, what string, out *output) bool {
-	wait := s.news.take(now)
-	if wait > 0 {
-		s.refuseFor(id, wait, what+": too many, at most 10 a second", out)
-	}
-	return wait == 0
+	return s.within(newsLimit, &s.news, now, id, what, out)
 }
 
 // tracks checks what a client says about its tracks.
@@ -225,8 +262,7 @@ func (s *session) offer(now time.Duration, id uint64, field string, m *wire.Sdp,
 		s.refuse(id, wire.Error_PROTOCOL, field+".type: want OFFER, the client always offers", out)
 		return "", false
 	}
-	if wait := s.offers.take(now); wait > 0 {
-		s.refuseFor(id, wait, field+": too many offers, at most 5 a second", out)
+	if !s.within(offerLimit, &s.offers, now, id, field, out) {
 		return "", false
 	}
 	text, err := m.Inflate()
@@ -248,32 +284,60 @@ func (s *session) say(out *output, frame *wire.ServerFrame) {
 	}
 }
 
-// ok answers a request that returns nothing else; with id 0 the client wants no answer.
-func (s *session) ok(id uint64, out *output) {
-	if id != 0 {
-		s.say(out, wire.Reply(id, &wire.ServerFrame_Ok{Ok: &wire.Ok{}}))
+// reply answers a request that makes a difference, and keeps the answer for when the client asks again. With id 0 it cannot.
+func (s *session) reply(frame *wire.ServerFrame, out *output) {
+	s.say(out, frame)
+	s.keep(answer{id: frame.GetId(), frame: frame})
+}
+
+// keep remembers an answer that was just said, if to anybody.
+func (s *session) keep(a answer) {
+	if a.id != 0 && s.bye == nil {
+		a.conn, a.after = s.conn, s.sent
+		s.answers.keep(a)
 	}
 }
 
-func (s *session) refuse(id uint64, code wire.Error_Code, message string, out *output) {
-	s.sayError(id, &wire.Error{Code: code, Message: message}, out)
+// ok answers a request that returns nothing else; with id 0 the client wants no answer.
+func (s *session) ok(id uint64, out *output) {
+	if id != 0 {
+		s.say(out, okTo(id))
+		s.keep(answer{id: id})
+	}
 }
 
+func okTo(id uint64) *wire.ServerFrame {
+	return wire.Reply(id, &wire.ServerFrame_Ok{Ok: &wire.Ok{}})
+}
+
+// refuse is the answer to a request that will not be done.
+func (s *session) refuse(id uint64, code wire.Error_Code, message string, out *output) {
+	s.replyError(id, &wire.Error{Code: code, Message: message}, out)
+}
+
+// refuseFor refuses for a while. It is no answer that is kept: the client may ask again with the same id.
 func (s *session) refuseFor(id uint64, wait time.Duration, message string, out *output) {
 	s.sayError(id, &wire.Error{Code: wire.Error_RATE, Message: message, RetryAfterMs: milliseconds(wait)}, out)
 }
 
 // fail refuses and ends the session: it cannot go on after this.
-func (s *session) fail(now time.Duration, id uint64, code wire.Error_Code, message string, out *output) {
-	s.sayError(id, &wire.Error{Code: code, Message: message, Fatal: true}, out)
+func (s *session) fail(now time.Duration, id uint64, e *wire.Error, out *output) {
+	e.Fatal = true
+	s.sayError(id, e, out)
 	s.end(now, wire.Bye_PROTOCOL_ERROR, wire.Bye_STOP, out)
 }
 
-// explain turns what the SFU says into what the wire says.
+// explain answers with what the SFU says, in the words of the wire.
 func (s *session) explain(id uint64, err error, out *output) {
-	s.sayError(id, wireError(err), out)
+	s.replyError(id, wireError(err), out)
 }
 
+func (s *session) replyError(id uint64, e *wire.Error, out *output) {
+	out.errors = append(out.errors, e.GetCode())
+	s.reply(wire.Reply(id, &wire.ServerFrame_Error{Error: e}), out)
+}
+
+// sayError says an error that is no answer to keep.
 func (s *session) sayError(id uint64, e *wire.Error, out *output) {
 	out.errors = append(out.errors, e.GetCode())
 	s.say(out, wire.Reply(id, &wire.ServerFrame_Error{Error: e}))

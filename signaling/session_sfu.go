@@ -11,12 +11,8 @@ import (
 
 // What the session asks of the SFU, and what the SFU says of its own accord.
 
-// enqueue takes a request on, unless too many wait. A client that has resumed sends again what it has no answer to; if that is
-// still on its way, it is not done twice: a Join done twice would give the client the answer for a peer that is replaced.
+// enqueue takes a request on, unless too many wait.
 func (s *session) enqueue(r request, out *output) bool {
-	if r.frame != 0 && s.isUnderWay(r.frame) {
-		return false
-	}
 	if len(s.queue) >= maxQueue {
 		s.refuseFor(r.frame, time.Second, "requests: too many are waiting for their answers", out)
 		return false
@@ -28,19 +24,30 @@ func (s *session) enqueue(r request, out *output) bool {
 	return true
 }
 
+// isUnderWay tells whether a request with this id will be answered yet.
 func (s *session) isUnderWay(frame uint64) bool {
-	if s.running != nil && s.running.frame == frame {
-		return true
-	}
-	return slices.ContainsFunc(s.queue, func(r request) bool { return r.frame == frame })
+	is := func(r request) bool { return r.frame == frame && !s.isStale(r) }
+	return s.running != nil && is(*s.running) || slices.ContainsFunc(s.queue, is)
+}
+
+// isStale: it asks the state for a connection that is gone.
+func (s *session) isStale(r request) bool {
+	_, ok := r.do.(stateRequest)
+	return ok && r.conn != s.conn
 }
 
 // start hands out the next request when none is running.
 func (s *session) start(out *output) {
-	if s.running != nil || len(s.queue) == 0 {
+	if s.running != nil {
+		return
+	}
+	s.queue = slices.DeleteFunc(s.queue, s.isStale)
+	if len(s.queue) == 0 {
+		s.queue = nil
 		return
 	}
 	next := s.queue[0]
+	s.queue[0] = request{} // it may hold a whole offer
 	s.queue = s.queue[1:]
 	switch do := next.do.(type) {
 	case joinRequest:
@@ -48,7 +55,7 @@ func (s *session) start(out *output) {
 		do.join, do.again = s.joins, s.peer != 0
 		next.do = do
 	case stateRequest:
-		next.seq = s.log.last
+		next.seq, s.hold = s.log.last, true
 	}
 	s.running = &next
 	out.request = &next
@@ -68,7 +75,15 @@ func (s *session) answer(now time.Duration, in answered, out *output) {
 	case joinRequest:
 		s.answerJoin(now, done, do, in, out)
 	case stateRequest:
-		s.answerState(now, done, in, out)
+		if done.conn != s.conn || s.conn == 0 {
+			return // who asked is gone; whoever came after has asked for itself
+		}
+		s.hold = false
+		if do.joined != nil {
+			s.answerJoinAgain(done, do, in, out)
+		} else {
+			s.answerState(now, done, in, out)
+		}
 	case leaveRequest:
 		s.peer = 0
 		s.ok(done.frame, out)
@@ -84,7 +99,7 @@ func (s *session) answer(now time.Duration, in answered, out *output) {
 			s.explain(done.frame, err, out)
 			return
 		}
-		s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Sdp{Sdp: answer}))
+		s.reply(wire.Reply(done.frame, &wire.ServerFrame_Sdp{Sdp: answer}), out)
 	default:
 		if in.err != nil {
 			s.explain(done.frame, in.err, out)
@@ -108,14 +123,18 @@ func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, i
 	}
 	s.peer, s.silent, s.pending = do.join, false, nil
 	joined, _ := in.result.(sfu.Joined)
-	answer, err := wire.Answer(joined.Answer)
+	packed, err := wire.Answer(joined.Answer)
 	if err != nil {
 		s.explain(done.frame, err, out)
 		return
 	}
 	s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Joined{Joined: &wire.Joined{
-		PeerId: joined.PeerID, Answer: answer, Peers: peersOut(joined.Peers), Slots: slotsOut(joined.Slots),
+		PeerId: joined.PeerID, Answer: packed, Peers: peersOut(joined.Peers), Slots: slotsOut(joined.Slots),
 	}}))
+	s.answers.replaced(do.join)
+	s.keep(answer{id: done.frame, join: do.join, frame: wire.Reply(done.frame, &wire.ServerFrame_Joined{Joined: &wire.Joined{
+		PeerId: joined.PeerID, Answer: packed,
+	}})})
 	if missed {
 		s.log.skip()
 		s.flush(out)
@@ -127,11 +146,29 @@ func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, i
 	}
 }
 
-func (s *session) answerState(now time.Duration, done *request, in answered, out *output) {
-	if done.conn != s.conn || s.conn == 0 {
-		return // who asked is gone; whoever came after has asked for itself
+// answerJoinAgain says a Joined once more, with those who are in the room by now: events that came after the first one have
+// been said since, and an old list would undo them.
+func (s *session) answerJoinAgain(done *request, do stateRequest, in answered, out *output) {
+	current, ok := in.result.(state)
+	switch {
+	case in.err == nil && (!ok || do.join != s.peer):
+		in.err = sfu.ErrGone
+		fallthrough
+	case in.err != nil:
+		s.sayError(done.frame, wireError(in.err), out)
+	default:
+		s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Joined{Joined: &wire.Joined{
+			PeerId: do.joined.GetPeerId(), Answer: do.joined.GetAnswer(),
+			Peers: peersOut(current.peers), Slots: slotsOut(current.slots),
+		}}))
+		if a := s.answers.find(done.frame); a != nil {
+			a.conn, a.after = s.conn, s.sent
+		}
 	}
-	s.hold = false
+	s.flush(out)
+}
+
+func (s *session) answerState(now time.Duration, done *request, in answered, out *output) {
 	s.sent = done.seq
 	what := &wire.Snapshot{Seq: done.seq}
 	switch current, ok := in.result.(state); {
@@ -225,6 +262,8 @@ func (s *session) flush(out *output) {
 // lostPeer: the peer is no longer in the room, and it was not the client's wish.
 func (s *session) lostPeer(now time.Duration, lost sfu.Gone, out *output) {
 	s.peer, s.pending = 0, nil
+	// Nothing of what was done is left: who asks again means the next peer.
+	s.answers = answers{}
 	switch lost.Reason {
 	case sfu.GoneReplaced:
 		s.end(now, wire.Bye_REPLACED, wire.Bye_STOP, out)

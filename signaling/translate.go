@@ -127,7 +127,7 @@ func wireError(err error) *wire.Error {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, sfu.ErrClosed):
 		return &wire.Error{Code: wire.Error_BUSY, Message: "this node cannot answer now, try again", RetryAfterMs: 1000}
 	case errors.Is(err, sfu.ErrRoomFull):
-		return &wire.Error{Code: wire.Error_ROOM_FULL, Message: "the room is full"}
+		return &wire.Error{Code: wire.Error_ROOM_FULL, Message: "the room is full", RetryAfterMs: 5000}
 	case errors.Is(err, sfu.ErrForbidden):
 		return &wire.Error{Code: wire.Error_FORBIDDEN, Message: shorten(err.Error())}
 	case errors.Is(err, sfu.ErrBadOffer):
