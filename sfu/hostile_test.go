@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,8 @@ func counted(now, before shard.Drops) shard.Drops {
 	now.TooOld -= before.TooOld
 	now.GateFull -= before.GateFull
 	now.NACKFlood -= before.NACKFlood
+	now.TrackFlood -= before.TrackFlood
+	now.PeerFlood -= before.PeerFlood
 	return now
 }
 
@@ -291,6 +294,74 @@ func TestKeyframeFloodsReachThePublisherTwiceASecond(t *testing.T) {
 	})
 }
 
+// TestAPublisherThatFloodsIsHeldToItsRate: 5,000 authentic packets of voice a second, for two seconds.
+func TestAPublisherThatFloodsIsHeldToItsRate(t *testing.T) {
+	const sent = 10_000
+	var got int
+	drops := besideACall(t, func(w *world, mallory *byHand, anna *client) {
+		before := w.shard().PacketsOut
+		for n := range sent {
+			mallory.send(mallory.voice(n))
+			if n%25 == 24 {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+		got = anna.got(&client{name: "mallory", peer: mallory.peer}, false)
+		require.Less(t, w.shard().PacketsOut-before, uint64(2*1500+2*3*400), "two others get each of mallory's packets, and the call's")
+	})
+	require.InDelta(t, 500+2*500, got, 20, "a second's worth at once, and 500 a second")
+	require.InDelta(t, sent-1500, drops.TrackFlood, 20)
+	require.Zero(t, drops.PeerFlood)
+}
+
+// TestAPeerThatFloodsOnManyTracksIsHeldToItsRate: each track within its own rate, all of them together not.
+func TestAPeerThatFloodsOnManyTracksIsHeldToItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOf(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond}, sfu.Config{MaxPeerRate: sfu.Rate{PacketsPerSecond: 200}})
+		defer w.close()
+		mallory, anna := w.newByHand("mallory", "demo"), w.newByHand("anna", "demo")
+		for n := range 400 { // 4 seconds of 200 packets a second
+			mallory.send(mallory.voice(n))
+			mallory.send(mallory.frame(n, n == 0))
+			anna.send(anna.voice(n))
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.Zero(t, w.shard().Drops.PeerFlood, "within the rate")
+		for n := 400; n < 1200; n++ { // 4 seconds of 400
+			mallory.send(mallory.voice(n))
+			mallory.send(mallory.frame(n, false))
+			anna.send(anna.voice(n))
+			time.Sleep(5 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		drops := w.shard().Drops
+		require.InDelta(t, 800-200, drops.PeerFlood, 20, "all but a second's worth at once")
+		require.Zero(t, drops.TrackFlood)
+		require.InDelta(t, 1200, mallory.got("anna"), 5, "another peer's rate is its own")
+	})
+}
+
+// TestAnOfferAimsNoChecksAtOthers: a client names addresses in its offer that are not its own.
+func TestAnOfferAimsNoChecksAtOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond})
+		defer w.close()
+		host := w.newHost()
+		victim, err := host.ListenUDP(4000)
+		require.NoError(t, err)
+		defer victim.Close()
+		c := &byHand{ufrag: "abcd", pwd: "0123456789abcdef01234567", ssrcAudio: 1, ssrcCam: 3}
+		offer := c.offer(strings.TrimSuffix(strings.Repeat("AB:", 32), ":"), []string{"audio sendonly"}) +
+			fmt.Sprintf("a=candidate:1 1 udp 2130706431 %s 4000 typ host\r\n", host.Addr())
+		_, _, err = w.sfu.Join(t.Context(), sfu.JoinRequest{Room: "demo", Identity: "mallory", Publish: true, Offer: offer, Events: func(sfu.Event) {}})
+		require.NoError(t, err)
+		require.NoError(t, victim.SetReadDeadline(time.Now().Add(10*time.Second)))
+		_, from, err := victim.ReadFrom(make([]byte, 1500))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "heard from %v", from)
+	})
+}
+
 // TestABadPacketFloodLeavesTheCallUp: 50,000 bad packets a second at a live port, from a validated address and from
 // others, for a second of the call.
 func TestABadPacketFloodLeavesTheCallUp(t *testing.T) {
@@ -337,7 +408,7 @@ func TestBadOffersGetTypedErrors(t *testing.T) {
 			return err
 		}
 		require.NoError(t, join("a", good))
-		require.NoError(t, join("a", crowd), "5,000 candidates: 32 are kept")
+		require.NoError(t, join("a", crowd), "5,000 candidates: none is read")
 		require.ErrorIs(t, join("a", c.offer(print, lines)), sfu.ErrBadOffer)
 		require.ErrorIs(t, join("a", ""), sfu.ErrBadOffer)
 		require.ErrorIs(t, join("a", "v=0\r\n"+strings.Repeat("a=x\r\n", 1<<16)), sfu.ErrBadOffer)

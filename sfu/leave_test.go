@@ -1,6 +1,9 @@
 package sfu_test
 
 import (
+	"errors"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,5 +90,74 @@ func TestMuteIsToldAndKeepsTheSlot(t *testing.T) {
 		require.NoError(t, anna.peer.Mute(t.Context(), "mic", false))
 		w.eventually(200*time.Millisecond, "anna is heard again in her old slot", func() bool { return boris.got(anna, false) > quiet })
 		require.ErrorIs(t, anna.peer.Mute(t.Context(), "no such track", true), sfu.ErrNotFound)
+	})
+}
+
+// TestAFullRoomLetsItsOwnBackIn: a rejoin takes the place of the identity's own peer. One that is refused leaves that peer
+// as it is.
+func TestAFullRoomLetsItsOwnBackIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOf(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond}, sfu.Config{MaxPeers: 2})
+		defer w.close()
+		anna := w.newClient("anna").join("demo").talk()
+		boris := w.newClient("boris").join("demo").talk()
+		boris.hears(5*time.Second, anna)
+		require.ErrorIs(t, w.newClient("chingiz").tryJoin("demo"), sfu.ErrRoomFull)
+
+		_, _, err := w.sfu.Join(t.Context(), sfu.JoinRequest{Room: "demo", Identity: "anna", Offer: "v=0\r\n", Events: func(sfu.Event) {}})
+		require.ErrorIs(t, err, sfu.ErrBadOffer)
+		_, gone := lastEvent[sfu.Gone](anna)
+		require.False(t, gone, "thrown out by a join that was refused")
+		before := boris.got(anna, false)
+		w.eventually(time.Second, "boris still hears anna", func() bool { return boris.got(anna, false) > before+10 })
+
+		for range 5 { // again and again: what is being dismantled holds no place
+			again := w.newClient("anna").join("demo").talk()
+			w.eventually(time.Second, "the old anna is told", func() bool {
+				g, gone := lastEvent[sfu.Gone](anna)
+				return gone && g.Reason == sfu.GoneReplaced
+			})
+			boris.hears(5*time.Second, again)
+			anna = again
+			require.ErrorIs(t, w.newClient("chingiz").tryJoin("demo"), sfu.ErrRoomFull)
+		}
+		anna.leave()
+		w.newClient("chingiz").join("demo")
+	})
+}
+
+// TestJoinsOfOneIdentityAreFew: an identity takes one place in a room, and no more joins at once than a client that was cut
+// off a few times in a row needs.
+func TestJoinsOfOneIdentityAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOf(t, 1, netsim.LinkConfig{}, sfu.Config{MaxPeers: 1})
+		defer w.close()
+		c := &byHand{ufrag: "abcd", pwd: "0123456789abcdef01234567", ssrcAudio: 1, ssrcCam: 3}
+		offer := c.offer(strings.TrimSuffix(strings.Repeat("AB:", 32), ":"), []string{"audio sendonly"})
+		errs := make([]error, 50)
+		var wg sync.WaitGroup
+		for n := range errs {
+			wg.Go(func() {
+				_, _, errs[n] = w.sfu.Join(t.Context(), sfu.JoinRequest{Room: "demo", Identity: "anna", Publish: true, Offer: offer, Events: func(sfu.Event) {}})
+			})
+		}
+		wg.Wait()
+		in := 0
+		for _, err := range errs {
+			var busy *sfu.BusyError
+			switch {
+			case err == nil:
+				in++
+			case errors.As(err, &busy):
+				require.Positive(t, busy.RetryAfter)
+			default:
+				require.ErrorIs(t, err, sfu.ErrGone, "replaced before it was in")
+			}
+		}
+		require.Positive(t, in)
+		time.Sleep(time.Second)
+		st, ok := w.sfu.Stats()
+		require.True(t, ok)
+		require.Equal(t, 1, st.Peers)
 	})
 }

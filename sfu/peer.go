@@ -37,9 +37,8 @@ type Peer struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	uplinks  map[string]publication // by track id
-	mids     map[string]bool        // m-lines that became an uplink or a slot
-	slots    [2][]peerSlot          // audio, video
-	opened   int                    // slots opened on the shard
+	slots    [2][]peerSlot          // audio, video, each by the index that the handshake gave it
+	opened   int                    // numbers given to slots on the shard
 	joining  bool                   // Join has not returned: it will see to the end of a peer that departs meanwhile
 	departed bool
 }
@@ -52,14 +51,13 @@ type publication struct {
 
 // peerSlot is one receive slot: its m-line and its number on the shard.
 type peerSlot struct {
-	mid    string
+	mid    string // empty while its m-line is stopped
 	number int
 }
 
 // join makes the peer known to the shard, answers its offer and enters the room.
 func (p *Peer) join(ctx context.Context) (Joined, error) {
 	var err error
-	p.mids = map[string]bool{}
 	p.hs, err = p.sfu.engine.NewPeer(p.sfu.shard, handshake.Hooks{
 		Keys: func(k handshake.Keys) {
 			p.sfu.shard.Post(shard.Keys{ID: p.id, Local: k.Local, Remote: k.Remote})
@@ -85,11 +83,11 @@ func (p *Peer) join(ctx context.Context) (Joined, error) {
 	if err != nil {
 		return Joined{}, err
 	}
-	audio, video := p.slotCounts()
+	audio, video := p.openNow()
 	out := p.room.do(p, plan.Join{
 		Peer: planID(p.id), Identity: p.req.Identity, Name: p.req.Name,
 		CanPublish: p.req.Publish, CanSubscribe: p.req.Subscribe,
-		Tracks: tracks, AudioSlots: audio, VideoSlots: video,
+		Tracks: tracks, AudioSlots: len(audio), VideoSlots: len(video),
 	})
 	if out.rejected != nil {
 		return Joined{}, fmt.Errorf("join room %q: %w", p.req.Room, out.rejected)
@@ -123,7 +121,12 @@ func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp
 		return "", nil, nil, err
 	}
 	defer p.sfu.shard.Post(shard.Wrote{ID: p.id})
-	answer, err := p.hs.Answer(ctx, offer)
+	answer, err := p.hs.Answer(ctx, offer, func(sending map[string]bool) error {
+		if err := checkTracks(sending, tracks); err != nil {
+			return err
+		}
+		return p.mayPublish(tracks)
+	})
 	if err != nil {
 		return "", nil, nil, offerError(err)
 	}
@@ -132,28 +135,26 @@ func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp
 	for _, line := range answer.Published {
 		lines[line.MID] = line
 	}
-	if err := checkTracks(lines, tracks); err != nil {
-		return "", nil, nil, err
-	}
-	if err := p.mayPublish(tracks); err != nil {
-		return "", nil, nil, err
-	}
 	published, replaced = p.publish(lines, tracks)
 	if p.req.Subscribe {
-		p.openSlots(answer)
+		if p.closeSlots(answer.Ended) {
+			p.resize() // before one of the places is taken again: what it showed goes elsewhere or is shown anew
+		}
+		p.openSlots(answer.Slots)
 	}
 	return answer.SDP, published, replaced, nil
 }
 
-// checkTracks holds tracks to the m-lines they name, before any of them is published.
-func checkTracks(lines map[string]handshake.Published, tracks []Track) error {
+// checkTracks holds tracks to the m-lines they name, before anything of the offer is done. sending tells by mid on which
+// the client sends, and whether video.
+func checkTracks(sending map[string]bool, tracks []Track) error {
 	ids, mids := map[string]bool{}, map[string]bool{}
 	for _, t := range tracks {
-		line, ok := lines[t.MID]
+		video, ok := sending[t.MID]
 		switch {
 		case !ok:
 			return fmt.Errorf("%w: track %q names mid %q, but the offer has no sending m-line of that mid", ErrBadOffer, t.ID, t.MID)
-		case line.Video != (t.Kind == Video):
+		case video != (t.Kind == Video):
 			return fmt.Errorf("%w: track %q and its m-line %q are not of one kind", ErrBadOffer, t.ID, t.MID)
 		case t.ID == "" || len(t.ID) > 64:
 			return fmt.Errorf("%w: track ids have 1 to 64 bytes", ErrBadOffer)
@@ -210,23 +211,48 @@ func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (pu
 	return published, replaced
 }
 
-// openSlots opens the receive slots that the answer has and the shard does not.
-func (p *Peer) openSlots(answer *handshake.Answer) {
+// closeSlots forgets the receive slots whose m-lines have been stopped; true when there were any.
+func (p *Peer) closeSlots(ended []string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, line := range answer.Slots {
-		if p.mids[line.MID] {
-			continue
+	any := false
+	for kind := range p.slots {
+		for i := range p.slots[kind] {
+			if s := &p.slots[kind][i]; s.mid != "" && slices.Contains(ended, s.mid) {
+				s.mid, any = "", true
+			}
 		}
-		p.mids[line.MID] = true
+	}
+	return any
+}
+
+// openSlots opens the receive slots that the answer has and the shard does not. A slot whose m-line was stopped makes
+// place for another of its kind, so that a client that recycles m-lines for ever holds no more than its limit.
+func (p *Peer) openSlots(lines []handshake.Slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range lines {
 		kind := 0
 		if line.Video {
 			kind = 1
 		}
-		p.slots[kind] = append(p.slots[kind], peerSlot{line.MID, p.opened})
-		p.sfu.shard.Post(shard.OpenSlot{ID: p.id, Slot: p.opened, Video: line.Video, Ext: line.Ext, CNAME: line.CNAME, Config: slotConfig(line)})
-		p.opened++
+		for line.Index >= len(p.slots[kind]) {
+			p.slots[kind] = append(p.slots[kind], peerSlot{number: p.opened})
+			p.opened++
+		}
+		s := &p.slots[kind][line.Index]
+		if s.mid == line.MID {
+			continue
+		}
+		s.mid = line.MID
+		p.sfu.shard.Post(shard.OpenSlot{ID: p.id, Slot: s.number, Video: line.Video, Ext: line.Ext, CNAME: line.CNAME, Config: slotConfig(line)})
 	}
+}
+
+// resize tells the room which slots are open now.
+func (p *Peer) resize() {
+	audio, video := p.openNow()
+	p.room.do(p, plan.Resize{Peer: planID(p.id), Audio: audio, Video: video})
 }
 
 func slotConfig(line handshake.Slot) downlink.Config {
@@ -249,6 +275,8 @@ func slotConfig(line handshake.Slot) downlink.Config {
 
 func offerError(err error) error {
 	switch {
+	case errors.Is(err, ErrBadOffer):
+		return err
 	case errors.Is(err, handshake.ErrNoCodec):
 		return fmt.Errorf("%w: %w", ErrUnsupportedCodec, err)
 	case errors.Is(err, handshake.ErrClosed):
@@ -273,14 +301,11 @@ func (p *Peer) Negotiate(ctx context.Context, offer string, tracks []Track) (ans
 		return "", ErrGone
 	}
 	defer p.sfu.exit(p.room)
-	audio, video := p.slotCounts()
 	answer, published, replaced, err := p.negotiate(ctx, offer, tracks)
 	if err != nil {
 		return "", err
 	}
-	if a, v := p.slotCounts(); a != audio || v != video {
-		p.room.do(p, plan.Resize{Peer: planID(p.id), AudioSlots: a, VideoSlots: v})
-	}
+	p.resize()
 	if len(replaced) > 0 {
 		p.room.do(p, plan.Unpublish{Peer: planID(p.id), IDs: replaced}) // their slots show nothing any more
 	}
@@ -412,10 +437,17 @@ func (p *Peer) uplink(track string) shard.UplinkID {
 	return p.uplinks[track].uplink
 }
 
-func (p *Peer) slotCounts() (audio, video int) {
+// openNow tells of each slot whether it is open.
+func (p *Peer) openNow() (audio, video []bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.slots[0]), len(p.slots[1])
+	var open [2][]bool
+	for kind, slots := range p.slots {
+		for _, s := range slots {
+			open[kind] = append(open[kind], s.mid != "")
+		}
+	}
+	return open[0], open[1]
 }
 
 func (p *Peer) slotNumber(video bool, i int) (int, bool) {
@@ -442,6 +474,9 @@ func (p *Peer) slotInfos(m plan.SlotMap) []SlotInfo {
 				break
 			}
 			info := SlotInfo{MID: p.slots[kind][i].mid}
+			if info.MID == "" {
+				continue
+			}
 			if ref.Peer != 0 {
 				info.PeerID, info.TrackID = idString(ref.Peer), ref.ID
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,3 +266,96 @@ func (c *client) marked(mark byte) int {
 }
 
 func (c *client) sees(mark byte) bool { return c.marked(mark) > 0 }
+
+// TestARefusedOfferLeavesTheNextOneFree: the tracks of an offer do not fit it. The client takes it back and offers something
+// else in its place.
+func TestARefusedOfferLeavesTheNextOneFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, netsim.LinkConfig{Delay: 25 * time.Millisecond})
+		defer w.close()
+		boris := w.newClient("boris").join("demo").talk()
+		anna := w.newByHand("anna", "demo", "audio sendonly", "audio recvonly", "video recvonly")
+		n := 0
+		talk := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); n++ {
+				anna.send(anna.voice(n))
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+		talk(time.Second)
+		since := time.Now()
+		slots := append(slices.Clone(anna.offered), "video sendonly")
+		screen := sfu.Track{ID: "screen", Kind: sfu.Video, Source: sfu.Screen, MID: "3"}
+		for _, tracks := range [][]sfu.Track{
+			{{ID: "screen", Kind: sfu.Video, Source: sfu.Screen, MID: "9"}},
+			{{ID: "screen", Kind: sfu.Audio, Source: sfu.ScreenAudio, MID: "3"}},
+			{screen, screen},
+		} {
+			_, err := anna.peer.Negotiate(t.Context(), anna.offer(anna.print, slots), tracks)
+			require.ErrorIs(t, err, sfu.ErrBadOffer)
+			talk(200 * time.Millisecond)
+		}
+		require.Equal(t, 3, w.shard().Uplinks, "nothing came of them")
+		// As if none of them had been: fewer m-lines, then others in their places.
+		_, err := anna.peer.Negotiate(t.Context(), anna.offer(anna.print, anna.offered), nil)
+		require.NoError(t, err)
+		_, err = anna.peer.Negotiate(t.Context(), anna.offer(anna.print, append(slices.Clone(anna.offered), "audio recvonly", "video sendonly")),
+			[]sfu.Track{{ID: "screen", Kind: sfu.Video, Source: sfu.Screen, MID: "4"}})
+		require.NoError(t, err)
+		require.Equal(t, 4, w.shard().Uplinks)
+		talk(time.Second)
+		requireSmooth(t, boris, boris.slotOf(anna.peer.ID(), false), since, 80*time.Millisecond)
+		require.Empty(t, holes(anna.heardFrom("boris")))
+	})
+}
+
+// TestRecycledSlotsTakeThePlacesOfStoppedOnes: a client that stops its receiving m-line and offers another in its place,
+// over and over, sees what it saw before and holds no more slots than it offers.
+func TestRecycledSlotsTakeThePlacesOfStoppedOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, netsim.LinkConfig{Delay: 25 * time.Millisecond})
+		defer w.close()
+		w.newClient("boris").join("demo").talk()
+		anna := w.newByHand("anna", "demo", "audio sendonly", "audio recvonly", "video recvonly")
+		time.Sleep(time.Second)
+		recycle := func(offer, mid string) string {
+			return strings.NewReplacer("a=mid:2\r\n", "a=mid:"+mid+"\r\n", "BUNDLE 0 1 2", "BUNDLE 0 1 "+mid).Replace(offer)
+		}
+		for round := range 70 { // more than there are video slots
+			mid := fmt.Sprint("r", round)
+			offer := recycle(anna.offer(anna.print, anna.offered), mid)
+			if round%2 == 1 { // stopped in one offer, recycled in the next
+				stopped := strings.Replace(strings.Replace(offer, "m=video 9", "m=video 0", 1), "BUNDLE 0 1 "+mid, "BUNDLE 0 1", 1)
+				_, err := anna.peer.Negotiate(t.Context(), stopped, nil)
+				require.NoError(t, err)
+				_, slots, err := anna.peer.State(t.Context())
+				require.NoError(t, err)
+				require.Len(t, slots, 1, "no video slot any more")
+				time.Sleep(2 * w.link.Delay) // what was under way
+				before := len(anna.heardFrom("boris"))
+				time.Sleep(300 * time.Millisecond)
+				require.Greater(t, len(anna.heardFrom("boris")), before, "the voice goes on")
+				for _, p := range anna.heardFrom("boris")[before:] {
+					require.NotEqual(t, uint8(96), p.PayloadType, "video to an m-line that is stopped")
+				}
+			}
+			since := time.Now()
+			answer, err := anna.peer.Negotiate(t.Context(), offer, nil)
+			require.NoError(t, err)
+			_, slots, err := anna.peer.State(t.Context())
+			require.NoError(t, err)
+			require.Len(t, slots, 2)
+			require.Equal(t, mid, slots[1].MID)
+			require.NotEmpty(t, slots[1].PeerID, "it shows boris again")
+			_, video, _ := strings.Cut(answer, "a=mid:"+mid)
+			_, video, _ = strings.Cut(video, "a=ssrc:")
+			ssrc, _, _ := strings.Cut(video, " ")
+			w.eventually(time.Second, "boris is seen on the new m-line", func() bool {
+				return slices.ContainsFunc(anna.heardFrom("boris"), func(p heardRTP) bool {
+					return p.at.After(since) && fmt.Sprint(p.SSRC) == ssrc
+				})
+			})
+		}
+		require.Zero(t, w.shard().Faults)
+	})
+}

@@ -20,8 +20,9 @@ type room struct {
 	epoch time.Time
 
 	// Guarded by sfu.mu.
-	members int // joins under way and peers not yet dismantled
-	users   int // members and calls under way: the loop ends with the last one
+	members map[string]int // by identity: joins under way and peers not yet dismantled
+	places  int            // identities among the members, and every member without one
+	users   int            // members and calls under way: the loop ends with the last one
 
 	// Owned by run.
 	plan  *plan.Room
@@ -45,8 +46,9 @@ type outcome struct {
 func newRoom(s *SFU, key roomKey) *room {
 	return &room{
 		sfu: s, key: key, inbox: make(chan request, 64), epoch: time.Now(),
-		plan:  plan.New(plan.Config{MaxPeers: s.cfg.MaxPeers}),
-		peers: map[plan.PeerID]*Peer{},
+		plan:    plan.New(plan.Config{MaxPeers: s.cfg.MaxPeers}),
+		peers:   map[plan.PeerID]*Peer{},
+		members: map[string]int{},
 	}
 }
 

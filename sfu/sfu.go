@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -30,8 +31,23 @@ type Config struct {
 	MaxPeers int
 	// MaxAudioSlots and MaxVideoSlots bound what one peer may offer; defaults 16 and 49.
 	MaxAudioSlots, MaxVideoSlots int
+	// MaxPeerRate bounds what one peer may send, MaxAudioRate and MaxVideoRate what one track of it may: what is over is
+	// dropped and counted (Drops.PeerFlood, Drops.TrackFlood). Defaults, for each number by itself: 2,500 packets/s and
+	// 30 Mbit/s a peer, 500 packets/s and 2 Mbit/s an audio track, 2,000 packets/s and 25 Mbit/s a video track.
+	MaxPeerRate, MaxAudioRate, MaxVideoRate Rate
 	// Logger gets one line per state change; nil discards.
 	Logger *slog.Logger
+}
+
+// Rate is a number of packets and of bits a second.
+type Rate = shard.Rate
+
+// orElse fills in what is 0.
+func orElse(r, otherwise Rate) Rate {
+	return Rate{
+		PacketsPerSecond: cmp.Or(r.PacketsPerSecond, otherwise.PacketsPerSecond),
+		BitsPerSecond:    cmp.Or(r.BitsPerSecond, otherwise.BitsPerSecond),
+	}
 }
 
 // SFU forwards media between the peers of its rooms. All methods are safe from any goroutine.
@@ -68,6 +84,9 @@ func New(cfg Config) (*SFU, error) {
 	if cfg.MaxVideoSlots == 0 {
 		cfg.MaxVideoSlots = 49
 	}
+	cfg.MaxPeerRate = orElse(cfg.MaxPeerRate, Rate{PacketsPerSecond: 2_500, BitsPerSecond: 30_000_000})
+	cfg.MaxAudioRate = orElse(cfg.MaxAudioRate, Rate{PacketsPerSecond: 500, BitsPerSecond: 2_000_000})
+	cfg.MaxVideoRate = orElse(cfg.MaxVideoRate, Rate{PacketsPerSecond: 2_000, BitsPerSecond: 25_000_000})
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -84,7 +103,10 @@ func New(cfg Config) (*SFU, error) {
 		return nil, fmt.Errorf("start sfu: %w", err)
 	}
 	s := &SFU{cfg: cfg, log: cfg.Logger, engine: engine, rooms: map[roomKey]*room{}, peers: map[shard.PeerID]*Peer{}}
-	s.shard = shard.New(shard.Config{Socket: cfg.Socket, TCP: cfg.TCP, Gone: s.gone, Logger: cfg.Logger})
+	s.shard = shard.New(shard.Config{
+		Socket: cfg.Socket, TCP: cfg.TCP, Gone: s.gone, Logger: cfg.Logger,
+		PeerRate: cfg.MaxPeerRate, AudioRate: cfg.MaxAudioRate, VideoRate: cfg.MaxVideoRate,
+	})
 	return s, nil
 }
 
@@ -95,7 +117,7 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 	if len(req.Tracks) > 0 && !req.Publish {
 		return nil, Joined{}, fmt.Errorf("%w: publish tracks", ErrForbidden)
 	}
-	r, err := s.enter(roomKey{req.Tenant, req.Room})
+	r, err := s.enter(roomKey{req.Tenant, req.Room}, req.Identity)
 	if err != nil {
 		return nil, Joined{}, err
 	}
@@ -117,8 +139,13 @@ func (s *SFU) admit(ctx context.Context, id shard.PeerID) error {
 	return &BusyError{RetryAfter: max(s.shard.Backlog(), time.Second)}
 }
 
-// enter finds or makes the room and counts one more user of it.
-func (s *SFU) enter(key roomKey) (*room, error) {
+// maxSameIdentity bounds the members of one identity: the peer, the one that replaces it, and two that are being dismantled
+// after as many rejoins in a row.
+const maxSameIdentity = 4
+
+// enter finds or makes the room and counts one more member and user of it. An identity takes one place, however many joins
+// of it are under way: it replaces its own peer, so that a full room lets it in.
+func (s *SFU) enter(key roomKey, identity string) (*room, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -130,10 +157,17 @@ func (s *SFU) enter(key roomKey) (*room, error) {
 		s.rooms[key] = r
 		s.wg.Go(r.run)
 	}
-	if r.members >= s.cfg.MaxPeers {
-		return nil, fmt.Errorf("%w: %d peers are in", ErrRoomFull, r.members)
+	here := r.members[identity]
+	switch {
+	case (identity == "" || here == 0) && r.places >= s.cfg.MaxPeers:
+		return nil, fmt.Errorf("%w: %d peers are in", ErrRoomFull, r.places)
+	case identity != "" && here >= maxSameIdentity:
+		return nil, &BusyError{RetryAfter: time.Second}
 	}
-	r.members++
+	if identity == "" || here == 0 {
+		r.places++
+	}
+	r.members[identity]++
 	r.users++
 	return r, nil
 }
@@ -152,7 +186,14 @@ func (s *SFU) know(p *Peer) bool {
 func (s *SFU) expel(p *Peer) {
 	s.mu.Lock()
 	delete(s.peers, p.id)
-	p.room.members--
+	r, identity := p.room, p.req.Identity
+	r.members[identity]--
+	if identity == "" || r.members[identity] == 0 {
+		r.places--
+	}
+	if r.members[identity] == 0 {
+		delete(r.members, identity)
+	}
 	s.mu.Unlock()
 	s.exit(p.room)
 }
@@ -219,6 +260,10 @@ func (s *SFU) Stats() (st Stats, ok bool) {
 	st.Shards = append(st.Shards, sh)
 	return st, ok
 }
+
+// Busy is how long the loop of each shard has not been asleep since its start: what a second adds to it is the share of one
+// core that the shard uses. It asks no loop, so a loop that is stuck shows as a busy one.
+func (s *SFU) Busy() []time.Duration { return []time.Duration{s.shard.Busy()} }
 
 func newPeerID() shard.PeerID {
 	var b [8]byte

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -62,14 +63,25 @@ type Answer struct {
 	RemoteUfrag, RemotePwd string
 	Published              []Published // in m-line order; those inactive now are absent
 	Slots                  []Slot      // likewise
+	// Ended are the mids of slots that earlier answers had and whose m-lines have been stopped since: their places are free,
+	// and one of Slots may have taken one.
+	Ended []string
 }
 
 // 512 transceivers over a session's life: pion never forgets one, and each recycled m-line makes one.
 const maxTransceivers = 512
 
+// ErrBroken: pion would not go on with an offer after it had begun. It cannot be taken back, so the session is over.
+var ErrBroken = errors.New("negotiation broke off half-way")
+
 // Answer answers an offer: the first one, one that adds, stops or recycles m-lines, and one that restarts ICE (new
-// ice-ufrag; DTLS and keys stay). The answer carries every candidate. Errors: *OfferError, ErrClosed, ctx's.
-func (p *Peer) Answer(ctx context.Context, sdp string) (*Answer, error) {
+// ice-ufrag; DTLS and keys stay). The answer carries every candidate.
+//
+// accept, unless nil, is asked before anything is changed; it is told the m-lines on which the client sends, by mid,
+// and whether each is video. An offer that is refused, by accept or by us, leaves no trace: the client goes on with
+// what was agreed before and may offer anew. Errors: *OfferError, accept's, ErrClosed, ctx's, and ErrBroken, which
+// Hooks.Failed hears as well.
+func (p *Peer) Answer(ctx context.Context, sdp string, accept func(sending map[string]bool) error) (*Answer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ending.Lock()
@@ -86,11 +98,57 @@ func (p *Peer) Answer(ctx context.Context, sdp string) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.mayGrow(o, slots); err != nil {
+		return nil, err
+	}
+	if accept != nil {
+		if err := accept(o.sending()); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	a, err := p.apply(ctx, o, slots)
+	if err != nil {
+		return nil, p.broken(err)
+	}
+	for mid := range p.slots {
+		if _, goesOn := slots[mid]; !goesOn {
+			a.Ended = append(a.Ended, mid)
+		}
+	}
+	p.agreed, p.slots = agreed, slots
+	return a, nil
+}
+
+// sending tells on which m-lines the client sends, and whether that is video.
+func (o *offer) sending() map[string]bool {
+	sending := map[string]bool{}
+	for _, s := range o.sections {
+		if !s.refused && (s.direction == sendonly || s.direction == sendrecv) {
+			sending[s.mid] = s.video
+		}
+	}
+	return sending
+}
+
+// broken ends a session that pion left half-way through an offer: it would meet every later one in the wrong state.
+func (p *Peer) broken(err error) error {
+	if p.pc.ConnectionState() == webrtc.PeerConnectionStateClosed || p.pc.SignalingState() == webrtc.SignalingStateClosed {
+		return ErrClosed
+	}
+	err = fmt.Errorf("%w: %w", ErrBroken, err)
+	p.fail(err)
+	return err
+}
+
+// apply takes the checked offer through pion and completes its answer.
+func (p *Peer) apply(ctx context.Context, o *offer, slots map[string]slotPlace) (*Answer, error) {
 	text, err := p.negotiate(ctx, o, slots)
 	if err != nil {
 		return nil, err
 	}
-	p.agreed, p.slots = agreed, slots
 
 	// Out of the answer, not from pion's ICETransport: that is being started, and reads there would race with it.
 	ufrag, pwd := credentialsOf(text)
@@ -102,7 +160,7 @@ func (p *Peer) Answer(ctx context.Context, sdp string) (*Answer, error) {
 	}
 	a := &Answer{LocalUfrag: ufrag, LocalPwd: pwd, RemoteUfrag: o.ufrag, RemotePwd: o.pwd}
 	if err := a.complete(o, slots, text, p.engine.candidates); err != nil {
-		return nil, fmt.Errorf("answer offer: %w", err)
+		return nil, err
 	}
 	return a, nil
 }
@@ -155,8 +213,8 @@ func (p *Peer) planSlots(o *offer) (map[string]slotPlace, error) {
 	return slots, nil
 }
 
-// negotiate takes the checked offer through pion and returns pion's answer.
-func (p *Peer) negotiate(ctx context.Context, o *offer, slots map[string]slotPlace) (string, error) {
+// mayGrow bounds the transceivers and the senders of a session, with those that the offer adds.
+func (p *Peer) mayGrow(o *offer, slots map[string]slotPlace) error {
 	known := map[string]bool{}
 	for _, t := range p.pc.GetTransceivers() {
 		known[t.Mid()] = true
@@ -167,71 +225,84 @@ func (p *Peer) negotiate(ctx context.Context, o *offer, slots map[string]slotPla
 			total++
 		}
 	}
-	if total > maxTransceivers {
-		return "", &OfferError{
+	senders := len(p.ssrcs) / 2 // one for the media, one for RTX
+	for mid := range slots {
+		if _, had := p.slots[mid]; !had {
+			senders++
+		}
+	}
+	if max(total, senders) > maxTransceivers {
+		return &OfferError{
 			ErrTooManyMLines, 0, fmt.Sprintf("this session has recycled m-lines more than %d times", maxTransceivers),
 			"join again",
 		}
 	}
+	return nil
+}
+
+// negotiate takes the offer through pion and returns pion's answer.
+func (p *Peer) negotiate(ctx context.Context, o *offer, slots map[string]slotPlace) (string, error) {
 	reduced := o.reduce(func(mid string) bool { _, ok := slots[mid]; return ok })
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: reduced}); err != nil {
-		return "", p.refused(err)
+		return "", err
 	}
 	if err := p.addSenders(slots); err != nil {
-		return "", fmt.Errorf("answer offer: %w", err)
+		return "", err
 	}
 	answer, err := p.pc.CreateAnswer(nil)
 	if err != nil {
-		return "", p.refused(err)
+		return "", err
 	}
 	if err := p.pc.SetLocalDescription(answer); err != nil {
-		return "", p.refused(err)
+		return "", err
 	}
-	if err := p.gathered(ctx); err != nil {
-		return "", fmt.Errorf("answer offer: %w", err)
-	}
-	return answer.SDP, nil
+	return answer.SDP, p.gathered(ctx)
 }
 
-// refused tells an offer that pion does not like from a peer that was closed meanwhile.
-func (p *Peer) refused(err error) error {
-	if p.pc.ConnectionState() == webrtc.PeerConnectionStateClosed || p.pc.SignalingState() == webrtc.SignalingStateClosed {
-		return ErrClosed
-	}
-	return &OfferError{ErrBadSDP, 0, err.Error(), "send the offer as the browser made it"}
-}
-
-// addSenders gives each new slot a sender. By SetSender, never AddTrack: that would pick its own transceiver.
+// addSenders gives each new slot a sender of its own, also one whose m-line was a slot before: its numbers begin anew, so
+// they need a new SSRC. By SetSender, never AddTrack: that would pick its own transceiver.
 func (p *Peer) addSenders(slots map[string]slotPlace) error {
-	used := map[webrtc.SSRC]bool{0: true}
-	for _, s := range p.pc.GetSenders() {
-		e := s.GetParameters().Encodings[0]
-		used[e.SSRC], used[e.RTX.SSRC] = true, true
-	}
 	for _, t := range p.pc.GetTransceivers() {
 		place, ok := slots[t.Mid()]
-		if !ok || t.Sender() != nil {
+		if _, had := p.slots[t.Mid()]; !ok || had {
 			continue
 		}
+		if old := t.Sender(); old != nil {
+			if err := old.Stop(); err != nil {
+				return err
+			}
+		}
 		track := slotTrack{place}
-		for {
-			s, err := p.api.NewRTPSender(track, p.pc.SCTP().Transport())
-			if err != nil {
-				return err
-			}
-			// pion draws SSRCs at random. Two alike under one key would use every nonce twice.
-			e := s.GetParameters().Encodings[0]
-			if used[e.SSRC] || e.RTX.SSRC != 0 && (used[e.RTX.SSRC] || e.RTX.SSRC == e.SSRC) {
-				continue
-			}
-			used[e.SSRC], used[e.RTX.SSRC] = true, true
-			if err := t.SetSender(s, track); err != nil {
-				return err
-			}
-			break
+		s, err := p.newSender(track)
+		if err != nil {
+			return err
+		}
+		if err := t.SetSender(s, track); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// newSender makes a sender whose SSRCs this session has never used. pion draws them at random, and two alike under one
+// key would use every nonce twice.
+func (p *Peer) newSender(track slotTrack) (*webrtc.RTPSender, error) {
+	for {
+		s, err := p.api.NewRTPSender(track, p.pc.SCTP().Transport())
+		if err != nil {
+			return nil, err
+		}
+		e := s.GetParameters().Encodings[0]
+		media, rtx := e.SSRC, e.RTX.SSRC
+		if media == 0 || media == rtx || p.ssrcs[media] || p.ssrcs[rtx] {
+			continue
+		}
+		p.ssrcs[media] = true
+		if rtx != 0 {
+			p.ssrcs[rtx] = true
+		}
+		return s, nil
+	}
 }
 
 // slotPlace is a slot's kind and number.

@@ -19,6 +19,9 @@ const (
 	inletQueue = 64
 	// 8 connections: Chromium opens two for each passive candidate.
 	maxTCP = 8
+	// 16 addresses of one ICE generation: twice those that the shard lets a peer be heard from. pion checks back whatever
+	// address an authentic check came from, and that one may be false.
+	maxRemotes = 16
 )
 
 type datagram struct {
@@ -104,6 +107,8 @@ type mux struct {
 
 	mu      sync.Mutex
 	current [2]*inlet // IPv4, IPv6: those of the newest ICE generation
+	ufrag   string    // of that generation
+	remotes []netip.AddrPort
 	tcp     []netip.AddrPort
 	stats   Stats
 	flight  flight
@@ -115,6 +120,7 @@ type mux struct {
 type Stats struct {
 	Overflow uint64 // datagrams delivered faster than pion read them
 	Unrouted uint64 // datagrams delivered while pion had no socket open (before the first answer, after ICE failed)
+	Crowded  uint64 // datagrams from more addresses than one client has
 	Leaked   uint64 // RTP or RTCP that pion wanted to send; always 0 unless pion has changed
 	Sent     uint64 // datagrams and frames pion wrote
 }
@@ -123,6 +129,7 @@ type Stats struct {
 func (s *Stats) Add(o Stats) {
 	s.Overflow += o.Overflow
 	s.Unrouted += o.Unrouted
+	s.Crowded += o.Crowded
 	s.Leaked += o.Leaked
 	s.Sent += o.Sent
 }
@@ -161,6 +168,9 @@ func (m *mux) GetConn(ufrag string, local net.Addr) (net.PacketConn, error) {
 	f := family(u.AddrPort().Addr())
 	if c := m.current[f]; c != nil && c.ufrag == ufrag {
 		return c, nil
+	}
+	if m.ufrag != ufrag {
+		m.ufrag, m.remotes = ufrag, nil
 	}
 	c := &inlet{mux: m, ufrag: ufrag, local: local, queue: make(chan datagram, inletQueue), closed: make(chan struct{})}
 	m.current[f] = c
@@ -202,6 +212,10 @@ func (m *mux) deliver(b []byte, from netip.AddrPort) {
 		m.stats.Unrouted++
 		return
 	}
+	if !m.knows(from) {
+		m.stats.Crowded++
+		return
+	}
 	if len(c.queue) == cap(c.queue) {
 		m.stats.Overflow++
 		return
@@ -210,6 +224,20 @@ func (m *mux) deliver(b []byte, from netip.AddrPort) {
 	if !m.agreed && isDTLS(b) && !m.isTCP(from) {
 		m.expectAnswer()
 	}
+}
+
+// knows says whether pion may hear from an address: one of the first maxRemotes of this ICE generation. Needs mu.
+func (m *mux) knows(from netip.AddrPort) bool {
+	for _, a := range m.remotes {
+		if a == from {
+			return true
+		}
+	}
+	if len(m.remotes) == maxRemotes {
+		return false
+	}
+	m.remotes = append(m.remotes, from)
+	return true
 }
 
 func (m *mux) deliverTCP(b []byte, from netip.AddrPort) {

@@ -3,8 +3,10 @@ package handshake
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
@@ -32,7 +34,7 @@ func TestPionFollowsTheNomination(t *testing.T) {
 		p, err := engine.NewPeer(wire, Hooks{})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, p.Close()) }()
-		a, err := p.Answer(context.Background(), testOffer("audio sendonly"))
+		a, err := p.Answer(context.Background(), testOffer("audio sendonly"), nil)
 		require.NoError(t, err)
 
 		check := func(from netip.AddrPort, priority uint32, use bool) {
@@ -65,3 +67,46 @@ func TestPionFollowsTheNomination(t *testing.T) {
 		require.Equal(t, high, selected())
 	})
 }
+
+// pion checks back every address that an authentic check came from. Who can send from false ones names few of them.
+func TestPionHearsFromFewAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine, err := NewEngine(Config{HostAddrs: []netip.AddrPort{serverAddr}})
+		require.NoError(t, err)
+		checked := make(checks, 1<<16)
+		p, err := engine.NewPeer(checked, Hooks{})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, p.Close()) }()
+		for generation, ufrag := range []string{"abcd", "efgh"} {
+			a, err := p.Answer(context.Background(), strings.ReplaceAll(testOffer("audio sendonly"), "a=ice-ufrag:abcd", "a=ice-ufrag:"+ufrag), nil)
+			require.NoError(t, err)
+			for n := range 100 {
+				m, err := stun.Build(stun.BindingRequest, stun.TransactionID, stun.NewUsername(a.LocalUfrag+":"+a.RemoteUfrag),
+					ice.AttrControlling(1), ice.PriorityAttr(1), stun.NewShortTermIntegrity(a.LocalPwd), stun.Fingerprint)
+				require.NoError(t, err)
+				p.Deliver(m.Raw, netip.AddrPortFrom(netip.MustParseAddr("203.0.113.5"), uint16(1000*generation+n+1)))
+				synctest.Wait()
+			}
+			time.Sleep(10 * time.Second)
+			require.EqualValues(t, (generation+1)*(100-maxRemotes), p.Stats().Crowded)
+			to := map[netip.AddrPort]int{}
+			for len(checked) > 0 {
+				to[<-checked]++
+			}
+			require.LessOrEqual(t, len(to), (generation+1)*maxRemotes)
+			require.NotEmpty(t, to)
+		}
+	})
+}
+
+// checks is a Wire that notes where pion sends binding requests.
+type checks chan netip.AddrPort
+
+func (c checks) WriteTo(p []byte, to netip.AddrPort) (int, error) {
+	if isSTUN(p, bindingRequest) {
+		c <- to
+	}
+	return len(p), nil
+}
+
+func (c checks) WriteTCP(p []byte, to netip.AddrPort) (int, error) { return c.WriteTo(p, to) }

@@ -13,14 +13,14 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Hooks report from a peer. They are called from pion's goroutines (LocalCredentials from Answer), must not block and
-// must not call the Peer. A nil hook is not called.
+// Hooks report from a peer. They are called from pion's goroutines (LocalCredentials, and Failed at times, from Answer),
+// must not block and must not call the Peer. A nil hook is not called.
 type Hooks struct {
 	// Keys are ready: DTLS is connected and the client's certificate has proved genuine. Called once.
 	Keys func(Keys)
 	// Wrote is called after each datagram or frame that pion has written: it ends the peer's step at the gate.
 	Wrote func()
-	// Failed says that the session is over, ErrDTLS or ErrRemoteClosed. Called at most once, never after
+	// Failed says that the session is over: ErrDTLS, ErrRemoteClosed or, from Answer, ErrBroken. Called at most once, never after
 	// Close began. ICE that fails is not reported: the shard sees the silence, and a restart heals it.
 	Failed func(error)
 	// LocalCredentials are new: the client's checks name them from now on. Called before the Answer that carries them
@@ -53,6 +53,7 @@ type Peer struct {
 	ufrag string
 	agreed
 	slots map[string]slotPlace // by mid; a slot that is inactive for now keeps its place and its SSRCs
+	ssrcs map[webrtc.SSRC]bool // of every sender there ever was
 
 	// Guarded by ending.
 	ending  sync.Mutex
@@ -64,7 +65,7 @@ type Peer struct {
 
 // NewPeer opens a PeerConnection that writes to w. It sends nothing before Answer.
 func (e *Engine) NewPeer(w Wire, hooks Hooks) (*Peer, error) {
-	p := &Peer{engine: e, hooks: hooks, keys: &keyCollector{}, done: make(chan struct{})}
+	p := &Peer{engine: e, hooks: hooks, keys: &keyCollector{}, done: make(chan struct{}), ssrcs: map[webrtc.SSRC]bool{}}
 	wrote := hooks.Wrote
 	if wrote == nil {
 		wrote = func() {}

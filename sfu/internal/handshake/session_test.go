@@ -110,38 +110,51 @@ func TestDirectionsChangeWithoutStoppingSenders(t *testing.T) {
 	ctx := context.Background()
 	lines := func(directions ...string) string { return testOffer(directions...) }
 
-	first, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"))
+	first, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"), nil)
 	require.NoError(t, err)
 	require.Len(t, first.Slots, 2)
 	require.Contains(t, first.SDP, "a=recvonly")
 
-	paused, err := h.peer.Answer(ctx, lines("audio sendonly", "video inactive", "video recvonly"))
+	paused, err := h.peer.Answer(ctx, lines("audio sendonly", "video inactive", "video recvonly"), nil)
 	require.NoError(t, err)
 	require.Equal(t, first.Slots[1:], paused.Slots)
 	require.Contains(t, section1(paused.SDP), "a=inactive")
 	require.NotContains(t, section1(paused.SDP), "a=ssrc")
 
-	back, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"))
+	back, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"), nil)
 	require.NoError(t, err)
 	require.Equal(t, first.Slots, back.Slots, "same SSRCs as before the pause")
 
-	turned, err := h.peer.Answer(ctx, lines("audio sendonly", "video sendonly", "video recvonly"))
+	turned, err := h.peer.Answer(ctx, lines("audio sendonly", "video sendonly", "video recvonly"), nil)
 	require.NoError(t, err)
 	require.Len(t, turned.Published, 2)
+	require.Equal(t, []string{"1"}, turned.Ended)
 	require.Contains(t, section1(turned.SDP), "a=recvonly")
 	require.NotContains(t, section1(turned.SDP), "a=msid")
 
-	stopped, err := h.peer.Answer(ctx, strings.Replace(lines("audio sendonly", "video recvonly", "video recvonly"),
-		"m=video 9", "m=video 0", 1))
+	// What opens anew has new SSRCs: the shard begins its numbers anew, and a number used twice under one key breaks it.
+	returned, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"), nil)
 	require.NoError(t, err)
+	require.Empty(t, returned.Ended)
+	require.Len(t, returned.Slots, 2)
+	require.Equal(t, first.Slots[0].Index, returned.Slots[0].Index)
+	require.NotEqual(t, first.Slots[0].SSRC, returned.Slots[0].SSRC)
+	require.NotEqual(t, first.Slots[0].RTXSSRC, returned.Slots[0].RTXSSRC)
+	require.Equal(t, first.Slots[1], returned.Slots[1])
+
+	stopped, err := h.peer.Answer(ctx, strings.Replace(lines("audio sendonly", "video recvonly", "video recvonly"),
+		"m=video 9", "m=video 0", 1), nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"1"}, stopped.Ended)
 	require.Len(t, stopped.Slots, 1)
 	require.Equal(t, "2", stopped.Slots[0].MID)
 	require.Contains(t, section1(stopped.SDP), "m=video 0 ")
 	require.Equal(t, 1, strings.Count(stopped.SDP, "a=group:BUNDLE 0 2\r\n"))
 
 	recycled, err := h.peer.Answer(ctx, strings.NewReplacer("a=mid:1\r\n", "a=mid:7\r\n", "BUNDLE 0 1 2", "BUNDLE 0 7 2").
-		Replace(lines("audio sendonly", "video recvonly", "video recvonly")))
+		Replace(lines("audio sendonly", "video recvonly", "video recvonly")), nil)
 	require.NoError(t, err)
+	require.Empty(t, recycled.Ended)
 	require.Len(t, recycled.Slots, 2)
 	require.Equal(t, "7", recycled.Slots[0].MID)
 	require.Equal(t, 0, recycled.Slots[0].Index, "the place that became free")
@@ -160,7 +173,7 @@ func TestClientLeaves(t *testing.T) {
 		synctest.Wait() // a client that has not got our Finished yet leaves without a word: the shard notices its silence
 		require.NoError(t, h.client.Close())
 		require.ErrorIs(t, <-h.failed, ErrRemoteClosed)
-		_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"))
+		_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"), nil)
 		require.ErrorIs(t, err, ErrClosed)
 		h.close()
 		require.Empty(t, h.failed, "reported once")
@@ -183,7 +196,7 @@ func TestForeignCertificateGetsNoKeys(t *testing.T) {
 				lines[i] = "a=fingerprint:" + testFingerprint
 			}
 		}
-		answer, err := h.peer.Answer(context.Background(), strings.Join(lines, "\r\n"))
+		answer, err := h.peer.Answer(context.Background(), strings.Join(lines, "\r\n"), nil)
 		require.NoError(t, err)
 		require.NoError(t, h.client.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDP}))
 		require.ErrorIs(t, <-h.failed, ErrDTLS)
@@ -195,7 +208,7 @@ func TestCloseWithoutAnswerAndInMidHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, hallConfig{})
 		h.close()
-		_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"))
+		_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"), nil)
 		require.ErrorIs(t, err, ErrClosed)
 		require.NoError(t, h.peer.Close(), "idempotent")
 
@@ -216,7 +229,7 @@ func TestAnswerNamesEveryAddress(t *testing.T) {
 		TCPAddrs:  []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7882")},
 	}})
 	defer h.close()
-	answer, err := h.peer.Answer(context.Background(), testOffer("audio sendonly", "video recvonly"))
+	answer, err := h.peer.Answer(context.Background(), testOffer("audio sendonly", "video recvonly"), nil)
 	require.NoError(t, err)
 	require.Contains(t, answer.SDP, "a=candidate:1 1 udp 2130706431 192.0.2.1 7882 typ host\r\n"+
 		"a=candidate:2 1 udp 2130706175 2001:db8::1 7882 typ host\r\n"+
@@ -226,4 +239,25 @@ func TestAnswerNamesEveryAddress(t *testing.T) {
 	require.Equal(t, 4, strings.Count(answer.SDP, "a=candidate:"))
 	require.NotContains(t, answer.SDP, "a=ice-lite")
 	require.Contains(t, answer.SDP, "a=setup:passive")
+}
+
+// TestTurningSlotsIsBounded: each time that an m-line becomes a slot costs a sender.
+func TestTurningSlotsIsBounded(t *testing.T) {
+	h := newHall(t, hallConfig{})
+	defer h.close()
+	lines := make([]string, 49)
+	turn := func(direction string) error {
+		for i := range lines {
+			lines[i] = "video " + direction
+		}
+		_, err := h.peer.Answer(context.Background(), testOffer(lines...), nil)
+		return err
+	}
+	for range maxTransceivers / len(lines) {
+		require.NoError(t, turn("recvonly"))
+		require.NoError(t, turn("sendonly"))
+	}
+	require.ErrorIs(t, turn("recvonly"), ErrTooManyMLines)
+	require.NoError(t, turn("sendonly"))
+	require.Empty(t, h.failed)
 }

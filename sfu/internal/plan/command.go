@@ -101,10 +101,11 @@ type Subscribe struct {
 	Wishes []Wish
 }
 
-// Resize says that a later offer of the peer opened more slots. Slots never go away, so smaller numbers change nothing.
+// Resize says which receive slots there are after a later offer, by index: true for those that are open, false for those
+// whose m-line is stopped. Slots it does not name stay as they are. What a closed slot showed may go to another.
 type Resize struct {
-	Peer                   PeerID
-	AudioSlots, VideoSlots int
+	Peer         PeerID
+	Audio, Video []bool
 }
 
 func (Join) command()      {}

@@ -73,7 +73,7 @@ func (r *Room) Step(_ time.Duration, c Command) []Effect {
 	case Subscribe:
 		r.with(c.Peer, func(p *peer) { r.subscribe(p, c.Wishes) })
 	case Resize:
-		r.with(c.Peer, func(p *peer) { r.resize(p, c.AudioSlots, c.VideoSlots) })
+		r.with(c.Peer, func(p *peer) { r.resize(p, c.Audio, c.Video) })
 	}
 	for _, p := range r.order {
 		r.settle(p)
@@ -272,9 +272,11 @@ func (r *Room) subscribe(p *peer, wishes []Wish) {
 	r.fill(p)
 }
 
-func (r *Room) resize(p *peer, audio, video int) {
+func (r *Room) resize(p *peer, audio, video []bool) {
 	if p.canSubscribe {
-		p.receive.grow(audio, video)
+		p.receive.grow(len(audio), len(video))
+		p.receive.shut(&p.receive.audio, audio)
+		p.receive.shut(&p.receive.video, video)
 		r.fill(p)
 	}
 }

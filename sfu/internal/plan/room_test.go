@@ -60,7 +60,8 @@ func anyCommand(t *rapid.T) Command {
 	case 7:
 		return Mute{Peer: peer, ID: "mic0", Muted: rapid.Bool().Draw(t, "muted")}
 	case 8:
-		return Resize{Peer: peer, AudioSlots: count.Draw(t, "audio"), VideoSlots: count.Draw(t, "video")}
+		open := rapid.SliceOfN(rapid.Bool(), 0, 4)
+		return Resize{Peer: peer, Audio: open.Draw(t, "audio"), Video: open.Draw(t, "video")}
 	default:
 		s := Subscribe{Peer: peer}
 		for range rapid.IntRange(0, 5).Draw(t, "wishes") {
@@ -153,7 +154,11 @@ func checkSlots(t *rapid.T, room *Room, p *peer) {
 	shown := map[TrackRef]bool{}
 	for kind, s := range map[Kind]*slots{Audio: &p.receive.audio, Video: &p.receive.video} {
 		least, free := rank(1<<30), 0
-		for _, track := range s.now {
+		for i, track := range s.now {
+			if s.closed[i] {
+				require.Nil(t, track, "shown in a slot that is closed")
+				continue
+			}
 			if track == nil {
 				free++
 				continue
@@ -192,10 +197,12 @@ func checkStable(t *rapid.T, before, after []TrackRef) {
 	}
 }
 
-// wishing says whether the command may move slots of the peer: its own wishes, or a join under its id.
+// wishing says whether the command may move slots of the peer: its own wishes, slots it closed, or a join under its id.
 func wishing(c Command, id PeerID) bool {
 	switch c := c.(type) {
 	case Subscribe:
+		return c.Peer == id
+	case Resize:
 		return c.Peer == id
 	case Join:
 		return c.Peer == id

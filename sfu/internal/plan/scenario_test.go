@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -91,7 +92,13 @@ func parse(t *testing.T, line string) Command {
 	case "mute", "unmute":
 		return Mute{Peer: id, ID: rest[0], Muted: words[0] == "mute"}
 	case "resize":
-		return Resize{Peer: id, AudioSlots: option(line, "audio", 0), VideoSlots: option(line, "video", 0)}
+		r := Resize{Peer: id, Audio: slices.Repeat([]bool{true}, option(line, "audio", 0)), Video: slices.Repeat([]bool{true}, option(line, "video", 0))}
+		for kind, open := range map[string][]bool{"no-audio": r.Audio, "no-video": r.Video} {
+			if n := option(line, kind, -1); n >= 0 {
+				open[n] = false
+			}
+		}
+		return r
 	case "subscribe":
 		s := Subscribe{Peer: id}
 		for _, word := range rest {

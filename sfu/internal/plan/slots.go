@@ -18,10 +18,14 @@ type receiver struct {
 
 // slots are the receive slots of one kind.
 type slots struct {
-	now  []*track // nil: free
-	said []*track // what the effects said last
-	free int
+	now    []*track // nil: free, or closed
+	said   []*track // what the effects said last
+	closed []bool   // its m-line is stopped: nothing is put there
+	free   int
 }
+
+// takes says whether a track may be put into a slot.
+func (s *slots) takes(i int) bool { return s.now[i] == nil && !s.closed[i] }
 
 // rank is how much a receiver wants a track: hidden, no wish, and above that the wishes by their place.
 type rank int
@@ -47,7 +51,25 @@ func (s *slots) grow(size int) {
 	if more := size - len(s.now); more > 0 {
 		s.now = append(s.now, make([]*track, more)...)
 		s.said = append(s.said, make([]*track, more)...)
+		s.closed = append(s.closed, make([]bool, more)...)
 		s.free += more
+	}
+}
+
+// shut closes and opens slots as told, and takes what was shown out of those that close.
+func (v *receiver) shut(s *slots, open []bool) {
+	for i, is := range open {
+		switch {
+		case is && s.closed[i]:
+			s.closed[i] = false
+			s.free++
+		case !is && !s.closed[i]:
+			if t := s.now[i]; t != nil {
+				v.drop(t)
+			}
+			s.closed[i] = true
+			s.free--
+		}
 	}
 }
 
@@ -112,10 +134,10 @@ func (v *receiver) offer(t *track) {
 func (v *receiver) lowest(s *slots) *track {
 	var lowest *track
 	for _, t := range s.now {
-		if lowest == nil || cmp.Or(
+		if t != nil && (lowest == nil || cmp.Or(
 			cmp.Compare(v.rank(t), v.rank(lowest)),
 			cmp.Compare(lowest.Source, t.Source),
-			cmp.Compare(lowest.owner.place, t.owner.place)) < 0 {
+			cmp.Compare(lowest.owner.place, t.owner.place)) < 0) {
 			lowest = t
 		}
 	}
@@ -128,22 +150,22 @@ func (v *receiver) choose(t *track) int {
 	if t.Kind == Video {
 		other = &v.audio
 	}
-	if i := v.partner(t, other); i >= 0 && i < len(s.now) && s.now[i] == nil {
+	if i := v.partner(t, other); i >= 0 && i < len(s.now) && s.takes(i) {
 		return i
 	}
 	if t.Source == Screen || t.Source == ScreenAudio {
-		return lastFree(s.now)
+		return s.lastFree()
 	}
 	pairs := min(len(s.now), len(other.now))
 	for i := range pairs {
-		if s.now[i] == nil && other.now[i] == nil && v.partner(t, other) < 0 {
+		if s.takes(i) && other.takes(i) && v.partner(t, other) < 0 {
 			return i
 		}
 	}
-	if i := slices.Index(s.now[pairs:], nil); i >= 0 {
-		return pairs + i
+	if i := s.firstFree(pairs); i >= 0 {
+		return i
 	}
-	return slices.Index(s.now, nil)
+	return s.firstFree(0)
 }
 
 // partner is the slot of the track that this one should be in lip sync with, -1 when it has none.
@@ -164,9 +186,19 @@ func (v *receiver) partner(t *track, other *slots) int {
 	})
 }
 
-func lastFree(now []*track) int {
-	for i := len(now) - 1; i >= 0; i-- {
-		if now[i] == nil {
+// firstFree is the first free slot from an index on, -1 without one.
+func (s *slots) firstFree(from int) int {
+	for i := from; i < len(s.now); i++ {
+		if s.takes(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s *slots) lastFree() int {
+	for i := len(s.now) - 1; i >= 0; i-- {
+		if s.takes(i) {
 			return i
 		}
 	}

@@ -59,7 +59,7 @@ func (c AddPeer) apply(s *Shard, now time.Duration) {
 	rand.Read(ssrc[:])
 	p := &peer{
 		id: c.ID, hs: c.Handshake, added: now, lastHeard: now, consented: noConsent,
-		bySSRC: map[uint32]*published{}, byOut: map[uint32]*slot{},
+		bySSRC: map[uint32]*published{}, byOut: map[uint32]*slot{}, opened: map[uint32]bool{},
 		ssrc: binary.BigEndian.Uint32(ssrc[:]),
 	}
 	p.timer.owner = p
@@ -201,7 +201,8 @@ func (c Unpublish) apply(s *Shard, now time.Duration) {
 	}
 }
 
-// OpenSlot opens receive slot number Slot of a peer; numbers rise from 0 without holes.
+// OpenSlot opens receive slot number Slot of a peer; numbers rise from 0 without holes. A number that is open already
+// is opened anew and shows nothing: another m-line has its place.
 type OpenSlot struct {
 	ID     PeerID
 	Slot   int
@@ -211,10 +212,18 @@ type OpenSlot struct {
 	Config downlink.Config
 }
 
-func (c OpenSlot) apply(s *Shard, _ time.Duration) {
+func (c OpenSlot) apply(s *Shard, now time.Duration) {
 	p := s.peers[c.ID]
-	if p == nil || c.Slot != len(p.slots) {
+	if p == nil || c.Slot > len(p.slots) {
 		return
+	}
+	if p.opened[c.Config.SSRC] || p.opened[c.Config.RTXSSRC] {
+		s.log.Error("a slot cannot begin anew on the same SSRC", "peer", p.id, "slot", c.Slot) // it would use nonces twice
+		return
+	}
+	p.opened[c.Config.SSRC] = true
+	if c.Config.RTXSSRC != 0 {
+		p.opened[c.Config.RTXSSRC] = true
 	}
 	p.ext = mergeExt(p.ext, c.Ext)
 	sl := &slot{owner: p, down: downlink.New(c.Config), cname: c.CNAME}
@@ -224,7 +233,16 @@ func (c OpenSlot) apply(s *Shard, _ time.Duration) {
 	if p.sealer != nil {
 		sl.down.Ready(p.keyed)
 	}
-	p.slots = append(p.slots, sl)
+	if c.Slot < len(p.slots) {
+		s.suspect = p
+		old := p.slots[c.Slot]
+		old.leave()
+		old.down.Assign(now, nil, 0) // it may wait in a ready queue, and has nothing for it any more
+		delete(p.byOut, old.down.Config().SSRC)
+		p.slots[c.Slot] = sl
+	} else {
+		p.slots = append(p.slots, sl)
+	}
 	p.byOut[c.Config.SSRC] = sl
 }
 
@@ -286,9 +304,7 @@ func (s *Shard) remove(p *peer) {
 	delete(s.checks, p.check.tx)
 	now := s.now()
 	for _, sl := range p.slots { // by hand: what a fault has broken is not asked to do anything more
-		sl.source.unsubscribe(sl)
-		sl.old.unsubscribe(sl)
-		sl.source, sl.old = nil, nil
+		sl.leave()
 	}
 	for len(p.uplinks) > 0 {
 		s.closeUplink(now, p.uplinks[0])

@@ -272,6 +272,13 @@ func (u *published) unsubscribe(sl *slot) {
 	}
 }
 
+// leave takes the slot off the uplinks it listens to.
+func (sl *slot) leave() {
+	sl.source.unsubscribe(sl)
+	sl.old.unsubscribe(sl)
+	sl.source, sl.old = nil, nil
+}
+
 // wantKeyframe passes a wish to the publisher; the uplink merges them.
 func (s *Shard) wantKeyframe(now time.Duration, u *published) {
 	u.up.RequestKeyframe(now)

@@ -18,6 +18,7 @@ type published struct {
 	up    *uplink.Uplink // nil until its SSRC is known
 	subs  []*slot        // slots that show it or wait for its keyframe
 	dirty bool           // stored packets in this batch
+	meter meter
 }
 
 // inbound is what a peer's receive side keeps for feedback.
@@ -26,6 +27,7 @@ type inbound struct {
 	transportAny bool
 	mediaSSRC    uint32 // any of the peer's: transport feedback names one
 	feedbackAt   time.Duration
+	meter        meter
 }
 
 // receiveRTP opens one packet and puts it into its uplink's history; true when it is authentic.
@@ -56,6 +58,10 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 			return true
 		}
 	}
+	// Before it is noted: a sender that hears of loss slows down.
+	if !s.within(now, p, u, size) {
+		return true
+	}
 	if p.ext.TransportSeq != 0 {
 		if x, ok := h.Extension(b, p.ext.TransportSeq); ok && len(x) == 2 {
 			s.noteTransport(now, p, uint16(x[0])<<8|uint16(x[1]), h.SSRC)
@@ -77,6 +83,24 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 	if verdict == uplink.Stored && !u.dirty {
 		u.dirty = true
 		s.touched = append(s.touched, u)
+	}
+	return true
+}
+
+// within holds an authentic packet to the rates of its track and its peer: what one publisher sends, the server sends as
+// many times as there are subscribers. The track comes first, so that one that floods leaves the others of its peer alone.
+func (s *Shard) within(now time.Duration, p *peer, u *published, size int) bool {
+	rate := s.cfg.AudioRate
+	if u.cfg.Codec.Video() {
+		rate = s.cfg.VideoRate
+	}
+	if !u.meter.take(now, rate, size) {
+		s.stats.Drops.TrackFlood++
+		return false
+	}
+	if !p.inbound.meter.take(now, s.cfg.PeerRate, size) {
+		s.stats.Drops.PeerFlood++
+		return false
 	}
 	return true
 }

@@ -47,6 +47,8 @@ type Config struct {
 	Socket udp.Socket
 	// TCP accepts ICE-TCP connections; nil for none. Owned like Socket.
 	TCP net.Listener
+	// PeerRate bounds what one peer sends, AudioRate and VideoRate what one track of it does; what is over is dropped.
+	PeerRate, AudioRate, VideoRate Rate
 	// Gone is called when a peer fell silent or had to be removed; from the shard's goroutine, must not block. The shard
 	// keeps a silent peer until RemovePeer; a faulty one is already out of its tables.
 	Gone func(PeerID, Reason)
@@ -63,7 +65,7 @@ const (
 	Fault
 )
 
-// Shard is one event loop. Post, WriteTo, WriteTCP, Stats and Close are safe from any goroutine; all else is the loop's.
+// Shard is one event loop. Post, WriteTo, WriteTCP, Stats, Busy and Close are safe from any goroutine; all else is the loop's.
 type Shard struct {
 	// Fixed after New.
 	cfg   Config
@@ -78,6 +80,8 @@ type Shard struct {
 	// Atomic.
 	closing atomic.Bool
 	backlog atomic.Int64 // how long the handshake gate's queue will take, ns
+	awake   atomic.Int64 // since when the loop has not slept, ns since epoch; see busy.go
+	busy    atomic.Int64 // how long it has not slept before that, ns
 	waiting atomic.Bool  // true while the loop may sleep: only then is a wake needed
 
 	// Owned by loop.
@@ -257,11 +261,14 @@ func (s *Shard) wait() {
 	if len(s.inbox) > 0 {
 		return
 	}
+	now := s.now()
 	timeout := time.Duration(-1)
 	if at, ok := s.nextDeadline(); ok {
-		timeout = max(at-s.now(), 0)
+		timeout = max(at-now, 0)
 	}
+	s.sleeps(now)
 	s.sock.Wait(timeout)
+	s.wakes(s.now())
 }
 
 func (s *Shard) nextDeadline() (time.Duration, bool) {
@@ -308,6 +315,7 @@ type peer struct {
 	// What it receives.
 	slots   []*slot
 	byOut   map[uint32]*slot
+	opened  map[uint32]bool // SSRCs that slots have had
 	outTSeq uint16
 	pending [2][]*slot // slots with packets to send, by ready queue
 	queued  [2]bool

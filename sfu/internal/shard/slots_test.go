@@ -23,9 +23,13 @@ type slotModel struct {
 	nextID  UplinkID
 }
 
+func bothCodecs() []downlink.Payload {
+	return []downlink.Payload{{Codec: codec.Opus, PayloadType: 111}, {Codec: codec.VP8, PayloadType: 96}}
+}
+
 // TestSlotsKeepTheirBooks holds the shard's lists (who listens to an uplink, what a slot shows and what flows in it
 // until the switch, who has packets to send) to a model over any order of publishing, unpublishing, assigning, packets
-// with and without keyframes, and departures.
+// with and without keyframes, slots that are opened anew, and departures.
 func TestSlotsKeepTheirBooks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBench(t)
@@ -45,7 +49,7 @@ func TestSlotsKeepTheirBooks(t *testing.T) {
 				for slot := range 2 {
 					OpenSlot{ID: id, Slot: slot, Video: slot == 1, Config: downlink.Config{
 						SSRC: uint32(id)*100 + uint32(slot), Video: slot == 1,
-						Payloads: []downlink.Payload{{Codec: codec.Opus, PayloadType: 111}, {Codec: codec.VP8, PayloadType: 96}},
+						Payloads: bothCodecs(),
 					}}.apply(s, s.now())
 				}
 			}
@@ -93,7 +97,14 @@ func (m *slotModel) step(t *rapid.T, b *bench) {
 			}
 		}
 	}
-	switch rapid.IntRange(0, 12).Draw(t, "what") {
+	switch rapid.IntRange(0, 13).Draw(t, "what") {
+	case 13: // another m-line takes the place of a stopped one
+		peer, slot := rapid.IntRange(3, 4).Draw(t, "peer"), rapid.IntRange(0, 1).Draw(t, "slot")
+		delete(m.shown, [2]int{peer, slot})
+		m.nextID++
+		cfg := downlink.Config{SSRC: uint32(m.nextID) << 16, Video: slot == 1, Payloads: bothCodecs()}
+		b.shard.Post(OpenSlot{ID: PeerID(peer), Slot: slot, Video: slot == 1, Config: cfg})
+
 	case 0: // publish, a few at most, so that slots come back to what they showed; some say their SSRC only with the first packet
 		if len(ids) == 5 {
 			return

@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"time"
+
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
@@ -17,7 +19,8 @@ type Stats struct {
 	KeyframesAsked        uint64 // PLIs to publishers
 	KeyframesWanted       uint64 // PLIs and FIRs from subscribers
 	PathChanges           uint64
-	Faults                uint64 // contained panics
+	Faults                uint64        // contained panics
+	Busy                  time.Duration // that the loop did not sleep; see Shard.Busy
 	Drops                 Drops
 	Gate                  handshake.GateStats
 	Handshake             handshake.Stats // of the peers that are here now and those that were
@@ -42,6 +45,8 @@ type Drops struct {
 	GateFull      uint64 // handshake packets past the gate's bound
 	Unsealed      uint64 // an SSRC's 2^48 or SRTCP's 2^31 numbers are used up
 	NACKFlood     uint64 // packets of NACKs beyond what a subscriber can need
+	TrackFlood    uint64 // beyond what one track may send
+	PeerFlood     uint64 // beyond what one peer may send
 	TCPStale      uint64 // media not queued behind a slow TCP connection
 }
 
@@ -75,6 +80,7 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 	answer := make(chan Stats, 1)
 	if !s.Post(Query{func(s *Shard) {
 		st := s.stats
+		st.Busy = s.Busy()
 		st.Peers, st.Uplinks, st.Socket, st.Gate = len(s.peers), len(s.uplinks), s.sock.Stats(), s.gate.Stats()
 		for _, p := range s.peers {
 			st.Handshake.Add(p.handshakeStats())
