@@ -33,7 +33,7 @@ type Config struct {
 	MaxAudioSlots, MaxVideoSlots int
 	// MaxPeerRate bounds what one peer may send, MaxAudioRate and MaxVideoRate what one track of it may: what is over is
 	// dropped and counted (Drops.PeerFlood, Drops.TrackFlood). Defaults, for each number by itself: 2,500 packets/s and
-	// 30 Mbit/s a peer, 500 packets/s and 2 Mbit/s an audio track, 2,000 packets/s and 25 Mbit/s a video track.
+	// 30 Mbit/s a peer, 500 packets/s and 2 Mbit/s an audio track, four fifths of its peer's a video track.
 	MaxPeerRate, MaxAudioRate, MaxVideoRate Rate
 	// Logger gets one line per state change; nil discards.
 	Logger *slog.Logger
@@ -86,7 +86,9 @@ func New(cfg Config) (*SFU, error) {
 	}
 	cfg.MaxPeerRate = orElse(cfg.MaxPeerRate, Rate{PacketsPerSecond: 2_500, BitsPerSecond: 30_000_000})
 	cfg.MaxAudioRate = orElse(cfg.MaxAudioRate, Rate{PacketsPerSecond: 500, BitsPerSecond: 2_000_000})
-	cfg.MaxVideoRate = orElse(cfg.MaxVideoRate, Rate{PacketsPerSecond: 2_000, BitsPerSecond: 25_000_000})
+	cfg.MaxVideoRate = orElse(cfg.MaxVideoRate, Rate{
+		PacketsPerSecond: cfg.MaxPeerRate.PacketsPerSecond * 4 / 5, BitsPerSecond: cfg.MaxPeerRate.BitsPerSecond / 5 * 4,
+	})
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -25,6 +25,7 @@ type refusal string
 const (
 	admitted      refusal = ""
 	refuseCPU     refusal = "cpu"
+	refuseShard   refusal = "shard"
 	refusePackets refusal = "packets"
 	refuseDrain   refusal = "draining"
 )
@@ -33,6 +34,7 @@ const (
 type load struct {
 	// Fixed after newLoad.
 	cpuBudget    float64 // cores
+	shardBudget  float64 // share of a shard's core
 	packetBudget float64 // packets a second; 0: none
 
 	// Owned by run.
@@ -40,47 +42,76 @@ type load struct {
 	lastAt      time.Duration
 	lastCPU     time.Duration
 	lastPackets uint64
-	cpu         float64 // cores, average
-	packets     float64 // packets a second, average
+	lastBusy    []time.Duration
+	cpu         float64   // cores, average
+	shards      []float64 // share of its core that each shard uses, average
+	packets     float64   // packets a second, average
 
 	// Atomic.
 	verdict  atomic.Value // refusal
 	draining atomic.Bool
 	shown    atomic.Pointer[loadStats]
-	refused  [3]atomic.Uint64 // by reason: cpu, packets, draining
+	refused  [4]atomic.Uint64 // by reason: cpu, packets, draining, shard
 }
 
 // loadStats is what metrics show of a load.
 type loadStats struct {
 	CPU, CPUBudget         float64 // cores
 	Packets, PacketsBudget float64 // a second
+	Shard, ShardBudget     float64 // share of its core that the busiest shard uses
 }
 
 func newLoad(limits config.Limits) *load {
-	l := &load{cpuBudget: limits.CPUBudget(), packetBudget: float64(limits.PacketsPerSecond)}
+	l := &load{
+		cpuBudget: limits.CPUBudget(), packetBudget: float64(limits.PacketsPerSecond), shardBudget: float64(limits.CPUPercent) / 100,
+	}
 	l.verdict.Store(admitted)
-	l.shown.Store(&loadStats{CPUBudget: l.cpuBudget, PacketsBudget: l.packetBudget})
+	l.show()
 	return l
 }
 
-// Handle takes one sample: the CPU time and the packets of the process so far.
-func (l *load) Handle(now, cpu time.Duration, packets uint64) {
+// Handle takes one sample: the CPU time and the packets of the process so far, and how long each shard has been busy. A
+// shard is one goroutine: its core can be full while the machine has others to spare, and every call on it suffers.
+func (l *load) Handle(now, cpu time.Duration, packets uint64, busy []time.Duration) {
 	elapsed := (now - l.lastAt).Seconds()
 	if l.seen && elapsed > 0 {
 		l.cpu += sampleWeight * ((cpu-l.lastCPU).Seconds()/elapsed - l.cpu)
 		l.packets += sampleWeight * (float64(packets-l.lastPackets)/elapsed - l.packets)
+		for i := range l.shards {
+			l.shards[i] += sampleWeight * ((busy[i]-l.lastBusy[i]).Seconds()/elapsed - l.shards[i])
+		}
 	}
-	l.seen, l.lastAt, l.lastCPU, l.lastPackets = true, now, cpu, packets
+	if !l.seen {
+		l.shards = make([]float64, len(busy))
+	}
+	l.seen, l.lastAt, l.lastCPU, l.lastPackets, l.lastBusy = true, now, cpu, packets, busy
 
 	verdict := admitted
 	switch {
 	case l.cpu > l.cpuBudget:
 		verdict = refuseCPU
+	case l.busiest() > l.shardBudget:
+		verdict = refuseShard
 	case l.packetBudget > 0 && l.packets > l.packetBudget:
 		verdict = refusePackets
 	}
 	l.verdict.Store(verdict)
-	l.shown.Store(&loadStats{CPU: l.cpu, CPUBudget: l.cpuBudget, Packets: l.packets, PacketsBudget: l.packetBudget})
+	l.show()
+}
+
+func (l *load) show() {
+	l.shown.Store(&loadStats{
+		CPU: l.cpu, CPUBudget: l.cpuBudget, Packets: l.packets, PacketsBudget: l.packetBudget,
+		Shard: l.busiest(), ShardBudget: l.shardBudget,
+	})
+}
+
+// busiest is the share of its core that the busiest shard uses.
+func (l *load) busiest() (share float64) {
+	for _, s := range l.shards {
+		share = max(share, s)
+	}
+	return share
 }
 
 // Admit says whether a new join is taken, and how long a refused one should wait. Safe from any goroutine.
@@ -98,6 +129,8 @@ func (l *load) Admit() (retryAfter time.Duration, ok bool) {
 		l.refused[1].Add(1)
 	case refuseDrain:
 		l.refused[2].Add(1)
+	case refuseShard:
+		l.refused[3].Add(1)
 	}
 	return busyRetry, false
 }
@@ -108,16 +141,16 @@ func (l *load) Drain() { l.draining.Store(true) }
 // Draining says whether Drain was called. Safe from any goroutine.
 func (l *load) Draining() bool { return l.draining.Load() }
 
-// run samples until ctx ends. packets counts what the media sockets moved so far.
-func (l *load) run(ctx context.Context, packets func() uint64, log *slog.Logger) {
+// run samples until ctx ends. packets counts what the media sockets moved so far, busy how long each shard has not slept.
+func (l *load) run(ctx context.Context, packets func() uint64, busy func() []time.Duration, log *slog.Logger) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	start, before := time.Now(), admitted
 	for {
-		l.Handle(time.Since(start), processCPU(), packets())
+		l.Handle(time.Since(start), processCPU(), packets(), busy())
 		if verdict := l.verdict.Load().(refusal); verdict != before {
 			before = verdict
-			log.Warn("admission changed", "refused_for", string(verdict), "cpu_cores", l.cpu, "packets_per_second", l.packets)
+			log.Warn("admission changed", "refused_for", string(verdict), "cpu_cores", l.cpu, "shard_share", l.busiest(), "packets_per_second", l.packets)
 		}
 		select {
 		case <-ctx.Done():

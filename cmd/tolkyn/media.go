@@ -39,6 +39,7 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 		MaxPeers:      c.Limits.PeersPerRoom,
 		MaxAudioSlots: c.Limits.AudioSlots,
 		MaxVideoSlots: c.Limits.VideoSlots,
+		MaxPeerRate:   sfu.Rate{PacketsPerSecond: c.Limits.PeerPacketsPerSecond, BitsPerSecond: c.Limits.PeerBitsPerSecond},
 		Logger:        log,
 	})
 	if err != nil {

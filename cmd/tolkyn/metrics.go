@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -64,6 +65,10 @@ func (e emitter) counter(name, help string, value uint64) {
 	e.out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), prometheus.CounterValue, float64(value))
 }
 
+func (e emitter) seconds(name, help string, value time.Duration) {
+	e.out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), prometheus.CounterValue, value.Seconds())
+}
+
 // by is one counter for each value of a label.
 func (e emitter) by(name, help, label string, values map[string]uint64) {
 	desc := prometheus.NewDesc(name, help, []string{label}, nil)
@@ -76,11 +81,14 @@ func (l *load) collect(e emitter) {
 	stats := l.shown.Load()
 	e.gauge("tolkyn_load_cpu_cores", "CPU time the process spends a second, average of a few seconds.", stats.CPU)
 	e.gauge("tolkyn_load_cpu_budget_cores", "CPU time a second above which joins are refused.", stats.CPUBudget)
+	e.gauge("tolkyn_load_shard_share", "Share of its one core that the busiest shard uses, average of a few seconds.", stats.Shard)
+	e.gauge("tolkyn_load_shard_share_budget", "Share of a shard's core above which joins are refused.", stats.ShardBudget)
 	e.gauge("tolkyn_load_packets_per_second", "Datagrams in and out of the media port a second, average of a few seconds.", stats.Packets)
 	e.by("tolkyn_load_refused_joins_total", "Joins refused as BUSY.", "reason", map[string]uint64{
 		string(refuseCPU):     l.refused[0].Load(),
 		string(refusePackets): l.refused[1].Load(),
 		string(refuseDrain):   l.refused[2].Load(),
+		string(refuseShard):   l.refused[3].Load(),
 	})
 }
 
@@ -110,13 +118,15 @@ func collectSFU(e emitter, stats sfu.Stats) {
 		"unknown_ssrc": shard.Drops.UnknownSSRC, "too_many_ssrcs": shard.Drops.TooManySSRCs, "before_keys": shard.Drops.BeforeKeys,
 		"duplicate": shard.Drops.Duplicate, "too_old": shard.Drops.TooOld, "gate_full": shard.Drops.GateFull,
 		"unsealed": shard.Drops.Unsealed, "nack_flood": shard.Drops.NACKFlood, "tcp_stale": shard.Drops.TCPStale,
+		"track_flood": shard.Drops.TrackFlood, "peer_flood": shard.Drops.PeerFlood,
 	})
+	e.seconds("tolkyn_sfu_shard_busy_seconds_total", "Time that the shard's loop did not sleep: its share of one core.", shard.Busy)
 	e.gauge("tolkyn_handshake_waiting", "Peers that wait at the handshake gate now.", float64(shard.Gate.Waiting))
 	e.by("tolkyn_handshake_steps_total", "Steps of handshakes at the gate: passed at once, queued, dropped or refused.", "fate",
 		map[string]uint64{"passed": shard.Gate.Passed, "queued": shard.Gate.Queued, "dropped": shard.Gate.Dropped, "refused": shard.Gate.Refused})
 	e.by("tolkyn_handshake_dropped_packets_total",
 		"Packets between the shard and pion that went no further; leaked is media that pion wanted to send and must stay 0.", "reason",
-		map[string]uint64{"overflow": shard.Handshake.Overflow, "unrouted": shard.Handshake.Unrouted, "leaked": shard.Handshake.Leaked})
+		map[string]uint64{"overflow": shard.Handshake.Overflow, "unrouted": shard.Handshake.Unrouted, "crowded": shard.Handshake.Crowded, "leaked": shard.Handshake.Leaked})
 	e.by("tolkyn_udp_datagrams_total", "Datagrams through the media port.", "direction",
 		map[string]uint64{"in": shard.Socket.ReceivedDatagrams, "out": shard.Socket.SentDatagrams})
 	e.by("tolkyn_udp_bytes_total", "Bytes of those datagrams.", "direction",

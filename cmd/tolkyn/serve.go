@@ -170,7 +170,7 @@ func (n *node) open(f front, address string) error {
 // start runs the fronts and the load's sampler. stop waits for them.
 func (n *node) start(ctx context.Context) {
 	ctx, n.cancel = context.WithCancel(ctx)
-	n.running.Go(func() { n.load.run(ctx, n.media.packets, n.log) })
+	n.running.Go(func() { n.load.run(ctx, n.media.packets, n.media.sfu.Busy, n.log) })
 	for _, f := range n.fronts {
 		n.running.Go(func() {
 			err := f.serve()

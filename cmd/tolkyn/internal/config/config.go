@@ -92,10 +92,16 @@ type Log struct {
 
 // Limits protects running calls from new ones.
 type Limits struct {
-	// New joins are refused as BUSY above this share of the CPU time that the process may use, in percent. From 1 to 100.
+	// New joins are refused as BUSY above this share of the CPU time that the process may use, or of the one core that a media
+	// shard may use, in percent. From 1 to 100.
 	CPUPercent int `koanf:"cpu_percent" jsonschema:"minimum=1,maximum=100"`
 	// New joins are refused as BUSY above this many media packets a second, in and out together. 0 means no limit.
 	PacketsPerSecond int `koanf:"packets_per_second" jsonschema:"minimum=0"`
+	// Media packets a second taken of one peer; what is over is dropped. A video track may have four fifths of it. From 100 to
+	// 100000.
+	PeerPacketsPerSecond int `koanf:"peer_packets_per_second" jsonschema:"minimum=100,maximum=100000"`
+	// The same in bits. From 1000000 to 1000000000.
+	PeerBitsPerSecond int `koanf:"peer_bits_per_second" jsonschema:"minimum=1000000,maximum=1000000000"`
 	// Most peers in one room. From 2 to 10000.
 	PeersPerRoom int `koanf:"peers_per_room" jsonschema:"minimum=2,maximum=10000"`
 	// Most audio slots that one peer may offer. From 1 to 16.
@@ -121,12 +127,12 @@ func Default() Config {
 		Admin:     Admin{Listen: "127.0.0.1:9090"},
 		Log:       Log{Level: "info", Format: "auto"},
 		Limits: Limits{
-			CPUPercent: 85,
-			// 0.8 of the core that a shard is, at 1.6 µs a packet.
-			PacketsPerSecond: 500_000,
-			PeersPerRoom:     1000,
-			AudioSlots:       16,
-			VideoSlots:       49,
+			CPUPercent:           85,
+			PeerPacketsPerSecond: 2_500,
+			PeerBitsPerSecond:    30_000_000,
+			PeersPerRoom:         1000,
+			AudioSlots:           16,
+			VideoSlots:           49,
 		},
 	}
 }

@@ -51,6 +51,8 @@ func validate(c *Config, origins Origins) Problems {
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 	v.within("limits.cpu_percent", c.Limits.CPUPercent, 1, 100)
 	v.within("limits.packets_per_second", c.Limits.PacketsPerSecond, 0, 1_000_000_000)
+	v.within("limits.peer_packets_per_second", c.Limits.PeerPacketsPerSecond, 100, 100_000)
+	v.within("limits.peer_bits_per_second", c.Limits.PeerBitsPerSecond, 1_000_000, 1_000_000_000)
 	v.within("limits.peers_per_room", c.Limits.PeersPerRoom, 2, 10_000)
 	v.within("limits.audio_slots", c.Limits.AudioSlots, 1, 16)
 	v.within("limits.video_slots", c.Limits.VideoSlots, 1, 49)
