@@ -193,8 +193,8 @@ func short(err error, words string) error {
 
 // VideoWriter writes VP8 to IVF, with times in ticks of 90 kHz.
 type VideoWriter struct {
-	to     io.WriteSeeker
-	frames uint32
+	to         io.WriteSeeker
+	last, step int64
 }
 
 // NewVideoWriter writes the header. Players take the picture's size from the keyframes; the one here is for tools that
@@ -206,9 +206,9 @@ func NewVideoWriter(to io.WriteSeeker, width, height int) (*VideoWriter, error) 
 	header = binary.LittleEndian.AppendUint16(header, uint16(height))
 	header = binary.LittleEndian.AppendUint32(header, 90000)
 	header = binary.LittleEndian.AppendUint32(header, 1)
-	header = append(header, make([]byte, ivfHeaderSize-len(header))...) // the number of frames: Close knows it
+	header = append(header, make([]byte, ivfHeaderSize-len(header))...) // the length: Close knows it
 	_, err := to.Write(header)
-	return &VideoWriter{to: to}, err
+	return &VideoWriter{to: to, step: 90000 / 30}, err
 }
 
 // Write appends a frame. at must rise.
@@ -217,15 +217,21 @@ func (w *VideoWriter) Write(at int64, frame []byte) error {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(frame)))
 	b = binary.LittleEndian.AppendUint64(b, uint64(at))
 	_, err := w.to.Write(append(b, frame...))
-	w.frames++
+	if at > w.last {
+		w.last, w.step = at, at-w.last
+	}
 	return err
 }
 
-// Close writes the number of frames into the header. It does not close what is written to.
+// Length is when the file is over, in ticks, if the last frame is shown as long as the one before it.
+func (w *VideoWriter) Length() int64 { return w.last + w.step }
+
+// Close writes the length into the header. It is called a number of frames, but read as a number of ticks by what plays and
+// probes; the two are one only where a tick is a frame. It does not close what is written to.
 func (w *VideoWriter) Close() error {
 	if _, err := w.to.Seek(24, io.SeekStart); err != nil {
 		return err
 	}
-	_, err := w.to.Write(binary.LittleEndian.AppendUint32(nil, w.frames))
+	_, err := w.to.Write(binary.LittleEndian.AppendUint32(nil, uint32(min(w.Length(), 1<<32-1))))
 	return err
 }
