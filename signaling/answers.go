@@ -60,6 +60,13 @@ func (a *answers) handled(seq uint64) {
 	a.dropIf(func(one answer) bool { return one.conn != 0 && one.after < seq })
 }
 
+// saidAfter: what was said on the attached connection came after this event.
+func (a *answers) saidAfter(seq uint64) {
+	for i := range a.kept {
+		a.kept[i].after = max(a.kept[i].after, seq)
+	}
+}
+
 // lost: that connection is replaced by a new one, and nobody knows what of it arrived.
 func (a *answers) lost() {
 	for i := range a.kept {

@@ -73,11 +73,10 @@ func TestARefusalForAWhileIsNone(t *testing.T) {
 func TestAnIdIsAnsweredOnceOnAConnection(t *testing.T) {
 	p := joinedPlay(t)
 	p.client(mute(3)).in(answered{})
-	again := `{"error":{"code":"PROTOCOL","message":"id: 3 was answered on this connection, a new request takes a new id"}}`
-	p.client(mute(3)).want(again)
-	p.client(`{"id":"3","sdp":` + offer + `}`).want(again)
+	p.client(mute(3)).want()
+	p.client(`{"id":"3","sdp":` + offer + `}`).want()
 	p.lose().resume(0).client(mute(3)).want(ok(3))
-	p.client(mute(3)).want(again)
+	p.client(mute(3)).want()
 }
 
 // Events that came after the first Joined were told already: what the second one says must not undo them.
@@ -190,7 +189,53 @@ func TestWhatNobodyComesBackForIsLetGo(t *testing.T) {
 	require.Nil(t, p.s.log.kept)
 	require.Nil(t, p.s.answers.kept)
 	p.lose().resume(0).wantRequest("state")
+	p.in(answered{result: state{}})
 	p.client(join(2)).want(refused(2, "PROTOCOL", "id: 2 is too old, its answer is no longer kept; ask again with a new id"))
+}
+
+// A client waits for the answer to its Resume before it listens for others.
+func TestTheAnswerToResumeComesFirst(t *testing.T) {
+	p := joinedPlay(t)
+	p.event(1, sfu.PeerLeft{PeerID: "a"})
+	p.client(`{"id":"3","ack":"1","mute":{}}`).want("request mute  false")
+	p.client(`{"id":"4","subscribe":{}}`)
+	p.lose().resume(0).want() // a Snapshot, behind the two
+	p.in(answered{}).want("request subscribe []")
+	p.client(`{"id":"3","mute":{}}`).want()
+	p.client(`{"id":"5","publish":{}}`).want()
+	p.client(`{"id":"6","ping":{}}`).want(`{"id":"6","pong":{"serverTimeMs":"1000000"}}`) // it does not matter where
+	p.in(answered{err: sfu.ErrNotFound}).want("request state")
+	p.event(1, sfu.PeerLeft{PeerID: "b"}).want()
+	p.in(answered{result: state{}}).want(`{"id":"9","snapshot":{"seq":"1","slots":{},"joined":true}}`,
+		ok(3), ok(5), refused(4, "NOT_FOUND", "no such track or peer"), left(2, "b"))
+	p.client(`{"id":"7","ack":"1","ping":{}}`)
+	require.Len(t, p.s.answers.kept, 3, "they came after the snapshot")
+}
+
+func TestAJoinedAnswersTheResumeBeforeIt(t *testing.T) {
+	p := joinedPlay(t)
+	p.event(1, sfu.PeerLeft{PeerID: "a"})
+	p.client(`{"id":"3","ack":"1","ping":{}}`)
+	p.client(join(4)).want("request join 2 again")
+	p.lose().resume(0).want()
+	p.event(2, sfu.PeerLeft{PeerID: "b"}).want()
+	p.in(answered{result: sfu.Joined{PeerID: "me2", Answer: "v=0\r\n"}}).want(
+		`{"id":"9","snapshot":{"seq":"1","slots":{},"joined":true}}`,
+		strings.NewReplacer(`"2"`, `"4"`, `"me"`, `"me2"`).Replace(joinedAlone), left(2, "b"))
+}
+
+func TestAnswersThatWaitForASnapshotAreBounded(t *testing.T) {
+	p := joinedPlay(t)
+	p.event(1, sfu.PeerLeft{PeerID: "a"})
+	p.client(`{"id":"3","ack":"1","ping":{}}`)
+	p.lose().resume(0).want("request state")
+	for i := range maxAnswers {
+		p.after(time.Second).client(fmt.Sprintf(`{"id":"%d","publish":{}}`, 10+i)).want()
+	}
+	p.client(`{"id":"100","publish":{}}`).want(
+		`{"id":"100","error":{"code":"RATE","message":"requests: too many answers are waiting for the room's state","retryAfterMs":1000}}`)
+	p.in(answered{result: state{}})
+	require.Len(t, p.out.frames, 1+maxAnswers)
 }
 
 func TestWithoutAnIdNothingIsKept(t *testing.T) {

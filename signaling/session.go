@@ -41,6 +41,10 @@ type session struct {
 	sent uint64 // the last event handed to the attached connection
 	hold bool   // the whole state is on its way: events wait behind it
 
+	// The Snapshot on its way answers a Resume, and is the first that its connection hears: answers wait in held.
+	greeting bool
+	held     []*wire.ServerFrame
+
 	// Answers.
 	answers answers
 	sweepAt time.Duration // when events and answers that are too old are let go; 0: there are none
@@ -256,7 +260,7 @@ func (s *session) resume(now time.Duration, in resumed, out *output) {
 	s.answers.handled(min(in.lastSeq, s.sent))
 	s.answers.lost()
 	out.displaced = s.conn
-	s.conn, s.hold = in.conn, false
+	s.conn, s.hold, s.greeting, s.held = in.conn, false, false, nil
 	if s.bye != nil {
 		s.say(out, wire.Reply(0, &wire.ServerFrame_Bye{Bye: s.bye}))
 		s.hangup(out)
@@ -264,6 +268,7 @@ func (s *session) resume(now time.Duration, in resumed, out *output) {
 	}
 	s.log.expire(now)
 	if !s.log.holds(in.lastSeq) {
+		s.greeting = s.peer != 0
 		s.snapshot(in.frame, out)
 		return
 	}
@@ -289,10 +294,17 @@ func (s *session) lose(now time.Duration, in lost) {
 	if in.conn != s.conn || s.conn == 0 {
 		return
 	}
-	s.conn, s.hold, s.detachedAt = 0, false, now
+	s.conn, s.hold, s.greeting, s.held, s.detachedAt = 0, false, false, nil, now
 	if in.since != 0 {
 		s.detachedAt = in.since
 	}
+}
+
+// greeted: the Snapshot that a Resume waits for has been said, so now the answers may follow.
+func (s *session) greeted(out *output) {
+	out.frames = append(out.frames, s.held...)
+	s.greeting, s.held = false, nil
+	s.answers.saidAfter(s.sent)
 }
 
 // hangup lets the connection go once it has said what it has to say.
@@ -323,7 +335,7 @@ func (s *session) end(now time.Duration, reason wire.Bye_Reason, action wire.Bye
 	}
 	s.bye, s.goneAt = &wire.Bye{Reason: reason, Action: action}, now
 	s.queue, s.early, s.missed, s.deferred, s.hold, s.joining, s.silent = nil, nil, false, nil, false, false, false
-	s.log.kept, s.answers = nil, answers{}
+	s.log.kept, s.answers, s.greeting, s.held = nil, answers{}, false, nil
 	s.say(out, wire.Reply(0, &wire.ServerFrame_Bye{Bye: s.bye}))
 	s.hangup(out)
 	if s.peer != 0 && reason != wire.Bye_SHUTDOWN {

@@ -72,20 +72,23 @@ func (s *session) repeat(id uint64, out *output) bool {
 	if s.isUnderWay(id) {
 		return true // its answer will come
 	}
+	if len(s.held) >= maxAnswers {
+		s.refuseFor(id, time.Second, "requests: too many answers are waiting for the room's state", out)
+		return true
+	}
 	a := s.answers.find(id)
 	switch {
 	case a != nil && a.conn != 0:
-		// Without an id: this connection has the request's answer.
-		s.refuse(0, wire.Error_PROTOCOL, fmt.Sprintf("id: %d was answered on this connection, a new request takes a new id", id), out)
+		// This connection brings the answer; it and the second asking have passed each other.
 	case a != nil && a.join != 0:
 		s.enqueue(request{frame: id, conn: s.conn, do: stateRequest{join: a.join, joined: a.frame.GetJoined()}}, out)
 	case a != nil:
 		a.conn, a.after = s.conn, s.sent
 		if a.frame == nil {
-			s.say(out, okTo(id))
+			s.sayInTurn(out, okTo(id))
 			return true
 		}
-		s.say(out, a.frame)
+		s.sayInTurn(out, a.frame)
 	case id <= s.answers.gone:
 		s.refuse(id, wire.Error_PROTOCOL, fmt.Sprintf("id: %d is too old, its answer is no longer kept; ask again with a new id", id), out)
 	default:
@@ -284,9 +287,18 @@ func (s *session) say(out *output, frame *wire.ServerFrame) {
 	}
 }
 
+// sayInTurn says an answer, but nothing before a Resume has its own.
+func (s *session) sayInTurn(out *output, frame *wire.ServerFrame) {
+	if s.greeting {
+		s.held = append(s.held, frame)
+		return
+	}
+	s.say(out, frame)
+}
+
 // reply answers a request that makes a difference, and keeps the answer for when the client asks again. With id 0 it cannot.
 func (s *session) reply(frame *wire.ServerFrame, out *output) {
-	s.say(out, frame)
+	s.sayInTurn(out, frame)
 	s.keep(answer{id: frame.GetId(), frame: frame})
 }
 
@@ -301,7 +313,7 @@ func (s *session) keep(a answer) {
 // ok answers a request that returns nothing else; with id 0 the client wants no answer.
 func (s *session) ok(id uint64, out *output) {
 	if id != 0 {
-		s.say(out, okTo(id))
+		s.sayInTurn(out, okTo(id))
 		s.keep(answer{id: id})
 	}
 }

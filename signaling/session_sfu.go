@@ -36,6 +36,11 @@ func (s *session) isStale(r request) bool {
 	return ok && r.conn != s.conn
 }
 
+func isForSnapshot(r request) bool {
+	do, ok := r.do.(stateRequest)
+	return ok && do.joined == nil
+}
+
 // start hands out the next request when none is running.
 func (s *session) start(out *output) {
 	if s.running != nil {
@@ -128,6 +133,16 @@ func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, i
 		s.explain(done.frame, err, out)
 		return
 	}
+	if i := slices.IndexFunc(s.queue, isForSnapshot); s.greeting && i >= 0 {
+		// The state that a Resume waits for is this one: said later, it would be older than what Joined says.
+		resume := s.queue[i].frame
+		s.queue = slices.Delete(s.queue, i, i+1)
+		s.sent, s.hold = s.log.last, false
+		s.say(out, wire.Reply(resume, &wire.ServerFrame_Snapshot{Snapshot: &wire.Snapshot{
+			Seq: s.sent, Joined: true, Peers: peersOut(joined.Peers), Slots: slotsOut(joined.Slots),
+		}}))
+		s.greeted(out)
+	}
 	s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Joined{Joined: &wire.Joined{
 		PeerId: joined.PeerID, Answer: packed, Peers: peersOut(joined.Peers), Slots: slotsOut(joined.Slots),
 	}}))
@@ -182,6 +197,7 @@ func (s *session) answerState(now time.Duration, done *request, in answered, out
 		return
 	}
 	s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Snapshot{Snapshot: what}))
+	s.greeted(out)
 	s.flush(out)
 }
 
