@@ -242,7 +242,7 @@ func (p *Peer) mayGrow(o *offer, slots map[string]slotPlace) error {
 
 // negotiate takes the offer through pion and returns pion's answer.
 func (p *Peer) negotiate(ctx context.Context, o *offer, slots map[string]slotPlace) (string, error) {
-	reduced := o.reduce(func(mid string) bool { _, ok := slots[mid]; return ok })
+	reduced := o.reduce(func(mid string) bool { _, ok := slots[mid]; return ok }, p.engine.checkable(o.candidates))
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: reduced}); err != nil {
 		return "", err
 	}

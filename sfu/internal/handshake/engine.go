@@ -50,6 +50,7 @@ type Engine struct {
 	certificate webrtc.Certificate
 	network     *stdnet.Net
 	candidates  []string // complete a=candidate lines for the answer
+	loopback    bool     // one of them is on loopback: a server for this machine, see candidates.go
 	log         pionLog
 }
 
@@ -68,6 +69,9 @@ func NewEngine(cfg Config) (*Engine, error) {
 		cfg.Profiles = []srtp.Profile{srtp.AEADAES128GCM, srtp.AEADAES256GCM, srtp.AES128CMHMACSHA180}
 	}
 	e := &Engine{cfg: cfg, candidates: candidateLines(cfg.HostAddrs, cfg.TCPAddrs), log: pionLog{cfg.Logger, ""}}
+	for _, a := range cfg.HostAddrs {
+		e.loopback = e.loopback || a.Addr().Unmap().IsLoopback()
+	}
 	if cfg.Certificate != nil {
 		e.certificate = *cfg.Certificate
 	} else {

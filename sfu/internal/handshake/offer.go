@@ -3,6 +3,7 @@ package handshake
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 
 	"github.com/tolkyn/tolkyn/codec"
@@ -38,9 +39,10 @@ func (e *OfferError) Unwrap() error { return e.Kind }
 
 // Limits of an offer.
 const (
-	MaxOfferSize = 256 << 10 // bytes: 49 slots of a stock Chromium are 248 kB
-	MaxMLines    = 128
-	maxMIDSize   = 16 // the one-byte header extension carries no more (RFC 8285 §4.2)
+	MaxOfferSize        = 256 << 10 // bytes: 49 slots of a stock Chromium are 248 kB
+	MaxMLines           = 128
+	maxRemoteCandidates = 32
+	maxMIDSize          = 16 // the one-byte header extension carries no more (RFC 8285 §4.2)
 )
 
 type direction uint8
@@ -93,7 +95,8 @@ type offer struct {
 	sections    []section
 	ufrag, pwd  string
 	fingerprint string // algorithm and value
-	mixed       bool   // extmap-allow-mixed
+	candidates  []candidate
+	mixed       bool // extmap-allow-mixed
 }
 
 // agreed is what bundled m-lines must share (RFC 8843 §9.2 and §10.1.2), within an offer and from one to the next.
@@ -120,7 +123,7 @@ func parseOffer(text string, before agreed) (*offer, agreed, error) {
 		return nil, before, bad(0, fmt.Sprintf("it has %d m-lines, the offer before had %d", len(blocks)-1, before.mlines),
 			"keep every m-line, stopped ones with port 0")
 	}
-	r := offerReader{offer: &offer{}, agreed: before, mids: map[string]int{}, ssrcs: map[uint32]int{}}
+	r := offerReader{offer: &offer{}, agreed: before, mids: map[string]int{}, ssrcs: map[uint32]int{}, seen: map[netip.AddrPort]bool{}}
 	r.agreed.kinds = map[string]bool{}
 	for mid, video := range before.kinds {
 		r.agreed.kinds[mid] = video
@@ -154,6 +157,7 @@ type offerReader struct {
 
 	mids  map[string]int
 	ssrcs map[uint32]int
+	seen  map[netip.AddrPort]bool
 }
 
 func (r *offerReader) finish() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -180,11 +181,42 @@ func TestLaterOfferMustAgreeWithTheFirst(t *testing.T) {
 	}
 }
 
-// Whoever names an address in an offer need not live there.
-func TestPionSeesNoCandidates(t *testing.T) {
-	o, _, err := parseOffer(testOffer("audio sendonly", "video recvonly"), agreed{})
+func TestOnlyUsefulCandidatesAreKept(t *testing.T) {
+	var b strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&b, "a=candidate:%d 1 udp 1 192.0.2.%d %d typ srflx\r\n", i, i%250+1, i+1)
+	}
+	offer := strings.Replace(testOffer("audio sendonly"), "a=mid:0\r\n", "a=mid:0\r\n"+
+		"a=candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active\r\n"+
+		"a=candidate:1 1 udp 1 e1c5a2a8-1b1b-4b1b-8b1b-1b1b1b1b1b1b.local 5000 typ host\r\n"+
+		"a=candidate:1 2 udp 1 192.0.2.1 5001 typ host\r\n"+
+		"a=candidate:1 1 udp 1 0.0.0.0 5001 typ host\r\n"+
+		"a=candidate:1 1 udp 99999999999 192.0.2.1 5001 typ host\r\n"+
+		"a=candidate:\r\n"+
+		b.String(), 1)
+	o, _, err := parseOffer(offer, agreed{})
 	require.NoError(t, err)
-	require.NotContains(t, o.reduce(func(string) bool { return false }), "192.0.2.7")
+	require.Len(t, o.candidates, maxRemoteCandidates)
+	require.Equal(t, candidate{2122252543, netip.MustParseAddrPort("192.0.2.7:50000")}, o.candidates[0])
+	require.Equal(t, candidate{1, netip.MustParseAddrPort("192.0.2.1:1")}, o.candidates[1])
+}
+
+// Whoever names an address in an offer need not live there. Only a server on loopback, which Firefox does not check by
+// itself, checks addresses that are this machine's.
+func TestPionChecksNoAddressesOfOthers(t *testing.T) {
+	for advertised, want := range map[string]int{"192.0.2.1:7882": 0, "127.0.0.1:7882": maxChecked, "[::1]:7882": maxChecked} {
+		engine, err := NewEngine(Config{HostAddrs: []netip.AddrPort{netip.MustParseAddrPort(advertised)}})
+		require.NoError(t, err)
+		named := []candidate{{1, netip.MustParseAddrPort("192.0.2.7:50000")}}
+		for port := range uint16(20) {
+			named = append(named, candidate{1, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port+1)})
+		}
+		lines := engine.checkable(named)
+		require.Len(t, lines, want, advertised)
+		for _, line := range lines {
+			require.Contains(t, line, " 127.0.0.1 ")
+		}
+	}
 }
 
 func TestARefusedOfferIsForgotten(t *testing.T) {
@@ -278,10 +310,11 @@ func FuzzParseOffer(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, len(o.sections), MaxMLines)
+		require.LessOrEqual(t, len(o.candidates), maxRemoteCandidates)
 		// What was accepted is accepted again, and so is what pion gets.
 		_, _, err = parseOffer(text, agreed)
 		require.NoError(t, err)
-		_, _, err = parseOffer(o.reduce(func(string) bool { return false }), agreedWithoutRefused(o, agreed))
+		_, _, err = parseOffer(o.reduce(func(string) bool { return false }, nil), agreedWithoutRefused(o, agreed))
 		require.NoError(t, err)
 	})
 }

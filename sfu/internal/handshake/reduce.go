@@ -7,9 +7,8 @@ import (
 )
 
 // reduce writes the offer anew with only what pion needs: what has not been checked does not reach it, and 50 kB of a
-// browser's codecs are neither parsed nor kept. Candidates are left out: whoever names an address in an offer need not
-// live there, and pion would check it. It learns where the client is from the client's own checks. slot tells which m-lines are to be answered by a sender of ours.
-func (o *offer) reduce(slot func(mid string) bool) string {
+// browser's codecs are neither parsed nor kept. candidates are the lines of those it may check. slot tells which m-lines are to be answered by a sender of ours.
+func (o *offer) reduce(slot func(mid string) bool, candidates []string) string {
 	var b strings.Builder
 	b.Grow(512 + 512*len(o.sections))
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
@@ -37,6 +36,10 @@ func (o *offer) reduce(slot func(mid string) bool) string {
 		}
 		line("m=%s 9 UDP/TLS/RTP/SAVPF %s", s.media, formats)
 		line("c=IN IP4 0.0.0.0")
+		for _, c := range candidates {
+			line("%s", c)
+		}
+		candidates = nil
 		line("a=setup:actpass")
 		line("a=mid:%s", s.mid)
 		// Inactive would make pion stop the sender for good: it never hears of it.

@@ -21,7 +21,7 @@ func extensionURIs() [extCount]string {
 	return [extCount]string{uriMID, uriTransportSeq, uriAudioLevel, uriColorSpace}
 }
 
-// readMedia reads extension ids and SSRCs.
+// readMedia reads extension ids, SSRCs and candidates.
 func (r *offerReader) readMedia(s *section, lines []sdpLine) error {
 	grouped := false
 	for _, l := range lines {
@@ -58,6 +58,8 @@ func (r *offerReader) readMedia(s *section, lines []sdpLine) error {
 			if s.ssrc, err = r.readSSRC(l.number, number); err != nil {
 				return err
 			}
+		case "candidate":
+			r.readCandidate(value)
 		}
 	}
 	if s.direction == recvonly || s.direction == inactive {
