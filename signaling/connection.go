@@ -133,7 +133,9 @@ func (c *conn) attend() {
 	if c.port.open() != nil || !c.greet() {
 		return
 	}
-	c.seated.Store(true)
+	if c.proof == nil {
+		c.seated.Store(true)
+	}
 	c.port.until(time.Time{})
 	c.port.attend()
 	c.read()
@@ -179,6 +181,13 @@ func (c *conn) greet() bool {
 }
 
 func (c *conn) hello(id uint64, m *wire.Hello) bool {
+	if wait := c.server.mayGreet(c.port.remote().Addr()); wait > 0 {
+		c.reject(id, &wire.Error{
+			Code: wire.Error_RATE, Fatal: true, RetryAfterMs: milliseconds(wait),
+			Message: "hello: too many from this address",
+		}, websocket.StatusTryAgainLater)
+		return false
+	}
 	if len(m.GetClient()) > maxName {
 		c.reject(id, &wire.Error{
 			Code: wire.Error_PROTOCOL, Fatal: true, Message: "hello.client: at most 128 bytes",
@@ -238,6 +247,9 @@ func (c *conn) read() {
 		c.server.carryOut(c.seat, request)
 	}
 }
+
+// mayGreet is asked before each Hello: how long this address has to wait. Nobody waits yet.
+func (s *Server) mayGreet(netip.Addr) (retryAfter time.Duration) { return 0 }
 
 // next reads one frame.
 func (c *conn) next() (*wire.ClientFrame, error) {

@@ -58,7 +58,9 @@ func (c *conn) settle(counted func() *wire.Error, undo func()) {
 		if full := counted(); full != nil {
 			c.reject(0, full, websocket.StatusTryAgainLater)
 			undo()
+			return
 		}
+		c.seated.Store(true)
 	}()
 }
 

@@ -38,6 +38,9 @@ const (
 	// Windows in bytes: one frame of 64 KiB must fit into a round trip or two, and nobody needs more.
 	streamWindow, maxStreamWindow = 32 << 10, 128 << 10
 	connWindow, maxConnWindow     = 48 << 10, 192 << 10
+	// connectionIDLength in bytes: only a packet longer than the reset that answers it (42 bytes) is answered, and with this
+	// even the shortest Ping on the control stream is.
+	connectionIDLength = 16
 	// sweepEvery: streams that nobody asked for are stopped.
 	sweepEvery = 2 * time.Second
 	// lingerMin and lingerTrips bound how long a client may take to read the last frames and close by itself.
@@ -134,7 +137,7 @@ func newQUICServer(s *Server, socket net.PacketConn, cfg QUICConfig) *quicServer
 	q.renewTickets(time.Now())
 	token, reset := quic.TokenGeneratorKey(q.secret.tokenKey()), quic.StatelessResetKey(q.secret.resetKey())
 	q.transport = &quic.Transport{
-		Conn: socket, TokenGeneratorKey: &token, StatelessResetKey: &reset,
+		Conn: socket, ConnectionIDLength: connectionIDLength, TokenGeneratorKey: &token, StatelessResetKey: &reset,
 		VerifySourceAddress: q.mustProveAddress, ConnContext: q.begin,
 	}
 	q.web = newWebTransport(q)
@@ -317,6 +320,8 @@ func (p *rawQUIC) refuse() {
 
 func (p *rawQUIC) goodbye(code websocket.StatusCode, reason string) {
 	if code != StatusDisplaced && p.end() {
+		// What it is still sending nobody reads: it shall read instead.
+		p.stream.(*quic.Stream).CancelRead(quic.StreamErrorCode(code))
 		linger(p.connection.Context(), p.connection)
 	}
 	p.tell(code, reason)

@@ -332,7 +332,7 @@ func (st *seat) adopt(c *conn, in input, early bool) (*request, bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	before := st.conn
-	if early && before != nil {
+	if early && st.session.conn != 0 {
 		return nil, false
 	}
 	c.before = st.session.detachedAt

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
+	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
@@ -39,16 +41,16 @@ type stage struct {
 	socket  net.PacketConn
 	served  chan error
 	through *http.Client
-	dialled int
 }
 
 var (
 	serverAddr = netip.MustParseAddrPort("192.0.2.1:8443")
 	clientAddr = netip.MustParseAddr("198.51.100.7")
+	otherAddr  = netip.MustParseAddr("198.51.100.8")
 )
 
 // onStage plays in a bubble. A goroutine that outlives the server fails the test.
-func onStage(t *testing.T, play func(w *stage), edit ...func(*Config)) {
+func onStage(t *testing.T, play func(t *testing.T, w *stage), edit ...func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &stage{t: t, server: testServer(t, edit...), network: netsim.New(1), secret: NewSecret()}
 		w.shown = certificate(t)
@@ -59,11 +61,20 @@ func onStage(t *testing.T, play func(w *stage), edit ...func(*Config)) {
 		go func() { served <- web.Serve(pipes) }()
 		transport := &http.Transport{DialContext: pipes.dial}
 		w.through = &http.Client{Transport: transport}
-		play(w)
-		w.stop()
-		transport.CloseIdleConnections()
-		require.NoError(t, web.Close())
-		require.ErrorIs(t, <-served, http.ErrServerClosed)
+		ended := false
+		end := func() {
+			if ended {
+				return
+			}
+			ended = true
+			w.stop()
+			transport.CloseIdleConnections()
+			require.NoError(t, web.Close())
+			require.ErrorIs(t, <-served, http.ErrServerClosed)
+		}
+		t.Cleanup(end) // when it fails
+		play(t, w)
+		end()
 	})
 }
 
@@ -82,7 +93,9 @@ func (w *stage) start() {
 }
 
 func (w *stage) stop() {
-	require.NoError(w.t, w.server.Close(w.t.Context()))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	require.NoError(w.t, w.server.Close(ctx))
 	require.NoError(w.t, <-w.served)
 	require.NoError(w.t, w.socket.Close())
 	stats := w.server.Stats()
@@ -121,6 +134,8 @@ type line interface {
 	closeCode(err error) int
 }
 
+var sfuPeerLeft = sfu.PeerLeft{PeerID: "boris"}
+
 type talker struct {
 	t testing.TB
 	line
@@ -151,20 +166,29 @@ func newMemory() *memory {
 }
 
 func (w *stage) quicFrom(host *netsim.Host, known *memory) *talker {
-	l, err := w.dialQUIC(host, known)
+	return w.quicThrough(host, known, nil)
+}
+
+// quicThrough dials through what wraps the client's socket.
+func (w *stage) quicThrough(host *netsim.Host, known *memory, wrap func(net.PacketConn) net.PacketConn) *talker {
+	l, err := w.dialQUIC(host, known, wrap)
 	require.NoError(w.t, err)
 	return &talker{w.t, l}
 }
 
-func (w *stage) dialQUIC(host *netsim.Host, known *memory) (*quicLine, error) {
+func (w *stage) dialQUIC(host *netsim.Host, known *memory, wrap func(net.PacketConn) net.PacketConn) (*quicLine, error) {
 	socket, err := host.ListenUDP(0)
 	require.NoError(w.t, err)
+	if wrap != nil {
+		socket = wrap(socket)
+	}
 	trust := w.trust()
 	cfg := &quic.Config{EnableDatagrams: true, KeepAlivePeriod: 15 * time.Second}
 	if known != nil {
 		trust.ClientSessionCache, cfg.TokenStore = known.tickets, known.tokens
 	}
-	l := &quicLine{socket: socket, transport: &quic.Transport{Conn: socket}}
+	// The library gives each new path a connection id of the client's and takes none back: with empty ones they do not run out.
+	l := &quicLine{socket: socket, transport: &quic.Transport{Conn: socket, ConnectionIDGenerator: noConnectionID{}}}
 	w.t.(*testing.T).Cleanup(l.hangUp)
 	l.connection, err = l.transport.DialEarly(w.t.Context(), net.UDPAddrFromAddrPort(serverAddr), trust, cfg)
 	if err != nil {
@@ -176,6 +200,14 @@ func (w *stage) dialQUIC(host *netsim.Host, known *memory) (*quicLine, error) {
 	l.frames = wire.NewStreamReader(l.stream, wire.MaxServerFrame)
 	return l, nil
 }
+
+type noConnectionID struct{}
+
+func (noConnectionID) GenerateConnectionID() (quic.ConnectionID, error) {
+	return quic.ConnectionID{}, nil
+}
+
+func (noConnectionID) ConnectionIDLen() int { return 0 }
 
 func (l *quicLine) write(b []byte) error {
 	_, err := l.stream.Write(wire.AppendFrame(nil, b))
@@ -192,10 +224,7 @@ func (l *quicLine) hangUp() {
 	_ = l.socket.Close()
 }
 
-func (l *quicLine) closeCode(err error) int {
-	if err != nil && errors.Is(err, net.ErrClosed) {
-		return -1
-	}
+func (l *quicLine) closeCode(error) int {
 	<-l.connection.Context().Done()
 	if gone, ok := errors.AsType[*quic.ApplicationError](context.Cause(l.connection.Context())); ok && gone.Remote {
 		return int(gone.ErrorCode)
@@ -209,12 +238,13 @@ type webLine struct {
 	transport *quic.Transport
 	dialer    *webtransport.Transport
 	session   *webtransport.Session
+	status    int // of the answer
 	stream    *webtransport.Stream
 	frames    *wire.StreamReader
 }
 
-func (w *stage) webTransport(header http.Header) (*webLine, error) {
-	socket, err := w.network.Host(clientAddr).ListenUDP(0)
+func (w *stage) webTransport(host *netsim.Host, header http.Header) (*webLine, error) {
+	socket, err := host.ListenUDP(0)
 	require.NoError(w.t, err)
 	l := &webLine{socket: socket, transport: &quic.Transport{Conn: socket}}
 	trust := w.trust()
@@ -229,7 +259,11 @@ func (w *stage) webTransport(header http.Header) (*webLine, error) {
 		},
 	}
 	w.t.(*testing.T).Cleanup(l.hangUp)
-	_, l.session, err = l.dialer.Dial(w.t.Context(), "https://server.example"+WebTransportPath, header)
+	response, session, err := l.dialer.Dial(w.t.Context(), "https://server.example"+WebTransportPath, header)
+	l.session = session
+	if response != nil {
+		l.status = response.StatusCode
+	}
 	if err != nil {
 		return l, err
 	}
@@ -285,11 +319,17 @@ func (l *socketLine) closeCode(err error) int { return int(websocket.CloseStatus
 // dial opens a connection by this way.
 func (w *stage) dial(by way) *talker {
 	w.t.Helper()
+	return w.dialFrom(clientAddr, by)
+}
+
+func (w *stage) dialFrom(addr netip.Addr, by way) *talker {
+	w.t.Helper()
+	host := w.network.Host(addr)
 	switch by {
 	case byQUIC:
-		return w.quic(nil)
+		return w.quicFrom(host, nil)
 	case byWebTransport:
-		l, err := w.webTransport(nil)
+		l, err := w.webTransport(host, nil)
 		require.NoError(w.t, err)
 		return &talker{w.t, l}
 	}
@@ -357,7 +397,7 @@ func (c *talker) ping() {
 	pong := c.hear()
 	require.EqualValues(c.t, 2, pong.GetId())
 	require.EqualValues(c.t, 7, pong.GetPong().GetClientTimeMs())
-	require.Equal(c.t, time.Now().UnixMilli(), pong.GetPong().GetServerTimeMs())
+	require.InDelta(c.t, time.Now().UnixMilli(), pong.GetPong().GetServerTimeMs(), 1000)
 }
 
 func (c *talker) sayResume(w *wire.Welcome, lastSeq uint64) {
@@ -370,7 +410,7 @@ func (c *talker) sayResume(w *wire.Welcome, lastSeq uint64) {
 func everyWay(t *testing.T, play func(w *stage, by way), edit ...func(*Config)) {
 	for by := range ways {
 		t.Run(by.String(), func(t *testing.T) {
-			onStage(t, func(w *stage) { play(w, by) }, edit...)
+			onStage(t, func(_ *testing.T, w *stage) { play(w, by) }, edit...)
 		})
 	}
 }
@@ -390,5 +430,219 @@ func TestASessionByEachWay(t *testing.T) {
 		require.NotNil(w.t, c.hear().GetOk())
 		require.Equal(w.t, wire.Bye_LEFT, c.hear().GetBye().GetReason())
 		c.hearClose(websocket.StatusNormalClosure)
+	})
+}
+
+func TestWhatIsNoGreetingByEachWay(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		bytes []byte
+		code  wire.Error_Code
+		close websocket.StatusCode
+	}{
+		{"garbage", []byte{0x52, 0xff}, wire.Error_PROTOCOL, websocket.StatusProtocolError},
+		{"a frame too large", make([]byte, wire.MaxClientFrame+1), wire.Error_TOO_LARGE, websocket.StatusProtocolError},
+		{"join first", encoded(t, &wire.ClientFrame{Id: 1, Message: &wire.ClientFrame_Join{Join: &wire.Join{}}}), wire.Error_PROTOCOL, websocket.StatusProtocolError},
+		{"no token", encoded(t, &wire.ClientFrame{Id: 1, Message: &wire.ClientFrame_Hello{Hello: &wire.Hello{}}}), wire.Error_UNAUTHORIZED, websocket.StatusPolicyViolation},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			everyWay(t, func(w *stage, by way) {
+				who := w.dial(by)
+				// It may be cut off before it has said everything.
+				_ = who.write(c.bytes)
+				require.True(w.t, who.hearError(c.code).GetFatal())
+				who.hearClose(c.close)
+			})
+		})
+	}
+}
+
+func encoded(t testing.TB, f *wire.ClientFrame) []byte {
+	b, err := wire.Binary.EncodeClient(f)
+	require.NoError(t, err)
+	return b
+}
+
+func TestABadFrameEndsItsSessionByEachWay(t *testing.T) {
+	everyWay(t, func(w *stage, by way) {
+		who, other := w.dial(by), w.dial(by)
+		welcome := who.hello()
+		other.hello()
+		require.NoError(w.t, who.write([]byte{0x52, 0xff}))
+		require.True(w.t, who.hearError(wire.Error_PROTOCOL).GetFatal())
+		require.Equal(w.t, wire.Bye_PROTOCOL_ERROR, who.hear().GetBye().GetReason())
+		who.hearClose(websocket.StatusProtocolError)
+		again := w.dial(by)
+		again.sayResume(welcome, 0)
+		again.hearError(wire.Error_RESUME_EXPIRED)
+		other.ping()
+	})
+}
+
+func TestCloseSaysGoodbyeByEachWay(t *testing.T) {
+	everyWay(t, func(w *stage, by way) {
+		member, stranger := w.dial(by), w.dial(by)
+		member.hello()
+		stranger.ping()
+		closed := make(chan error, 1)
+		go func() { closed <- w.server.Close(w.t.Context()) }()
+		bye := member.hear().GetBye()
+		require.Equal(w.t, wire.Bye_SHUTDOWN, bye.GetReason())
+		require.Equal(w.t, wire.Bye_REJOIN, bye.GetAction())
+		member.hearClose(websocket.StatusGoingAway)
+		stranger.hearClose(websocket.StatusGoingAway)
+		require.NoError(w.t, <-closed)
+	})
+}
+
+func TestCloseCutsWhenItsTimeIsUpByEachWay(t *testing.T) {
+	everyWay(t, func(w *stage, by way) {
+		w.dial(by).hello()
+		ctx, cancel := context.WithTimeout(w.t.Context(), 50*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		require.ErrorIs(w.t, w.server.Close(ctx), context.DeadlineExceeded)
+		require.Equal(w.t, 50*time.Millisecond, time.Since(start))
+	})
+}
+
+func TestASessionMovesFromWayToWay(t *testing.T) {
+	onStage(t, func(t *testing.T, w *stage) {
+		w.network.SetDefault(netsim.LinkConfig{Delay: 20 * time.Millisecond})
+		c := w.dial(byWebSocket)
+		welcome := c.hello()
+		st := w.join(welcome)
+		require.NotNil(w.t, c.hear().GetJoined())
+		heard := uint64(0)
+		for i, by := range []way{byQUIC, byWebTransport, byWebSocket, byQUIC, byWebSocket, byWebTransport} {
+			for range 3 {
+				st.step(happened{join: 1, event: sfu.PeerLeft{PeerID: fmt.Sprint(i)}})
+			}
+			// Of three events one is heard before the client moves, and one is lost with the old connection.
+			require.Equal(w.t, heard+1, c.hear().GetSeq())
+			heard++
+			next := w.dial(by)
+			next.sayResume(welcome, heard)
+			require.Equal(w.t, heard+1, next.hear().GetResumed().GetFromSeq())
+			for range 2 {
+				require.Equal(w.t, heard+1, next.hear().GetSeq())
+				heard++
+			}
+			w.hearDisplaced(c)
+			c = next
+			c.ping()
+			require.Equal(w.t, 1, w.server.Stats().Transports[by.String()].Sessions)
+		}
+		require.EqualValues(w.t, 6, w.server.Stats().Resumes)
+		require.Equal(w.t, 1, w.server.Stats().Sessions)
+	})
+}
+
+// join puts the session into a room that no SFU knows of.
+func (w *stage) join(welcome *wire.Welcome) *seat {
+	w.server.mu.Lock()
+	st := w.server.sessions[welcome.GetSessionId()]
+	w.server.mu.Unlock()
+	require.NotNil(w.t, st)
+	frame, err := wire.JSON.DecodeClient(fmt.Appendf(nil, `{"join":{"offer":%s}}`, offer))
+	require.NoError(w.t, err)
+	st.mu.Lock()
+	conn := st.conn.id
+	st.mu.Unlock()
+	require.NotNil(w.t, st.step(received{conn: conn, frame: frame}))
+	require.Nil(w.t, st.step(answered{result: sfu.Joined{}}))
+	synctest.Wait()
+	return st
+}
+
+// hearDisplaced reads what was on its way, and then the reason of the end.
+func (w *stage) hearDisplaced(c *talker) {
+	for {
+		if _, err := c.read(); err != nil {
+			require.Equal(w.t, int(StatusDisplaced), c.closeCode(err))
+			return
+		}
+	}
+}
+
+func TestWhoSaysNothingIsClosedByEachWay(t *testing.T) {
+	everyWay(t, func(w *stage, by way) {
+		other := w.dial(by)
+		other.hello()
+		start := time.Now()
+		silent := w.dial(by)
+		if by != byWebSocket {
+			// A stream is there once it has a byte: here the length of a frame that never comes.
+			stream := map[way]func() error{
+				byQUIC:         func() error { _, err := silent.line.(*quicLine).stream.Write([]byte{100}); return err },
+				byWebTransport: func() error { _, err := silent.line.(*webLine).stream.Write([]byte{100}); return err },
+			}[by]
+			require.NoError(w.t, stream())
+		}
+		_, err := silent.read()
+		require.Error(w.t, err)
+		require.InDelta(w.t, greetTimeout, time.Since(start), float64(time.Second))
+		other.ping()
+	})
+}
+
+func TestAFrameByteByByte(t *testing.T) {
+	onStage(t, func(t *testing.T, w *stage) {
+		c := w.quic(nil)
+		token, err := Mint(hsKey, aru, time.Now(), 0)
+		require.NoError(t, err)
+		hello := wire.AppendFrame(nil, encoded(t, &wire.ClientFrame{Id: 1, Message: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token}}}))
+		for i := range hello {
+			_, err := c.line.(*quicLine).stream.Write(hello[i : i+1])
+			require.NoError(t, err)
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.NotNil(t, c.hear().GetWelcome())
+	})
+}
+
+func TestASlowReaderIsCutOffByEachWay(t *testing.T) {
+	everyWay(t, func(w *stage, by way) {
+		if by == byWebSocket {
+			return // has a test of its own, over pipes that hold nothing
+		}
+		// The server's words get lost from now on.
+		slow, other := w.dial(by), w.dialFrom(otherAddr, by)
+		welcome := slow.hello()
+		other.hello()
+		st := w.join(welcome)
+		w.network.SetLink(w.network.Host(serverAddr.Addr()), w.network.Host(clientAddr), netsim.LinkConfig{Loss: 1})
+		name := strings.Repeat("x", 1000)
+		for i := 0; w.server.Stats().OutboxOverflows == 0; i++ {
+			require.Less(w.t, i, 4*maxOutbox)
+			st.step(happened{join: 1, event: sfu.PeerLeft{PeerID: name}})
+			synctest.Wait()
+		}
+		synctest.Wait()
+		require.Equal(w.t, 1, w.server.Stats().Transports[by.String()].Connections)
+		other.ping()
+		w.network.SetLink(w.network.Host(serverAddr.Addr()), w.network.Host(clientAddr), netsim.LinkConfig{})
+		again := w.dial(by)
+		again.sayResume(welcome, 0)
+		require.NotNil(w.t, again.hear())
+	})
+}
+
+func TestAnswersToFramesThatCameTogetherLeaveTogether(t *testing.T) {
+	onStage(t, func(t *testing.T, w *stage) {
+		c := w.quic(nil)
+		c.hello()
+		var together []byte
+		for range 90 {
+			together = wire.AppendFrame(together, encoded(t, &wire.ClientFrame{Id: 2, Message: &wire.ClientFrame_Ping{Ping: &wire.Ping{}}}))
+		}
+		before := w.network.Stats().Sent
+		_, err := c.line.(*quicLine).stream.Write(together)
+		require.NoError(t, err)
+		for range 90 {
+			require.NotNil(t, c.hear().GetPong())
+		}
+		// 360 bytes there and 1,000 back, and what acknowledges them.
+		require.LessOrEqual(t, w.network.Stats().Sent-before, uint64(8))
 	})
 }

@@ -139,6 +139,8 @@ func (p *webTransport) refuse() {
 
 func (p *webTransport) goodbye(code websocket.StatusCode, reason string) {
 	if code != StatusDisplaced && p.end() {
+		// What it is still sending nobody reads: it shall read instead.
+		p.stream.(*webtransport.Stream).CancelRead(webtransport.StreamErrorCode(code))
 		linger(p.session.Context(), p.connection)
 	}
 	p.tell(code, reason)
