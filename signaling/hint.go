@@ -6,7 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	xrate "golang.org/x/time/rate"
+	"golang.org/x/time/rate"
 
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
@@ -33,7 +33,7 @@ func (s *Server) answerHints(ctx context.Context, d datagrams) {
 			s.panicked(p)
 		}
 	}()
-	budget := xrate.NewLimiter(hintsPerSecond, hintBurst)
+	budget := rate.NewLimiter(hintsPerSecond, hintBurst)
 	for {
 		b, err := d.ReceiveDatagram(ctx)
 		if err != nil {
