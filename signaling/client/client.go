@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,8 +35,18 @@ func Token(token string) TokenSource {
 type Options struct {
 	// GiveUpAfter ends a session that could not reconnect for so long; default DefaultGiveUpAfter.
 	GiveUpAfter time.Duration
+	// Memory is what is known from earlier connections; default one that all Clients of the process share.
+	Memory *Memory
+	// Transports of a server that has not been met yet, as GET /v1/transports names them; default QUIC on UDP port 8443 of
+	// the server's host, and for http on this machine what the server answers when asked.
+	Transports []*wire.Transport
+	// RootCAs vouch for the server's certificates; default those of the system.
+	RootCAs *x509.CertPool
 	// Dial opens the byte stream under the WebSocket; default that of http.DefaultTransport.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// ListenPacket opens the socket under QUIC; default a UDP socket. Without it a Client with a Dial of its own uses WebSocket
+	// alone.
+	ListenPacket ListenPacket
 	// Settings edits what each PeerConnection is made with: addresses, a UDP mux, loggers.
 	Settings func(*webrtc.SettingEngine)
 	// Logger gets a line per lost connection and failed repair; nil discards.
@@ -49,7 +61,7 @@ type Client struct {
 	nearby    bool // the server is on this machine's loopback
 }
 
-// Dial connects to a server: its page ("https://call.example.org") or the WebSocket itself ("wss://…/v1/ws"). ctx bounds
+// Dial connects to a server, over QUIC or WebSocket, whichever is there first: its page ("https://call.example.org") or the WebSocket itself ("wss://…/v1/ws"). ctx bounds
 // the opening alone. Errors: *ServerError when the server refuses, else those of the network or of token.
 func Dial(ctx context.Context, url string, token TokenSource, options Options) (*Client, error) {
 	u, err := socketURL(url)
@@ -65,13 +77,14 @@ func Dial(ctx context.Context, url string, token TokenSource, options Options) (
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout, TLSClientConfig: &tls.Config{RootCAs: options.RootCAs},
+	}
 	if options.Dial != nil {
 		transport.Proxy, transport.DialContext = nil, options.Dial
 	}
 	c := &Client{transport: transport, settings: options.Settings, nearby: onLoopback(u)}
-	through := overWebSocket(u.String(), &http.Client{Transport: transport})
-	if c.session, err = openSession(ctx, through, token, options.GiveUpAfter, options.Logger); err != nil {
+	if c.session, err = openSession(ctx, newRoad(u, transport, options), token, options.GiveUpAfter, options.Logger); err != nil {
 		transport.CloseIdleConnections()
 		return nil, fmt.Errorf("client: %w", err)
 	}
@@ -94,6 +107,38 @@ func (c *Client) RTT() time.Duration {
 	c.session.mu.Lock()
 	defer c.session.mu.Unlock()
 	return c.session.rtt
+}
+
+// Transport is what carries the session now; NoTransport while it is being reconnected.
+func (c *Client) Transport() Transport {
+	c.session.mu.Lock()
+	defer c.session.mu.Unlock()
+	if c.session.conn == nil {
+		return NoTransport
+	}
+	return c.session.conn.transport()
+}
+
+// NetworkChanged tells the Client that the way to the server may be another by now: it moves its connection at once instead
+// of waiting for silence, and restarts ICE. The Client looks for changes itself (on Linux it hears of them, elsewhere it looks
+// every 2 s); call it where the system tells the application first. It does not wait.
+func (c *Client) NetworkChanged() { c.session.networkChanged() }
+
+// Stats are counters since Dial.
+type Stats struct {
+	QUIC, WebSocket uint64 // connections that carried the session
+	Resumed         uint64 // of these, those that continued it
+	Moved           uint64 // changes of networks that a connection outlived
+}
+
+// Stats returns the counters.
+func (c *Client) Stats() Stats {
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{
+		QUIC: s.road.opened[QUIC].Load(), WebSocket: s.road.opened[WebSocket].Load(), Resumed: s.resumed, Moved: s.moved,
+	}
 }
 
 // Done is closed when the session is over and its goroutine has ended.

@@ -7,24 +7,28 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
-// connection carries frames between a session and its server. One goroutine reads; any may write.
+// connection carries frames between a session and its server. One goroutine reads, another keeps; any may write.
 type connection interface {
+	transport() Transport
 	// read returns the next frame; errDisplaced when the session was resumed on a newer connection.
 	read(ctx context.Context) (*wire.ServerFrame, error)
 	// write sends one frame; when ctx ends first, so does the connection.
 	write(ctx context.Context, f *wire.ClientFrame) error
+	// measure takes the round trip beside the frames, asking again whenever an answer is overdue. Without an answer, silent
+	// tells whether that is a bad sign, or such a measurement cannot be made here.
+	measure(ctx context.Context, again time.Duration) (rtt time.Duration, ok, silent bool)
+	// move adapts the connection to a change of networks; false when another one is needed.
+	move(ctx context.Context) bool
 	// close ends the connection at once, and a read with it. Idempotent.
 	close()
 }
-
-// connect opens a connection; ctx bounds the opening alone. A further transport is a further connect.
-type connect func(ctx context.Context) (connection, error)
 
 // errDisplaced: docs/protocol.md, code 4001.
 var errDisplaced = errors.New("the session was resumed on another connection")
@@ -33,21 +37,21 @@ const statusDisplaced websocket.StatusCode = 4001
 
 type webSocket struct{ ws *websocket.Conn }
 
-func overWebSocket(address string, through *http.Client) connect {
-	return func(ctx context.Context) (connection, error) {
-		ws, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{
-			HTTPClient: through, Subprotocols: []string{wire.Binary.String()},
-		})
-		if response != nil && response.Body != nil {
-			defer response.Body.Close()
-		}
-		if err != nil {
-			return nil, err
-		}
-		ws.SetReadLimit(wire.MaxServerFrame)
-		return webSocket{ws}, nil
+func overWebSocket(ctx context.Context, address string, through *http.Client) (webSocket, error) {
+	ws, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{
+		HTTPClient: through, Subprotocols: []string{wire.Binary.String()},
+	})
+	if response != nil && response.Body != nil {
+		defer response.Body.Close()
 	}
+	if err != nil {
+		return webSocket{}, err
+	}
+	ws.SetReadLimit(wire.MaxServerFrame)
+	return webSocket{ws}, nil
 }
+
+func (c webSocket) transport() Transport { return WebSocket }
 
 func (c webSocket) read(ctx context.Context) (*wire.ServerFrame, error) {
 	kind, b, err := c.ws.Read(ctx)
@@ -68,6 +72,18 @@ func (c webSocket) write(ctx context.Context, f *wire.ClientFrame) error {
 		return err
 	}
 	return c.ws.Write(ctx, websocket.MessageBinary, b)
+}
+
+// measure leaves it to the frames: TCP holds them all up together.
+func (c webSocket) measure(context.Context, time.Duration) (time.Duration, bool, bool) {
+	return 0, false, false
+}
+
+// move asks whether TCP has survived, which it does where only another network was added.
+func (c webSocket) move(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	return c.ws.Ping(ctx) == nil
 }
 
 func (c webSocket) close() { _ = c.ws.CloseNow() }

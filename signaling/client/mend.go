@@ -42,6 +42,8 @@ func (r *Room) tend() {
 func (r *Room) mend(state *repair) time.Duration {
 	r.mu.Lock()
 	m, joined, open := r.media, r.joined, r.open
+	moved := r.moved && joined && open
+	r.moved = r.moved && !moved
 	up := m != nil && isUp(m.ice)
 	broken := m != nil && isBroken(m.ice)
 	worked := m != nil && m.wasUp
@@ -52,6 +54,10 @@ func (r *Room) mend(state *repair) time.Duration {
 	case !joined:
 		*state = repair{}
 		return r.rejoin()
+	case moved:
+		// pion keeps to the addresses it has, whether they still lead anywhere or not.
+		state.restarted = time.Now()
+		return r.restart()
 	case up:
 		state.down = time.Time{}
 		return 0
@@ -74,6 +80,11 @@ func (r *Room) mend(state *repair) time.Duration {
 	if late {
 		state.down = time.Time{}
 	}
+	return r.restart()
+}
+
+// restart restarts ICE and returns when to look whether that has helped.
+func (r *Room) restart() time.Duration {
 	if err := r.RestartICE(r.ctx); err != nil && r.ctx.Err() == nil {
 		r.fail(err)
 		if hasCode(err, wire.Error_NOT_FOUND, wire.Error_PROTOCOL) {

@@ -90,6 +90,7 @@ type Room struct {
 	joined       bool // the server knows us in the room
 	entered      bool // it did once
 	open         bool // a connection carries the session
+	moved        bool // the network has changed; ICE does not know yet
 	over         *EndError
 	participants map[string]*Participant
 	order        []string
@@ -229,7 +230,7 @@ func (r *Room) enterWith(ctx context.Context, m *media) error {
 			s.mid, s.track = tr.Mid(), nil
 		}
 		j := f.GetJoined()
-		r.media, r.id, r.joined, r.entered = m, j.GetPeerId(), true, true
+		r.media, r.id, r.joined, r.entered, r.moved = m, j.GetPeerId(), true, true, false
 		r.setParticipants(j.GetPeers())
 		r.setSlots(j.GetSlots())
 	})
@@ -520,6 +521,14 @@ func (r *Room) sessionIs(open bool) {
 	defer r.mu.Unlock()
 	r.open = open
 	r.updateState()
+	r.nudge()
+}
+
+// networkChanged lets tend restart ICE.
+func (r *Room) networkChanged() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.moved = true
 	r.nudge()
 }
 

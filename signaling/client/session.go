@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tolkyn/tolkyn/signaling/wire"
@@ -22,17 +23,26 @@ const (
 	openTries      = 3
 )
 
+// A call is made to notice a dead path sooner: QUIC hears of no reset from a server that has lost its keys.
+const (
+	callPingEvery = time.Second
+	pongAgain     = 100 * time.Millisecond // or a round trip; between the Pings of one measurement
+	silenceLimit  = 1500 * time.Millisecond
+	silenceRTTs   = 8 // the limit is at least so many round trips
+)
+
 // session is one client's signaling session: it outlives the connection that carries it. When a connection breaks it
 // dials again and resumes; unanswered requests are sent again, which the protocol makes safe. One goroutine, run, reads
 // and decides; requests write from their callers' goroutines.
 type session struct {
 	// Fixed after openSession.
-	connect     connect
+	road        *road
 	token       TokenSource
 	giveUpAfter time.Duration
 	log         *slog.Logger
 	ctx         context.Context
 	cancel      context.CancelFunc
+	changed     chan struct{} // holds one token while a change of networks is to be dealt with
 	done        chan struct{} // closed at the end of run
 
 	// Guarded by mu.
@@ -44,8 +54,15 @@ type session struct {
 	pending  map[uint64]*request
 	rtt      time.Duration
 	room     *Room
+	hurry    bool      // the network has changed since the last attach: do not wait
+	abandon  func()    // ends what a change of networks makes pointless
+	moved    uint64    // connections that went to another network
+	resumed  uint64    // and those that were replaced
 	lastWord *EndError // why cancel was called, if not to leave
 	over     *EndError
+
+	// Atomic.
+	heard atomic.Uint64 // frames
 
 	// Owned by run.
 	lastError error // an Error frame that announced the end
@@ -74,10 +91,10 @@ const (
 )
 
 // openSession says Hello, at most openTries times, and starts the session's goroutine.
-func openSession(ctx context.Context, c connect, token TokenSource, giveUpAfter time.Duration, log *slog.Logger) (*session, error) {
+func openSession(ctx context.Context, r *road, token TokenSource, giveUpAfter time.Duration, log *slog.Logger) (*session, error) {
 	s := &session{
-		connect: c, token: token, giveUpAfter: giveUpAfter, log: log,
-		done: make(chan struct{}), pending: map[uint64]*request{},
+		road: r, token: token, giveUpAfter: giveUpAfter, log: log, abandon: func() {},
+		changed: make(chan struct{}, 1), done: make(chan struct{}), pending: map[uint64]*request{},
 	}
 	var wait backoff
 	for tries := 1; ; tries++ {
@@ -97,48 +114,19 @@ func openSession(ctx context.Context, c connect, token TokenSource, giveUpAfter 
 	}
 }
 
-// dial opens a connection, sends the first frame and returns its answer.
+// dial opens a connection with the first frame and returns its answer.
 func (s *session) dial(ctx context.Context, first *wire.ClientFrame) (connection, *wire.ServerFrame, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := s.connect(ctx)
-	if err != nil {
-		return nil, nil, fmt.Errorf("connect: %w", err)
-	}
 	s.mu.Lock()
 	s.lastID++
 	first.Id = s.lastID
 	s.mu.Unlock()
-	answer, err := ask(ctx, conn, first)
+	conn, answer, err := s.road.open(ctx, first)
 	if err != nil {
-		conn.close()
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("connect: %w", err)
 	}
 	return conn, answer, nil
-}
-
-func ask(ctx context.Context, conn connection, first *wire.ClientFrame) (*wire.ServerFrame, error) {
-	if err := conn.write(ctx, first); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	for {
-		f, err := conn.read(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("connect: %w", err)
-		}
-		if e := f.GetError(); e != nil {
-			return nil, fromWire(e)
-		}
-		if b := f.GetBye(); b != nil {
-			if b.GetAction() == wire.Bye_STOP {
-				return nil, &EndError{Reason: b.GetReason()}
-			}
-			return nil, &ServerError{Code: wire.Error_RESUME_EXPIRED, Message: "bye: " + b.GetReason().String()}
-		}
-		if f.GetId() == first.GetId() {
-			return f, nil
-		}
-	}
 }
 
 func (s *session) hello(ctx context.Context) (connection, error) {
@@ -162,11 +150,11 @@ func (s *session) hello(ctx context.Context) (connection, error) {
 	return conn, nil
 }
 
-func (s *session) resume(w *wire.Welcome) (connection, error) {
+func (s *session) resume(ctx context.Context, w *wire.Welcome) (connection, error) {
 	s.mu.Lock()
 	seen := s.lastSeq
 	s.mu.Unlock()
-	conn, answer, err := s.dial(s.ctx, &wire.ClientFrame{Ack: seen, Message: &wire.ClientFrame_Resume{Resume: &wire.Resume{
+	conn, answer, err := s.dial(ctx, &wire.ClientFrame{Ack: seen, Message: &wire.ClientFrame_Resume{Resume: &wire.Resume{
 		SessionId: w.GetSessionId(), ResumeToken: w.GetResumeToken(), LastSeq: seen,
 	}}})
 	if err != nil {
@@ -184,7 +172,7 @@ func (s *session) resume(w *wire.Welcome) (connection, error) {
 // attach puts the session on a connection and sends what is still unanswered, in order.
 func (s *session) attach(conn connection) {
 	s.mu.Lock()
-	s.conn = conn
+	s.conn, s.hurry = conn, false
 	var again []*wire.ClientFrame
 	for _, id := range slices.Sorted(maps.Keys(s.pending)) {
 		again = append(again, s.pending[id].frame)
@@ -212,6 +200,9 @@ func (s *session) detach() {
 // run is the life of the session after Welcome.
 func (s *session) run(conn connection) {
 	defer close(s.done)
+	var watcher sync.WaitGroup
+	defer watcher.Wait()
+	watcher.Go(func() { s.road.watch(s.ctx, s.networkChanged) })
 	for {
 		next, over := s.serve(conn)
 		s.detach()
@@ -232,12 +223,12 @@ func (s *session) run(conn connection) {
 // serve reads one connection to its end.
 func (s *session) serve(conn connection) (verdict, *EndError) {
 	ctx, cancel := context.WithCancel(s.ctx)
-	var pinger sync.WaitGroup
-	pinger.Go(func() { s.keepPinging(ctx, conn) })
+	var keeper sync.WaitGroup
+	keeper.Go(func() { s.keep(ctx, conn) })
 	defer func() {
 		cancel()
 		conn.close()
-		pinger.Wait()
+		keeper.Wait()
 	}()
 	s.lastError = nil
 	for {
@@ -251,6 +242,7 @@ func (s *session) serve(conn connection) (verdict, *EndError) {
 			s.log.Debug("connection lost", "error", err)
 			return resume, nil
 		}
+		s.heard.Add(1)
 		if next, over := s.handle(f); next != goOn {
 			return next, over
 		}
@@ -324,22 +316,6 @@ func (s *session) answer(f *wire.ServerFrame) {
 	q.result <- result{frame: f}
 }
 
-// keepPinging measures the round trip and closes a connection that does not answer.
-func (s *session) keepPinging(ctx context.Context, conn connection) {
-	for {
-		within, cancel := context.WithTimeout(ctx, pongWithin)
-		_, err := s.ping(within)
-		cancel()
-		if err != nil {
-			conn.close()
-			return
-		}
-		if sleep(ctx, pingEvery) != nil {
-			return
-		}
-	}
-}
-
 func (s *session) ping(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
 	_, err := s.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Ping{
@@ -361,13 +337,13 @@ func (s *session) reconnect() (connection, *EndError) {
 	var wait backoff
 	pause := wait.next()
 	for {
-		if sleep(s.ctx, pause) != nil {
-			return nil, s.farewell()
-		}
 		s.mu.Lock()
-		w := s.welcome
+		w, hurry := s.welcome, s.hurry
 		s.mu.Unlock()
-		conn, err := s.again(w)
+		if hurry {
+			pause = 0
+		}
+		conn, err := s.again(w, pause)
 		if err == nil {
 			return conn, nil
 		}
@@ -375,6 +351,8 @@ func (s *session) reconnect() (connection, *EndError) {
 		switch {
 		case s.ctx.Err() != nil:
 			return nil, s.farewell()
+		case errors.Is(err, errMoved):
+			wait, pause = backoff{}, 0
 		case errors.As(err, &over):
 			return nil, over
 		case w != nil && hasCode(err, wire.Error_RESUME_EXPIRED, wire.Error_PROTOCOL, wire.Error_UNAUTHORIZED, wire.Error_NOT_FOUND):
@@ -384,24 +362,38 @@ func (s *session) reconnect() (connection, *EndError) {
 			return nil, &EndError{Err: err}
 		default:
 			s.log.Debug("reconnect", "error", err)
+			s.calm()
 			pause = max(retryAfter(err), wait.next())
 		}
 	}
 }
 
-// again resumes the session that w opened, or opens another when w is nil.
-func (s *session) again(w *wire.Welcome) (connection, error) {
-	if w != nil {
-		return s.resume(w)
+// again resumes the session that w opened, or opens another when w is nil, after a pause. errMoved when the network has
+// changed under way.
+func (s *session) again(w *wire.Welcome, pause time.Duration) (connection, error) {
+	ctx, release := s.untilMoved(s.ctx)
+	defer release()
+	err := sleep(ctx, pause)
+	var conn connection
+	switch {
+	case err != nil:
+	case w != nil:
+		if conn, err = s.resume(ctx, w); err == nil {
+			s.mu.Lock()
+			s.resumed++
+			s.mu.Unlock()
+		}
+	default:
+		if conn, err = s.hello(ctx); err == nil {
+			if room := s.currentRoom(); room != nil {
+				room.lose()
+			}
+		}
 	}
-	conn, err := s.hello(s.ctx)
-	if err != nil {
-		return nil, err
+	if err != nil && ctx.Err() != nil && s.ctx.Err() == nil {
+		return nil, errMoved
 	}
-	if room := s.currentRoom(); room != nil {
-		room.lose()
-	}
-	return conn, nil
+	return conn, err
 }
 
 // giveUp ends the session from another goroutine.

@@ -1,0 +1,114 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// drainFor is how long the socket of a path that was left still hears what was under way to it.
+const drainFor = 3 * time.Second
+
+// ListenPacket opens the socket under a QUIC connection or a new path of one; server is where its packets go. The SDK closes
+// what it returns.
+type ListenPacket func(ctx context.Context, server *net.UDPAddr) (net.PacketConn, error)
+
+// connectedUDP is a socket that knows one server: the system binds it to the address that leads there, and says so when
+// nobody listens, which a socket that is not connected never hears.
+type connectedUDP struct{ net.Conn }
+
+func dialUDP(ctx context.Context, server *net.UDPAddr) (net.PacketConn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "udp", server.String())
+	if err != nil {
+		return nil, err
+	}
+	return connectedUDP{c}, nil
+}
+
+// ReadFrom implements net.PacketConn.
+func (c connectedUDP) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, err := c.Read(b)
+	return n, c.RemoteAddr(), err
+}
+
+// WriteTo implements net.PacketConn.
+func (c connectedUDP) WriteTo(b []byte, _ net.Addr) (int, error) { return c.Write(b) }
+
+// socket is a packet socket as the QUIC library may see it: the library gives a connection up at the first error of any of
+// its sockets, also of one that it has left for a better path.
+type socket struct {
+	net.PacketConn
+
+	ended chan struct{} // closed by Close
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	drain  *time.Timer
+	closed bool
+
+	// Atomic.
+	left atomic.Bool // for another path: its errors concern nobody
+}
+
+func newSocket(c net.PacketConn) *socket { return &socket{PacketConn: c, ended: make(chan struct{})} }
+
+// SetReadBuffer and SetWriteBuffer do nothing: the system's own size is far more than signaling fills.
+func (s *socket) SetReadBuffer(int) error { return nil }
+
+// SetWriteBuffer as SetReadBuffer.
+func (s *socket) SetWriteBuffer(int) error { return nil }
+
+// ReadFrom implements net.PacketConn.
+func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := s.PacketConn.ReadFrom(b)
+	if err != nil && s.left.Load() {
+		<-s.ended
+		err = net.ErrClosed
+	}
+	return n, from, err
+}
+
+// WriteTo implements net.PacketConn. What the system does not take (no route, no memory, a firewall) is a lost packet: the
+// network may be back before the connection needs it.
+func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
+	n, err := s.PacketConn.WriteTo(b, to)
+	switch {
+	case err == nil:
+		return n, nil
+	case s.left.Load():
+		return len(b), nil
+	case errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EMSGSIZE):
+		return n, err
+	}
+	return len(b), nil
+}
+
+// leave lets the socket hear what is still under way, then closes it. The library believes it open.
+func (s *socket) leave() {
+	s.left.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		// Closing twice is an error that nobody needs.
+		s.drain = time.AfterFunc(drainFor, func() { _ = s.PacketConn.Close() })
+	}
+}
+
+// Close implements net.PacketConn. Idempotent.
+func (s *socket) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	close(s.ended)
+	if s.drain != nil && !s.drain.Stop() {
+		return nil
+	}
+	return s.PacketConn.Close()
+}
