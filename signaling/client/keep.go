@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -23,6 +24,16 @@ func (s *session) networkChanged() {
 	abandon()
 	if room != nil {
 		room.networkChanged()
+	}
+}
+
+// addressChanged is networkChanged unless the connection has found out before.
+func (s *session) addressChanged(now netip.Addr) {
+	s.mu.Lock()
+	c, ok := s.conn.(*quicConn)
+	s.mu.Unlock()
+	if !ok || !c.leavesFrom(now) {
+		s.networkChanged()
 	}
 }
 
@@ -122,7 +133,7 @@ func (s *session) check(ctx context.Context, conn connection) bool {
 		s.rtt = rtt
 		s.mu.Unlock()
 		return true
-	case silent && s.currentRoom() != nil:
+	case silent:
 		return s.heard.Load() != heard || ctx.Err() != nil
 	}
 	within, cancel = context.WithTimeout(ctx, pongWithin)

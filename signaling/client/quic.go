@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,8 +25,8 @@ const (
 	quicIdle = 30 * time.Second
 	// probeWithin bounds the check of a new path; slower than this, a new connection is there first.
 	probeWithin = time.Second
-	// maxMoves of one connection: each keeps a little of the library until the connection ends.
-	maxMoves = 8
+	// maxMoves of one connection: each uses up a connection id at the server, which has two to spare.
+	maxMoves = 2
 	// closeWithin waits for the code after the end of the stream.
 	closeWithin = time.Second
 	// maxPings go out in one measurement, so that the library's queue of 32 never blocks.
@@ -68,6 +69,7 @@ type quicConn struct {
 type path struct {
 	socket    *socket
 	transport *quic.Transport
+	checked   *quic.Path // nil for the first one
 }
 
 func (p path) close() {
@@ -80,7 +82,7 @@ func (p path) close() {
 // once, else when the handshake is complete.
 func dialQUIC(ctx context.Context, from net.PacketConn, server *net.UDPAddr, listen ListenPacket, config *tls.Config, tokens quic.TokenStore) (*quicConn, error) {
 	s := newSocket(from)
-	p := path{s, &quic.Transport{Conn: s}}
+	p := path{socket: s, transport: &quic.Transport{Conn: s}}
 	conn, err := p.transport.DialEarly(ctx, server, config, &quic.Config{
 		MaxIdleTimeout: quicIdle, TokenStore: tokens, EnableDatagrams: true,
 		MaxIncomingStreams: -1, MaxIncomingUniStreams: -1, // the server opens none
@@ -288,8 +290,8 @@ func (c *quicConn) move(ctx context.Context) bool {
 		return false
 	}
 	s := newSocket(from)
-	next := path{s, &quic.Transport{Conn: s}}
-	if !c.switchTo(ctx, next) {
+	next := path{socket: s, transport: &quic.Transport{Conn: s}}
+	if !c.switchTo(ctx, &next) {
 		// The connection goes with it, but nobody wants that one any more.
 		c.close()
 		next.close()
@@ -298,7 +300,12 @@ func (c *quicConn) move(ctx context.Context) bool {
 	c.mu.Lock()
 	closed := c.closed
 	if !closed {
-		c.paths[len(c.paths)-1].socket.leave()
+		before := c.paths[len(c.paths)-1]
+		before.socket.leave()
+		if before.checked != nil {
+			// Gives its connection id back; fails only for the path in use.
+			_ = before.checked.Close()
+		}
 		c.paths = append(c.paths, next)
 	}
 	c.mu.Unlock()
@@ -308,19 +315,20 @@ func (c *quicConn) move(ctx context.Context) bool {
 	return !closed
 }
 
-func (c *quicConn) switchTo(ctx context.Context, next path) bool {
+func (c *quicConn) switchTo(ctx context.Context, next *path) bool {
 	if !c.confirmed() {
 		return false
 	}
-	p, err := c.conn.AddPath(next.transport)
-	return err == nil && p.Probe(ctx) == nil && p.Switch() == nil
+	var err error
+	next.checked, err = c.conn.AddPath(next.transport)
+	return err == nil && next.checked.Probe(ctx) == nil && next.checked.Switch() == nil
 }
 
-// localAddr is where the connection's packets leave from.
-func (c *quicConn) localAddr() net.Addr {
+// leavesFrom tells whether this address of ours is the one the connection uses.
+func (c *quicConn) leavesFrom(here netip.Addr) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.paths[len(c.paths)-1].socket.LocalAddr()
+	return addrOf(c.paths[len(c.paths)-1].socket) == here
 }
 
 func (c *quicConn) close() {

@@ -202,7 +202,7 @@ func (s *session) run(conn connection) {
 	defer close(s.done)
 	var watcher sync.WaitGroup
 	defer watcher.Wait()
-	watcher.Go(func() { s.road.watch(s.ctx, s.networkChanged) })
+	watcher.Go(func() { s.road.watch(s.ctx, s.addressChanged) })
 	for {
 		next, over := s.serve(conn)
 		s.detach()

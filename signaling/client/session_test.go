@@ -17,6 +17,7 @@ func inWorld(t *testing.T, play func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.startServer()
 		play(t, w)
 		w.close()
 	})

@@ -14,7 +14,7 @@ const (
 )
 
 // watch tells when another of our addresses leads to the server, or one does again, until ctx ends.
-func (r *road) watch(ctx context.Context, changed func()) {
+func (r *road) watch(ctx context.Context, changed func(now netip.Addr)) {
 	if r.listen == nil {
 		return
 	}
@@ -39,7 +39,7 @@ func (r *road) watch(ctx context.Context, changed func()) {
 		wait.Reset(watchEvery)
 		now := r.local(ctx)
 		if now.IsValid() && now != last && ctx.Err() == nil {
-			changed()
+			changed(now)
 		}
 		last = now
 	}
@@ -62,6 +62,10 @@ func (r *road) local(ctx context.Context) netip.Addr {
 	}
 	// Nothing was sent from it.
 	defer func() { _ = c.Close() }()
+	return addrOf(c)
+}
+
+func addrOf(c net.PacketConn) netip.Addr {
 	here, ok := c.LocalAddr().(*net.UDPAddr)
 	if !ok {
 		return netip.Addr{}

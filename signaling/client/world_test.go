@@ -43,24 +43,35 @@ type world struct {
 	web     *http.Server
 	served  chan error
 	members []*member
+	quic    *quicSide // nil: WebSocket alone
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, net: netsim.New(1), pipes: newPipes(), served: make(chan error)}
 	w.host = w.net.Host(netip.MustParseAddr("10.0.0.1"))
-	socket, err := w.host.Socket(7882)
-	require.NoError(t, err)
-	w.sfu, err = sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{w.host.Addr()}})
-	require.NoError(t, err)
-	w.startServer()
+	w.startMedia()
 	return w
+}
+
+func (w *world) startMedia() {
+	socket, err := w.host.Socket(7882)
+	require.NoError(w.t, err)
+	w.sfu, err = sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{w.host.Addr()}})
+	require.NoError(w.t, err)
 }
 
 func (w *world) startServer() {
 	verifier, err := signaling.NewVerifier(key)
 	require.NoError(w.t, err)
-	w.server, err = signaling.New(signaling.Config{SFU: w.sfu, Verifier: verifier, Name: "test"})
+	config := signaling.Config{SFU: w.sfu, Verifier: verifier, Name: "test"}
+	if w.quic != nil {
+		config.Transports = w.quic.transports
+	}
+	w.server, err = signaling.New(config)
 	require.NoError(w.t, err)
+	if w.quic != nil {
+		w.quic.start(w)
+	}
 	w.web = &http.Server{Handler: w.server, ReadHeaderTimeout: time.Second}
 	listener := &pipeListener{pipes: w.pipes, closed: make(chan struct{})}
 	go func(web *http.Server) { w.served <- web.Serve(listener) }(w.web)
@@ -71,6 +82,9 @@ func (w *world) stopServer() {
 	closing := make(chan error)
 	go func() { closing <- w.server.Close(context.Background()) }()
 	require.NoError(w.t, <-closing)
+	if w.quic != nil {
+		w.quic.stop(w)
+	}
 	require.NoError(w.t, w.web.Close())
 	require.ErrorIs(w.t, <-w.served, http.ErrServerClosed)
 }
@@ -106,25 +120,38 @@ type member struct {
 
 // dial connects without joining.
 func (w *world) dial(name string) *member {
+	return w.dialWith(name, "ws://server.example", client.Options{})
+}
+
+func (w *world) dialWith(name, url string, o client.Options) *member {
+	m, err := w.tryWith(name, url, o)
+	require.NoError(w.t, err)
+	return m
+}
+
+func (w *world) tryWith(name, url string, o client.Options) (*member, error) {
 	m := &member{
 		w: w, name: name, way: &way{pipes: w.pipes}, stopping: make(chan struct{}), got: map[string]int{},
 		host: w.net.Host(netip.AddrFrom4([4]byte{10, 0, 1, byte(len(w.members) + 1)})),
 	}
-	w.members = append(w.members, m)
 	w.net.SetPath(w.host, m.host, netsim.LinkConfig{Delay: 20 * time.Millisecond})
 	conn, err := m.host.ListenUDP(0)
 	require.NoError(w.t, err)
 	mux := webrtc.NewICEUDPMux(nil, conn)
 	m.mux = mux // closes conn too
-	m.client, err = client.Dial(w.t.Context(), "ws://server.example", token(name), client.Options{
-		Dial: m.way.dial,
-		Settings: func(s *webrtc.SettingEngine) {
-			s.SetICEUDPMux(mux)
-			s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-		},
-	})
-	require.NoError(w.t, err)
-	return m
+	if o.Dial == nil {
+		o.Dial = m.way.dial
+	}
+	o.Settings = func(s *webrtc.SettingEngine) {
+		s.SetICEUDPMux(mux)
+		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	}
+	if m.client, err = client.Dial(w.t.Context(), url, token(name), o); err != nil {
+		require.NoError(w.t, mux.Close())
+		return nil, err
+	}
+	w.members = append(w.members, m)
+	return m, nil
 }
 
 // join enters the room, sends from two tracks and reads every slot and event.
