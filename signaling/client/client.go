@@ -124,19 +124,19 @@ func (c *Client) Transport() Transport {
 // every 2 s); call it where the system tells the application first. It does not wait.
 func (c *Client) NetworkChanged() { c.session.networkChanged() }
 
-// Stats are counters since Dial.
-type Stats struct {
+// SessionStats are counters since Dial.
+type SessionStats struct {
 	QUIC, WebSocket uint64 // connections that carried the session
 	Resumed         uint64 // of these, those that continued it
 	Moved           uint64 // changes of networks that a connection outlived
 }
 
-// Stats returns the counters.
-func (c *Client) Stats() Stats {
+// SessionStats returns the counters.
+func (c *Client) SessionStats() SessionStats {
 	s := c.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{
+	return SessionStats{
 		QUIC: s.road.opened[QUIC].Load(), WebSocket: s.road.opened[WebSocket].Load(), Resumed: s.resumed, Moved: s.moved,
 	}
 }

@@ -125,7 +125,7 @@ func (s *session) check(ctx context.Context, conn connection) bool {
 	s.mu.Unlock()
 	heard := s.heard.Load()
 	within, cancel := context.WithTimeout(ctx, max(silenceLimit, silenceRTTs*rtt))
-	rtt, ok, silent := conn.measure(within, max(pongAgain, rtt))
+	rtt, ok, silent := conn.measure(within, max(pongAgain, rtt+rtt/2))
 	cancel()
 	switch {
 	case ok:

@@ -30,7 +30,7 @@ func TestTheFirstReplyTakesOneRoundTripOrTwo(t *testing.T) {
 		rtt, err := known.client.Ping(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 100*ms, rtt)
-		require.Equal(t, client.Stats{QUIC: 1}, known.client.Stats())
+		require.Equal(t, client.SessionStats{QUIC: 1}, known.client.SessionStats())
 
 		// Other keys: early data is refused and sent again.
 		w.stopServer()
@@ -70,8 +70,10 @@ func TestRace(t *testing.T) {
 			took: webSocket, winner: client.WebSocket, again: webSocket,
 		},
 		"the certificate is another": {
-			prepare: func(_ *world, _ *phone, o *client.Options) { o.Transports[0].CertificateSha256 = [][]byte{make([]byte, 32)} },
-			took:    rtt + webSocket, winner: client.WebSocket, again: 2 * rtt, // Welcome has told the right one
+			prepare: func(_ *world, _ *phone, o *client.Options) {
+				o.Transports[0].CertificateSha256 = [][]byte{make([]byte, 32)}
+			},
+			took: rtt + webSocket, winner: client.WebSocket, again: 2 * rtt, // Welcome has told the right one
 		},
 		"nobody vouches for the certificate": {
 			prepare: func(_ *world, _ *phone, o *client.Options) { o.Transports = nil },

@@ -199,6 +199,9 @@ func (r *road) runWebSocket(ctx context.Context, first *wire.ClientFrame, c *cla
 	select {
 	case <-wait.C:
 	case <-quicOver:
+		if takeOver().final {
+			return outcome{err: context.Canceled}
+		}
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {

@@ -23,10 +23,10 @@ const (
 	openTries      = 3
 )
 
-// A call is made to notice a dead path sooner: QUIC hears of no reset from a server that has lost its keys.
+// Over QUIC silence is noticed sooner, above all in a call: a server that has lost its keys cannot reset the connection.
 const (
 	callPingEvery = time.Second
-	pongAgain     = 100 * time.Millisecond // or a round trip; between the Pings of one measurement
+	pongAgain     = 100 * time.Millisecond // or a round trip and a half; between the Pings of one measurement
 	silenceLimit  = 1500 * time.Millisecond
 	silenceRTTs   = 8 // the limit is at least so many round trips
 )
