@@ -2,161 +2,151 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log"
-	"net/http/httptest"
-	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+	"github.com/pion/webrtc/v4/pkg/media/ivfreader"
+	"github.com/pion/webrtc/v4/pkg/media/oggwriter"
 
-	"github.com/tolkyn/tolkyn/internal/udp"
-	"github.com/tolkyn/tolkyn/sfu"
-	"github.com/tolkyn/tolkyn/signaling"
 	"github.com/tolkyn/tolkyn/signaling/client"
 )
 
 // An echo bot: what it hears in its first audio slot it says again.
 func Example_echo() {
-	server, url := loopback()
-	defer server()
-	ctx := context.Background()
+	server := loopback()
+	defer server.stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	bot := make(chan error)
+	go func() { bot <- echo(ctx, server.url, token("bot")) }()
 
-	bot, err := client.Dial(ctx, url, token("bot"), client.Options{})
+	guest := speak(ctx, server.url, "guest")
+	defer guest.Close()
+	_, err := guest.room.Slots()[0].ReadRTP(ctx)
+	fmt.Println("the guest hears itself:", err == nil)
+	cancel()
+	fmt.Println(<-bot)
+	// Output:
+	// the guest hears itself: true
+	// context canceled
+}
+
+// A file is published frame by frame, as fast as it is to be shown.
+func Example_publishFile() {
+	server := loopback()
+	defer server.stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+
+	clip, remove := someClip() // a VP8 file of half a second
+	defer remove()
+	f, err := os.Open(clip)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer bot.Close()
-	voice, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "echo", "bot")
+	defer f.Close()
+	frames, header, err := ivfreader.NewWith(f)
 	if err != nil {
 		log.Fatal(err)
 	}
-	room, err := bot.Join(ctx, client.JoinOptions{
-		Name:       "Echo",
-		Tracks:     []client.LocalTrack{{Source: client.Microphone, Track: voice}},
-		AudioSlots: 1, VideoSlots: -1,
+	film, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "film", "player")
+	if err != nil {
+		log.Fatal(err)
+	}
+	player, err := client.Dial(ctx, server.url, token("player"), client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer player.Close()
+	room, err := player.Join(ctx, client.JoinOptions{
+		Name: "Player", AudioSlots: -1, VideoSlots: -1,
+		Tracks: []client.LocalTrack{{Source: client.Camera, Track: film}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	go func() {
-		for {
-			p, err := room.Slots()[0].ReadRTP(ctx)
-			if err != nil {
-				return // io.EOF: the room has ended
-			}
-			if err := voice.WriteRTP(p); err != nil {
-				log.Print(err)
-			}
+	for e := range room.Events() {
+		if s, ok := e.(client.StateChanged); ok && s.State == client.Connected {
+			break // what is written before goes nowhere
 		}
-	}()
-
-	fmt.Println("the guest hears itself:", hearsItself(url))
-	// Output: the guest hears itself: true
+	}
+	each := time.Second * time.Duration(header.TimebaseNumerator) / time.Duration(header.TimebaseDenominator)
+	beat := time.NewTicker(each)
+	defer beat.Stop()
+	written := 0
+	for ; ; written++ {
+		frame, _, err := frames.ParseNextFrame()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := film.WriteSample(media.Sample{Data: frame, Duration: each}); err != nil {
+			log.Fatal(err)
+		}
+		<-beat.C
+	}
+	fmt.Println(written, "frames")
+	// Output: 15 frames
 }
 
-// Recording: every slot is read, and each packet is kept under the name of whom the slot shows.
+// Recording: a slot is read, and its packets are kept under the name of whom it shows.
 func Example_record() {
-	server, url := loopback()
-	defer server()
+	server := loopback()
+	defer server.stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	speaker := speak(ctx, url, "aru")
+	speaker := speak(ctx, server.url, "aru")
 	defer speaker.Close()
+	dir, err := os.MkdirTemp("", "record")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 
-	recorder, err := client.Dial(ctx, url, token("recorder"), client.Options{})
+	recorder, err := client.Dial(ctx, server.url, token("recorder"), client.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer recorder.Close()
-	room, err := recorder.Join(ctx, client.JoinOptions{Name: "Recorder"})
+	room, err := recorder.Join(ctx, client.JoinOptions{Name: "Recorder", AudioSlots: 1, VideoSlots: -1})
 	if err != nil {
 		log.Fatal(err)
 	}
-	recorded := make(chan string)
-	for _, slot := range room.Slots() {
-		go func() {
-			for {
-				if _, err := slot.ReadRTP(ctx); err != nil {
-					return
-				}
-				if who, track, ok := slot.Shows(); ok {
-					select {
-					case recorded <- fmt.Sprint(who.Identity, "-", track.ID, ".ogg"): // a file would be written here
-					case <-ctx.Done():
-						return
-					}
-				}
+	slot := room.Slots()[0]
+	var file *oggwriter.OggWriter
+	var name string
+	for range 25 { // half a second
+		packet, err := slot.ReadRTP(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		who, track, ok := slot.Shows()
+		if !ok {
+			continue // somebody who has just left
+		}
+		if file == nil {
+			name = fmt.Sprintf("%s-%s.ogg", who.Identity, track.ID)
+			if file, err = oggwriter.New(filepath.Join(dir, name), 48000, 2); err != nil {
+				log.Fatal(err)
 			}
-		}()
-	}
-	fmt.Println(<-recorded)
-	// Output: aru-mic.ogg
-}
-
-// hearsItself joins beside the bot, speaks, and waits for its own voice.
-func hearsItself(url string) bool {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	guest := speak(ctx, url, "guest")
-	defer guest.Close()
-	_, err := guest.room.Slots()[0].ReadRTP(ctx)
-	return err == nil
-}
-
-// speaker is a client that sends sound until ctx ends.
-type speaker struct {
-	*client.Client
-
-	room *client.Room
-}
-
-func speak(ctx context.Context, url, identity string) speaker {
-	c, err := client.Dial(ctx, url, token(identity), client.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	mic, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "mic", identity)
-	if err != nil {
-		log.Fatal(err)
-	}
-	room, err := c.Join(ctx, client.JoinOptions{
-		Name: identity, Tracks: []client.LocalTrack{{Source: client.Microphone, Track: mic}},
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	m := &member{name: identity, stopping: make(chan struct{})}
-	context.AfterFunc(ctx, func() { close(m.stopping) })
-	go m.talk(mic)
-	return speaker{c, room}
-}
-
-// loopback starts a whole server on this machine.
-func loopback() (stop func(), url string) {
-	socket, err := udp.Listen(netip.MustParseAddrPort("127.0.0.1:0"), udp.Config{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	forwarder, err := sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	verifier, err := signaling.NewVerifier(key)
-	if err != nil {
-		log.Fatal(err)
-	}
-	server, err := signaling.New(signaling.Config{SFU: forwarder, Verifier: verifier})
-	if err != nil {
-		log.Fatal(err)
-	}
-	web := httptest.NewServer(server)
-	return func() {
-		if err := server.Close(context.Background()); err != nil {
-			log.Print(err)
 		}
-		web.Close()
-		if err := forwarder.Close(); err != nil {
-			log.Print(err)
+		if err := file.WriteRTP(packet); err != nil {
+			log.Fatal(err)
 		}
-	}, web.URL
+	}
+	if err := file.Close(); err != nil {
+		log.Fatal(err)
+	}
+	written, err := os.Stat(filepath.Join(dir, name))
+	fmt.Println(name, err == nil && written.Size() > 1000)
+	// Output: aru-mic.ogg true
 }

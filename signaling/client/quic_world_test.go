@@ -41,20 +41,25 @@ func newQUICSide(t *testing.T) *quicSide {
 	return &quicSide{certificate: selfMade(t), secret: signaling.NewSecret()}
 }
 
-// selfMade returns a certificate that no authority has signed.
 func selfMade(t *testing.T) tls.Certificate {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certificate, err := makeCertificate()
 	require.NoError(t, err)
+	return certificate
+}
+
+// makeCertificate returns one that no authority has signed.
+func makeCertificate() (tls.Certificate, error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(240 * time.Hour),
 		IPAddresses: []net.IP{net.IPv4(10, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	require.NoError(t, err)
-	leaf, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private, Leaf: leaf}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, err
 }
 
 // transports is what the server says of itself.
