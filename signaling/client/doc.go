@@ -4,11 +4,16 @@
 //	Dial(url, token) ─► Client ─► Join{Name, Tracks, slots} ─► Room
 //	                      │                                      │ Participants, Slots, Events, Mute, Publish, …
 //	                   session  requests ▲  ▲ events             │
-//	                      │ resumes      └──┴────────────────────┤
-//	                  connection (WebSocket)                   media: one PeerConnection
-//	                      │                                 sendonly m-lines │ ▲ receive slots
-//	                      ▼                                                  ▼ │
-//	                  signaling                                              sfu
+//	        keep: alive?  │ resumes      └──┴────────────────────┤
+//	        watch: moved? ▼                                    media: one PeerConnection
+//	                    road ◄─ Memory                      sendonly m-lines │ ▲ receive slots
+//	              0 ms │    │ 250 ms                                         ▼ │
+//	                 QUIC  WebSocket ─► signaling                            sfu
+//
+// The road to the server is raced: QUIC at once, WebSocket after 250 ms or when QUIC has failed, and the first whose handshake
+// is complete carries the session. A Memory shared by Clients keeps what makes the next opening quick: TLS tickets (the first
+// answer then comes after one round trip), the ports and certificates that servers name, and the networks without QUIC. When
+// another address of ours leads to the server, a QUIC connection moves there; where it cannot, a new one resumes the session.
 //
 // A session outlives the connection under it: lost connections are dialled again with full jitter and resumed, and every
 // event reaches the Room exactly once. A Room outlives its PeerConnection: when ICE fails it is restarted, and when the
