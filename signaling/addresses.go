@@ -54,10 +54,11 @@ func newAddresses(l limit, most int, proxies []netip.Prefix) *addresses {
 }
 
 // take counts a greeting from this address. It returns 0, or how long the address has to wait. Loopback is never limited: it
-// is this machine, or a reverse proxy on it that is not named as one, and then everybody would share one limit.
+// is this machine, or a reverse proxy on it that is not named as one, and then everybody would share one limit. A limit below
+// 0 is none.
 func (a *addresses) take(at time.Time, from netip.Addr) time.Duration {
 	from = from.Unmap()
-	if !from.IsValid() || from.IsLoopback() {
+	if !from.IsValid() || from.IsLoopback() || a.limit.perSecond < 0 {
 		return 0
 	}
 	a.mu.Lock()
@@ -107,6 +108,13 @@ func (a *addresses) forget(v *visitor) {
 
 func (v *visitor) unlink() {
 	v.older.newer, v.newer.older = v.newer, v.older
+}
+
+// stats: greetings refused, and addresses forgotten before their time since there were too many.
+func (a *addresses) stats() (refused, forgotten uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refused, a.forgotten
 }
 
 // network is what one household or phone has: an IPv4 address, 2⁶⁴ of IPv6.

@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
 func addr(t testing.TB, text string) netip.Addr {
@@ -125,6 +128,97 @@ func TestAddressesAreBoundedWhateverComes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// oneAMinute, since time passes while connections are made.
+func oneAMinute(c *Config) { c.HelloPerSecond = 1. / 60 }
+
+// Whichever way, before any token is looked at; all ways of an address share one limit.
+func TestGreetingsOfAnAddressAreLimited(t *testing.T) {
+	onStage(t, func(t *testing.T, w *stage) {
+		for i := range 10 {
+			stranger := w.dial(byQUIC)
+			stranger.say(`{"id":"1","hello":{"token":"no"}}`)
+			stranger.hearError(wire.Error_UNAUTHORIZED)
+			stranger.hangUp()
+			stranger = w.dial(byWebTransport)
+			stranger.say(`{"id":"%d","resume":{"sessionId":"no"}}`, i)
+			stranger.hearError(wire.Error_RESUME_EXPIRED)
+			stranger.hangUp()
+		}
+		token, err := Mint(hsKey, aru, time.Now(), 0)
+		require.NoError(t, err)
+		for _, frame := range []string{`{"id":"3","hello":{"token":"` + token + `"}}`, `{"id":"3","resume":{"sessionId":"no"}}`} {
+			c := w.dial(byQUIC)
+			c.say("%s", frame)
+			refused := c.hearError(wire.Error_RATE)
+			require.True(t, refused.GetFatal())
+			require.NotZero(t, refused.GetRetryAfterMs())
+			require.LessOrEqual(t, refused.GetRetryAfterMs(), uint32(60_000))
+			_, err := c.read()
+			require.Equal(t, int(websocket.StatusTryAgainLater), c.closeCode(err))
+		}
+		require.EqualValues(t, 2, w.server.Stats().HellosRefused)
+		time.Sleep(time.Minute)
+		c := w.dial(byWebTransport)
+		c.say(`{"id":"3","hello":{"token":"%s"}}`, token)
+		require.NotNil(t, c.hear().GetWelcome())
+	}, oneAMinute)
+}
+
+// Who holds a session comes back, however many others are there.
+func TestAResumeThatSucceedsIsNotLimited(t *testing.T) {
+	onStage(t, func(t *testing.T, w *stage) {
+		token, err := Mint(hsKey, aru, time.Now(), 0)
+		require.NoError(t, err)
+		c := w.dial(byQUIC)
+		c.say(`{"id":"3","hello":{"token":"%s"}}`, token)
+		welcome := c.hear().GetWelcome()
+		require.NotNil(t, welcome)
+		for range 20 {
+			stranger := w.dial(byQUIC)
+			stranger.say(`{"id":"1","hello":{"token":"no"}}`)
+			stranger.hear()
+			stranger.hangUp()
+		}
+		for range 10 {
+			again := w.dial(byQUIC)
+			again.sayFrame(&wire.ClientFrame{Id: 4, Message: &wire.ClientFrame_Resume{Resume: &wire.Resume{
+				SessionId: welcome.GetSessionId(), ResumeToken: welcome.GetResumeToken(),
+			}}})
+			require.NotNil(t, again.hear().GetResumed())
+			again.hangUp()
+		}
+	}, oneAMinute)
+}
+
+func TestWhoComesThroughAProxyIsLimitedByItsOwnAddress(t *testing.T) {
+	s := testServer(t, func(c *Config) {
+		c.HelloPerSecond, c.HelloBurst = 0.001, 1
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	})
+	url := serve(t, s)
+	greet := func(from string) *wire.Error {
+		ws, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{
+			Subprotocols: []string{wire.JSON.String()}, HTTPHeader: http.Header{"X-Forwarded-For": {from}},
+		})
+		require.NoError(t, err)
+		c := &client{t: t, ws: ws, format: wire.JSON}
+		defer func() { _ = ws.CloseNow() }()
+		c.say(`{"id":"1","hello":{"token":"no"}}`)
+		return c.hear().GetError()
+	}
+	require.Equal(t, wire.Error_UNAUTHORIZED, greet("198.51.100.1").GetCode())
+	require.Equal(t, wire.Error_RATE, greet("198.51.100.1").GetCode())
+	require.Equal(t, wire.Error_UNAUTHORIZED, greet("198.51.100.2").GetCode())
+	require.Equal(t, wire.Error_RATE, greet("198.51.100.9, 198.51.100.2").GetCode())
+}
+
+func TestNoLimitForAddresses(t *testing.T) {
+	a := newAddresses(limit{perSecond: -1, burst: 1}, 1, nil)
+	for range 100 {
+		require.Zero(t, a.take(time.UnixMilli(0), addr(t, "192.0.2.1")))
+	}
 }
 
 func TestWhereARequestComesFrom(t *testing.T) {

@@ -87,6 +87,7 @@ type conn struct {
 	port   port
 	way    way
 	format wire.Format
+	client netip.Addr // where a trusted proxy says that it comes from; else invalid
 
 	// Owned by the reader.
 	seat   *seat         // the session on this connection
@@ -162,6 +163,9 @@ func (c *conn) greet() bool {
 			if c.server.resume(c, id, m.Resume) {
 				return c.seat != nil
 			}
+			if !c.mayGreet(id, "resume") {
+				return false
+			}
 			c.refuse(id, &wire.Error{
 				Code:    wire.Error_RESUME_EXPIRED,
 				Message: "resume: this session is no longer held: say Hello and join again",
@@ -194,6 +198,9 @@ func (c *conn) hello(id uint64, m *wire.Hello) bool {
 		}, websocket.StatusPolicyViolation)
 		return false
 	}
+	if !c.mayGreet(id, "hello") {
+		return false
+	}
 	grants, err := c.server.cfg.Verifier.Verify(m.GetToken(), time.Now())
 	if err != nil {
 		c.reject(id, &wire.Error{
@@ -207,6 +214,22 @@ func (c *conn) hello(id uint64, m *wire.Hello) bool {
 	}
 	c.seat.log().Debug("client", "software", m.GetClient(), "format", c.format.String(), "transport", c.way.String())
 	return true
+}
+
+// mayGreet bounds what strangers make us check.
+func (c *conn) mayGreet(id uint64, what string) bool {
+	from := c.client
+	if !from.IsValid() {
+		from = c.port.remote().Addr()
+	}
+	wait := c.server.addresses.take(time.Now(), from)
+	if wait > 0 {
+		c.reject(id, &wire.Error{
+			Code: wire.Error_RATE, Fatal: true, RetryAfterMs: milliseconds(wait),
+			Message: what + ": too many from this address",
+		}, websocket.StatusTryAgainLater)
+	}
+	return wait == 0
 }
 
 // read feeds the session until the connection ends or brings something that is no frame. Answers to frames that have

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling/wire"
@@ -50,6 +53,14 @@ type Config struct {
 	ResumeFor time.Duration
 	// AudioSlots and VideoSlots are what Welcome says a client may offer; defaults 16 and 49, as those of sfu.Config.
 	AudioSlots, VideoSlots int
+	// HelloPerSecond is how often one IP address (of IPv6: a /64) may say Hello, or Resume a session that is not held, in the
+	// long run, and HelloBurst how often at once; defaults 5 and 20. Beyond: RATE, before the token is looked at. Negative:
+	// no limit. Loopback has none. HelloBurst is at least 1.
+	HelloPerSecond float64
+	HelloBurst     int
+	// TrustedProxies are the reverse proxies whose X-Forwarded-For is believed: without them, all who come through one share
+	// its address.
+	TrustedProxies []netip.Prefix
 	// MaxSessions bounds memory, sessions without a connection included; default DefaultMaxSessions. Beyond it: BUSY.
 	MaxSessions int
 	// Name is told to clients in Welcome, such as "tolkyn 0.1.0".
@@ -68,6 +79,7 @@ type Server struct {
 	epoch     time.Time
 	ctx       context.Context
 	cut       context.CancelFunc // ends every connection and call to the SFU at once
+	addresses *addresses
 	accepting context.Context
 	stop      context.CancelFunc // takes no new connections
 
@@ -118,6 +130,12 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = DefaultMaxSessions
 	}
+	if cfg.HelloPerSecond == 0 {
+		cfg.HelloPerSecond = float64(helloLimit.perSecond)
+	}
+	if cfg.HelloBurst == 0 {
+		cfg.HelloBurst = helloLimit.burst
+	}
 	if cfg.AudioSlots == 0 {
 		cfg.AudioSlots = 16
 	}
@@ -135,6 +153,9 @@ func New(cfg Config) (*Server, error) {
 	accepting, stop := context.WithCancel(ctx)
 	return &Server{
 		cfg: cfg, origins: origins, log: cfg.Logger, epoch: time.Now(),
+		addresses: newAddresses(
+			limit{perSecond: rate.Limit(cfg.HelloPerSecond), burst: cfg.HelloBurst}, maxAddresses, cfg.TrustedProxies,
+		),
 		ctx: ctx, cut: cut, accepting: accepting, stop: stop,
 		sessions: make(map[string]*seat), holders: make(map[holder]int), conns: make(map[*conn]struct{}),
 	}, nil

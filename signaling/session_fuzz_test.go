@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -296,6 +297,9 @@ func (l *life) answer(how int) {
 	}
 	if failed {
 		done = answered{err: failures[how/4%len(failures)]}
+		if _, reads := r.do.(stateRequest); reads && l.peer != 0 && wireError(done.err).GetCode() != wire.Error_INTERNAL {
+			done = answered{err: context.DeadlineExceeded} // of a peer that is there it can only take too long
+		}
 	}
 	l.runs = nil
 	l.step(done)

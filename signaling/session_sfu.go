@@ -85,7 +85,7 @@ func (s *session) answer(now time.Duration, in answered, out *output) {
 		}
 		s.hold = false
 		if do.joined != nil {
-			s.answerJoinAgain(done, do, in, out)
+			s.answerJoinAgain(now, done, do, in, out)
 		} else {
 			s.answerState(now, done, in, out)
 		}
@@ -163,15 +163,10 @@ func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, i
 
 // answerJoinAgain says a Joined once more, with those who are in the room by now: events that came after the first one have
 // been said since, and an old list would undo them.
-func (s *session) answerJoinAgain(done *request, do stateRequest, in answered, out *output) {
+func (s *session) answerJoinAgain(now time.Duration, done *request, do stateRequest, in answered, out *output) {
 	current, ok := in.result.(state)
 	switch {
-	case in.err == nil && (!ok || do.join != s.peer):
-		in.err = sfu.ErrGone
-		fallthrough
-	case in.err != nil:
-		s.sayError(done.frame, wireError(in.err), out)
-	default:
+	case in.err == nil && ok && do.join == s.peer:
 		s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Joined{Joined: &wire.Joined{
 			PeerId: do.joined.GetPeerId(), Answer: do.joined.GetAnswer(),
 			Peers: peersOut(current.peers), Slots: slotsOut(current.slots),
@@ -179,8 +174,22 @@ func (s *session) answerJoinAgain(done *request, do stateRequest, in answered, o
 		if a := s.answers.find(done.frame); a != nil {
 			a.conn, a.after = s.conn, s.sent
 		}
+	case in.err == nil || isGone(in.err):
+		s.sayError(done.frame, wireError(sfu.ErrGone), out)
+	default:
+		s.stateless(now, done.frame, in.err, out)
+		return
 	}
 	s.flush(out)
+}
+
+// isGone: the peer is in no room, and the event that says so has come or is on its way.
+func isGone(err error) bool { return errors.Is(err, sfu.ErrGone) || errors.Is(err, sfu.ErrClosed) }
+
+// stateless: the client cannot be told what it has to know to go on.
+func (s *session) stateless(now time.Duration, frame uint64, err error, out *output) {
+	s.sayError(frame, wireError(err), out)
+	s.end(now, wire.Bye_INTERNAL_ERROR, wire.Bye_REJOIN, out)
 }
 
 func (s *session) answerState(now time.Duration, done *request, in answered, out *output) {
@@ -189,11 +198,9 @@ func (s *session) answerState(now time.Duration, done *request, in answered, out
 	switch current, ok := in.result.(state); {
 	case in.err == nil && ok:
 		what.Joined, what.Peers, what.Slots = true, peersOut(current.peers), slotsOut(current.slots)
-	case errors.Is(in.err, sfu.ErrGone) || errors.Is(in.err, sfu.ErrClosed):
-		// The event that says so is on its way.
+	case isGone(in.err):
 	default:
-		s.explain(done.frame, in.err, out)
-		s.end(now, wire.Bye_INTERNAL_ERROR, wire.Bye_REJOIN, out)
+		s.stateless(now, done.frame, in.err, out)
 		return
 	}
 	s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Snapshot{Snapshot: what}))

@@ -16,6 +16,8 @@ type Stats struct {
 	OutboxOverflows uint64            // connections cut because their client read too slowly
 	Errors          map[string]uint64 // Error frames by code, such as "BAD_SDP"; codes never said are absent
 	Panics          uint64            // connections that ended by a fault of ours
+	HellosRefused   uint64            // and failed Resumes: of an address that sent too many
+	AddressOverflow uint64            // addresses forgotten while their limit still mattered, since there were too many
 
 	// Transports by name: "websocket", "quic", "webtransport"; each is there from the start.
 	Transports map[string]TransportStats
@@ -81,6 +83,7 @@ func (s *Server) Stats() Stats {
 		DatagramDrops:     s.counters.datagramDrops.Load(),
 		UnaskedStreams:    s.counters.unaskedStreams.Load(),
 	}
+	stats.HellosRefused, stats.AddressOverflow = s.addresses.stats()
 	stats.Panics = s.counters.panics.Load()
 	stats.FramesIn = s.counters.framesIn.Load()
 	stats.FramesOut = s.counters.framesOut.Load()

@@ -148,5 +148,7 @@ func collectSignaling(e emitter, stats signaling.Stats) {
 		map[string]uint64{"in": stats.FramesIn, "out": stats.FramesOut})
 	e.counter("tolkyn_signaling_resumes_total", "Sessions put on a new connection.", stats.Resumes)
 	e.counter("tolkyn_signaling_outbox_overflows_total", "Connections cut because their client read too slowly.", stats.OutboxOverflows)
+	e.counter("tolkyn_signaling_hellos_refused_total", "Hellos and failed Resumes of addresses that sent too many.", stats.HellosRefused)
+	e.counter("tolkyn_signaling_address_overflows_total", "Addresses forgotten while their limit still mattered.", stats.AddressOverflow)
 	e.by("tolkyn_signaling_errors_total", "Errors told to clients.", "code", stats.Errors)
 }
