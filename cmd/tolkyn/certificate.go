@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,15 +9,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
@@ -27,60 +27,88 @@ const (
 	certificateLife = 397 * 24 * time.Hour
 	// certificateRenew: a certificate that ends soon is made anew at the start rather than during a call.
 	certificateRenew = 30 * 24 * time.Hour
+	// lookEvery: how often files and clocks are looked at again.
+	lookEvery = time.Minute
 )
 
-// serverCertificate returns the certificate of tls_listen: the configured one, or the self-made one for addresses.
-func serverCertificate(c config.Config, addresses []netip.Addr, now time.Time) (tls.Certificate, error) {
-	if c.HTTP.CertificateFile != "" {
-		certificate, err := tls.LoadX509KeyPair(c.HTTP.CertificateFile, c.HTTP.KeyFile)
-		if err != nil {
-			return tls.Certificate{}, fmt.Errorf("http.certificate_file, http.key_file: %w", err)
-		}
-		return certificate, nil
-	}
-	dir, err := stateDir(c.LAN.StateDir)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return keptCertificate(filepath.Join(dir, "lan.pem"), addresses, now)
+// filedCertificate is the certificate of the configuration. It is read again when its files change, so that what renews
+// it need not tell the server.
+type filedCertificate struct {
+	// Fixed after openCertificate.
+	file, keyFile string
+	log           *slog.Logger
+
+	// Owned by whoever calls look.
+	seen [2]stamp
+
+	// Atomic.
+	shown atomic.Pointer[tls.Certificate]
 }
 
-// stateDir is where the self-made certificate is kept (XDG Base Directory Specification).
-func stateDir(asked string) (string, error) {
-	if asked != "" {
-		return asked, nil
-	}
-	if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
-		return filepath.Join(state, "tolkyn"), nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("lan.state_dir: no place to keep the self-made certificate: %w; name one with --state", err)
-	}
-	return filepath.Join(home, ".local", "state", "tolkyn"), nil
+// stamp tells versions of a file apart.
+type stamp struct {
+	changed time.Time
+	size    int64
 }
 
-// keptCertificate returns the certificate in file while it is good for the addresses, so that a device which accepted it
-// once is not asked again; otherwise it makes one and keeps it there.
-func keptCertificate(file string, addresses []netip.Addr, now time.Time) (tls.Certificate, error) {
-	text, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return tls.Certificate{}, fmt.Errorf("read the self-made certificate: %w; name another directory with --state", err)
+func openCertificate(c config.HTTP, log *slog.Logger) (*filedCertificate, error) {
+	f := &filedCertificate{file: c.CertificateFile, keyFile: c.KeyFile, log: log}
+	f.seen = f.stamps()
+	certificate, err := tls.LoadX509KeyPair(f.file, f.keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("http.certificate_file, http.key_file: %w", err)
 	}
-	if err == nil {
-		kept, err := tls.X509KeyPair(text, text)
-		if err == nil && stillGood(kept.Leaf, addresses, now) {
-			return kept, nil
+	f.shown.Store(&certificate)
+	return f, nil
+}
+
+// Certificate is what to show now. Safe from any goroutine.
+func (f *filedCertificate) Certificate() *tls.Certificate { return f.shown.Load() }
+
+// look reads the files again when they have changed. What cannot be read, such as a certificate whose key has not been
+// written yet, leaves the old one in place until the next change.
+func (f *filedCertificate) look() {
+	now := f.stamps()
+	if now == f.seen {
+		return
+	}
+	f.seen = now
+	certificate, err := tls.LoadX509KeyPair(f.file, f.keyFile)
+	if err != nil {
+		f.log.Warn("the changed certificate cannot be read: the old one stays", "certificate_file", f.file, "error", err)
+		return
+	}
+	f.shown.Store(&certificate)
+	f.log.Info("certificate changed", "certificate_file", f.file, "ends", certificate.Leaf.NotAfter)
+}
+
+func (f *filedCertificate) stamps() [2]stamp {
+	var all [2]stamp
+	for i, name := range []string{f.file, f.keyFile} {
+		if info, err := os.Stat(name); err == nil { // A file that is gone has the zero stamp.
+			all[i] = stamp{info.ModTime(), info.Size()}
 		}
 	}
-	text, err = makeCertificate(addresses, now)
+	return all
+}
+
+// lanCertificate returns the kept certificate of HTTPS while it is good for the addresses, so that a device which accepted
+// it once is not asked again; otherwise it makes one and keeps it.
+func (s *state) lanCertificate(addresses []netip.Addr, now time.Time) (*tls.Certificate, error) {
+	const name = "lan.pem"
+	text, err := s.read(name)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("make a certificate: %w", err)
+		return nil, err
 	}
-	if err := writeSecret(file, text); err != nil {
-		return tls.Certificate{}, fmt.Errorf("keep the self-made certificate: %w; name another directory with --state", err)
+	if kept, err := tls.X509KeyPair(text, text); err == nil && stillGood(kept.Leaf, addresses, now) {
+		return &kept, nil
 	}
-	return tls.X509KeyPair(text, text)
+	made, text, err := makeCertificate(addresses, now, certificateLife)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	s.keep(name, text)
+	return made, nil
 }
 
 func stillGood(leaf *x509.Certificate, addresses []netip.Addr, now time.Time) bool {
@@ -95,21 +123,25 @@ func stillGood(leaf *x509.Certificate, addresses []netip.Addr, now time.Time) bo
 	return true
 }
 
-// makeCertificate returns key and certificate in PEM.
-func makeCertificate(addresses []netip.Addr, now time.Time) ([]byte, error) {
+// slowClocks is how far behind the clock of a device may be that is to accept a certificate made just now.
+const slowClocks = time.Hour
+
+// makeCertificate returns a certificate (ECDSA P-256, which browsers want where they go by its hash) that holds for life,
+// slowClocks of it in the past; and its key and itself in PEM.
+func makeCertificate(addresses []netip.Addr, now time.Time, life time.Duration) (*tls.Certificate, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: "Tolkyn on this network"},
-		NotBefore:    now.Add(-time.Hour), // Devices whose clocks are slow.
-		NotAfter:     now.Add(certificateLife),
+		NotBefore:    now.Add(-slowClocks),
+		NotAfter:     now.Add(life - slowClocks),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{"localhost"},
@@ -123,34 +155,29 @@ func makeCertificate(addresses []netip.Addr, now time.Time) ([]byte, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return slices.Concat(
+	text := slices.Concat(
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-	), nil
+	)
+	made, err := tls.X509KeyPair(text, text)
+	return &made, text, err
 }
 
-// writeSecret puts a file in its place whole, readable by its owner alone.
-func writeSecret(file string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return err
+// splitPairs reads keys and certificates that stand one after another in one file, and leaves out what is no pair.
+func splitPairs(text []byte) []*tls.Certificate {
+	var pairs []*tls.Certificate
+	const begin = "-----BEGIN PRIVATE KEY-----"
+	for part := range bytes.SplitSeq(text, []byte(begin)) {
+		part = slices.Concat([]byte(begin), part)
+		if pair, err := tls.X509KeyPair(part, part); err == nil {
+			pairs = append(pairs, &pair)
+		}
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(file), ".new-*") // CreateTemp gives 0600.
-	if err != nil {
-		return err
-	}
-	_, err = temporary.Write(text)
-	err = errors.Join(err, temporary.Close())
-	if err == nil {
-		err = os.Rename(temporary.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(temporary.Name())
-	}
-	return err
+	return pairs
 }

@@ -9,6 +9,8 @@ import (
 type Config struct {
 	// What browsers reach: the page and the signaling sessions.
 	HTTP HTTP `koanf:"http"`
+	// Sessions over QUIC and WebTransport.
+	QUIC QUIC `koanf:"quic"`
 	// The media ports.
 	Media Media `koanf:"media"`
 	// Who may join, and from which pages.
@@ -21,6 +23,11 @@ type Config struct {
 	Limits Limits `koanf:"limits"`
 	// Calls between the devices of one local network, without keys or certificates of your own.
 	LAN LAN `koanf:"lan"`
+	// What starts the server again after a crash.
+	Supervisor Supervisor `koanf:"supervisor"`
+	// Directory that keeps the secret behind session tickets and the self-made certificates. Empty means tolkyn in
+	// $XDG_STATE_HOME, or in ~/.local/state.
+	StateDir string `koanf:"state_dir"`
 }
 
 // HTTP is what browsers reach.
@@ -30,10 +37,17 @@ type HTTP struct {
 	Listen string `koanf:"listen"`
 	// Address of HTTPS and secure WebSocket. Empty means off, and ":8443" with lan.enabled.
 	TLSListen string `koanf:"tls_listen"`
-	// The certificate chain in PEM, for tls_listen. With lan.enabled one is made when this is empty.
+	// The certificate chain in PEM, for tls_listen and quic.listen; read again when the file changes. When this is empty, one
+	// is made for quic.listen, and with lan.enabled for tls_listen.
 	CertificateFile string `koanf:"certificate_file"`
 	// The private key of certificate_file in PEM.
 	KeyFile string `koanf:"key_file"`
+}
+
+// QUIC is the faster way to the sessions, for clients whose network lets UDP through. All others use WebSocket.
+type QUIC struct {
+	// UDP address of QUIC and WebTransport. The default is loopback, and ":8443" with lan.enabled. Empty to switch it off.
+	Listen string `koanf:"listen"`
 }
 
 // Media is where packets come in and go out.
@@ -114,18 +128,25 @@ type Limits struct {
 type LAN struct {
 	// Listen on all interfaces, with a self-made certificate, and let in whoever holds the printed invitation.
 	Enabled bool `koanf:"enabled"`
-	// Directory that keeps the self-made certificate. Empty means tolkyn in $XDG_STATE_HOME, or in ~/.local/state.
-	StateDir string `koanf:"state_dir"`
+}
+
+// Supervisor runs the server as a child process.
+type Supervisor struct {
+	// Run the server as a child process and start it again after a crash. The default is true, except as process 1 of a
+	// container and as a service of systemd, which start it again themselves.
+	Enabled bool `koanf:"enabled"`
 }
 
 // Default returns the values that hold where nothing is set: a server on loopback for one's own machine.
 func Default() Config {
 	return Config{
-		HTTP:      HTTP{Listen: "127.0.0.1:8080"},
-		Media:     Media{Listen: "127.0.0.1:7882", TCP: true},
-		Signaling: Signaling{Resume: time.Minute},
-		Admin:     Admin{Listen: "127.0.0.1:9090"},
-		Log:       Log{Level: "info", Format: "auto"},
+		HTTP:       HTTP{Listen: "127.0.0.1:8080"},
+		QUIC:       QUIC{Listen: "127.0.0.1:8443"},
+		Media:      Media{Listen: "127.0.0.1:7882", TCP: true},
+		Signaling:  Signaling{Resume: time.Minute},
+		Admin:      Admin{Listen: "127.0.0.1:9090"},
+		Log:        Log{Level: "info", Format: "auto"},
+		Supervisor: Supervisor{Enabled: true},
 		Limits: Limits{
 			CPUPercent:           85,
 			PeerPacketsPerSecond: 2_500,

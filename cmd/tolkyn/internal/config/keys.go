@@ -24,12 +24,16 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// leaves lists every settable key as "section.key".
+// leaves lists every settable key: "section.key", or "key" where none has a section.
 func leaves() []string {
 	var keys []string
 	config := reflect.TypeFor[Config]()
 	for i := range config.NumField() {
 		section := config.Field(i)
+		if section.Type.Kind() != reflect.Struct {
+			keys = append(keys, section.Tag.Get("koanf"))
+			continue
+		}
 		for _, name := range fieldNames(section.Type) {
 			keys = append(keys, section.Tag.Get("koanf")+"."+name)
 		}
@@ -45,7 +49,7 @@ func noSuchKey(prefix, key string, known []string) string {
 	}
 	// The right key in the wrong section.
 	for _, leaf := range leaves() {
-		if strings.HasSuffix(leaf, "."+key) {
+		if leaf == key || strings.HasSuffix(leaf, "."+key) {
 			return "no such key here; did you mean " + leaf + "?"
 		}
 	}

@@ -153,22 +153,22 @@ func (c *checker) merge(merged *koanf.Koanf, n *yaml.Node, t reflect.Type, key s
 	_ = merged.Set(key, value)
 }
 
-// loadEnvironment takes TOLKYN_SECTION__KEY=value. The value of a list is YAML ([a, b]) or a, b.
+// loadEnvironment takes TOLKYN_SECTION__KEY=value, and TOLKYN_KEY=value where the key has no section. The value of a list is YAML ([a, b]) or a, b.
 func loadEnvironment(c *checker, merged *koanf.Koanf, environment []string) {
 	environment = slices.Sorted(slices.Values(environment))
 	c.lines = false
 	for _, variable := range environment {
 		name, value, _ := strings.Cut(variable, "=")
 		rest, ours := strings.CutPrefix(name, "TOLKYN_")
-		// Kubernetes sets TOLKYN_PORT and the like for a service of our name: only two underscores make a key.
-		section, leaf, isKey := strings.Cut(rest, "__")
-		if !ours || !isKey {
+		key := strings.ToLower(strings.Replace(rest, "__", ".", 1))
+		t, known := leafType(key)
+		// Kubernetes sets TOLKYN_PORT and the like for a service of our name: only two underscores make an unknown one a
+		// mistake.
+		if !ours || !known && !strings.Contains(rest, "__") {
 			continue
 		}
 		c.source = name
-		key := strings.ToLower(section) + "." + strings.ToLower(leaf)
-		t, ok := leafType(key)
-		if !ok {
+		if !known {
 			text := "no such key"
 			if near := nearest(key, leaves()); near != "" {
 				text = "no such key; did you mean TOLKYN_" + strings.ToUpper(strings.Replace(near, ".", "__", 1)) + "?"
@@ -222,16 +222,15 @@ func (c *checker) mergeText(merged *koanf.Koanf, text string, t reflect.Type, ke
 	c.merge(merged, node, t, key)
 }
 
-// leafType returns the type of the value that "section.key" names.
+// leafType returns the type of the value that "section.key", or "key", names. A section is no value.
 func leafType(key string) (reflect.Type, bool) {
-	section, leaf, _ := strings.Cut(key, ".")
-	s, ok := field(reflect.TypeFor[Config](), section)
-	if !ok {
+	first, leaf, inSection := strings.Cut(key, ".")
+	f, ok := field(reflect.TypeFor[Config](), first)
+	if !ok || inSection != (f.Type.Kind() == reflect.Struct) {
 		return nil, false
 	}
-	f, ok := field(s.Type, leaf)
-	if !ok {
-		return nil, false
+	if inSection {
+		f, ok = field(f.Type, leaf)
 	}
-	return f.Type, true
+	return f.Type, ok
 }

@@ -68,6 +68,26 @@ func TestKeysFromTheEnvironment(t *testing.T) {
 	require.ErrorContains(t, err, "TOLKYN_SIGNALING__KEYS: signaling.keys[0].secrt: no such key; did you mean signaling.keys[0].secret?")
 }
 
+// TestKeyWithoutSection: state_dir is set like any other, and where it stood before its new place is named.
+func TestKeyWithoutSection(t *testing.T) {
+	c, origins, err := load(t, "state_dir: /var/lib/tolkyn\n")
+	require.NoError(t, err)
+	require.Equal(t, "/var/lib/tolkyn", c.StateDir)
+	require.Equal(t, "tolkyn.yaml:1", origins.Of("state_dir"))
+
+	c, origins, err = Load(Sources{Environment: []string{"TOLKYN_STATE_DIR=/srv/state", "TOLKYN_HTTP=x", "TOLKYN_PORT=tcp://10.0.0.1:80"}})
+	require.NoError(t, err)
+	require.Equal(t, "/srv/state", c.StateDir)
+	require.Equal(t, "TOLKYN_STATE_DIR", origins.Of("state_dir"))
+
+	_, _, err = Load(Sources{Environment: []string{"TOLKYN_STATE__DIR=/srv/state"}})
+	require.ErrorContains(t, err, "TOLKYN_STATE__DIR: no such key; did you mean TOLKYN_STATE_DIR?")
+	_, _, err = load(t, "lan: {state_dir: /var/lib/tolkyn}\n")
+	require.ErrorContains(t, err, "tolkyn.yaml:1: lan.state_dir: no such key here; did you mean state_dir?")
+	_, _, err = load(t, "state_dir: [/var/lib/tolkyn]\n")
+	require.ErrorContains(t, err, "state_dir: got a list, want text")
+}
+
 // FuzzLoadText: whatever a file holds, it is read or refused.
 func FuzzLoadText(f *testing.F) {
 	f.Add([]byte("http:\n  listen: 127.0.0.1:8080\n"))

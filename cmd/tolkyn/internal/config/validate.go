@@ -26,6 +26,7 @@ func validate(c *Config, origins Origins) Problems {
 	v := &validator{origins: origins}
 	v.address("http.listen", c.HTTP.Listen, "127.0.0.1:8080")
 	v.address("http.tls_listen", c.HTTP.TLSListen, ":8443")
+	v.address("quic.listen", c.QUIC.Listen, ":8443")
 	v.address("media.listen", c.Media.Listen, "127.0.0.1:7882")
 	v.address("admin.listen", c.Admin.Listen, "127.0.0.1:9090")
 	if c.Media.Listen == "" {
