@@ -103,9 +103,12 @@ func (s *state) lanCertificate(addresses []netip.Addr, now time.Time) (*tls.Cert
 	if kept, err := tls.X509KeyPair(text, text); err == nil && stillGood(kept.Leaf, addresses, now) {
 		return &kept, nil
 	}
-	made, text, err := makeCertificate(addresses, now, certificateLife)
+	made, err := makeCertificate(addresses, now, certificateLife)
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	if text, err = joinPairs(made); err != nil {
+		return nil, err
 	}
 	s.keep(name, text)
 	return made, nil
@@ -127,15 +130,15 @@ func stillGood(leaf *x509.Certificate, addresses []netip.Addr, now time.Time) bo
 const slowClocks = time.Hour
 
 // makeCertificate returns a certificate (ECDSA P-256, which browsers want where they go by its hash) that holds for life,
-// slowClocks of it in the past; and its key and itself in PEM.
-func makeCertificate(addresses []netip.Addr, now time.Time, life time.Duration) (*tls.Certificate, []byte, error) {
+// slowClocks of it in the past.
+func makeCertificate(addresses []netip.Addr, now time.Time, life time.Duration) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial,
@@ -155,18 +158,13 @@ func makeCertificate(addresses []netip.Addr, now time.Time, life time.Duration) 
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	text := slices.Concat(
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-	)
-	made, err := tls.X509KeyPair(text, text)
-	return &made, text, err
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
 // splitPairs reads keys and certificates that stand one after another in one file, and leaves out what is no pair.
@@ -180,4 +178,18 @@ func splitPairs(text []byte) []*tls.Certificate {
 		}
 	}
 	return pairs
+}
+
+// joinPairs is what splitPairs reads: PKCS #8 and X.509 in PEM.
+func joinPairs(pairs ...*tls.Certificate) ([]byte, error) {
+	var text bytes.Buffer
+	for _, pair := range pairs {
+		secret, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+		if err != nil {
+			return nil, fmt.Errorf("encode a key: %w", err)
+		}
+		text.Write(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
+		text.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Leaf.Raw}))
+	}
+	return text.Bytes(), nil
 }

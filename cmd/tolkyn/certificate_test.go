@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
+	"encoding/pem"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,11 +15,15 @@ import (
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
 )
 
+// quietState keeps things in dir and says nothing.
+func quietState(dir string) *state { return &state{dir: dir, log: slog.New(slog.DiscardHandler)} }
+
 func TestCertificateIsKeptWhileItIsGood(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "state", "lan.pem")
+	dir := filepath.Join(t.TempDir(), "state")
+	file, kept := filepath.Join(dir, "lan.pem"), quietState(dir)
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	home := []netip.Addr{netip.MustParseAddr("192.168.1.5"), netip.MustParseAddr("fd00::5")}
-	first, err := keptCertificate(file, home, now)
+	first, err := kept.lanCertificate(home, now)
 	require.NoError(t, err)
 	require.NoError(t, first.Leaf.VerifyHostname("192.168.1.5"))
 	require.NoError(t, first.Leaf.VerifyHostname("fd00::5"))
@@ -40,7 +47,7 @@ func TestCertificateIsKeptWhileItIsGood(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			before, err := os.ReadFile(file)
 			require.NoError(t, err)
-			_, err = keptCertificate(file, test.addresses, now.Add(test.later))
+			_, err = kept.lanCertificate(test.addresses, now.Add(test.later))
 			require.NoError(t, err)
 			after, err := os.ReadFile(file)
 			require.NoError(t, err)
@@ -51,32 +58,50 @@ func TestCertificateIsKeptWhileItIsGood(t *testing.T) {
 }
 
 func TestBrokenCertificateIsMadeAnew(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "lan.pem")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "lan.pem")
 	require.NoError(t, os.WriteFile(file, []byte("half a file"), 0o600))
-	_, err := keptCertificate(file, nil, time.Now())
+	made, err := quietState(dir).lanCertificate(nil, time.Now())
 	require.NoError(t, err)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, made.Certificate, splitPairs(text)[0].Certificate)
 }
 
-func TestStateDirectoryThatCannotBeWritten(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	_, err := keptCertificate(filepath.Join(file, "lan.pem"), nil, time.Now())
-	require.ErrorContains(t, err, "--state")
-}
+// TestFiledCertificateFollowsItsFiles: whoever renews it writes one file after the other and tells nobody.
+func TestFiledCertificateFollowsItsFiles(t *testing.T) {
+	dir := t.TempDir()
+	files := config.HTTP{CertificateFile: filepath.Join(dir, "chain.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+	write := func(file, block string, pair *tls.Certificate, at time.Time) {
+		text, err := joinPairs(pair)
+		require.NoError(t, err)
+		for found, rest := pem.Decode(text); found != nil; found, rest = pem.Decode(rest) {
+			if found.Type == block {
+				require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(found), 0o600))
+				require.NoError(t, os.Chtimes(file, at, at))
+			}
+		}
+	}
+	now := time.Now()
+	first, err := makeCertificate(nil, now, shortLife)
+	require.NoError(t, err)
+	second, err := makeCertificate(nil, now, shortLife)
+	require.NoError(t, err)
+	write(files.CertificateFile, "CERTIFICATE", first, now)
+	write(files.KeyFile, "PRIVATE KEY", first, now)
+	f, err := openCertificate(files, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.Equal(t, first.Certificate, f.Certificate().Certificate)
 
-func TestStateDir(t *testing.T) {
-	t.Setenv("HOME", "/home/aigerim")
-	t.Setenv("XDG_STATE_HOME", "")
-	dir, err := stateDir("")
-	require.NoError(t, err)
-	require.Equal(t, "/home/aigerim/.local/state/tolkyn", dir)
-	t.Setenv("XDG_STATE_HOME", "/var/state")
-	dir, err = stateDir("")
-	require.NoError(t, err)
-	require.Equal(t, "/var/state/tolkyn", dir)
-	dir, err = stateDir("/here")
-	require.NoError(t, err)
-	require.Equal(t, "/here", dir)
+	write(files.CertificateFile, "CERTIFICATE", second, now.Add(time.Second))
+	f.look()
+	require.Equal(t, first.Certificate, f.Certificate().Certificate, "the new one has no key yet")
+	write(files.KeyFile, "PRIVATE KEY", second, now.Add(2*time.Second))
+	f.look()
+	require.Equal(t, second.Certificate, f.Certificate().Certificate)
+	require.NoError(t, os.Remove(files.KeyFile))
+	f.look()
+	require.Equal(t, second.Certificate, f.Certificate().Certificate)
 }
 
 func TestAdvertised(t *testing.T) {
@@ -110,6 +135,7 @@ func TestDecideMode(t *testing.T) {
 		{"keys within the network", func(c *config.Config) { c.Signaling.Keys = keys; c.LAN.Enabled = true }, production},
 		{"public page", func(c *config.Config) { c.HTTP.Listen = ":8080" }, 0},
 		{"public TLS", func(c *config.Config) { c.HTTP.TLSListen = "0.0.0.0:8443" }, 0},
+		{"public QUIC", func(c *config.Config) { c.QUIC.Listen = ":8443" }, 0},
 		{"public media", func(c *config.Config) { c.Media.Listen = "[::]:7882" }, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

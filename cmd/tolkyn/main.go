@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -10,13 +11,18 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run is main with an exit code: 0 when all went well, 1 otherwise.
+// run is main with an exit code: 0 when all went well, that of the server under a supervisor, 1 otherwise.
 func run() int {
-	if err := newRoot().ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "tolkyn:", err)
-		return 1
+	err := newRoot().ExecuteContext(context.Background())
+	var code exitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
 	}
-	return 0
+	fmt.Fprintln(os.Stderr, "tolkyn:", err)
+	return 1
 }
 
 func newRoot() *cobra.Command {

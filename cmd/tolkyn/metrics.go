@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/supervisor"
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling"
 )
@@ -16,6 +17,7 @@ type figures struct {
 	load      *load
 	sfu       func() (sfu.Stats, bool)
 	signaling func() signaling.Stats
+	child     *supervisor.Child // nil without a supervisor
 }
 
 // newMetrics collects the figures when it is asked, under tolkyn_<part>_<what>_<unit>. Labels are few and bounded; no room
@@ -52,6 +54,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		collectSFU(e, stats)
 	}
 	collectSignaling(e, c.figures.signaling())
+	if c.figures.child != nil {
+		collectRestarts(e, c.figures.child.Restarts)
+	}
 }
 
 // emitter sends metrics out.
@@ -151,4 +156,11 @@ func collectSignaling(e emitter, stats signaling.Stats) {
 	e.counter("tolkyn_signaling_hellos_refused_total", "Hellos and failed Resumes of addresses that sent too many.", stats.HellosRefused)
 	e.counter("tolkyn_signaling_address_overflows_total", "Addresses forgotten while their limit still mattered.", stats.AddressOverflow)
 	e.by("tolkyn_signaling_errors_total", "Errors told to clients.", "code", stats.Errors)
+}
+
+func collectRestarts(e emitter, restarts supervisor.Restarts) {
+	e.by("tolkyn_supervisor_restarts_total", "Times that the supervisor started the server again, by what had ended it.", "reason",
+		map[string]uint64{
+			string(supervisor.Panic): restarts.Panics, string(supervisor.Signal): restarts.Signals, string(supervisor.Exit): restarts.Exits,
+		})
 }

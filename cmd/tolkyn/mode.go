@@ -44,6 +44,7 @@ func decideMode(c config.Config, origins config.Origins) (mode, error) {
 	for _, listener := range []struct{ key, address string }{
 		{"http.listen", c.HTTP.Listen},
 		{"http.tls_listen", c.HTTP.TLSListen},
+		{"quic.listen", c.QUIC.Listen},
 		{"media.listen", c.Media.Listen},
 	} {
 		if listener.address != "" && !isLoopback(listener.address) {
@@ -76,6 +77,9 @@ func isLoopback(address string) bool {
 func openLAN(c *config.Config, origins config.Origins) {
 	if origins.Of("http.tls_listen") == "" {
 		c.HTTP.TLSListen = ":8443"
+	}
+	if origins.Of("quic.listen") == "" {
+		c.QUIC.Listen = ":8443"
 	}
 	if origins.Of("media.listen") == "" {
 		c.Media.Listen = ":7882"

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -138,13 +135,13 @@ func (r *rotation) turn(now time.Time) error {
 		kept = append(kept, r.kept[i])
 	}
 	if more {
-		made, _, err := makeCertificate(r.addresses, now, shortLife)
+		made, err := makeCertificate(r.addresses, now, shortLife)
 		if err != nil {
 			return fmt.Errorf("make a certificate: %w", err)
 		}
 		kept = append(kept, made)
 	}
-	text, err := joinPairs(kept)
+	text, err := joinPairs(kept...)
 	if err != nil {
 		return err
 	}
@@ -152,20 +149,4 @@ func (r *rotation) turn(now time.Time) error {
 	r.state.keep(rotationFile, text)
 	r.log.Info("certificates of QUIC changed", "shown_until", kept[0].Leaf.NotAfter, "next_is_told", len(kept) > 1)
 	return nil
-}
-
-// joinPairs is what splitPairs reads.
-func joinPairs(pairs []*tls.Certificate) ([]byte, error) {
-	var text bytes.Buffer
-	for _, pair := range pairs {
-		secret, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-		if err != nil {
-			return nil, fmt.Errorf("encode a key: %w", err)
-		}
-		text.Write(slices.Concat(
-			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
-			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Leaf.Raw}),
-		))
-	}
-	return text.Bytes(), nil
 }

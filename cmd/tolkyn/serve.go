@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
+	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/supervisor"
 	"github.com/tolkyn/tolkyn/sfu"
 )
 
@@ -36,11 +38,18 @@ func newServe() *cobra.Command {
 			"tokens are checked with ('tolkyn token key' makes one) and a certificate, both named in the file of --config.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			settings, origins, err := loadSettings(cmd)
+			child, err := supervisor.Join()
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), settings, origins, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			settings, origins, err := loadSettings(cmd)
+			switch {
+			case err != nil:
+				return err
+			case child == nil && wantsSupervisor(settings, origins, os.Getenv, os.Getpid(), os.Getppid()):
+				return supervise(settings)
+			}
+			return serve(cmd.Context(), settings, origins, child, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	addSettingFlags(cmd)
@@ -48,8 +57,8 @@ func newServe() *cobra.Command {
 }
 
 // serve runs until SIGINT or SIGTERM, then says Bye to everybody and returns nil. A second signal ends the process at
-// once. out gets the line for people, logs the log.
-func serve(ctx context.Context, c config.Config, origins config.Origins, out, logs io.Writer) error {
+// once. out gets the line for people, logs the log; child is nil without a supervisor.
+func serve(ctx context.Context, c config.Config, origins config.Origins, child *supervisor.Child, out, logs io.Writer) error {
 	who, err := decideMode(c, origins)
 	if err != nil {
 		return err
@@ -61,16 +70,21 @@ func serve(ctx context.Context, c config.Config, origins config.Origins, out, lo
 	if err != nil {
 		return fmt.Errorf("log.level: %w", err)
 	}
-	ctx, restoreSignals := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, hangups, restoreSignals := takeSignals(ctx, isTerminal(logs))
 	defer restoreSignals()
 
-	n, err := openNode(c, who, log)
+	n, err := openNode(c, who, child, log)
 	if err != nil {
 		return err
 	}
-	n.start(ctx)
-	log.Info("started", "mode", who.String(), "version", readBuild().version, "advertise", n.media.advertise, n.listening())
-	if err := announce(out, who, n.url()); err != nil {
+	n.start(ctx, hangups)
+	log.Info("started", "mode", who.String(), "version", readBuild().version, "pid", os.Getpid(), "supervised", child != nil,
+		"advertise", n.media.advertise, n.listening())
+	err = announce(out, who, n.url())
+	if child != nil {
+		err = errors.Join(err, child.Ready())
+	}
+	if err != nil {
 		return errors.Join(err, n.stop(ctx))
 	}
 
@@ -79,8 +93,31 @@ func serve(ctx context.Context, c config.Config, origins config.Origins, out, lo
 		log.Info("stopping; a second signal stops at once")
 	case err = <-n.failed:
 	}
-	restoreSignals() // From here on a signal has its default effect: it ends the process.
+	defer time.AfterFunc(echo, restoreSignals).Stop()
 	return errors.Join(err, n.stop(context.WithoutCancel(ctx)))
+}
+
+// echo is how long after the first signal another one is taken for the same: who sends it to all processes of a name, a
+// terminal or a service sends it to the supervisor too, which passes it on.
+const echo = time.Second
+
+// takeSignals returns a context that ends with the first signal to stop, and where SIGHUP arrives. On a terminal that is one
+// to stop too: the terminal was closed. After restore signals have their default effect: they end the process.
+func takeSignals(parent context.Context, onTerminal bool) (ctx context.Context, hangups chan os.Signal, restore func()) {
+	hangups = make(chan os.Signal, 1)
+	stopping := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		if onTerminal {
+			stopping = append(stopping, syscall.SIGHUP)
+		} else {
+			signal.Notify(hangups, syscall.SIGHUP)
+		}
+	}
+	ctx, restoreStopping := signal.NotifyContext(parent, stopping...)
+	return ctx, hangups, func() {
+		restoreStopping()
+		signal.Stop(hangups)
+	}
 }
 
 // node is all that serve runs.
@@ -90,11 +127,12 @@ type node struct {
 	log    *slog.Logger
 	load   *load
 	media  *media
+	shown  certificates
 	plane  *plane
 	fronts []front
 	failed chan error         // one place for each front
 	asking chan struct{}      // one place: who holds it asks the shards
-	cancel context.CancelFunc // ends the sampler; set by start
+	cancel context.CancelFunc // ends what start runs beside the fronts; set by start
 
 	running sync.WaitGroup
 }
@@ -103,14 +141,13 @@ type node struct {
 type front struct {
 	key, flag string // what configures its address
 	scheme    string
-	handler   http.Handler
 	tls       *tls.Config // https only
 	listener  net.Listener
-	server    *http.Server
+	server    *http.Server // nil until there is something to serve
 }
 
 // openNode opens every socket. When one cannot be had it closes the others again.
-func openNode(c config.Config, who mode, log *slog.Logger) (_ *node, err error) {
+func openNode(c config.Config, who mode, child *supervisor.Child, log *slog.Logger) (_ *node, err error) {
 	n := &node{who: who, log: log, load: newLoad(c.Limits), asking: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
@@ -120,33 +157,34 @@ func openNode(c config.Config, who mode, log *slog.Logger) (_ *node, err error) 
 	if n.media, err = openMedia(c, log); err != nil {
 		return nil, err
 	}
+	kept := openState(c.StateDir, log)
+	if n.shown, err = openCertificates(c, kept, n.media.advertise, log, time.Now()); err != nil {
+		return nil, err
+	}
+	for _, f := range []struct {
+		front
+		address string
+	}{
+		{front{key: "http.listen", flag: "listen", scheme: "http"}, c.HTTP.Listen},
+		{front{key: "http.tls_listen", flag: "tls-listen", scheme: "https", tls: n.shown.https()}, c.HTTP.TLSListen},
+		{front{key: "admin.listen", flag: "admin", scheme: "http"}, c.Admin.Listen},
+	} {
+		if err := n.open(f.front, f.address); err != nil {
+			return nil, err
+		}
+	}
 	if n.plane, err = openPlane(c, who, n.media.sfu, n.load, log); err != nil {
 		return nil, err
 	}
-	open := front{key: "http.listen", flag: "listen", scheme: "http", handler: secured(n.plane.mux, false)}
-	if err := n.open(open, c.HTTP.Listen); err != nil {
-		return nil, err
-	}
-	if c.HTTP.TLSListen != "" {
-		certificate, err := serverCertificate(c, n.media.advertise, time.Now())
-		if err != nil {
-			return nil, err
+	admin := newAdmin(n.load, n.probe, newMetrics(figures{n.load, n.mediaStats, n.plane.sessions.Stats, child}), c.Admin.Pprof)
+	for i := range n.fronts {
+		f := &n.fronts[i]
+		handler := admin
+		if f.key != "admin.listen" {
+			handler = secured(n.plane.mux, f.tls != nil && c.HTTP.CertificateFile != "")
 		}
-		closed := front{
-			key: "http.tls_listen", flag: "tls-listen", scheme: "https",
-			handler: secured(n.plane.mux, c.HTTP.CertificateFile != ""),
-			tls:     &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
-		}
-		if err := n.open(closed, c.HTTP.TLSListen); err != nil {
-			return nil, err
-		}
-	}
-	admin := front{
-		key: "admin.listen", flag: "admin", scheme: "http",
-		handler: newAdmin(n.load, n.probe, newMetrics(figures{n.load, n.mediaStats, n.plane.sessions.Stats}), c.Admin.Pprof),
-	}
-	if err := n.open(admin, c.Admin.Listen); err != nil {
-		return nil, err
+		f.server = newHTTPServer(handler, log)
+		f.server.TLSConfig = f.tls
 	}
 	n.failed = make(chan error, len(n.fronts))
 	return n, nil
@@ -161,16 +199,15 @@ func (n *node) open(f front, address string) error {
 	if f.listener, err = listenTCP(f.key, f.flag, address); err != nil {
 		return err
 	}
-	f.server = newHTTPServer(f.handler, n.log)
-	f.server.TLSConfig = f.tls
 	n.fronts = append(n.fronts, f)
 	return nil
 }
 
-// start runs the fronts and the load's sampler. stop waits for them.
-func (n *node) start(ctx context.Context) {
+// start runs the fronts, the load's sampler and what looks after the certificates. stop waits for them.
+func (n *node) start(ctx context.Context, hangups <-chan os.Signal) {
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.running.Go(func() { n.load.run(ctx, n.media.packets, n.media.sfu.Busy, n.log) })
+	n.running.Go(func() { n.shown.run(ctx, hangups) })
 	for _, f := range n.fronts {
 		n.running.Go(func() {
 			err := f.serve()
@@ -212,7 +249,9 @@ func (n *node) stop(ctx context.Context) error {
 // close ends what is open, in the reverse order of opening.
 func (n *node) close() error {
 	for _, f := range n.fronts {
-		_ = f.server.Close()
+		if f.server != nil {
+			_ = f.server.Close()
+		}
 		_ = f.listener.Close()
 	}
 	if n.media == nil {

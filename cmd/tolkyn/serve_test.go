@@ -33,7 +33,10 @@ func startServe(t *testing.T, args ...string) *process {
 	t.Helper()
 	binary, err := exec.LookPath("tolkyn") // testscript put this very test binary there under this name.
 	require.NoError(t, err)
-	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)
+	args = append([]string{
+		"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--quic", "127.0.0.1:0",
+		"--state", t.TempDir(),
+	}, args...)
 	p := &process{Cmd: exec.CommandContext(t.Context(), binary, args...), log: &bytes.Buffer{}}
 	p.Stderr = p.log
 	out, err := p.StdoutPipe()
@@ -111,7 +114,7 @@ func TestServeSaysByeToEverybody(t *testing.T) {
 }
 
 func TestServeLANTakesTheInvitation(t *testing.T) {
-	p := startServe(t, "--lan", "--state", t.TempDir(), "--tls-listen", "127.0.0.1:0")
+	p := startServe(t, "--lan", "--tls-listen", "127.0.0.1:0")
 	page, invitation, ok := strings.Cut(p.url, invitationMark)
 	require.True(t, ok, p.url)
 	require.True(t, strings.HasPrefix(page, "https://127.0.0.1:"), page)

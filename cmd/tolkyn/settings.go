@@ -13,12 +13,14 @@ func flagKeys() map[string]string {
 	return map[string]string{
 		"listen":     "http.listen",
 		"tls-listen": "http.tls_listen",
+		"quic":       "quic.listen",
 		"media":      "media.listen",
 		"advertise":  "media.advertise",
 		"admin":      "admin.listen",
 		"pprof":      "admin.pprof",
 		"lan":        "lan.enabled",
-		"state":      "lan.state_dir",
+		"state":      "state_dir",
+		"supervisor": "supervisor.enabled",
 		"log-level":  "log.level",
 		"log-format": "log.format",
 	}
@@ -32,10 +34,12 @@ func addSettingFlags(cmd *cobra.Command) {
 	f.StringSlice("advertise", nil, "IP addresses at which clients reach this machine, instead of the one found")
 	f.String("listen", d.HTTP.Listen, "address of HTTP and WebSocket")
 	f.String("tls-listen", d.HTTP.TLSListen, "address of HTTPS and secure WebSocket (with --lan :8443)")
+	f.String("quic", d.QUIC.Listen, "UDP address of QUIC and WebTransport (with --lan :8443); empty for none")
 	f.String("media", d.Media.Listen, "address of the media port, UDP and TCP (with --lan :7882)")
 	f.String("admin", d.Admin.Listen, "address of /livez, /readyz and /metrics; empty for none")
 	f.Bool("pprof", false, "serve /debug/pprof on the admin address")
-	f.String("state", "", "directory that keeps the self-made certificate (default tolkyn in $XDG_STATE_HOME or ~/.local/state)")
+	f.String("state", "", "directory that keeps secret and self-made certificates (default tolkyn in $XDG_STATE_HOME or ~/.local/state)")
+	f.Bool("supervisor", d.Supervisor.Enabled, "start the server again after a crash (default false as process 1 and under systemd)")
 	f.String("log-level", d.Log.Level, "debug, info, warn or error")
 	f.String("log-format", d.Log.Format, "auto, text or json")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,8 +12,6 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-
-	"github.com/tolkyn/tolkyn/signaling"
 )
 
 // secretFile is the name of the secret in the state directory.
@@ -86,43 +85,45 @@ func (s *state) keep(name string, text []byte) {
 }
 
 // secret returns the kept secret, made at the first start.
-func (s *state) secret() (signaling.Secret, error) {
+func (s *state) secret() ([32]byte, error) {
 	text, err := s.read(secretFile)
 	if err != nil {
-		return signaling.Secret{}, err
+		return [32]byte{}, err
 	}
 	if text == nil {
-		secret := signaling.NewSecret()
+		var secret [32]byte
+		// Never fails: crypto/rand ends the program instead.
+		_, _ = rand.Read(secret[:])
 		s.keep(secretFile, []byte(hex.EncodeToString(secret[:])+"\n"))
 		return secret, nil
 	}
 	file := filepath.Join(s.dir, secretFile)
 	info, err := os.Stat(file)
 	if err != nil {
-		return signaling.Secret{}, fmt.Errorf("state_dir: %w", err)
+		return [32]byte{}, fmt.Errorf("state_dir: %w", err)
 	}
 	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" { // Its modes say nothing of access.
-		return signaling.Secret{}, fmt.Errorf("state_dir: others may read or write %s (mode %04o): chmod 600 %s", file, info.Mode().Perm(), file)
+		return [32]byte{}, fmt.Errorf("state_dir: others may read or write %s (mode %04o): chmod 600 %s", file, info.Mode().Perm(), file)
 	}
 	secret, err := parseSecret(text)
 	if err != nil {
-		return signaling.Secret{}, fmt.Errorf("state_dir: %s: %w; put the right one back, or remove it and one is made", file, err)
+		return [32]byte{}, fmt.Errorf("state_dir: %s: %w; put the right one back, or remove it and one is made", file, err)
 	}
 	return secret, nil
 }
 
 // parseSecret takes 32 bytes as they are, or in hexadecimal digits as 'openssl rand -hex 32' prints them.
-func parseSecret(text []byte) (signaling.Secret, error) {
-	var secret signaling.Secret
+func parseSecret(text []byte) ([32]byte, error) {
+	var secret [32]byte
 	if len(text) != len(secret) {
 		var err error
 		if text, err = hex.DecodeString(strings.TrimSpace(string(text))); err != nil || len(text) != len(secret) {
-			return signaling.Secret{}, errors.New("want 32 bytes, or 64 hexadecimal digits")
+			return [32]byte{}, errors.New("want 32 bytes, or 64 hexadecimal digits")
 		}
 	}
 	copy(secret[:], text)
-	if secret == (signaling.Secret{}) {
-		return signaling.Secret{}, errors.New("is all zeros")
+	if secret == ([32]byte{}) {
+		return [32]byte{}, errors.New("is all zeros")
 	}
 	return secret, nil
 }

@@ -62,7 +62,7 @@ func startServer(t *testing.T) *server {
 	t.Helper()
 	s := &server{admin: freeAddress(t), log: &syncBuffer{}}
 	cmd := exec.Command(buildServer(t), "serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0",
-		"--admin", s.admin, "--log-level", "debug", "--log-format", "text")
+		"--quic", "127.0.0.1:0", "--state", t.TempDir(), "--admin", s.admin, "--log-level", "debug", "--log-format", "text")
 	cmd.Stderr = s.log
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
