@@ -3,8 +3,11 @@
 //	flags > TOLKYN_SECTION__KEY > tolkyn.yaml > defaults
 //	                    │
 //	                    ▼
-//	 serve ──► http 8080 ── page, /v1/ws ───► signaling ──┐
-//	   │       https 8443 (--lan or a certificate)        ▼
+//	 serve: supervisor ──► the same program again, started again after a crash
+//	   │
+//	   ├─────► http 8080 ── page, /v1/ws ───► signaling ──┐
+//	   │       https 8443 (--lan or a certificate)  ▲     │
+//	   ├─────► quic 8443/udp ───────────────────────┘     ▼
 //	   ├─────► media 7882/udp, ICE-TCP 7882/tcp ───────► sfu
 //	   └─────► admin 127.0.0.1:9090 ── /livez /readyz /metrics
 //

@@ -18,6 +18,15 @@ func listenTCP(key, flag, address string) (net.Listener, error) {
 	return listener, nil
 }
 
+// listenUDP opens the UDP socket of a key, as listenTCP does.
+func listenUDP(key, flag, address string) (*net.UDPConn, error) {
+	socket, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return nil, explainListen(key, flag, "udp", address, err)
+	}
+	return socket.(*net.UDPConn), nil
+}
+
 func explainListen(key, flag, network, address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

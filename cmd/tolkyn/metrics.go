@@ -76,9 +76,18 @@ func (e emitter) seconds(name, help string, value time.Duration) {
 
 // by is one counter for each value of a label.
 func (e emitter) by(name, help, label string, values map[string]uint64) {
+	e.labelled(name, help, prometheus.CounterValue, label, values)
+}
+
+// now is one gauge for each value of a label.
+func (e emitter) now(name, help, label string, values map[string]uint64) {
+	e.labelled(name, help, prometheus.GaugeValue, label, values)
+}
+
+func (e emitter) labelled(name, help string, kind prometheus.ValueType, label string, values map[string]uint64) {
 	desc := prometheus.NewDesc(name, help, []string{label}, nil)
 	for value, n := range values {
-		e.out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), value)
+		e.out <- prometheus.MustNewConstMetric(desc, kind, float64(n), value)
 	}
 }
 
@@ -147,8 +156,18 @@ func collectSFU(e emitter, stats sfu.Stats) {
 }
 
 func collectSignaling(e emitter, stats signaling.Stats) {
-	e.gauge("tolkyn_signaling_sessions", "Sessions now, those without a connection included.", float64(stats.Sessions))
-	e.gauge("tolkyn_signaling_connections", "Connections now.", float64(stats.Connections))
+	sessions, connections, opened := map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
+	detached := stats.Sessions
+	for name, transport := range stats.Transports {
+		sessions[name], connections[name] = uint64(transport.Sessions), uint64(transport.Connections)
+		opened[name] = transport.Accepted
+		detached -= transport.Sessions
+	}
+	sessions["none"] = uint64(max(0, detached)) // A session that is not sure of its client yet is counted on its connection only.
+	e.now("tolkyn_signaling_sessions", "Sessions now, by what they are on; none: their client is away.", "transport", sessions)
+	e.now("tolkyn_signaling_connections", "Connections now.", "transport", connections)
+	e.by("tolkyn_signaling_connections_opened_total", "Connections taken.", "transport", opened)
+	e.counter("tolkyn_signaling_faults_total", "Connections that ended by a panic, which was contained to them.", stats.Panics)
 	e.by("tolkyn_signaling_frames_total", "Messages read (in) and written (out).", "direction",
 		map[string]uint64{"in": stats.FramesIn, "out": stats.FramesOut})
 	e.counter("tolkyn_signaling_resumes_total", "Sessions put on a new connection.", stats.Resumes)
@@ -156,6 +175,15 @@ func collectSignaling(e emitter, stats signaling.Stats) {
 	e.counter("tolkyn_signaling_hellos_refused_total", "Hellos and failed Resumes of addresses that sent too many.", stats.HellosRefused)
 	e.counter("tolkyn_signaling_address_overflows_total", "Addresses forgotten while their limit still mattered.", stats.AddressOverflow)
 	e.by("tolkyn_signaling_errors_total", "Errors told to clients.", "code", stats.Errors)
+
+	e.gauge("tolkyn_quic_handshakes", "Handshakes of QUIC and WebTransport under way now.", float64(stats.QUIC.HalfOpen))
+	e.by("tolkyn_quic_handshakes_lost_total", "Handshakes that came to nothing: refused, or begun and not completed.", "fate",
+		map[string]uint64{"refused": stats.QUIC.HandshakesRefused, "failed": stats.QUIC.HandshakesFailed})
+	e.counter("tolkyn_quic_retries_total", "Clients told to prove their address first, since many handshakes were under way.", stats.QUIC.Retries)
+	e.counter("tolkyn_quic_early_frames_total", "Frames handled before the handshake was complete (0-RTT).", stats.QUIC.EarlyFrames)
+	e.counter("tolkyn_quic_datagrams_total", "Datagrams read.", stats.QUIC.Datagrams)
+	e.counter("tolkyn_quic_dropped_datagrams_total", "Those of them without an answer: no Ping, or too many.", stats.QUIC.DatagramDrops)
+	e.counter("tolkyn_quic_stopped_streams_total", "Streams that clients opened beside their control stream.", stats.QUIC.UnaskedStreams)
 }
 
 func collectRestarts(e emitter, restarts supervisor.Restarts) {

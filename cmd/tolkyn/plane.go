@@ -32,10 +32,13 @@ type plane struct {
 	invitation string // the code that the printed URL carries; lan mode only
 }
 
-// openPlane puts the page, the doors of this mode and the sessions on one mux.
-func openPlane(c config.Config, who mode, unit *sfu.SFU, admission *load, log *slog.Logger) (*plane, error) {
+// openPlane puts the page, the doors of this mode and the sessions on one mux. pagePorts are the TCP ports it is served
+// on; q is nil without QUIC.
+func openPlane(
+	c config.Config, who mode, unit *sfu.SFU, admission *load, pagePorts []uint16, q *quicPort, log *slog.Logger,
+) (*plane, error) {
 	p := &plane{mux: http.NewServeMux()}
-	p.mux.Handle("/", web.Handler())
+	p.mux.Handle("/", web.Handler(q.pagePorts()...))
 	keys, err := p.openDoors(c, who)
 	if err != nil {
 		return nil, err
@@ -52,6 +55,8 @@ func openPlane(c config.Config, who mode, unit *sfu.SFU, admission *load, log *s
 			return ok, retryAfter
 		},
 		Origins:    c.Signaling.Origins,
+		OwnPorts:   pagePorts,
+		Transports: q.transports,
 		ResumeFor:  c.Signaling.Resume,
 		AudioSlots: c.Limits.AudioSlots,
 		VideoSlots: c.Limits.VideoSlots,
@@ -62,6 +67,7 @@ func openPlane(c config.Config, who mode, unit *sfu.SFU, admission *load, log *s
 		return nil, err
 	}
 	p.mux.Handle("/v1/ws", p.sessions)
+	p.mux.Handle("/v1/transports", p.sessions.TransportsHandler())
 	return p, nil
 }
 

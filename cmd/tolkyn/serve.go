@@ -26,6 +26,9 @@ import (
 // drainTimeout bounds how long the Byes and open requests hold the end up.
 const drainTimeout = 3 * time.Second
 
+// adminKey is the front that serves the operator, and no page.
+const adminKey = "admin.listen"
+
 // errNoAnswer: a shard's loop did not take its turn in time.
 var errNoAnswer = errors.New("a shard does not answer")
 
@@ -128,9 +131,10 @@ type node struct {
 	load   *load
 	media  *media
 	shown  certificates
+	quic   *quicPort // nil: off
 	plane  *plane
 	fronts []front
-	failed chan error         // one place for each front
+	failed chan error         // one place for each front and for QUIC
 	asking chan struct{}      // one place: who holds it asks the shards
 	cancel context.CancelFunc // ends what start runs beside the fronts; set by start
 
@@ -161,32 +165,35 @@ func openNode(c config.Config, who mode, child *supervisor.Child, log *slog.Logg
 	if n.shown, err = openCertificates(c, kept, n.media.advertise, log, time.Now()); err != nil {
 		return nil, err
 	}
+	if n.quic, err = openQUIC(c, kept, n.shown, log); err != nil {
+		return nil, err
+	}
 	for _, f := range []struct {
 		front
 		address string
 	}{
 		{front{key: "http.listen", flag: "listen", scheme: "http"}, c.HTTP.Listen},
 		{front{key: "http.tls_listen", flag: "tls-listen", scheme: "https", tls: n.shown.https()}, c.HTTP.TLSListen},
-		{front{key: "admin.listen", flag: "admin", scheme: "http"}, c.Admin.Listen},
+		{front{key: adminKey, flag: "admin", scheme: "http"}, c.Admin.Listen},
 	} {
 		if err := n.open(f.front, f.address); err != nil {
 			return nil, err
 		}
 	}
-	if n.plane, err = openPlane(c, who, n.media.sfu, n.load, log); err != nil {
+	if n.plane, err = openPlane(c, who, n.media.sfu, n.load, n.pagePorts(), n.quic, log); err != nil {
 		return nil, err
 	}
 	admin := newAdmin(n.load, n.probe, newMetrics(figures{n.load, n.mediaStats, n.plane.sessions.Stats, child}), c.Admin.Pprof)
 	for i := range n.fronts {
 		f := &n.fronts[i]
 		handler := admin
-		if f.key != "admin.listen" {
+		if f.key != adminKey {
 			handler = secured(n.plane.mux, f.tls != nil && c.HTTP.CertificateFile != "")
 		}
 		f.server = newHTTPServer(handler, log)
 		f.server.TLSConfig = f.tls
 	}
-	n.failed = make(chan error, len(n.fronts))
+	n.failed = make(chan error, len(n.fronts)+1)
 	return n, nil
 }
 
@@ -203,11 +210,29 @@ func (n *node) open(f front, address string) error {
 	return nil
 }
 
-// start runs the fronts, the load's sampler and what looks after the certificates. stop waits for them.
+// pagePorts are the TCP ports that the page is served on.
+func (n *node) pagePorts() []uint16 {
+	var ports []uint16
+	for _, f := range n.fronts {
+		if f.key != adminKey {
+			ports = append(ports, uint16(f.listener.Addr().(*net.TCPAddr).Port))
+		}
+	}
+	return ports
+}
+
+// start runs the fronts, QUIC, the load's sampler and what looks after the certificates. stop waits for them.
 func (n *node) start(ctx context.Context, hangups <-chan os.Signal) {
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.running.Go(func() { n.load.run(ctx, n.media.packets, n.media.sfu.Busy, n.log) })
 	n.running.Go(func() { n.shown.run(ctx, hangups) })
+	if n.quic != nil {
+		n.running.Go(func() {
+			if err := n.quic.serve(n.plane.sessions); err != nil {
+				n.failed <- err
+			}
+		})
+	}
 	for _, f := range n.fronts {
 		n.running.Go(func() {
 			err := f.serve()
@@ -253,6 +278,9 @@ func (n *node) close() error {
 			_ = f.server.Close()
 		}
 		_ = f.listener.Close()
+	}
+	if n.quic != nil {
+		_ = n.quic.socket.Close()
 	}
 	if n.media == nil {
 		return nil
@@ -306,6 +334,9 @@ func (n *node) askMedia(ctx context.Context) (sfu.Stats, error) {
 // listening names every bound address by its key, with the numbers that were given for port 0.
 func (n *node) listening() slog.Attr {
 	bound := []any{slog.String("media.listen", n.media.socket.LocalAddr().String())}
+	if n.quic != nil {
+		bound = append(bound, slog.String("quic.listen", n.quic.socket.LocalAddr().String()))
+	}
 	for _, f := range n.fronts {
 		bound = append(bound, slog.String(f.key, f.listener.Addr().String()))
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"github.com/tolkyn/tolkyn/signaling"
 )
 
 // secretFile is the name of the secret in the state directory.
@@ -85,45 +86,43 @@ func (s *state) keep(name string, text []byte) {
 }
 
 // secret returns the kept secret, made at the first start.
-func (s *state) secret() ([32]byte, error) {
+func (s *state) secret() (signaling.Secret, error) {
 	text, err := s.read(secretFile)
 	if err != nil {
-		return [32]byte{}, err
+		return signaling.Secret{}, err
 	}
 	if text == nil {
-		var secret [32]byte
-		// Never fails: crypto/rand ends the program instead.
-		_, _ = rand.Read(secret[:])
+		secret := signaling.NewSecret()
 		s.keep(secretFile, []byte(hex.EncodeToString(secret[:])+"\n"))
 		return secret, nil
 	}
 	file := filepath.Join(s.dir, secretFile)
 	info, err := os.Stat(file)
 	if err != nil {
-		return [32]byte{}, fmt.Errorf("state_dir: %w", err)
+		return signaling.Secret{}, fmt.Errorf("state_dir: %w", err)
 	}
 	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" { // Its modes say nothing of access.
-		return [32]byte{}, fmt.Errorf("state_dir: others may read or write %s (mode %04o): chmod 600 %s", file, info.Mode().Perm(), file)
+		return signaling.Secret{}, fmt.Errorf("state_dir: others may read or write %s (mode %04o): chmod 600 %s", file, info.Mode().Perm(), file)
 	}
 	secret, err := parseSecret(text)
 	if err != nil {
-		return [32]byte{}, fmt.Errorf("state_dir: %s: %w; put the right one back, or remove it and one is made", file, err)
+		return signaling.Secret{}, fmt.Errorf("state_dir: %s: %w; put the right one back, or remove it and one is made", file, err)
 	}
 	return secret, nil
 }
 
 // parseSecret takes 32 bytes as they are, or in hexadecimal digits as 'openssl rand -hex 32' prints them.
-func parseSecret(text []byte) ([32]byte, error) {
-	var secret [32]byte
+func parseSecret(text []byte) (signaling.Secret, error) {
+	var secret signaling.Secret
 	if len(text) != len(secret) {
 		var err error
 		if text, err = hex.DecodeString(strings.TrimSpace(string(text))); err != nil || len(text) != len(secret) {
-			return [32]byte{}, errors.New("want 32 bytes, or 64 hexadecimal digits")
+			return signaling.Secret{}, errors.New("want 32 bytes, or 64 hexadecimal digits")
 		}
 	}
 	copy(secret[:], text)
-	if secret == ([32]byte{}) {
-		return [32]byte{}, errors.New("is all zeros")
+	if secret == (signaling.Secret{}) {
+		return signaling.Secret{}, errors.New("is all zeros")
 	}
 	return secret, nil
 }
