@@ -75,13 +75,18 @@ func dialQUIC(t *testing.T, way *wire.Transport, tickets tls.ClientSessionCache)
 // hello opens a session and returns the Welcome.
 func (c *control) hello(t *testing.T, token string) *wire.Welcome {
 	t.Helper()
-	frame, err := wire.Binary.EncodeClient(&wire.ClientFrame{Id: 1, Message: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token}}})
-	require.NoError(t, err)
-	_, err = c.stream.Write(wire.AppendFrame(nil, frame))
-	require.NoError(t, err)
+	c.send(t, &wire.ClientFrame{Id: 1, Message: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token}}})
 	welcome := c.next(t).GetWelcome()
 	require.NotNil(t, welcome)
 	return welcome
+}
+
+func (c *control) send(t *testing.T, frame *wire.ClientFrame) {
+	t.Helper()
+	b, err := wire.Binary.EncodeClient(frame)
+	require.NoError(t, err)
+	_, err = c.stream.Write(wire.AppendFrame(nil, b))
+	require.NoError(t, err)
 }
 
 func (c *control) next(t *testing.T) *wire.ServerFrame {
@@ -93,7 +98,7 @@ func (c *control) next(t *testing.T) *wire.ServerFrame {
 	return frame
 }
 
-func devToken(t *testing.T, page string) string {
+func tokenOf(t *testing.T, page string) string {
 	t.Helper()
 	_, body := get(t, page+"/v1/dev-token")
 	var pass struct{ Token string }
@@ -116,7 +121,7 @@ func TestServeOverQUIC(t *testing.T) {
 		fmt.Sprintf("connect-src 'self' https://127.0.0.1:%d;", ways[1].GetPort()), "the page may open WebTransport")
 
 	c := dialQUIC(t, ways[0], tickets)
-	welcome := c.hello(t, devToken(t, p.url))
+	welcome := c.hello(t, tokenOf(t, p.url))
 	require.Len(t, welcome.GetTransports(), 2)
 	require.False(t, c.conn.ConnectionState().Used0RTT)
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
@@ -130,8 +135,11 @@ func TestServeOverQUIC(t *testing.T) {
 	again := transportsOf(t, p.url)
 	require.Equal(t, ways[0].GetCertificateSha256(), again[0].GetCertificateSha256())
 	c = dialQUIC(t, again[0], tickets)
-	c.hello(t, devToken(t, p.url))
+	c.hello(t, tokenOf(t, p.url))
 	require.True(t, c.conn.ConnectionState().Used0RTT)
+	// This one is not answered before the handshake is complete, and the session counted.
+	c.send(t, &wire.ClientFrame{Id: 2, Message: &wire.ClientFrame_Subscribe{Subscribe: &wire.Subscribe{}}})
+	require.EqualValues(t, 2, c.next(t).GetId())
 	require.NoError(t, p.Process.Signal(os.Interrupt))
 	require.Equal(t, wire.Bye_SHUTDOWN, c.next(t).GetBye().GetReason())
 	require.NoError(t, p.Wait(), "%s", p.log)
