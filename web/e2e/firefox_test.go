@@ -32,6 +32,7 @@ user_pref("media.autoplay.blocking_policy", 0);
 user_pref("media.autoplay.block-webaudio", false);
 user_pref("media.gmp-manager.updateEnabled", false);
 user_pref("dom.min_background_timeout_value", 4);
+user_pref("network.webtransport.enabled", true);
 user_pref("privacy.resistFingerprinting", false);
 user_pref("privacy.reduceTimerPrecision", false);
 user_pref("app.update.enabled", false);
