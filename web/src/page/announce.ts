@@ -8,7 +8,7 @@ export class Announcer {
 
   /** Says it to everybody. */
   say(text: string, kind: "plain" | "bad" = "plain"): void {
-    const toast = h("div", { class: `toast ${kind}` }, text);
+    const toast = h("div", { class: kind === "bad" ? "toast bad" : "toast" }, text);
     this.element.append(toast);
     while (this.element.children.length > 3) this.element.firstChild?.remove();
     setTimeout(() => toast.remove(), kind === "bad" ? 2 * shownFor : shownFor);
