@@ -30,9 +30,15 @@ type slots struct {
 // arrive opens the page without a face that the SDK lies in, and joins.
 func arrive(t *testing.T, s *server, p tab, who person, offered slots) {
 	t.Helper()
-	show(t, p, who.name, s.url+"/sdk-test.html")
-	await(t, p, "the SDK is loaded", "window.tolkyn?.sdk")
+	load(t, p, who, s.url)
 	enter(t, p, who, offered)
+}
+
+// load opens the page without a face and waits for its SDK.
+func load(t *testing.T, p tab, who person, url string) {
+	t.Helper()
+	show(t, p, who.name, url+"/sdk-test.html")
+	await(t, p, "the SDK is loaded", "window.tolkyn?.sdk")
 }
 
 func enter(t *testing.T, p tab, who person, offered slots) {
@@ -253,8 +259,7 @@ func calm(t *testing.T, p tab) {
 func TestOverTCP(t *testing.T) {
 	s, browser := startServer(t), startChromium(t)
 	pages := map[person]tab{alice: browser.tab(t), bob: browser.tab(t)}
-	show(t, pages[alice], alice.name, s.url+"/sdk-test.html")
-	await(t, pages[alice], "the SDK is loaded", "window.tolkyn?.sdk")
+	load(t, pages[alice], alice, s.url)
 	eval[bool](t, pages[alice], "e2e.onlyTCP = true")
 	enter(t, pages[alice], alice, slots{})
 	arrive(t, s, pages[bob], bob, slots{})

@@ -7,9 +7,9 @@
 //   join(…)          a call by the SDK; sees(name) and hears(name) are what comes from somebody by the slot map
 //   report()         everything known, as text, for a test that failed
 //
-// and it keeps every RTCPeerConnection that the page makes, with how often each was renegotiated.
+// and it keeps every RTCPeerConnection that the page makes, with how often each was renegotiated, and every WebTransport.
 if (!window.e2e) {
-  const e2e = (window.e2e = { peers: [], descriptions: 0, onlyTCP: false, watched: {}, heard: {}, errors: [] });
+  const e2e = (window.e2e = { peers: [], descriptions: 0, onlyTCP: false, dialled: [], holdBack: 0, watched: {}, heard: {}, errors: [] });
   addEventListener("error", (e) => {
     // Not an error: what one frame did not deliver, the next one does (CSS Resize Observer 3.3.2).
     if (!e.message.startsWith("ResizeObserver loop")) e2e.errors.push(String(e.error?.stack ?? e.message));
@@ -38,6 +38,28 @@ if (!window.e2e) {
       return super.setRemoteDescription(e2e.onlyTCP ? { type: d.type, sdp: withoutUDP(d.sdp) } : d);
     }
   };
+
+  // holdBack delays by so many ms what comes over WebTransport once it is open.
+  const NativeTransport = window.WebTransport;
+  if (NativeTransport) {
+    window.WebTransport = class extends NativeTransport {
+      constructor(...args) {
+        super(...args);
+        e2e.dialled.push(this);
+      }
+      async createBidirectionalStream() {
+        const stream = await super.createBidirectionalStream();
+        if (!e2e.holdBack) return stream;
+        const late = new TransformStream({
+          transform: async (piece, to) => {
+            await new Promise((done) => setTimeout(done, e2e.holdBack));
+            to.enqueue(piece);
+          },
+        });
+        return { writable: stream.writable, readable: stream.readable.pipeThrough(late) };
+      }
+    };
+  }
 
   // The picture, in pixels of a 320×180 original: the flash is the square at the top left, the timecode a row of
   // blocks along the bottom, most significant bit first.
@@ -234,6 +256,7 @@ if (!window.e2e) {
     if (navigator.userAgent.includes("Firefox")) e2e.device = await navigator.mediaDevices.getUserMedia({ audio: true });
     const stream = await e2e.source(look);
     const client = await tolkyn.sdk.connect(location.origin, pass.token);
+    e2e.session = client.session;
     const [camera] = stream.getVideoTracks(), [microphone] = stream.getAudioTracks();
     e2e.room = await client.join({ name, camera, microphone, slots });
     e2e.room.on("error", (e) => e2e.errors.push(`room: ${e.code} ${e.message}`));
@@ -422,6 +445,7 @@ if (!window.e2e) {
     for (const s of e2e.room?.slots ?? []) {
       if (s.participant) lines.push(`slot ${s.kind}${s.index} mid ${s.mid}: ${s.participant.name} ${s.remoteTrack?.id}`);
     }
+    if (e2e.session) lines.push(`session ${e2e.session.state}, ${e2e.session.transport}, rtt ${e2e.session.rtt} ms`);
     if (e2e.room) lines.push(`room ${e2e.room.state}, participants ${[...e2e.room.participants.values()].map((p) => p.name)}`);
     for (const p of e2e.peers) lines.push(`peer ${p.signalingState} ${p.iceConnectionState} ${p.connectionState}`);
     const wanted = ["inbound-rtp", "outbound-rtp", "candidate-pair", "transport", "remote-inbound-rtp", "local-candidate", "remote-candidate"];

@@ -51,7 +51,37 @@ func TestCallPage(t *testing.T) {
 		require.False(t, eval[bool](t, mine, "document.documentElement.scrollWidth > innerWidth"), "nothing sticks out")
 		keep(t, mine, size.file)
 	}
+	require.NoError(t, mine.resize(ctx, 320, 568))
+	await(t, mine, "nothing sticks out of the smallest telephone", "document.documentElement.scrollWidth <= innerWidth")
+	eval[any](t, pages[2], "tolkyn.room.leave()")
+	await(t, mine, "a toast tells that somebody left", `[...document.querySelectorAll(".toast")].some((e) =>
+		e.textContent === "Asel Nurlan left" && e.clientWidth > 2 * e.clientHeight && e.scrollWidth <= e.clientWidth)`)
 	require.Empty(t, eval[[]string](t, mine, "e2e.errors"))
+}
+
+// TestCameraIsOpenedOnce: whoever switches the camera off and on before it has opened has it opened once, not twice with
+// one of them lit for ever.
+func TestCameraIsOpenedOnce(t *testing.T) {
+	s, browser := startServer(t), startChromium(t)
+	p := browser.tab(t)
+	show(t, p, "page", s.url+"/?lang=en&portrait=0")
+	await(t, p, "the preview shows the camera", `document.querySelector(".preview video").videoWidth > 0`)
+	eval[any](t, p, `(async () => {
+		const open = navigator.mediaDevices.getUserMedia, late = [600, 100];
+		e2e.opened = [];
+		navigator.mediaDevices.getUserMedia = async (wanted) => {
+			if (wanted.video) await new Promise((done) => setTimeout(done, late.shift()));
+			const stream = await open(wanted);
+			e2e.opened.push(...stream.getVideoTracks());
+			return stream;
+		};
+		const toggle = document.querySelectorAll(".overlay .round")[1];
+		for (let i = 0; i < 4; i++) toggle.click();
+	})()`)
+	await(t, p, "both were opened", "e2e.opened.length === 2")
+	await(t, p, "and one stopped", `e2e.opened.filter((track) => track.readyState === "live").length === 1`)
+	await(t, p, "the preview shows the other", `document.querySelector(".preview video").videoWidth > 0`)
+	require.Empty(t, eval[[]string](t, p, "e2e.errors"))
 }
 
 // keep takes a screenshot, and writes it when the flag says so.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -114,6 +116,24 @@ func (s *server) metrics() string {
 		}
 	}
 	return strings.Join(ours, "\n")
+}
+
+// counted is one figure of the server's metrics.
+func (s *server) counted(t *testing.T, name string) int {
+	t.Helper()
+	all := s.metrics()
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\d+)$`).FindStringSubmatch(all)
+	require.NotNil(t, found, "%s is not among\n%s", name, all)
+	n, err := strconv.Atoi(found[1])
+	require.NoError(t, err)
+	return n
+}
+
+// holds waits until the server holds so many sessions.
+func (s *server) holds(t *testing.T, sessions int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return s.counted(t, "tolkyn_signaling_sessions") == sessions }, patience, patience/200,
+		"the server holds %d sessions", sessions)
 }
 
 // freeAddress is a TCP address of loopback that was free just now.

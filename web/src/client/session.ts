@@ -160,10 +160,8 @@ export class Session extends Emitter<SessionEvents> {
   /** Says goodbye and closes. Never throws; waits at most half a second for the server. */
   async leave(): Promise<void> {
     if (this.#state === "closed") return;
-    if (this.#state === "open") {
-      const left = this.request({ case: "leave", value: create(LeaveSchema) }).catch(() => {});
-      await Promise.race([left, sleep(500)]);
-    }
+    const left = this.request({ case: "leave", value: create(LeaveSchema) }).catch(() => {}); // without a connection: after the resume
+    await Promise.race([left, sleep(500)]);
     this.#close("left");
   }
 

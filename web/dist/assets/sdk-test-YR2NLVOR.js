@@ -1,0 +1,1 @@
+import{i as o}from"./chunk-CKBGCQVP.js";window.tolkyn={sdk:o};
