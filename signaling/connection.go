@@ -53,6 +53,8 @@ func (w way) String() string { return [...]string{"websocket", "quic", "webtrans
 type port interface {
 	// open waits until frames can be read.
 	open() error
+	// wait returns when there may be a frame, or an error of the transport.
+	wait() error
 	// next reads one frame. Errors: of the transport, or those of package wire.
 	next() (*wire.ClientFrame, error)
 	// more tells that next would not wait.
@@ -109,9 +111,21 @@ type conn struct {
 	seated atomic.Bool // a session is on this connection; for Stats
 }
 
-// serve is the life of the connection.
+// serve is the life of the connection. An idle one waits in read, with little on its stack: what is used of it decides
+// whether the collector can halve it.
 func (c *conn) serve() {
-	c.attend()
+	defer c.leave()
+	if c.enter() {
+		c.read()
+	}
+}
+
+// leave is the end of the connection. A panic ends this one and no other.
+func (c *conn) leave() {
+	if p := recover(); p != nil {
+		c.server.panicked(p)
+		c.port.cut()
+	}
 	if c.seat != nil {
 		c.server.drive(c.seat, c.lost())
 	}
@@ -120,26 +134,21 @@ func (c *conn) serve() {
 	if c.proof != nil {
 		<-c.proof
 	}
+	c.server.drop(c)
 }
 
-// attend greets and reads. A panic ends this connection and no other.
-func (c *conn) attend() {
-	defer func() {
-		if p := recover(); p != nil {
-			c.server.panicked(p)
-			c.port.cut()
-		}
-	}()
+// enter puts a session on the connection; false when there will be none.
+func (c *conn) enter() bool {
 	c.port.until(time.Now().Add(greetTimeout))
 	if c.port.open() != nil || !c.greet() {
-		return
+		return false
 	}
 	if c.proof == nil {
 		c.seated.Store(true)
 	}
 	c.port.until(time.Time{})
 	c.port.attend()
-	c.read()
+	return true
 }
 
 // greet reads until a session is on this connection; false when none will be.
@@ -237,38 +246,50 @@ func (c *conn) mayGreet(id uint64, what string) bool {
 func (c *conn) read() {
 	held := 0
 	for {
-		frame, err := c.next()
-		if isBadFrame(err) {
-			c.server.drive(c.seat, garbled{conn: c.id, err: err})
+		if !c.port.more() && c.port.wait() != nil {
 			return
 		}
-		if err != nil {
+		var ok bool
+		if held, ok = c.readOne(held); !ok {
 			return
 		}
-		if c.proof != nil && !mayComeEarly(frame) && !isClosed(c.proof) {
-			c.letGo()
-			held = 0
-			<-c.proof
-		}
-		more := c.port.more()
-		if more && held == 0 {
-			c.hold()
-		}
-		if more || held > 0 {
-			held++
-		}
-		request := c.seat.step(received{conn: c.id, frame: frame})
-		switch {
-		case held == 0:
-		case request != nil:
-			c.letGo()
-			held = 0
-		case !more || held == maxHeld:
-			c.writeHeld()
-			held = 0
-		}
-		c.server.carryOut(c.seat, request)
 	}
+}
+
+// readOne feeds the session with one frame. Of answers to frames before it, so many are held back.
+func (c *conn) readOne(held int) (int, bool) {
+	frame, err := c.next()
+	if isBadFrame(err) {
+		c.server.drive(c.seat, garbled{conn: c.id, err: err})
+		return 0, false
+	}
+	if err != nil {
+		return 0, false
+	}
+	if c.proof != nil && !mayComeEarly(frame) && !isClosed(c.proof) {
+		c.letGo()
+		held = 0
+		<-c.proof
+	}
+	more := c.port.more()
+	if more && held == 0 {
+		c.hold()
+	}
+	if more || held > 0 {
+		held++
+	}
+	request := c.seat.step(received{conn: c.id, frame: frame})
+	switch {
+	case held == 0:
+	case request != nil:
+		c.letGo()
+		held = 0
+	case !more || held == maxHeld:
+		c.writeHeld()
+		held = 0
+	}
+	c.server.carryOut(c.seat, request)
+	return held, true
 }
 
 // mayGreet is asked before each Hello: how long this address has to wait. Nobody waits yet.

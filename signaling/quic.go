@@ -190,7 +190,8 @@ func (q *quicServer) accept(listener *quic.EarlyListener) error {
 		if err != nil {
 			return err
 		}
-		q.serving.Go(func() { q.welcome(connection) })
+		q.serving.Add(1)
+		go q.welcome(connection)
 	}
 }
 
@@ -244,10 +245,11 @@ func (q *quicServer) welcome(connection *quic.Conn) {
 		})
 	}
 	if connection.ConnectionState().TLS.NegotiatedProtocol == ALPN {
-		q.serveRaw(connection)
-	} else {
-		q.serveHTTP3(connection)
+		go q.serveRaw(connection) // on a stack of its own
+		return
 	}
+	defer q.serving.Done()
+	q.serveHTTP3(connection)
 }
 
 func (q *quicServer) arrive(arrived func() bool) {
@@ -274,15 +276,15 @@ func (q *quicServer) sweep(ctx context.Context) {
 
 // serveRaw is the life of a raw QUIC connection.
 func (q *quicServer) serveRaw(connection *quic.Conn) {
+	defer q.serving.Done()
 	s := q.server
 	p := &rawQUIC{server: s, connection: connection}
 	c := &conn{id: s.lastConn.Add(1), server: s, port: p, way: byQUIC}
-	if !s.keep(c) {
+	if s.keep(c) {
+		c.serve()
+	} else {
 		p.refuse()
-		return
 	}
-	defer s.drop(c)
-	c.serve()
 }
 
 // rawQUIC is a QUIC connection as a port.

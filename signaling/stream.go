@@ -46,6 +46,8 @@ func (s *control) begin(stream byteStream) {
 	s.until(s.deadline)
 }
 
+func (s *control) wait() error { return s.frames.Wait() }
+
 func (s *control) next() (*wire.ClientFrame, error) {
 	b, err := s.frames.Next()
 	if err != nil {

@@ -84,7 +84,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.close()
 		return
 	}
-	defer s.drop(c)
 	c.serve()
 }
 
@@ -95,6 +94,9 @@ func (p *webSocket) open() error {
 
 // attend: pings go on from the start.
 func (p *webSocket) attend() {}
+
+// wait: next does.
+func (p *webSocket) wait() error { return nil }
 
 // next reads one frame.
 func (p *webSocket) next() (*wire.ClientFrame, error) {

@@ -92,7 +92,6 @@ func (q *quicServer) serveWebTransport(w http.ResponseWriter, r *http.Request) {
 	c := &conn{id: s.lastConn.Add(1), server: s, port: p, way: byWebTransport}
 	if s.keep(c) {
 		c.serve()
-		s.drop(c)
 	} else {
 		p.refuse()
 	}

@@ -1,0 +1,141 @@
+package signaling
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tolkyn/tolkyn/signaling/wire"
+)
+
+// BenchmarkIdleSession weighs a session that says nothing against a bare connection of the QUIC library that does the same:
+// accepting, one stream, one goroutine that waits with 512 bytes. Both clients and servers are in the figures, so only the
+// difference counts (B/session, heap and stacks; RSS-B/session, pages).
+func BenchmarkIdleSession(b *testing.B) {
+	const sessions = 2000
+	weigh(b, sessions, serveBare) // the runtime keeps what goroutines leave behind
+	for b.Loop() {
+		bareHeap, bareRSS := weigh(b, sessions, serveBare)
+		heap, rss := weigh(b, sessions, serveSessions)
+		b.ReportMetric((heap-bareHeap)/sessions, "B/session")
+		b.ReportMetric((rss-bareRSS)/sessions, "RSS-B/session")
+		b.ReportMetric(bareHeap/sessions, "bare-B/connection")
+	}
+}
+
+// weigh returns what so many idle connections take.
+func weigh(b *testing.B, connections int, serve func(*testing.B, net.PacketConn, *tls.Certificate) func()) (memory, rss float64) {
+	shown := certificate(b)
+	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(b, err)
+	stop := serve(b, socket, shown)
+	mine, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(b, err)
+	dialer := &quic.Transport{Conn: mine}
+	trust := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}}
+	clients := make([]*quic.Conn, connections)
+	dial := func(i int) {
+		connection, err := dialer.Dial(b.Context(), socket.LocalAddr(), trust, &quic.Config{KeepAlivePeriod: 15 * time.Second})
+		require.NoError(b, err)
+		stream, err := connection.OpenStream()
+		require.NoError(b, err)
+		who := aru
+		who.Identity = fmt.Sprintf("someone-%06d", i)
+		token, err := Mint(hsKey, who, time.Now(), 0)
+		require.NoError(b, err)
+		hello, err := wire.Binary.EncodeClient(&wire.ClientFrame{Id: 1, Message: &wire.ClientFrame_Hello{Hello: &wire.Hello{Token: token}}})
+		require.NoError(b, err)
+		_, err = stream.Write(wire.AppendFrame(nil, hello))
+		require.NoError(b, err)
+		_, err = stream.Read(make([]byte, 512))
+		require.NoError(b, err)
+		clients[i] = connection
+	}
+	dial(0)
+	beforeHeap, beforeRSS := inUse()
+	for i := 1; i < connections; i++ {
+		dial(i)
+	}
+	time.Sleep(500 * time.Millisecond)
+	afterHeap, afterRSS := inUse()
+	for _, c := range clients {
+		require.NoError(b, c.CloseWithError(0, ""))
+	}
+	stop()
+	require.NoError(b, dialer.Close())
+	require.NoError(b, mine.Close())
+	require.NoError(b, socket.Close())
+	return afterHeap - beforeHeap, afterRSS - beforeRSS
+}
+
+func inUse() (memory, rss float64) {
+	for range 5 { // stacks shrink by half with each collection
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	var size, pages int
+	if f, err := os.ReadFile("/proc/self/statm"); err == nil {
+		_, _ = fmt.Sscan(string(f), &size, &pages)
+	}
+	return float64(m.HeapAlloc + m.StackInuse), float64(pages * os.Getpagesize())
+}
+
+func serveSessions(b *testing.B, socket net.PacketConn, shown *tls.Certificate) func() {
+	s := testServer(b)
+	served := make(chan error)
+	go func() {
+		served <- s.ServeQUIC(socket, QUICConfig{Certificate: func() *tls.Certificate { return shown }, Secret: NewSecret()})
+	}()
+	return func() {
+		require.NoError(b, s.Close(context.Background()))
+		require.NoError(b, <-served)
+	}
+}
+
+func serveBare(b *testing.B, socket net.PacketConn, shown *tls.Certificate) func() {
+	transport := &quic.Transport{Conn: socket, ConnectionIDLength: connectionIDLength}
+	listener, err := transport.ListenEarly(&tls.Config{Certificates: []tls.Certificate{*shown}, NextProtos: []string{ALPN}}, quicConfig())
+	require.NoError(b, err)
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			connection, err := listener.Accept(b.Context())
+			if err != nil {
+				return
+			}
+			serving.Go(func() { readBare(connection) })
+		}
+	})
+	return func() {
+		require.NoError(b, listener.Close())
+		require.NoError(b, transport.Close())
+		serving.Wait()
+	}
+}
+
+func readBare(connection *quic.Conn) {
+	stream, err := connection.AcceptStream(connection.Context())
+	if err != nil {
+		return
+	}
+	buf := make([]byte, 512)
+	for {
+		n, err := stream.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := stream.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
