@@ -100,8 +100,8 @@ func (l *life) move() {
 	case 5:
 		if len(l.sent) > 0 {
 			again := l.sent[l.next()%len(l.sent)]
-			l.careless = l.careless || again.GetJoin() != nil && l.asked[again.GetId()] == nil
-			l.say(again) // not for the first time
+			l.careless = l.careless || again.GetJoin() != nil
+			l.say(again) // though no connection broke
 		}
 	case 6:
 		l.step(garbled{conn: l.some(), err: wire.ErrBadFrame})
