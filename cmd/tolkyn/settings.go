@@ -38,8 +38,8 @@ func addSettingFlags(cmd *cobra.Command) {
 	f.String("media", d.Media.Listen, "address of the media port, UDP and TCP (with --lan :7882)")
 	f.String("admin", d.Admin.Listen, "address of /livez, /readyz and /metrics; empty for none")
 	f.Bool("pprof", false, "serve /debug/pprof on the admin address")
-	f.String("state", "", "directory that keeps secret and self-made certificates (default tolkyn in $XDG_STATE_HOME or ~/.local/state)")
-	f.Bool("supervisor", d.Supervisor.Enabled, "start the server again after a crash (default false as process 1 and under systemd)")
+	f.String("state", "", "directory that keeps the secret and self-made certificates (default tolkyn in $XDG_STATE_HOME or ~/.local/state)")
+	f.Bool("supervisor", d.Supervisor.Enabled, "start the server again after a crash; off by itself as process 1 and under systemd")
 	f.String("log-level", d.Log.Level, "debug, info, warn or error")
 	f.String("log-format", d.Log.Format, "auto, text or json")
 }
