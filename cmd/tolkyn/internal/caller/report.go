@@ -28,6 +28,7 @@ type Report struct {
 // Session is how the connections to the server are. Round trips are 0 before the first is measured.
 type Session struct {
 	State      string  `json:"state"`
+	Transport  string  `json:"transport"`   // of signaling: "quic", "websocket", "none" while it is lost
 	Media      string  `json:"media"`       // "udp", "tcp", empty without a path
 	Path       string  `json:"path"`        // the server's address for media
 	Reconnects int     `json:"reconnects"`  // how often signaling or media was lost and mended
@@ -83,7 +84,7 @@ func (c *call) report() Report {
 		Server: c.config.Server, Room: c.welcome.GetRoom(), Identity: c.welcome.GetIdentity(),
 		Seconds: time.Since(c.began).Seconds(),
 		Session: Session{
-			State: c.room.State().String(), Media: media.Path.Protocol, Path: media.Path.Remote,
+			State: c.room.State().String(), Transport: c.session.Transport().String(), Media: media.Path.Protocol, Path: media.Path.Remote,
 			Reconnects: c.reconnects, Rebuilds: c.rebuilds,
 			RTTMS: milliseconds(c.session.RTT()), PathRTTMS: milliseconds(media.Path.RTT),
 		},
@@ -169,8 +170,8 @@ func Table(before, now Report) []string {
 	_ = w.Flush() // a Builder does not fail
 	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
 	s := now.Session
-	lines = append([]string{fmt.Sprintf("%s as %s, %.0f s: %s, media %s, signaling RTT %.1f ms, media RTT %.1f ms, %d reconnects",
-		printable(now.Room, 40), printable(now.Identity, 40), now.Seconds, s.State, orNone(s.Media), s.RTTMS, s.PathRTTMS, s.Reconnects)}, lines...)
+	lines = append([]string{fmt.Sprintf("%s as %s, %.0f s: %s, %s, media %s, signaling RTT %.1f ms, media RTT %.1f ms, %d reconnects",
+		printable(now.Room, 40), printable(now.Identity, 40), now.Seconds, s.State, s.Transport, orNone(s.Media), s.RTTMS, s.PathRTTMS, s.Reconnects)}, lines...)
 	if more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
@@ -220,8 +221,8 @@ func printable(s string, limit int) string {
 // Summary writes what a call came to, for people.
 func (r Report) Summary(out io.Writer) error {
 	s := r.Session
-	_, err := fmt.Fprintf(out, "%s as %s at %s, %.1f s: media %s, %d reconnects, %d rebuilds, signaling RTT %.1f ms, media RTT %.1f ms\n",
-		printable(r.Room, 128), printable(r.Identity, 128), r.Server, r.Seconds, orNone(s.Media), s.Reconnects, s.Rebuilds, s.RTTMS, s.PathRTTMS)
+	_, err := fmt.Fprintf(out, "%s as %s at %s, %.1f s: %s, media %s, %d reconnects, %d rebuilds, signaling RTT %.1f ms, media RTT %.1f ms\n",
+		printable(r.Room, 128), printable(r.Identity, 128), r.Server, r.Seconds, s.Transport, orNone(s.Media), s.Reconnects, s.Rebuilds, s.RTTMS, s.PathRTTMS)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(what string, t Track) {
 		_, e := fmt.Fprintf(w, "%s\t%s\t%s\t%d packets\t%d bytes\t%d lost (%.2f %%)\tjitter %.1f ms\t%d frames\t%.1f s\t%s\n",

@@ -75,7 +75,7 @@ func TestARecordingIsTheClip(t *testing.T) {
 		}
 		require.Equal(t, []int{320, 180}, []int{sent[0].Width, sent[0].Height})
 		require.Zero(t, recorded.report.Unknown)
-		require.Equal(t, "udp", a.report.Session.Media)
+		require.Equal(t, []string{"udp", "websocket"}, []string{a.report.Session.Media, a.report.Session.Transport})
 		require.InDelta(t, 40, a.report.Session.PathRTTMS, 2)
 		require.GreaterOrEqual(t, len(live), 10)
 		lines := Table(live[4], live[5])
