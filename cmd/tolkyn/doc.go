@@ -11,6 +11,7 @@
 //	   ├─────► media 7882/udp, ICE-TCP 7882/tcp ───────► sfu
 //	   └─────► admin 127.0.0.1:9090 ── /livez /readyz /metrics
 //
+//	 call     plays clips into a room, records what comes
 //	 token    signs a join token by hand
 //	 config   print, check, schema
 //	 version  what this binary is

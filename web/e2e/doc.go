@@ -5,7 +5,7 @@
 //	Chromium tab ─┼─ one flash and beep a second; and what watches the others   ─┘
 //	Chromium tab ─┘                     │ web SDK
 //	                                    ▼
-//	                    server: web + signaling + sfu
+//	                    server: web + signaling + sfu ◄── tolkyn call: a clip drawn and encoded here
 //
 // It has no code of its own outside its tests. A browser that is not installed fails them, with the command that
 // installs it.
