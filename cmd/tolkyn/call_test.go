@@ -97,7 +97,7 @@ func TestTheTableIsDrawnInPlace(t *testing.T) {
 // TestASecondSignalEndsACallAtOnce: the first one meets a server that does not answer the goodbye.
 func TestASecondSignalEndsACallAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	server := startServe(t)
+	server := startServe(t, "--supervisor=false") // the very process that is to stop
 	player, _, _ := startCall(t, server, "--identity", "aru", "--play", song(t, dir, 60))
 	recorder, _, _ := startCall(t, server, "--identity", "rec", "--record", filepath.Join(dir, "out"))
 	require.Eventually(t, func() bool {
