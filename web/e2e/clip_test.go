@@ -21,7 +21,7 @@ const (
 	clipFrames            = 5 * clipRate
 	clipTone              = 660 // Hz
 	codeBits              = 16
-	codeBlock             = clipWidth / codeBits
+	codeSize              = clipWidth / codeBits
 )
 
 // picture is the luma of a frame, 16 (black) to 235.
@@ -40,8 +40,8 @@ func drawPicture(n int) picture {
 		for x := range clipWidth {
 			v := across[x] + down
 			switch dx, dy := x-(100+2*n)%clipWidth, y-200; {
-			case y < codeBlock:
-				v = 16 + 219*float64(code>>(codeBits-1-x/codeBlock)&1)
+			case y < codeSize:
+				v = 16 + 219*float64(code>>(codeBits-1-x/codeSize)&1)
 			case dx*dx+dy*dy < 60*60:
 				v = 210
 			}
@@ -58,7 +58,7 @@ func codeOf(n int) int { return n<<4 | (n*7+n>>4)&15 }
 func (p picture) number() (int, bool) {
 	code := 0
 	for i := range codeBits {
-		v := p[codeBlock/2*clipWidth+i*codeBlock+codeBlock/2]
+		v := p[codeSize/2*clipWidth+i*codeSize+codeSize/2]
 		if v > 70 && v < 180 {
 			return 0, false
 		}
