@@ -1,7 +1,7 @@
 # The verbs of this repository. `make help` lists them; everything runs without make too, as the recipes show.
 
 .DEFAULT_GOAL := help
-.PHONY: build test race lint bench fuzz help
+.PHONY: build test race lint bench bench-signaling fuzz help
 
 build: ## the binary, ./tolkyn
 	CGO_ENABLED=0 go build -trimpath -o tolkyn ./cmd/tolkyn
@@ -17,11 +17,14 @@ lint: ## formatting, vet, staticcheck
 	go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
-bench: ## the benchmarks, and forwarding beside the floor of this machine (bench/results)
+bench: ## the benchmarks; forwarding and signaling beside the floor of this machine (bench/results)
 	scripts/bench
+
+bench-signaling: ## of it, signaling alone: first reply, change of networks, memory, messages (root, 5 minutes)
+	go run ./bench/signaling
 
 fuzz: ## every fuzz target, FUZZ_SECONDS in all (default 300)
 	scripts/fuzz
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -8,6 +8,7 @@
 //	               ▼
 //	            measure ──► report: terminal, JSON, CSV, Prometheus, HTML
 //
-// bench/fanout measures what forwarding costs the server. The rest is empty until the bench is built; Go benchmarks stand
-// beside the code they measure, and scripts/bench runs all of them.
+// bench/fanout measures what forwarding costs the server, bench/signaling the plane: replies, changes of networks, memory,
+// messages. bench/netem is the network between two ends. The rest is empty until the bench is built; Go benchmarks stand beside
+// the code they measure, and scripts/bench runs all of them.
 package bench

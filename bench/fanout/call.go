@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tolkyn/tolkyn/bench/server"
 	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/udp"
 )
@@ -23,19 +24,19 @@ import (
 // participants measures what one participant costs the server in memory and goroutines: n callers with the web SDK's
 // m-lines in rooms of four, everybody sending audio and hearing three others.
 func (b *bench) participants(ctx context.Context, name string, n int) error {
-	srv, err := startServer(ctx, b.binary)
+	srv, err := startServer(b.binary)
 	if err != nil {
 		return err
 	}
-	defer srv.stop()
+	defer srv.Stop()
 	sdk := shape{sendAudio: true, sendVideo: true, audioSlots: 3, videoSlots: 9}
 	warm, err := dialAll(ctx, srv.base, "warm", "warm", 4, sdk)
 	defer closeAll(warm)
 	if err != nil {
 		return err
 	}
-	pid := srv.cmd.Process.Pid
-	kb0, err := residentKB(pid)
+	pid := srv.PID()
+	kb0, err := server.ResidentKB(pid)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func (b *bench) participants(ctx context.Context, name string, n int) error {
 	defer sending.Wait()
 	defer close(stop)
 	pause(ctx, b.window)
-	kb1, err := residentKB(pid)
+	kb1, err := server.ResidentKB(pid)
 	if err != nil {
 		return err
 	}
@@ -83,11 +84,11 @@ func (b *bench) participants(ctx context.Context, name string, n int) error {
 // its receipt, which includes two trips through the kernel. The joins are another process's; this one's receiver runs at
 // a higher priority, so that what is seen is the server's delay and not our own.
 func (b *bench) delay(ctx context.Context, name string, joinsPerSecond int) error {
-	srv, err := startServer(ctx, b.binary)
+	srv, err := startServer(b.binary)
 	if err != nil {
 		return err
 	}
-	defer srv.stop()
+	defer srv.Stop()
 	pub, err := dial(ctx, srv.base, name, "pub", shape{sendAudio: true})
 	if err != nil {
 		return err

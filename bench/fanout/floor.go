@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tolkyn/tolkyn/bench/server"
 	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/seq"
 	"github.com/tolkyn/tolkyn/internal/srtp"
@@ -79,7 +80,7 @@ func runFloor(job floorJob) error {
 		}
 		sock.Flush(q)
 	}
-	used, err = processCPU(os.Getpid())
+	used, err = server.CPU(os.Getpid())
 	if err != nil {
 		return err
 	}

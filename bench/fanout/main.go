@@ -8,14 +8,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tolkyn/tolkyn/bench/report"
+	"github.com/tolkyn/tolkyn/bench/server"
 )
 
 func main() {
@@ -54,8 +55,8 @@ func run() error {
 		defer os.RemoveAll(dir)
 		b.binary = filepath.Join(dir, "tolkyn")
 		fmt.Println("building the server")
-		if msg, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/tolkyn").CombinedOutput(); err != nil {
-			return fmt.Errorf("build server: %w\n%s", err, msg)
+		if err := server.Build(ctx, b.binary); err != nil {
+			return err
 		}
 	}
 	for _, row := range rows {
@@ -66,7 +67,7 @@ func run() error {
 			return fmt.Errorf("%s: %w", row.name, err)
 		}
 	}
-	return b.write(*out)
+	return report.Keep(*out, b.results)
 }
 
 // rows are the measurements, in order.
@@ -90,62 +91,17 @@ var rows = []struct {
 	{"forward_delay_50_joins_per_s", func(ctx context.Context, b *bench, name string) error { return b.delay(ctx, name, 50) }},
 }
 
-// result is one row of a file under bench/results.
-type result struct {
-	Name    string  `json:"name"`
-	Value   float64 `json:"value"`
-	Unit    string  `json:"unit"`
-	Floor   float64 `json:"floor"` // 0: none
-	Ratio   float64 `json:"ratio"` // value ÷ floor
-	Peer    string  `json:"peer"`
-	Runs    int     `json:"runs"`
-	Command string  `json:"command"`
-	Commit  string  `json:"commit"`
-	CPU     string  `json:"cpu"`
-	Go      string  `json:"go"`
-	Date    string  `json:"date"`
-}
-
 type bench struct {
 	window  time.Duration
 	runs    int
 	binary  string
-	results []result
+	results []report.Result
 }
 
 func (b *bench) add(name, unit string, values, floors []float64) {
-	r := result{
-		Name: name, Value: median(values), Unit: unit, Runs: len(values), Command: "make bench",
-		Commit: commit(), CPU: cpuModel(), Go: runtime.Version(), Date: time.Now().UTC().Format(time.DateOnly),
-	}
-	if len(floors) > 0 {
-		r.Floor = median(floors)
-		r.Ratio = r.Value / r.Floor
-	}
+	r := report.New("make bench", name, unit, values, floors)
 	b.results = append(b.results, r)
 	fmt.Printf("%-36s %12.4g %-8s floor %8.4g  ratio %5.2f  of %v\n", name, r.Value, unit, r.Floor, r.Ratio, values)
-}
-
-// write replaces the measured rows in the file; rows that were not measured now stay as they are.
-func (b *bench) write(path string) error {
-	var kept []result
-	if old, err := os.ReadFile(path); err == nil {
-		if err := json.Unmarshal(old, &kept); err != nil {
-			return fmt.Errorf("%s is not a file of results: %w", path, err)
-		}
-	}
-	for _, r := range b.results {
-		if i := slices.IndexFunc(kept, func(k result) bool { return k.Name == r.Name }); i >= 0 {
-			kept[i] = r
-		} else {
-			kept = append(kept, r)
-		}
-	}
-	out, err := json.MarshalIndent(kept, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(out, '\n'), 0o644)
 }
 
 // fanout is a fan-out row: everybody in one room, publishers that only send, subscribers that only receive.
@@ -157,11 +113,11 @@ type fanout struct {
 
 // fanout measures server CPU per packet that a subscriber received, and the floor, in turn.
 func (b *bench) fanout(ctx context.Context, name string, f fanout) error {
-	srv, err := startServer(ctx, b.binary)
+	srv, err := startServer(b.binary)
 	if err != nil {
 		return err
 	}
-	defer srv.stop()
+	defer srv.Stop()
 	publisher, subscriber := shape{sendVideo: true}, shape{videoSlots: 1}
 	if !f.pattern.video {
 		publisher, subscriber = shape{sendAudio: true}, shape{audioSlots: f.publishers}
@@ -224,10 +180,10 @@ func (b *bench) fanout(ctx context.Context, name string, f fanout) error {
 type window struct{ ns, mallocs, received float64 }
 
 // window1 measures one window of a running call.
-func (b *bench) window1(ctx context.Context, srv *server, poll *poller) (window, error) {
-	pid := srv.cmd.Process.Pid
+func (b *bench) window1(ctx context.Context, srv *subject, poll *poller) (window, error) {
+	pid := srv.PID()
 	read := func() (cpu time.Duration, mallocs float64, err error) {
-		if cpu, err = processCPU(pid); err != nil {
+		if cpu, err = server.CPU(pid); err != nil {
 			return
 		}
 		cpu += softirqCPU()
@@ -291,33 +247,4 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
-}
-
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(v))
-	return s[len(s)/2]
-}
-
-func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func cpuModel() string {
-	b, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for line := range strings.SplitSeq(string(b), "\n") {
-		if v, ok := strings.CutPrefix(line, "model name"); ok {
-			return fmt.Sprintf("%d × %s", runtime.NumCPU(), strings.TrimLeft(v, "\t :"))
-		}
-	}
-	return runtime.GOARCH
 }

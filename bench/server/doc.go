@@ -6,5 +6,6 @@
 //	   ├── Janus
 //	   └── plain: a stock SFU on pion
 //
-// Empty until the bench is built. Heavy drivers will have a go.mod of their own.
+// Tolkyn is there, with what a process costs (CPU, ResidentKB); the others come with the bench. Heavy drivers will have a
+// go.mod of their own.
 package server

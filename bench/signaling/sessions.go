@@ -1,0 +1,499 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/quic-go/quic-go"
+
+	"github.com/tolkyn/tolkyn/bench/netem"
+	"github.com/tolkyn/tolkyn/bench/server"
+	"github.com/tolkyn/tolkyn/signaling/wire"
+)
+
+// sessionsJob opens many sessions and keeps them.
+type sessionsJob struct {
+	Transport   string         `json:"transport"` // known or fresh: raw QUIC; wss; bare
+	To          netip.AddrPort `json:"to"`
+	Count       int            `json:"count"`
+	Certificate certificate    `json:"certificate"`
+}
+
+const (
+	bare = "bare" // raw QUIC to the floor's server, which knows no Hello
+	// perAddress sessions come from one source address, so that limits for an address are not met.
+	perAddress = 10
+	// openAtOnce handshakes are under way.
+	openAtOnce = 16
+)
+
+// run answers true when all sessions are open. Commands: "send BATCH EVERY" lets every session send so many Pings each
+// EVERY from now on; "count" answers how many have been answered so far.
+func (j *sessionsJob) run(answers *json.Encoder, commands *bufio.Scanner) error {
+	sessions, err := j.open()
+	defer func() {
+		for _, s := range sessions {
+			s.close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	var tally tally
+	for _, s := range sessions {
+		go tally.read(s, j.Transport == bare)
+	}
+	if err := answers.Encode(true); err != nil {
+		return err
+	}
+	stop := make(chan struct{})
+	var senders sync.WaitGroup
+	defer senders.Wait()
+	defer close(stop)
+	for commands.Scan() {
+		var batch int
+		var every time.Duration
+		if n, _ := fmt.Sscanf(commands.Text(), "send %d %d", &batch, &every); n == 2 {
+			for i, s := range sessions {
+				senders.Go(func() { tally.send(s, batch, every, time.Duration(i)*every/time.Duration(len(sessions)), stop) })
+			}
+		}
+		if err := tally.failed(); err != nil {
+			return err
+		}
+		if err := answers.Encode(tally.answered.Load()); err != nil {
+			return err
+		}
+	}
+	return commands.Err()
+}
+
+// open opens all sessions. Those that are open are returned with an error too.
+func (j *sessionsJob) open() ([]*session, error) {
+	config, err := j.Certificate.trust()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var (
+		mu       sync.Mutex
+		sessions []*session
+		failed   error
+		running  sync.WaitGroup
+	)
+	slots := make(chan struct{}, openAtOnce)
+	for i := range (j.Count + perAddress - 1) / perAddress {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			opened, err := j.openFrom(ctx, netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)}), min(perAddress, j.Count-i*perAddress), config)
+			mu.Lock()
+			defer mu.Unlock()
+			sessions, failed = append(sessions, opened...), errors.Join(failed, err)
+		})
+	}
+	running.Wait()
+	return sessions, failed
+}
+
+func (j *sessionsJob) openFrom(ctx context.Context, from netip.Addr, count int, config *tls.Config) ([]*session, error) {
+	var sessions []*session
+	var transport *quic.Transport
+	if j.Transport != wss {
+		socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)))
+		if err != nil {
+			return nil, err
+		}
+		transport = &quic.Transport{Conn: socket} // both end with the process
+	}
+	for range count {
+		var s *session
+		var err error
+		if j.Transport == wss {
+			s, err = dialWSS(ctx, from, j.To, config)
+		} else {
+			s, err = dialQUIC(ctx, transport, j.To, config, nil)
+		}
+		if err != nil {
+			return sessions, err
+		}
+		sessions = append(sessions, s)
+		if j.Transport != bare {
+			err = s.hello(ctx)
+		} else {
+			err = s.greetBare()
+		}
+		if err != nil {
+			return sessions, err
+		}
+	}
+	return sessions, nil
+}
+
+// greetBare has the floor's server read and write as much as one that answers a Hello.
+func (s *session) greetBare() error {
+	frame := wire.AppendFrame(nil, make([]byte, 300))
+	if _, err := s.stream.Write(frame); err != nil {
+		return err
+	}
+	_, err := s.reader.Next()
+	return err
+}
+
+// tally counts answers.
+type tally struct {
+	answered atomic.Int64
+	broken   atomic.Pointer[error]
+}
+
+func (t *tally) fail(err error) { t.broken.CompareAndSwap(nil, &err) }
+
+func (t *tally) failed() error {
+	if err := t.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// read counts what comes until the session ends. Pongs are told from refusals.
+func (t *tally) read(s *session, bare bool) {
+	for {
+		if bare {
+			if _, err := s.reader.Next(); err != nil {
+				return // the end, or what send sees too
+			}
+			t.answered.Add(1)
+			continue
+		}
+		f, err := s.read(context.Background())
+		switch {
+		case err != nil:
+			return // as above
+		case f.GetPong() == nil:
+			t.fail(fmt.Errorf("a Ping was answered by %v", f))
+			return
+		}
+		t.answered.Add(1)
+	}
+}
+
+// send writes batches of Pings, each batch at once, until stop.
+func (t *tally) send(s *session, batch int, every, after time.Duration, stop <-chan struct{}) {
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	var id uint64
+	var b []byte
+	for next := time.Now().Add(after); ; next = next.Add(every) {
+		timer.Reset(time.Until(next))
+		select {
+		case <-timer.C:
+		case <-stop:
+			return
+		}
+		b = b[:0]
+		for range batch {
+			id++
+			frame, err := wire.Binary.EncodeClient(&wire.ClientFrame{Id: id + 1, Message: &wire.ClientFrame_Ping{
+				Ping: &wire.Ping{ClientTimeMs: time.Now().UnixMilli()},
+			}})
+			if err != nil {
+				t.fail(err)
+				return
+			}
+			if s.ws != nil {
+				err = s.ws.Write(context.Background(), websocket.MessageBinary, frame)
+			} else {
+				b = wire.AppendFrame(b, frame)
+			}
+			if err != nil {
+				t.fail(err)
+				return
+			}
+		}
+		if s.stream != nil {
+			if _, err := s.stream.Write(b); err != nil {
+				t.fail(err)
+				return
+			}
+		}
+	}
+}
+
+// subject is a server under measurement on the loopback of its namespace, and the sessions it holds.
+type subject struct {
+	network *netem.Network
+	pid     int
+	to      netip.AddrPort
+	memory  func(ctx context.Context) (memory, error)
+	stop    func()
+}
+
+// subject is the server for a transport: the bare one for bare, tolkyn for all others.
+func (b *bench) subject(transport string) (*subject, error) {
+	if transport == bare {
+		return b.floor()
+	}
+	return b.ours()
+}
+
+func (b *bench) ours() (*subject, error) {
+	network, err := netem.Open(netem.Config{Links: []netem.Path{{}}})
+	if err != nil {
+		return nil, err
+	}
+	tolkyn, err := b.serve(network, loopback)
+	if err != nil {
+		return nil, errors.Join(err, network.Close())
+	}
+	client := admin(network)
+	base := "http://" + netip.AddrPortFrom(loopback, adminPort).String()
+	return &subject{
+		network: network, pid: tolkyn.PID(), to: netip.AddrPortFrom(loopback, tlsPort),
+		memory: func(ctx context.Context) (m memory, err error) {
+			for range collections {
+				if _, err := server.Get(ctx, client, base+"/debug/pprof/heap?gc=1"); err != nil {
+					return m, err
+				}
+			}
+			if m.Heap, err = server.Metric(ctx, client, base+"/metrics", "go_memstats_heap_alloc_bytes"); err != nil {
+				return m, err
+			}
+			m.Stack, err = server.Metric(ctx, client, base+"/metrics", "go_memstats_stack_inuse_bytes")
+			return m, err
+		},
+		stop: func() {
+			tolkyn.Kill() // there is nobody to take leave of
+			closeNetwork(network)
+		},
+	}, nil
+}
+
+// floor is the bare server.
+func (b *bench) floor() (*subject, error) {
+	network, err := netem.Open(netem.Config{Links: []netem.Path{{}}})
+	if err != nil {
+		return nil, err
+	}
+	to := netip.AddrPortFrom(loopback, barePort)
+	c, err := start(network, netem.Server, job{Bare: &bareJob{Listen: to, Certificate: b.certificate}})
+	if err == nil {
+		var ready bool
+		err = c.answer(&ready)
+	}
+	if err != nil {
+		return nil, errors.Join(err, network.Close())
+	}
+	return &subject{
+		network: network, pid: c.cmd.Process.Pid, to: to,
+		memory: func(context.Context) (m memory, err error) { return m, c.ask("memory", &m) },
+		stop: func() {
+			c.end()
+			closeNetwork(network)
+		},
+	}, nil
+}
+
+// closeNetwork: a measurement that is over does not fail for its remains.
+func closeNetwork(network *netem.Network) {
+	if err := network.Close(); err != nil {
+		fmt.Println("close the network:", err)
+	}
+}
+
+// sessions opens so many on the subject's own loopback.
+func (s *subject) sessions(transport string, count int, c certificate) (*child, error) {
+	clients, err := start(s.network, netem.Server, job{Sessions: &sessionsJob{Transport: transport, To: s.to, Count: count, Certificate: c}})
+	if err != nil {
+		return nil, err
+	}
+	var ready bool
+	if err := clients.answer(&ready); err != nil {
+		return nil, err
+	}
+	return clients, nil
+}
+
+// settle is how long sessions are left alone before their memory is measured: handshakes leave timers and buffers.
+const settle = 12 * time.Second
+
+// weight is what one session adds to a server, in KiB: heap and stack after a collection, and the resident set.
+type weight struct{ heap, stack, resident float64 }
+
+func (w weight) inUse() float64 { return w.heap + w.stack }
+
+// weigh measures a server with sessions over one transport, and none over another.
+func (b *bench) weigh(ctx context.Context, transport string) (w weight, err error) {
+	s, err := b.subject(transport)
+	if err != nil {
+		return w, err
+	}
+	defer s.stop()
+	warm, err := s.sessions(transport, 20, b.certificate)
+	if err != nil {
+		return w, err
+	}
+	defer warm.end()
+	before, err := s.memory(ctx)
+	if err != nil {
+		return w, err
+	}
+	kB0, err := server.ResidentKB(s.pid)
+	if err != nil {
+		return w, err
+	}
+	clients, err := s.sessions(transport, b.sessions, b.certificate)
+	if err != nil {
+		return w, err
+	}
+	defer clients.end()
+	select {
+	case <-ctx.Done():
+		return w, ctx.Err()
+	case <-time.After(settle):
+	}
+	after, err := s.memory(ctx)
+	if err != nil {
+		return w, err
+	}
+	kB1, err := server.ResidentKB(s.pid)
+	if err != nil {
+		return w, err
+	}
+	n := float64(b.sessions)
+	return weight{
+		heap:     (after.Heap - before.Heap) / 1024 / n,
+		stack:    (after.Stack - before.Stack) / 1024 / n,
+		resident: float64(kB1-kB0) / n,
+	}, nil
+}
+
+// memoryRow weighs an idle session over raw QUIC and over WSS beside a bare connection.
+func memoryRow(ctx context.Context, b *bench, name string) error {
+	weights := map[string]weight{}
+	for _, transport := range []string{bare, fresh, wss} {
+		w, err := b.weigh(ctx, transport)
+		if err != nil {
+			return fmt.Errorf("%s: %w", transport, err)
+		}
+		fmt.Printf("  %s: heap %.1f, stack %.1f, resident %.1f KiB a session\n", transport, w.heap, w.stack, w.resident)
+		weights[transport] = w
+	}
+	floor, quic, webSocket := weights[bare], weights[fresh], weights[wss]
+	b.add(name+"_quic", "KiB", []float64{quic.inUse()}, []float64{floor.inUse()})
+	b.add(name+"_quic_above_bare", "KiB", []float64{quic.inUse() - floor.inUse()}, nil)
+	b.add(name+"_quic_rss", "KiB", []float64{quic.resident}, []float64{floor.resident})
+	b.add(name+"_quic_rss_above_bare", "KiB", []float64{quic.resident - floor.resident}, nil)
+	b.add(name+"_wss", "KiB", []float64{webSocket.inUse()}, nil)
+	b.add(name+"_wss_rss", "KiB", []float64{webSocket.resident}, nil)
+	return nil
+}
+
+// messages is a load of Pings. No session sends more than the limit of 50 frames a second lets it.
+type messages struct {
+	Sessions int
+	Batch    int // Pings that each sends at once
+	Every    time.Duration
+}
+
+// messagesRow measures the server's CPU time for a message, over raw QUIC beside the bare server, and over WSS.
+func messagesRow(m messages) func(ctx context.Context, b *bench, name string) error {
+	return func(ctx context.Context, b *bench, name string) error {
+		floor, err := b.cost(ctx, bare, m)
+		if err != nil {
+			return fmt.Errorf("bare: %w", err)
+		}
+		quic, err := b.cost(ctx, fresh, m)
+		if err != nil {
+			return fmt.Errorf("quic: %w", err)
+		}
+		b.add(name+"_quic", "ns", quic, floor)
+		b.add(name+"_quic_per_core", "1/s", perSecond(quic), perSecond(floor))
+		webSocket, err := b.cost(ctx, wss, m)
+		if err != nil {
+			return fmt.Errorf("wss: %w", err)
+		}
+		b.add(name+"_wss", "ns", webSocket, nil)
+		return nil
+	}
+}
+
+func perSecond(ns []float64) []float64 {
+	var all []float64
+	for _, v := range ns {
+		all = append(all, 1e9/v)
+	}
+	return all
+}
+
+// costRuns windows are measured of each load.
+const costRuns = 3
+
+// cost returns the CPU time of a message in ns, in each window.
+func (b *bench) cost(ctx context.Context, transport string, m messages) ([]float64, error) {
+	s, err := b.subject(transport)
+	if err != nil {
+		return nil, err
+	}
+	defer s.stop()
+	clients, err := s.sessions(transport, m.Sessions, b.certificate)
+	if err != nil {
+		return nil, err
+	}
+	defer clients.end()
+	var count int64
+	if err := clients.ask(fmt.Sprintf("send %d %d", m.Batch, m.Every.Nanoseconds()), &count); err != nil {
+		return nil, err
+	}
+	window := func(d time.Duration) (float64, error) {
+		cpu0, err := server.CPU(s.pid)
+		if err != nil {
+			return 0, err
+		}
+		var before, after int64
+		if err := clients.ask("count", &before); err != nil {
+			return 0, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(d):
+		}
+		cpu1, err := server.CPU(s.pid)
+		if err != nil {
+			return 0, err
+		}
+		if err := clients.ask("count", &after); err != nil {
+			return 0, err
+		}
+		offered := float64(m.Sessions*m.Batch) * d.Seconds() / m.Every.Seconds()
+		if float64(after-before) < 0.8*offered {
+			return 0, fmt.Errorf("%d of %.0f Pings were answered in %v: this machine is too slow or too busy for the load", after-before, offered, d)
+		}
+		return float64(cpu1-cpu0) / float64(after-before), nil
+	}
+	if _, err := window(2 * time.Second); err != nil { // all have begun
+		return nil, err
+	}
+	var costs []float64
+	for range costRuns {
+		ns, err := window(b.window)
+		if err != nil {
+			return nil, err
+		}
+		costs = append(costs, ns)
+	}
+	return costs, nil
+}
