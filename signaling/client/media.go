@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,11 +22,15 @@ const (
 )
 
 // media is one PeerConnection in the shape the server expects: first the m-lines that send, then the receive slots, later
-// further ones that send. m-lines are never taken away.
+// further ones that send. m-lines are never taken away; one whose track has ended waits for another.
 type media struct {
 	pc      *webrtc.PeerConnection
+	api     *webrtc.API
 	made    time.Time
 	readers sync.WaitGroup
+
+	// Owned by whoever has the turn.
+	idle []*webrtc.RTPTransceiver // m-lines whose track has ended
 
 	// Guarded by the Room's mu.
 	slots  map[*webrtc.RTPReceiver]*Slot
@@ -75,28 +80,29 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	if err != nil {
 		return nil, err
 	}
-	m := &media{pc: pc, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
+	m := &media{pc: pc, api: api, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
 	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) { onICE(m, state) })
 	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) { onTrack(m, track, receiver) })
 	return m, nil
 }
 
-// send opens an m-line for a track; the next offer tells the server.
+// send gives a track an m-line; the next offer tells the server.
 func (m *media) send(p *publication) error {
-	tr, err := m.pc.AddTransceiverFromTrack(p.gate, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	tr, err := m.line(p)
 	if err != nil {
 		return err
 	}
 	p.transceiver = tr
+	sender := tr.Sender()
 	// The interceptors live on what is read: reports and NACKs among it.
 	m.readers.Go(func() {
 		for {
-			packets, _, err := tr.Sender().ReadRTCP()
+			packets, _, err := sender.ReadRTCP()
 			if err != nil {
 				return
 			}
 			for _, packet := range packets {
-				p.gate.noteReport(time.Now(), tr.Sender().GetParameters().Encodings[0].SSRC, packet)
+				p.gate.noteReport(time.Now(), sender.GetParameters().Encodings[0].SSRC, packet)
 				if wantsKeyframe(packet) && p.local.OnKeyframeRequest != nil {
 					p.local.OnKeyframeRequest()
 				}
@@ -104,6 +110,25 @@ func (m *media) send(p *publication) error {
 		}
 	})
 	return nil
+}
+
+// line takes an m-line that waits, or opens one. It always has a sender of its own: another track under the SSRC of the one
+// before would use numbers, and with them SRTP's nonces, a second time.
+func (m *media) line(p *publication) (*webrtc.RTPTransceiver, error) {
+	i := slices.IndexFunc(m.idle, func(tr *webrtc.RTPTransceiver) bool { return tr.Kind() == p.gate.Kind() })
+	if i < 0 {
+		return m.pc.AddTransceiverFromTrack(p.gate, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	}
+	tr := m.idle[i]
+	m.idle = slices.Delete(m.idle, i, i+1)
+	sender, err := m.api.NewRTPSender(p.gate, tr.Sender().Transport())
+	if err != nil {
+		return nil, err
+	}
+	if err := m.pc.RemoveTrack(tr.Sender()); err != nil {
+		return nil, err
+	}
+	return tr, tr.SetSender(sender, p.gate)
 }
 
 func wantsKeyframe(p rtcp.Packet) bool {

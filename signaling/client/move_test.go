@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"net/netip"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -332,5 +333,30 @@ func TestACrashIsHeardAtTheNextPacket(t *testing.T) {
 			return err == nil && m.client.SessionStats().QUIC == 2
 		})
 		t.Logf("answered after %v", time.Since(start))
+	})
+}
+
+// pion keeps to the addresses it has: a change of networks restarts ICE, once, and the call goes on.
+func TestAChangeOfNetworksRestartsICE(t *testing.T) {
+	inQUICWorld(t, func(t *testing.T, w *world) {
+		p := newPhone(w)
+		a, b := p.dial("aru").join(), w.dial("bek").join()
+		a.hears(5*time.Second, b)
+		credentials := func() string {
+			description := a.room.Connection().CurrentLocalDescription().SDP
+			return regexp.MustCompile(`a=ice-ufrag:(\S+)`).FindStringSubmatch(description)[1]
+		}
+		before := credentials()
+		p.at.Store(1)
+		a.client.NetworkChanged()
+		w.eventually(time.Second, "ICE has new credentials", func() bool { return credentials() != before })
+		a.hears(time.Second, b)
+		b.hears(time.Second, a)
+		after := credentials()
+		time.Sleep(10 * time.Second)
+		require.Equal(t, after, credentials(), "restarted once")
+		require.Empty(t, all[client.Rebuilt](a))
+		require.Empty(t, all[client.Failed](a))
+		require.Equal(t, uint64(1), a.client.SessionStats().Moved)
 	})
 }

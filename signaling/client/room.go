@@ -317,7 +317,8 @@ func (r *Room) Connection() *webrtc.PeerConnection {
 	return r.media.pc
 }
 
-// Publish sends one more track. Each opens an m-line of its own; the server takes 16 of one peer. Errors as Join.
+// Publish sends one more track, on the m-line of one that has ended or on a new one; the server takes 16 of one peer. Errors
+// as Join.
 func (r *Room) Publish(ctx context.Context, l LocalTrack) error {
 	p, err := newPublication(l)
 	if err != nil {
@@ -335,6 +336,7 @@ func (r *Room) Publish(ctx context.Context, l LocalTrack) error {
 		}
 		if err := r.negotiate(ctx, m, false, p); err != nil {
 			p.gate.set(true)
+			m.idle = append(m.idle, p.transceiver)
 			return fmt.Errorf("publish: %w", err)
 		}
 		r.mu.Lock()
@@ -346,7 +348,7 @@ func (r *Room) Publish(ctx context.Context, l LocalTrack) error {
 
 // Unpublish takes a track away from the others and stops sending it. ErrNoTrack when there is none with this id.
 func (r *Room) Unpublish(ctx context.Context, id string) error {
-	return r.inTurn(ctx, func(*media) error {
+	return r.inTurn(ctx, func(m *media) error {
 		r.mu.Lock()
 		p := r.find(id)
 		r.published = slices.DeleteFunc(r.published, func(q *publication) bool { return q == p })
@@ -355,6 +357,7 @@ func (r *Room) Unpublish(ctx context.Context, id string) error {
 			return ErrNoTrack
 		}
 		p.gate.set(true)
+		m.idle = append(m.idle, p.transceiver)
 		_, err := r.session.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Unpublish{
 			Unpublish: &wire.Unpublish{TrackIds: []string{id}},
 		}}, nil)

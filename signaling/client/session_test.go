@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,6 +182,35 @@ func TestPublishLaterAndUnpublish(t *testing.T) {
 		require.NoError(t, a.room.Unpublish(t.Context(), "screen"))
 		require.ErrorIs(t, a.room.Unpublish(t.Context(), "screen"), client.ErrNoTrack)
 		w.eventually(time.Second, "bek hears of it", func() bool { return len(all[client.TrackUnpublished](b)) == 1 })
+	})
+}
+
+func TestMLinesAreUsedAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		b.hears(5*time.Second, a)
+		var lines int
+		for i := range 20 { // more than the server takes of one peer at a time
+			screen, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, fmt.Sprint("screen ", i), "zoe")
+			require.NoError(t, err)
+			z := &member{w: w, name: fmt.Sprint(i), stopping: make(chan struct{})} // known by the first digit
+			require.NoError(t, a.room.Publish(t.Context(), client.LocalTrack{
+				Source: client.Screen, Track: screen, OnKeyframeRequest: func() { z.wantsKey.Store(true) },
+			}))
+			z.wg.Go(func() { z.film(screen) })
+			b.mu.Lock()
+			before := b.got[z.name[:1]+client.Video.String()]
+			b.mu.Unlock()
+			w.eventually(5*time.Second, "bek sees "+screen.ID(), func() bool { return b.count(z, client.Video) > before+2 })
+			require.NoError(t, a.room.Unpublish(t.Context(), screen.ID()))
+			close(z.stopping)
+			z.wg.Wait()
+			if i == 0 {
+				lines = len(a.room.Connection().GetTransceivers())
+			}
+		}
+		require.Len(t, a.room.Connection().GetTransceivers(), lines)
+		b.hears(time.Second, a)
 	})
 }
 
