@@ -42,7 +42,7 @@ func (e ending) code() int { return exitCode(e.state) }
 
 // describe names the ending for the log, keys and values in turn.
 func (e ending) describe() []any {
-	what := []any{"reason", string(e.reason()), "ran", e.ran.Round(time.Millisecond)}
+	what := []any{"reason", string(e.reason()), "ran", e.ran.Round(time.Millisecond).String()}
 	if name := deadlySignal(e.state); name != "" {
 		what = append(what, "signal", name)
 	} else {

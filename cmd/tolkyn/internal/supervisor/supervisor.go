@@ -62,7 +62,7 @@ func Run(cfg Config) (code int, err error) {
 			why, what = e.reason(), e.describe()
 		}
 		wait := past.Handle(why, e.ran)
-		cfg.Logger.Error("the server crashed: starting it again", append(what, "wait", wait, "restarts", past.restarts.Total())...)
+		cfg.Logger.Error("the server crashed: starting it again", append(what, "wait", wait.String(), "restarts", past.restarts.Total())...)
 		if toldToStop(signals, wait) {
 			return 0, nil // There is nothing left to stop.
 		}
