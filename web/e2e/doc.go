@@ -4,7 +4,7 @@
 //	Chromium tab ─┐  page.js: a canvas of one colour with a timecode, a tone,   ┌─ Firefox tab
 //	Chromium tab ─┼─ one flash and beep a second; and what watches the others   ─┘
 //	Chromium tab ─┘                     │ web SDK
-//	                                    ▼
+//	                                    ▼   (relay: a way to the server whose UDP a test may cut or delay)
 //	                    server: web + signaling + sfu ◄── tolkyn call: a clip drawn and encoded here
 //
 // It has no code of its own outside its tests. A browser that is not installed fails them, with the command that

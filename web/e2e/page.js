@@ -9,7 +9,7 @@
 //
 // and it keeps every RTCPeerConnection that the page makes, with how often each was renegotiated, and every WebTransport.
 if (!window.e2e) {
-  const e2e = (window.e2e = { peers: [], descriptions: 0, onlyTCP: false, dialled: [], holdBack: 0, watched: {}, heard: {}, errors: [] });
+  const e2e = (window.e2e = { peers: [], descriptions: 0, onlyTCP: false, dialled: [], holdBack: 0, slowSocket: 0, watched: {}, heard: {}, errors: [] });
   addEventListener("error", (e) => {
     // Not an error: what one frame did not deliver, the next one does (CSS Resize Observer 3.3.2).
     if (!e.message.startsWith("ResizeObserver loop")) e2e.errors.push(String(e.error?.stack ?? e.message));
@@ -60,6 +60,14 @@ if (!window.e2e) {
       }
     };
   }
+
+  // slowSocket is by how many ms WebSockets open later: on a busy machine they would win against WebTransport now and then.
+  const NativeSocket = window.WebSocket;
+  window.WebSocket = class extends NativeSocket {
+    set onopen(f) {
+      super.onopen = f && ((e) => (e2e.slowSocket ? setTimeout(() => f(e), e2e.slowSocket) : f(e)));
+    }
+  };
 
   // The picture, in pixels of a 320×180 original: the flash is the square at the top left, the timecode a row of
   // blocks along the bottom, most significant bit first.

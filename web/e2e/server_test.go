@@ -118,15 +118,18 @@ func (s *server) metrics() string {
 	return strings.Join(ours, "\n")
 }
 
-// counted is one figure of the server's metrics.
+// counted is a figure of the server's metrics; of a name without labels the sum of all it has.
 func (s *server) counted(t *testing.T, name string) int {
 	t.Helper()
-	all := s.metrics()
-	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\d+)$`).FindStringSubmatch(all)
-	require.NotNil(t, found, "%s is not among\n%s", name, all)
-	n, err := strconv.Atoi(found[1])
-	require.NoError(t, err)
-	return n
+	all, sum := s.metrics(), 0
+	found := regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(name)+`(?:\{.*\})? (\d+)$`).FindAllStringSubmatch(all, -1)
+	require.NotEmpty(t, found, "%s is not among\n%s", name, all)
+	for _, line := range found {
+		n, err := strconv.Atoi(line[1])
+		require.NoError(t, err)
+		sum += n
+	}
+	return sum
 }
 
 // holds waits until the server holds so many sessions.
