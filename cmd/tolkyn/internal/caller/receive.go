@@ -18,6 +18,8 @@ const (
 	maxRecordings = 10_000
 	// goneFor is how long the file of somebody who has left stays open for packets still on their way.
 	goneFor = clip.Hold + time.Second
+	// flowing: a stream that brought nothing for so long is muted, and no keyframe would help.
+	flowing = 2 * time.Second
 	// askAfter is how long a picture may be missing before we ask for a keyframe; the server asks by itself sooner.
 	askAfter = 500 * time.Millisecond
 	askEvery = time.Second
@@ -130,7 +132,7 @@ func (r *receiver) place(t *tap, a clip.Arrived) bool {
 		return false
 	}
 	of := owner{who.ID, track.ID, t.slot.Kind()}
-	if t.current == nil || t.of != of {
+	if t.current == nil || t.of != of || t.current.over {
 		rec := r.recordingOf(of, who, track)
 		if rec == nil {
 			return false
@@ -198,7 +200,7 @@ func csrcOf(id string) uint32 {
 }
 
 func (r *receiver) recordingOf(of owner, who client.Participant, track client.Track) *recording {
-	if rec := r.recordings[of]; rec != nil {
+	if rec := r.recordings[of]; rec != nil && !rec.over { // a track may end and come back under its id
 		return rec
 	}
 	if len(r.order) >= maxRecordings {

@@ -31,6 +31,7 @@ type recording struct {
 	last      int64         // ticks of the last frame in the file
 	wanting   time.Duration // since when a keyframe is missing; 0 while none is
 	asked     time.Duration
+	came      time.Duration // the newest packet
 
 	packets, bytes, lost, frames uint64
 	width, height                int
@@ -71,6 +72,7 @@ func (rec *recording) take(a clip.Arrived) error {
 	if a.Fresh {
 		rec.interrupt()
 	}
+	rec.came = a.At
 	rec.packets++
 	rec.bytes += uint64(a.Packet.MarshalSize())
 	rec.lost += uint64(a.Lost)
@@ -162,7 +164,7 @@ func (rec *recording) failed(err error) error {
 
 // needsKeyframe says whether it is time to ask for one.
 func (rec *recording) needsKeyframe(now time.Duration) bool {
-	if rec.kind != client.Video || rec.over || rec.track.Muted || !rec.assembler.WantsKeyframe() {
+	if rec.kind != client.Video || rec.over || now-rec.came > flowing || !rec.assembler.WantsKeyframe() {
 		rec.wanting = 0
 		return false
 	}

@@ -247,6 +247,84 @@ func TestOneSlotShowsTwo(t *testing.T) {
 	})
 }
 
+// TestTheServerRestarts: everybody is somebody new by then, so there are new files; what plays goes on.
+func TestTheServerRestarts(t *testing.T) {
+	dir := t.TempDir()
+	path, frames := film(t, dir, "a.ivf", 'a', 600, 30)
+	inWorld(t, func(t *testing.T, w *world) {
+		recording := w.config("bek", 0)
+		recording.Record, recording.For = filepath.Join(dir, "out"), 18*time.Second
+		b := start(t.Context(), recording)
+		time.Sleep(time.Second)
+		playing := w.config("aru", 0)
+		playing.Play = []string{path}
+		a := start(t.Context(), playing)
+		time.Sleep(5 * time.Second)
+		old := w.server.Load()
+		w.startServer()
+		require.NoError(t, old.Close(t.Context()))
+		recorded := <-b
+		require.NoError(t, recorded.err)
+		played := <-a
+		require.NoError(t, played.err)
+		for _, r := range []Report{recorded.report, played.report} {
+			require.Equal(t, []int{1, 1}, []int{r.Session.Reconnects, r.Session.Rebuilds})
+		}
+		require.EqualValues(t, 600, played.report.Sent[0].Frames+played.report.Sent[0].Skipped)
+		require.Len(t, recorded.report.Received, 2)
+		last := -1
+		for i, name := range []string{"aru-camera.ivf", "aru-camera-2.ivf"} {
+			require.Equal(t, name, filepath.Base(recorded.report.Received[i].File))
+			got, _ := watched(t, recorded.report.Received[i].File)
+			require.Greater(t, len(got), 100)
+			for _, frame := range got {
+				n := number(frame, 20)
+				require.Equal(t, frames[n], frame)
+				require.Greater(t, n, last)
+				last = n
+			}
+		}
+		require.Greater(t, last, 400)
+	})
+}
+
+// TestATrackComesBack under the id it had: it gets a file of its own.
+func TestATrackComesBack(t *testing.T) {
+	dir := t.TempDir()
+	path, frames := film(t, dir, "a.ivf", 'a', 90, 30)
+	inWorld(t, func(t *testing.T, w *world) {
+		recording := w.config("bek", 0)
+		recording.Record, recording.For = filepath.Join(dir, "out"), 20*time.Second
+		b := start(t.Context(), recording)
+		time.Sleep(time.Second)
+		c := w.config("aru", 0)
+		session, err := client.Dial(t.Context(), c.Server, c.Token, c.Client)
+		require.NoError(t, err)
+		room, err := session.Join(t.Context(), client.JoinOptions{})
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		for range 2 {
+			players, err := openPlayers([]string{path}, false)
+			require.NoError(t, err)
+			require.NoError(t, room.Publish(t.Context(), tracksOf(players)[0]))
+			time.Sleep(settle)
+			require.NoError(t, players[0].run(t.Context(), time.Now()))
+			require.NoError(t, room.Unpublish(t.Context(), "camera"))
+			closePlayers(players)
+			time.Sleep(2 * goneFor)
+		}
+		require.NoError(t, room.Leave())
+		recorded := <-b
+		require.NoError(t, recorded.err)
+		require.Len(t, recorded.report.Received, 2)
+		for i, name := range []string{"aru-camera.ivf", "aru-camera-2.ivf"} {
+			require.Equal(t, name, filepath.Base(recorded.report.Received[i].File))
+			got, _ := watched(t, recorded.report.Received[i].File)
+			require.Equal(t, frames[number(got[0], 20):], got)
+		}
+	})
+}
+
 func TestACallThatCannotBe(t *testing.T) {
 	dir := t.TempDir()
 	good, _ := film(t, dir, "a.ivf", 'a', 3, 3)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,7 @@ type world struct {
 	net    *netsim.Network
 	host   *netsim.Host
 	sfu    *sfu.SFU
-	server *signaling.Server
+	server atomic.Pointer[signaling.Server]
 	web    *http.Server
 	pipes  chan net.Conn
 	closed chan struct{}
@@ -49,15 +50,14 @@ func inWorld(t *testing.T, play func(t *testing.T, w *world)) {
 		require.NoError(t, err)
 		w.sfu, err = sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{w.host.Addr()}})
 		require.NoError(t, err)
-		verifier, err := signaling.NewVerifier(key)
-		require.NoError(t, err)
-		w.server, err = signaling.New(signaling.Config{SFU: w.sfu, Verifier: verifier})
-		require.NoError(t, err)
-		w.web = &http.Server{Handler: w.server, ReadHeaderTimeout: time.Second}
+		w.startServer()
+		w.web = &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			w.server.Load().ServeHTTP(rw, r)
+		})}
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = w.web.Serve(w) }) // ends with Close
 		t.Cleanup(func() {
-			assert.NoError(t, w.server.Close(context.Background()))
+			assert.NoError(t, w.server.Load().Close(context.Background()))
 			assert.NoError(t, w.web.Close())
 			serving.Wait()
 			assert.NoError(t, w.sfu.Close())
@@ -65,6 +65,14 @@ func inWorld(t *testing.T, play func(t *testing.T, w *world)) {
 		})
 		play(t, w)
 	})
+}
+
+func (w *world) startServer() {
+	verifier, err := signaling.NewVerifier(key)
+	require.NoError(w.t, err)
+	server, err := signaling.New(signaling.Config{SFU: w.sfu, Verifier: verifier})
+	require.NoError(w.t, err)
+	w.server.Store(server)
 }
 
 // Accept implements net.Listener over pipes in memory: a bubble's clock stands still while a goroutine waits on a socket.
@@ -162,26 +170,18 @@ func film(t *testing.T, dir, name string, mark byte, frames, keyEvery int) (path
 	return path, all
 }
 
-// sing makes a clip of 20 ms packets; after each of the named ones there is silence of 400 ms, as DTX makes it.
-func sing(t *testing.T, dir, name string, mark byte, packets int, pauses ...int) (path string, all []clip.AudioPacket) {
+// sing makes a clip of 20 ms packets.
+func sing(t *testing.T, dir, name string, mark byte, packets int) (path string, all []clip.AudioPacket) {
 	t.Helper()
 	path = filepath.Join(dir, name)
 	var out bytes.Buffer
-	// By hand, for our own writer would fill the pauses.
 	w, err := clip.NewAudioWriter(&out, 1)
 	require.NoError(t, err)
-	at := int64(0)
 	for i := range packets {
-		p := append([]byte{0xf8}, bytes.Repeat([]byte{mark}, 60)...)
-		binary.BigEndian.PutUint32(p[10:], uint32(i))
-		all = append(all, clip.AudioPacket{At: at, Data: p})
-		require.NoError(t, w.Write(at, p))
-		at += 960
-		for _, pause := range pauses {
-			if pause == i {
-				at += 20 * 960
-			}
-		}
+		p := clip.AudioPacket{At: int64(i) * 960, Data: append([]byte{0xf8}, bytes.Repeat([]byte{mark}, 60)...)}
+		binary.BigEndian.PutUint32(p.Data[10:], uint32(i))
+		all = append(all, p)
+		require.NoError(t, w.Write(p.At, p.Data))
 	}
 	require.NoError(t, w.Close())
 	require.NoError(t, os.WriteFile(path, out.Bytes(), 0o644))
