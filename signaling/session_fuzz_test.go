@@ -380,8 +380,8 @@ func (l *life) hear(f *wire.ServerFrame) {
 		l.seq = f.GetSeq()
 		n, err := strconv.Atoi(m.PeerUpdate.GetPeer().GetPeerId())
 		l.must(err == nil, "no number: %v", err)
-		if l.joined && !l.joins() {
-			l.must(l.state+1 >= n, "no event is missing")
+		if l.joined {
+			l.must(l.state+1 >= n || l.joins(), "no event is missing")
 			l.state = max(l.state, n)
 		}
 	}
