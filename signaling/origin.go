@@ -27,14 +27,16 @@ func (s *Server) listsOrigin(r *http.Request) bool {
 	return ok && s.origins[originKey(origin)]
 }
 
-// isOwnPage: the Origin is on the host that the request went to, on a port that our pages come from.
+// isOwnPage: the Origin is on the host that the request went to, on a port that our pages come from. A page of localhost
+// dials this machine by number: browsers would try ::1 first, and give up.
 func (s *Server) isOwnPage(r *http.Request) bool {
 	origin, ok := originOf(r)
 	if !ok || (origin.Scheme != "http" && origin.Scheme != "https") || origin.Hostname() == "" {
 		return false
 	}
 	authority, err := url.Parse("https://" + r.Host)
-	if err != nil || !strings.EqualFold(origin.Hostname(), authority.Hostname()) {
+	local := strings.EqualFold(origin.Hostname(), "localhost") && isLoopbackHost(r.Host)
+	if err != nil || !local && !strings.EqualFold(origin.Hostname(), authority.Hostname()) {
 		return false
 	}
 	port, err := strconv.ParseUint(portOf(origin), 10, 16)

@@ -515,6 +515,7 @@ func TestOriginsOfWebTransport(t *testing.T) {
 		{[]string{"https://call.example.kz"}, http.StatusOK},
 		{[]string{"http://server.example:8081"}, http.StatusForbidden}, // somebody else's page on this host
 		{[]string{"https://server.example:8443"}, http.StatusForbidden},
+		{[]string{"http://localhost:8080"}, http.StatusForbidden}, // this session goes to no loopback address
 		{[]string{"https://evil.example"}, http.StatusForbidden},
 		{[]string{"https://server.example.evil.example"}, http.StatusForbidden},
 		{[]string{"null"}, http.StatusForbidden},

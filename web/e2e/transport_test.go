@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,17 @@ func TestWebTransport(t *testing.T) {
 			require.Empty(t, eval[[]string](t, other, "e2e.errors"))
 		})
 	}
+}
+
+// TestWebTransportFromLocalhost: a page of localhost dials 127.0.0.1, and is the server's own there, too.
+func TestWebTransportFromLocalhost(t *testing.T) {
+	s, browser := startServer(t), startChromium(t)
+	p := browser.tab(t)
+	loadSlow(t, p, alice, strings.Replace(s.url, "127.0.0.1", "localhost", 1))
+	require.Equal(t, "localhost", eval[string](t, p, "location.hostname"))
+	enter(t, p, alice, slots{})
+	require.Equal(t, "webtransport", transport(t, p))
+	require.Empty(t, eval[[]string](t, p, "e2e.errors"))
 }
 
 // TestWebTransportBlocked: on a network that drops UDP the call goes over WebSocket, and the next one without trying, until
