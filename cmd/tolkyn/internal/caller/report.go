@@ -121,6 +121,12 @@ func (p *player) report(who string, s client.PublishedStats) Track {
 	return t
 }
 
+// What rows of the live table begin with.
+const (
+	sent     = "> "
+	received = "< "
+)
+
 // maxRows of the live table: a terminal has few lines more.
 const maxRows = 20
 
@@ -144,10 +150,13 @@ func Table(before, now Report) []string {
 			return
 		}
 		was := old[t.Who+"\n"+t.ID]
-		packets, lost := delta(t.Packets, was.Packets), float64(t.Lost-was.Lost)
-		share := 0.0
-		if packets+lost > 0 {
-			share = 100 * lost / (packets + lost)
+		packets, lost := delta(t.Packets, was.Packets), float64(max(t.Lost-was.Lost, 0)) // on a new connection it begins anew
+		share, all := 0.0, packets
+		if mark == received {
+			all += lost // those sent are all of them
+		}
+		if all > 0 {
+			share = 100 * lost / all
 		}
 		rtt, size := "-", "-"
 		if t.RTTMS > 0 {
@@ -162,10 +171,10 @@ func Table(before, now Report) []string {
 			fmt.Sprintf("%.1f", delta(t.Frames, was.Frames)/span), size)
 	}
 	for _, t := range now.Sent {
-		row("> ", byName(before.Sent), t)
+		row(sent, byName(before.Sent), t)
 	}
 	for _, t := range now.Received {
-		row("< ", byName(before.Received), t)
+		row(received, byName(before.Received), t)
 	}
 	_ = w.Flush() // a Builder does not fail
 	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")

@@ -56,6 +56,9 @@ func TestTheTableCannotBeDrawnOver(t *testing.T) {
 	require.Len(t, lines, 2+maxRows+1)
 	require.Equal(t, "and 30 more", lines[len(lines)-1])
 	require.Regexp(t, `^< x\? +camera +video +8 +9 +10\.0 +- +0\.0 +0\.0 +-$`, lines[2])
+	before := Report{Sent: []Track{{Who: "x", ID: "camera", Packets: 100, Lost: 5}}}
+	lines = Table(before, Report{Seconds: 2, Sent: []Track{{Who: "x", ID: "camera", Kind: "video", Packets: 300, Lost: 15}}})
+	require.Regexp(t, `^> x +camera +video +0 +100 +5\.0 `, lines[2], "10 of the 200 sent in two seconds")
 	var text strings.Builder
 	many.Unknown = 3
 	require.NoError(t, many.Summary(&text))
