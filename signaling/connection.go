@@ -194,13 +194,6 @@ func (c *conn) greet() bool {
 }
 
 func (c *conn) hello(id uint64, m *wire.Hello) bool {
-	if wait := c.server.mayGreet(c.port.remote().Addr()); wait > 0 {
-		c.reject(id, &wire.Error{
-			Code: wire.Error_RATE, Fatal: true, RetryAfterMs: milliseconds(wait),
-			Message: "hello: too many from this address",
-		}, websocket.StatusTryAgainLater)
-		return false
-	}
 	if len(m.GetClient()) > maxName {
 		c.reject(id, &wire.Error{
 			Code: wire.Error_PROTOCOL, Fatal: true, Message: "hello.client: at most 128 bytes",
@@ -291,9 +284,6 @@ func (c *conn) readOne(held int) (int, bool) {
 	c.server.carryOut(c.seat, request)
 	return held, true
 }
-
-// mayGreet is asked before each Hello: how long this address has to wait. Nobody waits yet.
-func (s *Server) mayGreet(netip.Addr) (retryAfter time.Duration) { return 0 }
 
 // next reads one frame.
 func (c *conn) next() (*wire.ClientFrame, error) {
@@ -429,6 +419,12 @@ func (c *conn) quiet() {
 
 // flush sends what waits, and the goodbye after it. Who calls it has set writing.
 func (c *conn) flush() {
+	defer func() {
+		if p := recover(); p != nil {
+			c.server.panicked(p)
+			c.giveUp()
+		}
+	}()
 	for {
 		c.mu.Lock()
 		frames := c.outbox
@@ -447,13 +443,18 @@ func (c *conn) flush() {
 		if sent {
 			c.port.goodbye(code, reason)
 		}
-		c.port.cut()
-		c.mu.Lock()
-		c.left = true
-		c.stop()
-		c.mu.Unlock()
+		c.giveUp()
 		return
 	}
+}
+
+// giveUp is the end of flush when nothing more can be sent.
+func (c *conn) giveUp() {
+	c.port.cut()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = true
+	c.stop()
 }
 
 // stop is the end of flush. mu is held.

@@ -188,6 +188,10 @@ func (s *Server) open(c *conn, frame uint64, g Grants) *wire.Error {
 			server: s.cfg.Name, audioSlots: s.cfg.AudioSlots, videoSlots: s.cfg.VideoSlots,
 		}),
 	}
+	greeting := attached{conn: c.id, frame: frame}
+	if s.cfg.Transports != nil {
+		greeting.transports = s.cfg.Transports()
+	}
 	counted := func() *wire.Error {
 		full := s.hold(st)
 		if full == nil {
@@ -201,10 +205,6 @@ func (s *Server) open(c *conn, frame uint64, g Grants) *wire.Error {
 		if full := counted(); full != nil {
 			return full
 		}
-	}
-	greeting := attached{conn: c.id, frame: frame}
-	if s.cfg.Transports != nil {
-		greeting.transports = s.cfg.Transports()
 	}
 	st.adopt(c, greeting, false)
 	if early {

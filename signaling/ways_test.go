@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 	"github.com/quic-go/webtransport-go"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
 	"github.com/tolkyn/tolkyn/sfu"
@@ -40,6 +42,7 @@ type stage struct {
 
 	socket  net.PacketConn
 	served  chan error
+	panics  uint64 // expected
 	through *http.Client
 }
 
@@ -102,7 +105,7 @@ func (w *stage) stop() {
 	require.Zero(w.t, stats.Sessions)
 	require.Zero(w.t, stats.Connections)
 	require.Zero(w.t, stats.QUIC.HalfOpen)
-	require.Zero(w.t, stats.Panics)
+	require.Equal(w.t, w.panics, stats.Panics)
 }
 
 func certificate(t testing.TB) *tls.Certificate {
@@ -645,4 +648,67 @@ func TestAnswersToFramesThatCameTogetherLeaveTogether(t *testing.T) {
 		// 360 bytes there and 1,000 back, and what acknowledges them.
 		require.LessOrEqual(t, w.network.Stats().Sent-before, uint64(8))
 	})
+}
+
+func TestAPanicEndsOneConnection(t *testing.T) {
+	everyWay(t, func(w *stage, by way) {
+		other := w.dial(by)
+		other.hello()
+		w.panics = 1
+		unlucky := w.dial(by)
+		unlucky.sayHello()
+		_, err := unlucky.read()
+		require.Error(w.t, err)
+		other.ping()
+		require.Equal(w.t, 1, w.server.Stats().Sessions)
+		w.dial(by).hello()
+	}, func(c *Config) {
+		asked := 0
+		c.Transports = func() []*wire.Transport {
+			if asked++; asked%3 == 2 {
+				panic("a fault of ours")
+			}
+			return nil
+		}
+	})
+}
+
+func TestWelcomeTellsOfTheOtherWays(t *testing.T) {
+	there := []*wire.Transport{
+		{Kind: wire.Transport_QUIC, Port: 8443},
+		{Kind: wire.Transport_WEBTRANSPORT, Port: 8443, Path: WebTransportPath, CertificateSha256: [][]byte{make([]byte, 32)}},
+	}
+	tell := func(c *Config) {
+		c.Transports = func() []*wire.Transport { return there }
+		c.Origins = []string{"https://call.example.kz"}
+	}
+	everyWay(t, func(w *stage, by way) {
+		heard := w.dial(by).hello().GetTransports()
+		require.Len(w.t, heard, 2)
+		require.Equal(w.t, there[1].GetCertificateSha256(), heard[1].GetCertificateSha256())
+	}, tell)
+
+	handler := testServer(t, tell).TransportsHandler()
+	ask := func(method, origin string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "http://127.0.0.1:8080/v1/transports", nil)
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+		return w
+	}
+	for origin, allowed := range map[string]string{"": "", "https://call.example.kz": "https://call.example.kz", "http://127.0.0.1:8080": "http://127.0.0.1:8080"} {
+		answer := ask(http.MethodGet, origin)
+		require.Equal(t, http.StatusOK, answer.Code)
+		require.Equal(t, allowed, answer.Header().Get("Access-Control-Allow-Origin"))
+		var all wire.Transports
+		require.NoError(t, protojson.Unmarshal(answer.Body.Bytes(), &all))
+		require.Equal(t, wire.Transport_WEBTRANSPORT, all.GetTransports()[1].GetKind())
+	}
+	foreign := ask(http.MethodGet, "https://evil.example")
+	require.Equal(t, http.StatusForbidden, foreign.Code)
+	require.Empty(t, foreign.Header().Get("Access-Control-Allow-Origin"))
+	require.Equal(t, http.StatusMethodNotAllowed, ask(http.MethodPost, "").Code)
 }
