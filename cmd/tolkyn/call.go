@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pion/logging"
+	"github.com/pion/webrtc/v4"
 	"github.com/spf13/cobra"
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/caller"
@@ -94,6 +96,10 @@ func runCall(ctx context.Context, f callFlags, out, errs io.Writer) error {
 	c := caller.Config{
 		Server: f.server, Token: token, Room: f.room, Name: f.name,
 		Play: f.play, Loop: f.loop, Record: f.record, For: f.duration,
+		Client: client.Options{Settings: func(s *webrtc.SettingEngine) {
+			// pion would write to stderr whatever happens to a connection that is being closed.
+			s.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard}
+		}},
 	}
 	if !f.quiet {
 		live := out

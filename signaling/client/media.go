@@ -62,10 +62,6 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 			return nil, err
 		}
 	}
-	chain := &interceptor.Registry{}
-	if err := webrtc.RegisterDefaultInterceptors(engine, chain); err != nil {
-		return nil, err
-	}
 	var settings webrtc.SettingEngine
 	// pion repeats DTLS flights after a second only, and its checks of a pair end with the seventh.
 	settings.SetDTLSRetransmissionInterval(100 * time.Millisecond)
@@ -74,6 +70,14 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	settings.SetIncludeLoopbackCandidate(c.nearby)
 	if c.settings != nil {
 		c.settings(&settings)
+	}
+	var options []webrtc.InterceptorOption
+	if settings.LoggerFactory != nil {
+		options = append(options, webrtc.WithInterceptorLoggerFactory(settings.LoggerFactory))
+	}
+	chain := &interceptor.Registry{}
+	if err := webrtc.RegisterDefaultInterceptorsWithOptions(engine, chain, options...); err != nil {
+		return nil, err
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
