@@ -83,7 +83,7 @@ var (
 )
 
 // changeRow measures the stall: the longest time without an answer since the change, less the interval at which answers
-// come otherwise. Where the change cuts everything, it is the time to the first answer after it could come again.
+// come otherwise. Where the change cuts everything, the time before answers could come again does not count.
 func changeRow(c change) func(ctx context.Context, b *bench, name string) error {
 	return func(_ context.Context, b *bench, name string) error {
 		var stalls, moved, dialled []float64
@@ -164,14 +164,19 @@ func silence(all []answered, began, able time.Time, cuts bool) (time.Duration, e
 	switch {
 	case first < 0:
 		return 0, errors.New("no answer came after the change")
-	case cuts:
-		return all[first].Answered.Sub(able), nil
-	case first == 0:
+	case first == 0 && !cuts:
 		return 0, errors.New("no answer came before the change")
 	}
 	var longest time.Duration
 	for i := first; i < len(all); i++ {
-		longest = max(longest, all[i].Answered.Sub(all[i-1].Answered))
+		from := since // answers under way at the cut still arrive: it is the longest silence, not the first
+		if i > 0 && (!cuts || all[i-1].Answered.After(since)) {
+			from = all[i-1].Answered
+		}
+		longest = max(longest, all[i].Answered.Sub(from))
+	}
+	if cuts {
+		return longest, nil
 	}
 	return max(longest-askEvery, 0), nil
 }

@@ -32,6 +32,7 @@ func TestSilence(t *testing.T) {
 		"answers come out of order":         {answers: at(150, 25, 0, 160), began: 30 * ms, able: 30 * ms, want: 100 * ms},
 		"after a cut, from when it can be":  {answers: at(0, 25, 2300, 2310), began: 30 * ms, able: 2030 * ms, cuts: true, want: 270 * ms},
 		"an answer under way at the cut":    {answers: at(0, 25, 60, 2300), began: 30 * ms, able: 2030 * ms, cuts: true, want: 270 * ms},
+		"an answer under way at the kill":   {answers: at(0, 25, 60, 900), began: 30 * ms, able: 30 * ms, cuts: true, want: 840 * ms},
 		"never again":                       {answers: at(0, 25), began: 30 * ms, able: 30 * ms, fails: "after the change"},
 		"never before":                      {answers: at(100), began: 30 * ms, able: 30 * ms, fails: "before the change"},
 		"no answer at all":                  {fails: "after the change"},
