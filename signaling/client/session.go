@@ -351,7 +351,7 @@ func (s *session) reconnect() (connection, *EndError) {
 		switch {
 		case s.ctx.Err() != nil:
 			return nil, s.farewell()
-		case errors.Is(err, errMoved):
+		case errors.Is(err, errMoved) && time.Since(start) <= s.giveUpAfter:
 			wait, pause = backoff{}, 0
 		case errors.As(err, &over):
 			return nil, over
