@@ -84,7 +84,7 @@ func (p path) close() {
 // dialQUIC opens a connection from an open socket, which it takes over. With a ticket from an earlier one it returns at
 // once, else when the handshake is complete.
 func dialQUIC(ctx context.Context, from net.PacketConn, server *net.UDPAddr, listen ListenPacket, config *tls.Config, tokens quic.TokenStore) (*quicConn, error) {
-	s := newSocket(from)
+	s := newSocket(from, nil)
 	p := path{socket: s, transport: &quic.Transport{Conn: s}}
 	conn, err := p.transport.DialEarly(ctx, server, config, &quic.Config{
 		MaxIdleTimeout: quicIdle, TokenStore: tokens, EnableDatagrams: true,
@@ -305,7 +305,7 @@ func (c *quicConn) move(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	s := newSocket(from)
+	s := newSocket(from, c.paths[0].socket) // which stays the first
 	next := path{socket: s, transport: &quic.Transport{Conn: s}}
 	if !c.switchTo(ctx, &next) {
 		// The connection goes with it, but nobody wants that one any more.

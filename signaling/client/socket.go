@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -12,6 +13,12 @@ import (
 
 // drainFor is how long the socket of a path that was left still hears what was under way to it.
 const drainFor = 3 * time.Second
+
+// Sizes in bytes of what may be a stateless reset (RFC 9000, section 10.3), and how many wait to be looked at.
+const (
+	minReset, maxReset = 21, 64
+	maxShown           = 16
+)
 
 // ListenPacket opens the socket under a QUIC connection or a new path of one; server is where its packets go. The SDK closes
 // what it returns.
@@ -43,6 +50,8 @@ func (c connectedUDP) WriteTo(b []byte, _ net.Addr) (int, error) { return c.Writ
 type socket struct {
 	net.PacketConn
 
+	first *socket       // of the connection; nil when it is this one
+	shown chan []byte   // what came in on a later one and may be a reset
 	ended chan struct{} // closed by Close
 
 	// Guarded by mu.
@@ -54,7 +63,9 @@ type socket struct {
 	left atomic.Bool // for another path: its errors concern nobody
 }
 
-func newSocket(c net.PacketConn) *socket { return &socket{PacketConn: c, ended: make(chan struct{})} }
+func newSocket(c net.PacketConn, first *socket) *socket {
+	return &socket{PacketConn: c, first: first, shown: make(chan []byte, maxShown), ended: make(chan struct{})}
+}
 
 // SetReadBuffer and SetWriteBuffer do nothing: the system's own size is far more than signaling fills.
 func (s *socket) SetReadBuffer(int) error { return nil }
@@ -65,11 +76,27 @@ func (s *socket) SetWriteBuffer(int) error { return nil }
 // ReadFrom implements net.PacketConn.
 func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, from, err := s.PacketConn.ReadFrom(b)
-	if err != nil && s.left.Load() {
-		<-s.ended
-		err = net.ErrClosed
+	if err == nil || !s.left.Load() {
+		s.show(b[:n])
+		return n, from, err
 	}
-	return n, from, err
+	select {
+	case packet := <-s.shown:
+		return copy(b, packet), s.LocalAddr(), nil // nobody looks where a reset comes from
+	case <-s.ended:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+// show hands what may be a stateless reset on: the library knows its tokens only where the connection began.
+func (s *socket) show(packet []byte) {
+	if s.first == nil || len(packet) < minReset || len(packet) > maxReset || packet[0]&0xc0 != 0x40 {
+		return
+	}
+	select {
+	case s.first.shown <- slices.Clone(packet):
+	default: // while the first socket still drains nobody takes them
+	}
 }
 
 // WriteTo implements net.PacketConn. What the system does not take (no route, no memory, a firewall) is a lost packet: the
