@@ -11,9 +11,11 @@ import (
 )
 
 // helloLimit is for one address: Hellos, and Resumes of sessions that are not held. It is applied before any signature is
-// checked, so that strangers cannot make us do that. A Resume that succeeds is never refused: who holds a session may come back
-// together with everybody else on his network.
-var helloLimit = limit{perSecond: 5, burst: 20}
+// checked, so that strangers cannot make us do that without end. A Resume that succeeds is never refused: who holds a session
+// may come back together with everybody else on his network. An address is not a person: a carrier's NAT holds thousands of
+// phones, and after a restart all of them say Hello at once, so 1,000 may. What is left to a stranger is 50 checks of a
+// signature a second, half a percent of a core.
+var helloLimit = limit{perSecond: 50, burst: 1000}
 
 // maxAddresses are remembered at once, some 4 MB. Beyond: the one seen least recently is forgotten, and starts with a whole
 // burst when it comes back; nobody is refused because others are many.

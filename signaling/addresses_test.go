@@ -20,8 +20,11 @@ func addr(t testing.TB, text string) netip.Addr {
 	return a
 }
 
+// fewHellos is a limit that a test reaches soon.
+var fewHellos = limit{perSecond: 5, burst: 20}
+
 func TestAnAddressSaysHelloFiveTimesASecond(t *testing.T) {
-	a := newAddresses(helloLimit, maxAddresses, nil)
+	a := newAddresses(fewHellos, maxAddresses, nil)
 	at := time.UnixMilli(1_000_000)
 	for range 20 {
 		require.Zero(t, a.take(at, addr(t, "192.0.2.1")))
@@ -36,7 +39,7 @@ func TestAnAddressSaysHelloFiveTimesASecond(t *testing.T) {
 }
 
 func TestAnIPv6NetworkIsOneAddress(t *testing.T) {
-	a := newAddresses(helloLimit, maxAddresses, nil)
+	a := newAddresses(fewHellos, maxAddresses, nil)
 	at := time.UnixMilli(0)
 	for range 10 {
 		require.Zero(t, a.take(at, addr(t, "2001:db8::1")))
@@ -47,7 +50,7 @@ func TestAnIPv6NetworkIsOneAddress(t *testing.T) {
 }
 
 func TestLoopbackIsNotLimited(t *testing.T) {
-	a := newAddresses(helloLimit, maxAddresses, nil)
+	a := newAddresses(fewHellos, maxAddresses, nil)
 	for range 100 {
 		for _, from := range []string{"127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"} {
 			require.Zero(t, a.take(time.UnixMilli(0), addr(t, from)))
@@ -58,7 +61,7 @@ func TestLoopbackIsNotLimited(t *testing.T) {
 }
 
 func TestAddressesThatAreIdleAreForgotten(t *testing.T) {
-	a := newAddresses(helloLimit, 100, nil)
+	a := newAddresses(fewHellos, 100, nil)
 	at := time.UnixMilli(0)
 	number := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, byte(n >> 8), byte(n)}) }
 	for n := range 100 {
@@ -75,7 +78,7 @@ func TestAddressesThatAreIdleAreForgotten(t *testing.T) {
 }
 
 func TestTooManyAddressesForgetTheOldest(t *testing.T) {
-	a := newAddresses(helloLimit, 3, nil)
+	a := newAddresses(fewHellos, 3, nil)
 	at := time.UnixMilli(0)
 	for range 20 {
 		a.take(at, addr(t, "192.0.2.1"))
@@ -131,7 +134,7 @@ func TestAddressesAreBoundedWhateverComes(t *testing.T) {
 }
 
 // oneAMinute, since time passes while connections are made.
-func oneAMinute(c *Config) { c.HelloPerSecond = 1. / 60 }
+func oneAMinute(c *Config) { c.HelloPerSecond, c.HelloBurst = 1./60, 20 }
 
 // Whichever way, before any token is looked at; all ways of an address share one limit.
 func TestGreetingsOfAnAddressAreLimited(t *testing.T) {
@@ -241,8 +244,8 @@ func TestWhereARequestComesFrom(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := &http.Request{RemoteAddr: c.remote, Header: http.Header{"X-Forwarded-For": c.forwarded}}
-			require.Equal(t, c.want, newAddresses(helloLimit, 1, proxies).of(r).String())
+			require.Equal(t, c.want, newAddresses(fewHellos, 1, proxies).of(r).String())
 		})
 	}
-	require.False(t, newAddresses(helloLimit, 1, proxies).of(&http.Request{RemoteAddr: "@"}).IsValid())
+	require.False(t, newAddresses(fewHellos, 1, proxies).of(&http.Request{RemoteAddr: "@"}).IsValid())
 }

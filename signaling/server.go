@@ -54,7 +54,7 @@ type Config struct {
 	// AudioSlots and VideoSlots are what Welcome says a client may offer; defaults 16 and 49, as those of sfu.Config.
 	AudioSlots, VideoSlots int
 	// HelloPerSecond is how often one IP address (of IPv6: a /64) may say Hello, or Resume a session that is not held, in the
-	// long run, and HelloBurst how often at once; defaults 5 and 20. Beyond: RATE, before the token is looked at. Negative:
+	// long run, and HelloBurst how often at once; defaults 50 and 1,000. Beyond: RATE, before the token is looked at. Negative:
 	// no limit. Loopback has none. HelloBurst is at least 1.
 	HelloPerSecond float64
 	HelloBurst     int

@@ -47,6 +47,10 @@ func openPlane(
 	if err != nil {
 		return nil, fmt.Errorf("signaling.keys: %w", err)
 	}
+	proxies, err := c.HTTP.Proxies()
+	if err != nil {
+		return nil, fmt.Errorf("http.trusted_proxies: %w", err)
+	}
 	p.sessions, err = signaling.New(signaling.Config{
 		SFU:      unit,
 		Verifier: verifier,
@@ -54,14 +58,17 @@ func openPlane(
 			retryAfter, ok := admission.Admit()
 			return ok, retryAfter
 		},
-		Origins:    c.Signaling.Origins,
-		OwnPorts:   pagePorts,
-		Transports: q.transports,
-		ResumeFor:  c.Signaling.Resume,
-		AudioSlots: c.Limits.AudioSlots,
-		VideoSlots: c.Limits.VideoSlots,
-		Name:       "tolkyn " + readBuild().version,
-		Logger:     log,
+		HelloPerSecond: float64(c.Limits.HellosPerSecond),
+		HelloBurst:     c.Limits.HelloBurst,
+		TrustedProxies: proxies,
+		Origins:        c.Signaling.Origins,
+		OwnPorts:       pagePorts,
+		Transports:     q.transports,
+		ResumeFor:      c.Signaling.Resume,
+		AudioSlots:     c.Limits.AudioSlots,
+		VideoSlots:     c.Limits.VideoSlots,
+		Name:           "tolkyn " + readBuild().version,
+		Logger:         log,
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"net/netip"
 	"runtime"
 	"time"
 )
@@ -42,6 +44,9 @@ type HTTP struct {
 	CertificateFile string `koanf:"certificate_file"`
 	// The private key of certificate_file in PEM.
 	KeyFile string `koanf:"key_file"`
+	// Reverse proxies whose X-Forwarded-For is believed: addresses or networks, for example 10.0.0.0/8. Without them all who
+	// come through one share its limit of Hellos.
+	TrustedProxies []string `koanf:"trusted_proxies"`
 }
 
 // QUIC is the faster way to the sessions, for clients whose network lets UDP through. All others use WebSocket.
@@ -116,6 +121,11 @@ type Limits struct {
 	PeerPacketsPerSecond int `koanf:"peer_packets_per_second" jsonschema:"minimum=100,maximum=100000"`
 	// The same in bits. From 1000000 to 1000000000.
 	PeerBitsPerSecond int `koanf:"peer_bits_per_second" jsonschema:"minimum=1000000,maximum=1000000000"`
+	// Hellos a second taken of one IP address (of IPv6: a /64) in the long run, before a token is looked at; a carrier's NAT is
+	// one address. Loopback has no limit. From 1 to 100000.
+	HellosPerSecond int `koanf:"hellos_per_second" jsonschema:"minimum=1,maximum=100000"`
+	// The same at once: as many as come back together after a restart. From 1 to 1000000.
+	HelloBurst int `koanf:"hello_burst" jsonschema:"minimum=1,maximum=1000000"`
 	// Most peers in one room. From 2 to 10000.
 	PeersPerRoom int `koanf:"peers_per_room" jsonschema:"minimum=2,maximum=10000"`
 	// Most audio slots that one peer may offer. From 1 to 16.
@@ -151,11 +161,29 @@ func Default() Config {
 			CPUPercent:           85,
 			PeerPacketsPerSecond: 2_500,
 			PeerBitsPerSecond:    30_000_000,
+			HellosPerSecond:      50,
+			HelloBurst:           1000,
 			PeersPerRoom:         1000,
 			AudioSlots:           16,
 			VideoSlots:           49,
 		},
 	}
+}
+
+// Proxies are the networks of TrustedProxies. Errors name the entry and the fix.
+func (h HTTP) Proxies() ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for i, text := range h.TrustedProxies {
+		network, err := netip.ParsePrefix(text)
+		if address, addressErr := netip.ParseAddr(text); addressErr == nil {
+			network, err = address.Prefix(address.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: got %q, want an IP address or a network, for example 10.0.0.0/8", i, text)
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks, nil
 }
 
 // CPUBudget is how many cores' worth of time the process may spend before it refuses joins.

@@ -36,6 +36,9 @@ func validate(c *Config, origins Origins) Problems {
 		v.problem("http.listen", "is off and http.tls_listen too: nobody could join, set one of them")
 	}
 	v.certificate(c)
+	if _, err := c.HTTP.Proxies(); err != nil {
+		v.problem("http.trusted_proxies", "%v", err)
+	}
 	for i, address := range c.Media.Advertise {
 		if _, err := netip.ParseAddr(address); err != nil {
 			v.problem(fmt.Sprintf("media.advertise[%d]", i), "got %q, want an IP address, for example 203.0.113.7", address)
@@ -54,6 +57,8 @@ func validate(c *Config, origins Origins) Problems {
 	v.within("limits.packets_per_second", c.Limits.PacketsPerSecond, 0, 1_000_000_000)
 	v.within("limits.peer_packets_per_second", c.Limits.PeerPacketsPerSecond, 100, 100_000)
 	v.within("limits.peer_bits_per_second", c.Limits.PeerBitsPerSecond, 1_000_000, 1_000_000_000)
+	v.within("limits.hellos_per_second", c.Limits.HellosPerSecond, 1, 100_000)
+	v.within("limits.hello_burst", c.Limits.HelloBurst, 1, 1_000_000)
 	v.within("limits.peers_per_room", c.Limits.PeersPerRoom, 2, 10_000)
 	v.within("limits.audio_slots", c.Limits.AudioSlots, 1, 16)
 	v.within("limits.video_slots", c.Limits.VideoSlots, 1, 49)
