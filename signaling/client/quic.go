@@ -26,8 +26,8 @@ const (
 	quicIdle = 30 * time.Second
 	// probeWithin bounds the check of a new path; slower than this, a new connection is there first.
 	probeWithin = time.Second
-	// maxMoves of one connection: each uses up a connection id at the server, which has two to spare.
-	maxMoves = 2
+	// maxMoves of one connection: the library keeps a goroutine and a socket for each until the end; then a new connection.
+	maxMoves = 8
 	// closeWithin waits for the code after the end of the stream.
 	closeWithin = time.Second
 	// maxPings go out in one measurement, so that the library's queue of 32 never blocks.
@@ -81,11 +81,27 @@ func (p path) close() {
 	_ = p.transport.Close()
 }
 
+// newTransport is the library's part of a path. Packets to us carry no connection id, each socket has one connection only:
+// the server would use one up at each new address of ours, and get none back.
+func newTransport(s *socket) *quic.Transport {
+	return &quic.Transport{Conn: s, ConnectionIDGenerator: noConnectionID{}}
+}
+
+type noConnectionID struct{}
+
+// GenerateConnectionID implements quic.ConnectionIDGenerator.
+func (noConnectionID) GenerateConnectionID() (quic.ConnectionID, error) {
+	return quic.ConnectionID{}, nil
+}
+
+// ConnectionIDLen implements quic.ConnectionIDGenerator.
+func (noConnectionID) ConnectionIDLen() int { return 0 }
+
 // dialQUIC opens a connection from an open socket, which it takes over. With a ticket from an earlier one it returns at
 // once, else when the handshake is complete.
 func dialQUIC(ctx context.Context, from net.PacketConn, server *net.UDPAddr, listen ListenPacket, config *tls.Config, tokens quic.TokenStore) (*quicConn, error) {
 	s := newSocket(from, nil)
-	p := path{socket: s, transport: &quic.Transport{Conn: s}}
+	p := path{socket: s, transport: newTransport(s)}
 	conn, err := p.transport.DialEarly(ctx, server, config, &quic.Config{
 		MaxIdleTimeout: quicIdle, TokenStore: tokens, EnableDatagrams: true,
 		MaxIncomingStreams: -1, MaxIncomingUniStreams: -1, // the server opens none
@@ -306,7 +322,7 @@ func (c *quicConn) move(ctx context.Context) bool {
 		return false
 	}
 	s := newSocket(from, c.paths[0].socket) // which stays the first
-	next := path{socket: s, transport: &quic.Transport{Conn: s}}
+	next := path{socket: s, transport: newTransport(s)}
 	if !c.switchTo(ctx, &next) {
 		// The connection goes with it, but nobody wants that one any more.
 		c.close()
