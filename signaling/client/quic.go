@@ -64,6 +64,7 @@ type quicConn struct {
 	mu     sync.Mutex
 	paths  []path        // the last one is in use
 	still  chan struct{} // closed when a move is over; nil while there is none
+	ahead  netip.Addr    // where the move leads to
 	closed bool
 }
 
@@ -311,7 +312,7 @@ func (c *quicConn) move(ctx context.Context) bool {
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
-		c.still = nil
+		c.still, c.ahead = nil, netip.Addr{}
 		c.mu.Unlock()
 		close(moving)
 	}()
@@ -322,6 +323,9 @@ func (c *quicConn) move(ctx context.Context) bool {
 		return false
 	}
 	s := newSocket(from, c.paths[0].socket) // which stays the first
+	c.mu.Lock()
+	c.ahead = addrOf(s)
+	c.mu.Unlock()
 	next := path{socket: s, transport: newTransport(s)}
 	if !c.switchTo(ctx, &next) {
 		// The connection goes with it, but nobody wants that one any more.
@@ -356,11 +360,11 @@ func (c *quicConn) switchTo(ctx context.Context, next *path) bool {
 	return err == nil && next.checked.Probe(ctx) == nil && next.checked.Switch() == nil
 }
 
-// leavesFrom tells whether this address of ours is the one the connection uses.
+// leavesFrom tells whether this address of ours is the one the connection uses, or is moving to.
 func (c *quicConn) leavesFrom(here netip.Addr) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return addrOf(c.paths[len(c.paths)-1].socket) == here
+	return c.ahead == here || addrOf(c.paths[len(c.paths)-1].socket) == here
 }
 
 func (c *quicConn) close() {
