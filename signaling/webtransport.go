@@ -176,17 +176,17 @@ func (p *webTransport) sweep() {
 		if err != nil {
 			break
 		}
+		p.server.counters.unaskedStreams.Add(1)
 		stream.CancelRead(unasked)
 		stream.CancelWrite(unasked)
-		p.server.counters.unaskedStreams.Add(1)
 	}
 	for {
 		stream, err := p.session.AcceptUniStream(atOnce)
 		if err != nil {
 			return
 		}
-		stream.CancelRead(unasked)
 		p.server.counters.unaskedStreams.Add(1)
+		stream.CancelRead(unasked)
 	}
 }
 

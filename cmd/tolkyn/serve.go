@@ -73,8 +73,8 @@ func serve(ctx context.Context, c config.Config, origins config.Origins, child *
 	if err != nil {
 		return fmt.Errorf("log.level: %w", err)
 	}
+	// Not restored at the end: an echo that comes while the process ends must not make a failure of it.
 	ctx, hangups, restoreSignals := takeSignals(ctx, isTerminal(logs))
-	defer restoreSignals()
 
 	n, err := openNode(c, who, child, log)
 	if err != nil {
