@@ -53,6 +53,9 @@ type Config struct {
 	ResumeFor time.Duration
 	// AudioSlots and VideoSlots are what Welcome says a client may offer; defaults 16 and 49, as those of sfu.Config.
 	AudioSlots, VideoSlots int
+	// FramesPerSecond is how many frames one session may send in the long run, and twice as many at once; default 50. Beyond:
+	// RATE.
+	FramesPerSecond int
 	// HelloPerSecond is how often one IP address (of IPv6: a /64) may say Hello, or Resume a session that is not held, in the
 	// long run, and HelloBurst how often at once; defaults 50 and 1,000. Beyond: RATE, before the token is looked at. Negative:
 	// no limit. Loopback has none. HelloBurst is at least 1.
@@ -130,6 +133,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = DefaultMaxSessions
 	}
+	if cfg.FramesPerSecond == 0 {
+		cfg.FramesPerSecond = int(frameLimit.perSecond)
+	}
 	if cfg.HelloPerSecond == 0 {
 		cfg.HelloPerSecond = float64(helloLimit.perSecond)
 	}
@@ -186,6 +192,7 @@ func (s *Server) open(c *conn, frame uint64, g Grants) *wire.Error {
 		session: newSession(sessionConfig{
 			id: randomText(12), secret: secret, grants: g, resumeFor: s.cfg.ResumeFor, epoch: s.epoch,
 			server: s.cfg.Name, audioSlots: s.cfg.AudioSlots, videoSlots: s.cfg.VideoSlots,
+			frameLimit: limit{perSecond: rate.Limit(s.cfg.FramesPerSecond), burst: 2 * s.cfg.FramesPerSecond},
 		}),
 	}
 	greeting := attached{conn: c.id, frame: frame}

@@ -190,9 +190,13 @@ type sessionConfig struct {
 	epoch                  time.Time // wall clock at now = 0
 	server                 string    // for Welcome
 	audioSlots, videoSlots int       // for Welcome
+	frameLimit             limit     // of all that the client sends; zero: frameLimit
 }
 
 func newSession(c sessionConfig) *session {
+	if c.frameLimit == (limit{}) {
+		c.frameLimit = frameLimit
+	}
 	return &session{
 		sessionConfig: c,
 		log:           replay{keep: c.resumeFor},

@@ -16,7 +16,7 @@ func (s *session) receive(now time.Duration, in received, out *output) {
 		return // a displaced connection speaks
 	}
 	id := in.frame.GetId()
-	if !s.within(frameLimit, &s.frames, now, id, "frames", out) {
+	if !s.within(s.frameLimit, &s.frames, now, id, "frames", out) {
 		return
 	}
 	s.log.forget(min(in.frame.GetAck(), s.sent))

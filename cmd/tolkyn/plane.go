@@ -58,17 +58,18 @@ func openPlane(
 			retryAfter, ok := admission.Admit()
 			return ok, retryAfter
 		},
-		HelloPerSecond: float64(c.Limits.HellosPerSecond),
-		HelloBurst:     c.Limits.HelloBurst,
-		TrustedProxies: proxies,
-		Origins:        c.Signaling.Origins,
-		OwnPorts:       pagePorts,
-		Transports:     q.transports,
-		ResumeFor:      c.Signaling.Resume,
-		AudioSlots:     c.Limits.AudioSlots,
-		VideoSlots:     c.Limits.VideoSlots,
-		Name:           "tolkyn " + readBuild().version,
-		Logger:         log,
+		FramesPerSecond: c.Limits.FramesPerSecond,
+		HelloPerSecond:  float64(c.Limits.HellosPerSecond),
+		HelloBurst:      c.Limits.HelloBurst,
+		TrustedProxies:  proxies,
+		Origins:         c.Signaling.Origins,
+		OwnPorts:        pagePorts,
+		Transports:      q.transports,
+		ResumeFor:       c.Signaling.Resume,
+		AudioSlots:      c.Limits.AudioSlots,
+		VideoSlots:      c.Limits.VideoSlots,
+		Name:            "tolkyn " + readBuild().version,
+		Logger:          log,
 	})
 	if err != nil {
 		return nil, err

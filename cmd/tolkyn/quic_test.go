@@ -11,7 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -55,21 +55,58 @@ func pinned(way *wire.Transport, tickets tls.ClientSessionCache) *tls.Config {
 
 // control is a control stream, by hand.
 type control struct {
-	conn   *quic.Conn
-	stream *quic.Stream
-	frames *wire.StreamReader
+	conn    *quic.Conn
+	stream  *quic.Stream
+	frames  *wire.StreamReader
+	written func() // lets in what the server answers
 }
 
+// lateSocket hears nothing before it may. On loopback the server's first answer may come while the client still opens its
+// stream, and the library reads then what it writes.
+type lateSocket struct {
+	net.PacketConn
+
+	may chan struct{}
+}
+
+func (s lateSocket) ReadFrom(b []byte) (int, net.Addr, error) {
+	<-s.may
+	return s.PacketConn.ReadFrom(b)
+}
+
+// dialQUIC with a ticket returns before anything is heard of the server, and hears it after the first frame is sent.
 func dialQUIC(t *testing.T, way *wire.Transport, tickets tls.ClientSessionCache) *control {
 	t.Helper()
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(way.GetPort())))
-	conn, err := quic.DialAddrEarly(t.Context(), address, pinned(way, tickets), nil)
+	plain, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.CloseWithError(0, "")) })
-	stream, err := conn.OpenStream()
+	socket := lateSocket{plain, make(chan struct{})}
+	c := &control{written: sync.OnceFunc(func() { close(socket.may) })}
+	config := pinned(way, tickets)
+	if _, known := ticket(tickets, config); !known {
+		c.written()
+	}
+	transport := &quic.Transport{Conn: socket}
+	t.Cleanup(func() {
+		c.written()
+		require.NoError(t, transport.Close())
+		require.NoError(t, plain.Close())
+	})
+	server := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(way.GetPort())}
+	c.conn, err = transport.DialEarly(t.Context(), server, config, nil)
 	require.NoError(t, err)
-	require.NoError(t, stream.SetDeadline(time.Now().Add(30*time.Second)))
-	return &control{conn, stream, wire.NewStreamReader(stream, wire.MaxServerFrame)}
+	t.Cleanup(func() { require.NoError(t, c.conn.CloseWithError(0, "")) })
+	c.stream, err = c.conn.OpenStream()
+	require.NoError(t, err)
+	require.NoError(t, c.stream.SetDeadline(time.Now().Add(30*time.Second)))
+	c.frames = wire.NewStreamReader(c.stream, wire.MaxServerFrame)
+	return c
+}
+
+func ticket(tickets tls.ClientSessionCache, config *tls.Config) (*tls.ClientSessionState, bool) {
+	if tickets == nil {
+		return nil, false
+	}
+	return tickets.Get(config.ServerName)
 }
 
 // hello opens a session and returns the Welcome.
@@ -87,6 +124,7 @@ func (c *control) send(t *testing.T, frame *wire.ClientFrame) {
 	require.NoError(t, err)
 	_, err = c.stream.Write(wire.AppendFrame(nil, b))
 	require.NoError(t, err)
+	c.written()
 }
 
 func (c *control) next(t *testing.T) *wire.ServerFrame {

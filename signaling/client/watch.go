@@ -9,8 +9,8 @@ import (
 
 const (
 	watchEvery = 2 * time.Second
-	// watchAtMost so often: one change of networks is a dozen messages of the system.
-	watchAtMost = 50 * time.Millisecond
+	// watchAtMost so often: one change of networks is a dozen messages of the system, the last of which matters.
+	watchAtMost = 5 * time.Millisecond
 )
 
 // watch tells when another of our addresses leads to the server, or one does again, until ctx ends.

@@ -121,6 +121,8 @@ type Limits struct {
 	PeerPacketsPerSecond int `koanf:"peer_packets_per_second" jsonschema:"minimum=100,maximum=100000"`
 	// The same in bits. From 1000000 to 1000000000.
 	PeerBitsPerSecond int `koanf:"peer_bits_per_second" jsonschema:"minimum=1000000,maximum=1000000000"`
+	// Frames a second taken of one signaling session in the long run; twice as many at once. From 10 to 1000000.
+	FramesPerSecond int `koanf:"frames_per_second" jsonschema:"minimum=10,maximum=1000000"`
 	// Hellos a second taken of one IP address (of IPv6: a /64) in the long run, before a token is looked at; a carrier's NAT is
 	// one address. Loopback has no limit. From 1 to 100000.
 	HellosPerSecond int `koanf:"hellos_per_second" jsonschema:"minimum=1,maximum=100000"`
@@ -161,6 +163,7 @@ func Default() Config {
 			CPUPercent:           85,
 			PeerPacketsPerSecond: 2_500,
 			PeerBitsPerSecond:    30_000_000,
+			FramesPerSecond:      50,
 			HellosPerSecond:      50,
 			HelloBurst:           1000,
 			PeersPerRoom:         1000,

@@ -57,6 +57,7 @@ func validate(c *Config, origins Origins) Problems {
 	v.within("limits.packets_per_second", c.Limits.PacketsPerSecond, 0, 1_000_000_000)
 	v.within("limits.peer_packets_per_second", c.Limits.PeerPacketsPerSecond, 100, 100_000)
 	v.within("limits.peer_bits_per_second", c.Limits.PeerBitsPerSecond, 1_000_000, 1_000_000_000)
+	v.within("limits.frames_per_second", c.Limits.FramesPerSecond, 10, 1_000_000)
 	v.within("limits.hellos_per_second", c.Limits.HellosPerSecond, 1, 100_000)
 	v.within("limits.hello_burst", c.Limits.HelloBurst, 1, 1_000_000)
 	v.within("limits.peers_per_room", c.Limits.PeersPerRoom, 2, 10_000)
