@@ -99,7 +99,7 @@ var rows = []struct {
 	{"network_change_nat_rebind", changeRow(natRebind)},
 	{"network_change_server_killed", changeRow(serverKilled)},
 	{"idle_session", memoryRow},
-	{"control_one_stream", messagesRow(messages{Sessions: 1, Batch: 64, Every: time.Millisecond})},
+	{"control_one_stream", messagesRow(messages{Sessions: 1, Batch: 512, Every: 4 * time.Millisecond, QUICOnly: true})},
 	{"control_batched", messagesRow(messages{Sessions: 700, Batch: 75, Every: 2 * time.Second})},
 	{"control_one_in_flight", messagesRow(messages{Sessions: 256, Batch: 1, Every: 25 * time.Millisecond})},
 }

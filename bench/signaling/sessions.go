@@ -434,6 +434,7 @@ type messages struct {
 	Sessions int
 	Batch    int // Pings that each sends at once
 	Every    time.Duration
+	QUICOnly bool // more than a WebSocket carries here
 }
 
 // messagesRow measures the server's CPU time for a message, over raw QUIC beside the bare server, and over WSS.
@@ -449,6 +450,9 @@ func messagesRow(m messages) func(ctx context.Context, b *bench, name string) er
 		}
 		b.add(name+"_quic", "ns", quic, floor)
 		b.add(name+"_quic_per_core", "1/s", perSecond(quic), perSecond(floor))
+		if m.QUICOnly {
+			return nil
+		}
 		webSocket, err := b.cost(ctx, wss, m)
 		if err != nil {
 			return fmt.Errorf("wss: %w", err)
