@@ -712,3 +712,15 @@ func TestWelcomeTellsOfTheOtherWays(t *testing.T) {
 	require.Empty(t, foreign.Header().Get("Access-Control-Allow-Origin"))
 	require.Equal(t, http.StatusMethodNotAllowed, ask(http.MethodPost, "").Code)
 }
+
+func serveSessions(b testing.TB, socket net.PacketConn, shown *tls.Certificate) func() {
+	s := testServer(b)
+	served := make(chan error)
+	go func() {
+		served <- s.ServeQUIC(socket, QUICConfig{Certificate: func() *tls.Certificate { return shown }, Secret: NewSecret()})
+	}()
+	return func() {
+		require.NoError(b, s.Close(context.Background()))
+		require.NoError(b, <-served)
+	}
+}
