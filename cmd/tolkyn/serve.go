@@ -81,13 +81,12 @@ func serve(ctx context.Context, c config.Config, origins config.Origins, child *
 		return err
 	}
 	n.start(ctx, hangups)
+	if child != nil {
+		err = child.Ready() // before anybody reads that we have started: from then on a crash is one
+	}
 	log.Info("started", "mode", who.String(), "version", readBuild().version, "pid", os.Getpid(), "supervised", child != nil,
 		"advertise", n.media.advertise, n.listening())
-	err = announce(out, who, n.url())
-	if child != nil {
-		err = errors.Join(err, child.Ready())
-	}
-	if err != nil {
+	if err = errors.Join(err, announce(out, who, n.url())); err != nil {
 		return errors.Join(err, n.stop(ctx))
 	}
 
