@@ -503,6 +503,14 @@ func (s *Server) drop(c *conn) {
 	delete(s.conns, c)
 }
 
+// refusalCode is what a connection is closed with that there is no room for.
+func (s *Server) refusalCode() websocket.StatusCode {
+	if s.accepting.Err() != nil {
+		return websocket.StatusGoingAway
+	}
+	return websocket.StatusTryAgainLater
+}
+
 // closeCode is what the transport says after a Bye: a browser's onclose, or the error of a QUIC connection.
 func closeCode(bye *wire.Bye) (websocket.StatusCode, string) {
 	reason := strings.ToLower(bye.GetReason().String())

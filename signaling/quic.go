@@ -313,11 +313,7 @@ func (p *rawQUIC) open() error {
 
 // refuse tells a client that there is no room for its connection.
 func (p *rawQUIC) refuse() {
-	code := websocket.StatusTryAgainLater
-	if p.server.accepting.Err() != nil {
-		code = websocket.StatusGoingAway
-	}
-	p.tell(code, "too many connections")
+	p.tell(p.server.refusalCode(), "too many connections")
 }
 
 func (p *rawQUIC) goodbye(code websocket.StatusCode, reason string) {

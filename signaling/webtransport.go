@@ -129,11 +129,7 @@ func (p *webTransport) open() error {
 }
 
 func (p *webTransport) refuse() {
-	code := websocket.StatusTryAgainLater
-	if p.server.accepting.Err() != nil {
-		code = websocket.StatusGoingAway
-	}
-	p.tell(code, "too many connections")
+	p.tell(p.server.refusalCode(), "too many connections")
 }
 
 func (p *webTransport) goodbye(code websocket.StatusCode, reason string) {
