@@ -260,9 +260,7 @@ func TestTheServerRestarts(t *testing.T) {
 		playing.Play = []string{path}
 		a := start(t.Context(), playing)
 		time.Sleep(5 * time.Second)
-		old := w.server.Load()
-		w.startServer()
-		require.NoError(t, old.Close(t.Context()))
+		w.restartServer()
 		recorded := <-b
 		require.NoError(t, recorded.err)
 		played := <-a

@@ -46,10 +46,6 @@ func inWorld(t *testing.T, play func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, net: netsim.New(1), pipes: make(chan net.Conn), closed: make(chan struct{})}
 		w.host = w.net.Host(netip.MustParseAddr("10.0.0.1"))
-		socket, err := w.host.Socket(7882)
-		require.NoError(t, err)
-		w.sfu, err = sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{w.host.Addr()}})
-		require.NoError(t, err)
 		w.startServer()
 		w.web = &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.server.Load().ServeHTTP(rw, r)
@@ -68,11 +64,22 @@ func inWorld(t *testing.T, play func(t *testing.T, w *world)) {
 }
 
 func (w *world) startServer() {
+	socket, err := w.host.Socket(7882)
+	require.NoError(w.t, err)
+	w.sfu, err = sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{w.host.Addr()}})
+	require.NoError(w.t, err)
 	verifier, err := signaling.NewVerifier(key)
 	require.NoError(w.t, err)
 	server, err := signaling.New(signaling.Config{SFU: w.sfu, Verifier: verifier})
 	require.NoError(w.t, err)
 	w.server.Store(server)
+}
+
+// restartServer is SIGTERM and a new process: the media goes with the signaling.
+func (w *world) restartServer() {
+	require.NoError(w.t, w.server.Load().Close(w.t.Context()))
+	require.NoError(w.t, w.sfu.Close())
+	w.startServer()
 }
 
 // Accept implements net.Listener over pipes in memory: a bubble's clock stands still while a goroutine waits on a socket.
