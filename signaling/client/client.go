@@ -51,6 +51,29 @@ type Options struct {
 	Settings func(*webrtc.SettingEngine)
 	// Logger gets a line per lost connection and failed repair; nil discards.
 	Logger *slog.Logger
+	// Trace is told of steps on the way into a call.
+	Trace Trace
+}
+
+// Trace is told of the steps on the way into a call, for those who measure them. Its functions are called from goroutines of
+// the SDK, whenever the step is taken, so again after a reconnect; they must not block. Those that are nil are left out.
+type Trace struct {
+	Opened   func(Transport) // a connection to the server is complete, or complete enough to speak; racing, both may be
+	Welcomed func()          // the token was accepted, or a session resumed
+	ICE      func()          // a pair of addresses works
+	DTLS     func()          // keys are agreed: media can flow
+}
+
+func (t Trace) opened(by Transport) {
+	if t.Opened != nil {
+		t.Opened(by)
+	}
+}
+
+func note(step func()) {
+	if step != nil {
+		step()
+	}
 }
 
 // Client has shown its token and may join the token's room, once. All methods are safe from any goroutine.
@@ -58,6 +81,7 @@ type Client struct {
 	session   *session
 	transport *http.Transport
 	settings  func(*webrtc.SettingEngine)
+	trace     Trace
 	nearby    bool // the server is on this machine's loopback
 }
 
@@ -83,7 +107,7 @@ func Dial(ctx context.Context, url string, token TokenSource, options Options) (
 	if options.Dial != nil {
 		transport.Proxy, transport.DialContext = nil, options.Dial
 	}
-	c := &Client{transport: transport, settings: options.Settings, nearby: onLoopback(u)}
+	c := &Client{transport: transport, settings: options.Settings, trace: options.Trace, nearby: onLoopback(u)}
 	if c.session, err = openSession(ctx, newRoad(u, transport, options), token, options.GiveUpAfter, options.Logger); err != nil {
 		transport.CloseIdleConnections()
 		return nil, fmt.Errorf("client: %w", err)

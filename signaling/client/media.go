@@ -85,7 +85,17 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 		return nil, err
 	}
 	m := &media{pc: pc, api: api, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
-	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) { onICE(m, state) })
+	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {
+		if state == webrtc.ICEConnectionStateConnected {
+			note(c.trace.ICE)
+		}
+		onICE(m, state)
+	})
+	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		if state == webrtc.PeerConnectionStateConnected {
+			note(c.trace.DTLS)
+		}
+	})
 	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) { onTrack(m, track, receiver) })
 	return m, nil
 }

@@ -69,6 +69,7 @@ type road struct {
 	server   *known
 	listen   ListenPacket // nil: no QUIC
 	tls      *tls.Config
+	trace    Trace
 	system   bool // listen opens sockets of the system
 	loopback bool // the server is on this machine and has no other encryption than QUIC's
 
@@ -79,7 +80,7 @@ type road struct {
 
 func newRoad(u *url.URL, transport *http.Transport, o Options) *road {
 	r := &road{
-		url: u, http: &http.Client{Transport: transport}, memory: o.Memory, listen: o.ListenPacket,
+		url: u, http: &http.Client{Transport: transport}, memory: o.Memory, listen: o.ListenPacket, trace: o.Trace,
 		tls: &tls.Config{RootCAs: o.RootCAs}, loopback: u.Scheme == "ws" && onLoopback(u),
 	}
 	if r.memory == nil {
@@ -111,6 +112,7 @@ func (r *road) open(ctx context.Context, first *wire.ClientFrame) (connection, *
 	}
 	kind := won.conn.transport()
 	r.opened[kind].Add(1)
+	note(r.trace.Welcomed)
 	// What comes over QUIC and names no QUIC is an incomplete configuration.
 	if w := won.answer.GetWelcome(); w != nil && (len(w.GetTransports()) > 0 || kind == WebSocket) {
 		r.memory.learn(r.server, w.GetTransports())
@@ -189,6 +191,7 @@ func (r *road) alone(ctx context.Context, first *wire.ClientFrame) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
+	r.trace.opened(WebSocket)
 	return ask(ctx, ws, first, ws.write(ctx, first))
 }
 
@@ -211,6 +214,7 @@ func (r *road) runWebSocket(ctx context.Context, first *wire.ClientFrame, c *cla
 	if err != nil {
 		return outcome{err: err}
 	}
+	r.trace.opened(WebSocket)
 	if !c.take(WebSocket) {
 		wait.Reset(answerWithin)
 		select {
@@ -262,6 +266,7 @@ func (r *road) runQUIC(ctx context.Context, first *wire.ClientFrame, c *claim) (
 			conn.close()
 			continue
 		}
+		r.trace.opened(QUIC)
 		if !c.take(QUIC) {
 			conn.close()
 			return outcome{err: errors.New("WebSocket was there first")}, network

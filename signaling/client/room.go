@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/tolkyn/tolkyn/signaling/wire"
@@ -185,7 +184,7 @@ func (r *Room) addSlots(kind Kind, wanted, standard int, limit uint32) {
 		wanted = min(wanted, int(limit))
 	}
 	for i := range max(wanted, 0) {
-		r.slots = append(r.slots, &Slot{room: r, kind: kind, index: i, packets: make(chan *rtp.Packet, slotQueue)})
+		r.slots = append(r.slots, &Slot{room: r, kind: kind, index: i, packets: make(chan Packet, slotQueue)})
 	}
 }
 

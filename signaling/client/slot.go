@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -21,7 +22,7 @@ type Slot struct {
 	room    *Room
 	kind    wire.Track_Kind
 	index   int
-	packets chan *rtp.Packet
+	packets chan Packet
 	dropped atomic.Uint64
 
 	// Guarded by room.mu.
@@ -69,9 +70,22 @@ func (s *Slot) Codec() string {
 	return s.track.Codec().MimeType
 }
 
-// ReadRTP returns the next packet in order of arrival; io.EOF when the Room has ended. Slots are read all the time: whoever
-// does not call it for 512 packets loses those that follow (see Dropped), and nobody else notices.
+// Packet is one RTP packet as it came.
+type Packet struct {
+	*rtp.Packet
+	At       time.Time // when it was taken from the connection
+	Repaired bool      // it came by retransmission (RFC 4588)
+}
+
+// ReadRTP is ReadPacket for those who want the packet alone.
 func (s *Slot) ReadRTP(ctx context.Context) (*rtp.Packet, error) {
+	p, err := s.ReadPacket(ctx)
+	return p.Packet, err
+}
+
+// ReadPacket returns the next packet in order of arrival; io.EOF when the Room has ended. Slots are read all the time: whoever
+// does not call it for 512 packets loses those that follow (see Dropped), and nobody else notices.
+func (s *Slot) ReadPacket(ctx context.Context) (Packet, error) {
 	select {
 	case p := <-s.packets:
 		return p, nil
@@ -81,9 +95,9 @@ func (s *Slot) ReadRTP(ctx context.Context) (*rtp.Packet, error) {
 	case p := <-s.packets:
 		return p, nil
 	case <-s.room.ctx.Done():
-		return nil, io.EOF
+		return Packet{}, io.EOF
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return Packet{}, ctx.Err()
 	}
 }
 
@@ -105,12 +119,12 @@ func (s *Slot) RequestKeyframe() error {
 // receive reads the track until its PeerConnection closes.
 func (s *Slot) receive(track *webrtc.TrackRemote) {
 	for {
-		p, _, err := track.ReadRTP()
+		p, attributes, err := track.ReadRTP()
 		if err != nil {
 			return
 		}
 		select {
-		case s.packets <- p:
+		case s.packets <- Packet{Packet: p, At: time.Now(), Repaired: attributes.Get(webrtc.AttributeRtxSsrc) != nil}:
 		default:
 			s.dropped.Add(1)
 		}
