@@ -1,0 +1,213 @@
+package tolkyn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/logging"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/tolkyn/tolkyn/bench/caller"
+	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/signaling/client"
+)
+
+// Dialer dials into one server.
+type Dialer struct {
+	URL string // of its page: http://127.0.0.1:8080
+	// Token makes join tokens; nil: the server is asked, which one in development mode answers on its own machine.
+	Token func(ctx context.Context, room, identity string) (string, error)
+	// Transport limits signaling: "websocket", or empty for whichever is there first.
+	Transport string
+
+	memory *client.Memory
+}
+
+// New returns a Dialer whose participants share nothing of earlier connections: each is as new to the server as a phone that
+// calls for the first time.
+func New(u string) *Dialer { return &Dialer{URL: u} }
+
+// Dial implements caller.Dialer.
+func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connection, error) {
+	c := &connection{on: p.On, steps: map[measure.Step]bool{}}
+	options := client.Options{
+		Memory: client.NewMemory(), Dial: p.Network.Dial, ListenPacket: p.Network.ListenPacket,
+		Settings: func(s *webrtc.SettingEngine) {
+			// pion would write to stderr whatever happens to a connection that is being closed.
+			s.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard}
+			if p.Network.Settings != nil {
+				p.Network.Settings(s)
+			}
+		},
+		Trace: client.Trace{
+			Opened:   func(client.Transport) { c.step(measure.Connect) },
+			Welcomed: func() { c.step(measure.Auth) },
+			ICE:      func() { c.step(measure.ICE) },
+			DTLS:     func() { c.step(measure.DTLS) },
+		},
+	}
+	if d.Transport == "websocket" && options.Dial == nil {
+		options.Dial = (&net.Dialer{}).DialContext
+	}
+	if d.Transport == "websocket" {
+		options.ListenPacket = nil
+	}
+	token := func(ctx context.Context) (string, error) {
+		if d.Token != nil {
+			return d.Token(ctx, p.Room, p.Identity)
+		}
+		return devToken(ctx, p.Network.Dial, d.URL, p.Room, p.Identity)
+	}
+	var err error
+	if c.client, err = client.Dial(ctx, d.URL, token, options); err != nil {
+		return nil, err
+	}
+	join := client.JoinOptions{Name: p.Identity, AudioSlots: slots(p.AudioSlots), VideoSlots: slots(p.VideoSlots)}
+	for _, t := range p.Tracks {
+		join.Tracks = append(join.Tracks, client.LocalTrack{
+			ID: t.ID, Source: sourceOf(t), Track: t.Local, OnKeyframeRequest: func() { p.On.KeyframeRequest(t.ID) },
+		})
+	}
+	if c.room, err = c.client.Join(ctx, join); err != nil {
+		return nil, errors.Join(err, c.client.Close())
+	}
+	c.step(measure.Join)
+	for i, s := range c.room.Slots() {
+		c.running.Go(func() { c.read(i, s) })
+	}
+	c.running.Go(c.follow)
+	return c, nil
+}
+
+// slots: 0 is none for the bench, and the default for the SDK.
+func slots(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func sourceOf(t caller.Track) client.Source {
+	switch {
+	case strings.HasPrefix(t.ID, "screen"):
+		return client.Screen
+	case t.Kind == measure.Video:
+		return client.Camera
+	}
+	return client.Microphone
+}
+
+// connection is a participant's place.
+type connection struct {
+	// Fixed after Dial.
+	on     caller.Events
+	client *client.Client
+	room   *client.Room
+
+	running sync.WaitGroup
+
+	// Guarded by mu.
+	mu         sync.Mutex
+	steps      map[measure.Step]bool
+	reconnects int64
+}
+
+// step tells the first time of each: reconnects are no part of setting up.
+func (c *connection) step(s measure.Step) {
+	c.mu.Lock()
+	known := c.steps[s]
+	c.steps[s] = true
+	c.mu.Unlock()
+	if !known {
+		c.on.Step(s, time.Now())
+	}
+}
+
+func (c *connection) read(i int, s *client.Slot) {
+	kind := measure.Audio
+	if s.Kind() == client.Video {
+		kind = measure.Video
+	}
+	for {
+		p, err := s.ReadPacket(context.Background())
+		if err != nil {
+			return // io.EOF
+		}
+		from := caller.Source{Slot: i, Kind: kind, Codec: strings.TrimPrefix(strings.TrimPrefix(s.Codec(), "audio/"), "video/")}
+		if who, track, ok := s.Shows(); ok {
+			from.Sender, from.Track = who.Identity, track.ID
+		}
+		c.on.Packet(p.At, from, p.Packet, p.Repaired)
+	}
+}
+
+func (c *connection) follow() {
+	for e := range c.room.Events() {
+		if changed, ok := e.(client.StateChanged); ok {
+			if changed.State == client.Reconnecting {
+				c.mu.Lock()
+				c.reconnects++
+				c.mu.Unlock()
+			}
+			c.on.Up(time.Now(), changed.State == client.Connected)
+		}
+	}
+}
+
+// RequestKeyframe implements caller.Connection.
+func (c *connection) RequestKeyframe(slot int) error { return c.room.Slots()[slot].RequestKeyframe() }
+
+// NetworkChanged implements caller.Connection.
+func (c *connection) NetworkChanged() { c.client.NetworkChanged() }
+
+// Stats implements caller.Connection.
+func (c *connection) Stats() caller.Stats {
+	path := c.room.Stats().Path
+	s := caller.Stats{Signaling: c.client.Transport().String(), Path: path.Protocol, RTT: path.RTT}
+	for _, slot := range c.room.Slots() {
+		s.Dropped += int64(slot.Dropped())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Reconnects = c.reconnects
+	return s
+}
+
+// Close implements caller.Connection.
+func (c *connection) Close() error {
+	err := c.client.Close()
+	c.running.Wait()
+	return err
+}
+
+// devToken asks a server in development mode.
+func devToken(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), server, room, identity string) (string, error) {
+	door := strings.TrimSuffix(server, "/") + "/v1/dev-token?" + url.Values{"room": {room}, "identity": {identity}}.Encode()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, door, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	transport := &http.Transport{DialContext: dial}
+	defer transport.CloseIdleConnections()
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return "", fmt.Errorf("ask the server for a token: %w", err)
+	}
+	defer response.Body.Close()
+	var pass struct{ Token, Error string }
+	if err := json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&pass); err != nil || pass.Token == "" {
+		return "", fmt.Errorf("the server gives no token (status %s%s): start it in development mode, or name a key with --key", response.Status, pass.Error)
+	}
+	return pass.Token, nil
+}
