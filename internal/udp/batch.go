@@ -1,6 +1,9 @@
 package udp
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // MaxMessages is how many kernel messages one Read takes; with GRO one message can hold many datagrams.
 const MaxMessages = 64
@@ -10,6 +13,9 @@ type Batch struct {
 	memory []byte
 	stride int // distance between the places of two kernel messages in memory
 	at     []datagram
+
+	read    time.Time // of the datagrams that have no time of their own; zero where nobody looked at the clock
+	arrived []int64   // the kernel's time of each datagram in ns since the Unix epoch; empty without Config.Timestamps
 }
 
 type datagram struct {
@@ -31,8 +37,22 @@ func (b *Batch) Datagram(i int) (data []byte, from netip.AddrPort) {
 	return b.memory[d.offset : d.offset+d.size : d.offset+d.size], d.from
 }
 
+// Arrived returns when the i-th datagram came, by the system's wall clock. The raw form with Config.Timestamps has it from the
+// kernel, so a socket that is read late loses nothing; without Config.Timestamps it is the zero Time. The other forms give the
+// time of Read. Datagrams that the kernel had joined (GRO) have one time.
+func (b *Batch) Arrived(i int) time.Time {
+	if i < len(b.arrived) {
+		return time.Unix(0, b.arrived[i])
+	}
+	return b.read
+}
+
 // Reset empties the batch.
-func (b *Batch) Reset() { b.at = b.at[:0] }
+func (b *Batch) Reset() {
+	b.at = b.at[:0]
+	b.arrived = b.arrived[:0]
+	b.read = time.Time{}
+}
 
 // Put copies one datagram of at most MaxDatagram bytes into the batch and reports whether there was a place: forms of Socket
 // that do not let the kernel write into the batch fill it so.
@@ -57,4 +77,14 @@ func (b *Batch) reserve(stride int) {
 
 func (b *Batch) add(offset, size int, from netip.AddrPort) {
 	b.at = append(b.at, datagram{offset: offset, size: size, from: from})
+}
+
+// stamp gives all datagrams added since the last stamp this time of arrival, and the present where it is 0.
+func (b *Batch) stamp(ns int64) {
+	if ns == 0 {
+		ns = time.Now().UnixNano()
+	}
+	for len(b.arrived) < len(b.at) {
+		b.arrived = append(b.arrived, ns)
+	}
 }

@@ -71,6 +71,7 @@ func (in *Inbox) Read(b *Batch) (int, error) {
 		return 0, ErrClosed
 	}
 	bytes := 0
+	b.read = time.Now()
 	for in.count > 0 {
 		p := &in.ring[in.head]
 		if !b.Put(p.data, p.from) {

@@ -23,6 +23,7 @@ type rawSocket struct {
 	local    netip.AddrPort
 	inet6    bool
 	gso, gro bool
+	stamps   bool                                               // each message carries its time of arrival
 	one      [8]byte                                            // what Wake adds to event
 	sendmmsg func(fd int, messages []message) (int, unix.Errno) // the system call; tests refuse with it as a kernel would
 
@@ -101,6 +102,12 @@ func (s *rawSocket) setOptions(addr netip.AddrPort, cfg Config) error {
 	}
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1); err != nil {
 		return os.NewSyscallError("setsockopt SO_RXQ_OVFL", err)
+	}
+	if cfg.Timestamps {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
+			return os.NewSyscallError("setsockopt SO_TIMESTAMPNS", err)
+		}
+		s.stamps = true
 	}
 	if !cfg.DisableGSO { // kernels before 4.18 have no GSO, before 5.0 no GRO
 		_, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)

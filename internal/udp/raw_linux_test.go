@@ -274,29 +274,35 @@ func TestReadControl(t *testing.T) {
 	dropped := controlMessage(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, []byte{7, 0, 0, 0})
 	other := controlMessage(unix.SOL_SOCKET, unix.SO_TIMESTAMP, make([]byte, 16))
 	short := controlMessage(unix.IPPROTO_UDP, unix.UDP_GRO, []byte{1})
+	moment := unix.Timespec{Sec: 1_700_000_000, Nsec: 123_456_789}
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&moment)), unsafe.Sizeof(moment))
+	arrived := controlMessage(unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS, raw)
+	shortened := controlMessage(unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS, raw[:len(raw)-1])
 	for _, test := range []struct {
-		control  []byte
-		segment  int
-		overflow uint32
-		has      bool
+		control []byte
+		want    control
 	}{
-		{nil, 0, 0, false},
-		{gro, 100, 0, false},
-		{dropped, 0, 7, true},
-		{bytes.Join([][]byte{other, short, gro, dropped}, nil), 100, 7, true},
-		{gro[:len(gro)-8], 0, 0, false},
-		{gro[:5], 0, 0, false},
+		{nil, control{}},
+		{gro, control{segment: 100}},
+		{dropped, control{overflow: 7, hasOverflow: true}},
+		{bytes.Join([][]byte{other, short, gro, dropped}, nil), control{segment: 100, overflow: 7, hasOverflow: true}},
+		{arrived, control{arrived: 1_700_000_000_123_456_789}},
+		{
+			bytes.Join([][]byte{gro, dropped, arrived}, nil),
+			control{segment: 100, overflow: 7, hasOverflow: true, arrived: 1_700_000_000_123_456_789},
+		},
+		{shortened, control{}},
+		{gro[:len(gro)-8], control{}},
+		{gro[:5], control{}},
 	} {
-		segment, overflow, has := readControl(test.control)
-		require.Equal(t, test.segment, segment)
-		require.Equal(t, test.overflow, overflow)
-		require.Equal(t, test.has, has)
+		require.Equal(t, test.want, readControl(test.control))
 	}
+	require.LessOrEqual(t, len(gro)+len(dropped)+len(arrived), receiveControl)
 }
 
 // A turn of the shard's loop on the packet path allocates nothing.
 func TestRawAllocatesNothing(t *testing.T) {
-	for _, cfg := range []Config{{}, {DisableGSO: true, DisableGRO: true}} {
+	for _, cfg := range []Config{{}, {DisableGSO: true, DisableGRO: true}, {Timestamps: true}} {
 		a, b := rawPair(t, cfg)
 		q, batch := NewQueue(64), NewBatch()
 		to, payload := b.LocalAddr(), make([]byte, 100)

@@ -14,8 +14,8 @@ const (
 	// Without GRO one byte more than MaxDatagram tells a longer datagram.
 	singleStride = MaxDatagram + 64
 
-	// Room for the two control messages we ask for: UDP_GRO and SO_RXQ_OVFL.
-	receiveControl = 64
+	// Room for the control messages we ask for: UDP_GRO and SO_RXQ_OVFL of 24 bytes each, SCM_TIMESTAMPNS of 32.
+	receiveControl = 80
 )
 
 // receiveVector is the argument of recvmmsg: one message for each place of the batch.
@@ -86,12 +86,12 @@ func (v *receiveVector) point(b *Batch, gro bool) {
 // take adds the datagrams of message i to b and returns their bytes.
 func (s *rawSocket) take(b *Batch, i int) int {
 	m := &s.in.messages[i]
-	segment, overflow, has := readControl(unsafe.Slice((*byte)(unsafe.Pointer(&s.in.controls[i])), receiveControl)[:m.header.Controllen])
-	if has {
-		s.counters.overflow.Add(uint64(overflow - s.in.overflow))
-		s.in.overflow = overflow
+	c := readControl(unsafe.Slice((*byte)(unsafe.Pointer(&s.in.controls[i])), receiveControl)[:m.header.Controllen])
+	if c.hasOverflow {
+		s.counters.overflow.Add(uint64(c.overflow - s.in.overflow))
+		s.in.overflow = c.overflow
 	}
-	size := int(m.size)
+	size, segment := int(m.size), c.segment
 	if segment <= 0 {
 		segment = max(size, 1)
 	}
@@ -107,29 +107,41 @@ func (s *rawSocket) take(b *Batch, i int) int {
 	for at := 0; at < size; at += segment {
 		b.add(offset+at, min(segment, size-at), from)
 	}
+	if s.stamps {
+		b.stamp(c.arrived)
+	}
 	return size
 }
 
-// readControl finds the segment size (0: not joined) and the socket's count of overflown datagrams.
-func readControl(control []byte) (segment int, overflow uint32, hasOverflow bool) {
+// control is what the kernel tells beside a message.
+type control struct {
+	segment     int    // bytes of each datagram that it joined; 0: it is one
+	overflow    uint32 // the socket's count of datagrams that did not fit
+	hasOverflow bool
+	arrived     int64 // ns since the Unix epoch; 0 when it did not say
+}
+
+func readControl(b []byte) (c control) {
 	head := unix.CmsgLen(0)
-	for len(control) >= head {
-		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	for len(b) >= head {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
 		size := int(h.Len)
-		if size < head || size > len(control) {
-			return segment, overflow, hasOverflow
+		if size < head || size > len(b) {
+			return c
 		}
-		data := control[head:size]
+		data := b[head:size]
 		switch {
 		case len(data) < 4:
 		case h.Level == unix.IPPROTO_UDP && h.Type == unix.UDP_GRO:
-			segment = int(int32(binary.NativeEndian.Uint32(data)))
+			c.segment = int(int32(binary.NativeEndian.Uint32(data)))
 		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_RXQ_OVFL:
-			overflow, hasOverflow = binary.NativeEndian.Uint32(data), true
+			c.overflow, c.hasOverflow = binary.NativeEndian.Uint32(data), true
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && len(data) >= int(unsafe.Sizeof(unix.Timespec{})):
+			c.arrived = (*unix.Timespec)(unsafe.Pointer(&data[0])).Nano()
 		}
-		control = control[min(unix.CmsgSpace(size-head), len(control)):]
+		b = b[min(unix.CmsgSpace(size-head), len(b)):]
 	}
-	return segment, overflow, hasOverflow
+	return c
 }
 
 func recvmmsg(fd int, messages []message) (int, unix.Errno) {

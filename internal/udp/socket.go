@@ -50,6 +50,7 @@ type Config struct {
 	WriteBuffer int  // kernel send buffer in bytes, likewise; 0: 2 MiB
 	DisableGSO  bool // send each datagram of a run by itself
 	DisableGRO  bool // receive each datagram by itself
+	Timestamps  bool // note when each datagram arrived: Batch.Arrived
 	Portable    bool // use the portable form on Linux too
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -79,6 +80,7 @@ func TestSocket(t *testing.T) {
 		"raw":                 listenBoth(listenWith(udp.Config{ReadBuffer: 1 << 20})),
 		"raw without offload": listenBoth(listenWith(udp.Config{DisableGSO: true, DisableGRO: true, ReadBuffer: 1 << 20})),
 		"raw to plain":        listenBoth(listenWith(udp.Config{DisableGRO: true, ReadBuffer: 1 << 20})),
+		"raw with times":      listenBoth(listenWith(udp.Config{Timestamps: true, ReadBuffer: 1 << 20})),
 		"portable":            listenBoth(listenWith(udp.Config{Portable: true})),
 		"portable single":     listenBoth(udp.ListenSingle),
 		"memory":              simulated,
@@ -372,6 +374,78 @@ func testSharedBuffers(t *testing.T, s pair) {
 		data[0] = 'x' // the caller may write
 	}
 }
+
+// Every form that is asked for times gives each datagram the time of its arrival, or of Read where it knows no better.
+func TestArrived(t *testing.T) {
+	for form, run := range map[string]func(t *testing.T, ipv6 bool, behaviour func(*testing.T, pair)){
+		"raw":             listenBoth(listenWith(udp.Config{Timestamps: true})),
+		"raw to plain":    listenBoth(listenWith(udp.Config{Timestamps: true, DisableGRO: true})),
+		"portable":        listenBoth(listenWith(udp.Config{Timestamps: true, Portable: true})),
+		"portable single": listenBoth(udp.ListenSingle),
+		"memory":          simulated,
+	} {
+		for family, ipv6 := range map[string]bool{"IPv4": false, "IPv6": true} {
+			t.Run(form+"/"+family, func(t *testing.T) { run(t, ipv6, testArrived) })
+		}
+	}
+}
+
+func testArrived(t *testing.T, s pair) {
+	batch := udp.NewBatch()
+	q := udp.NewQueue(3)
+	for range 3 { // the memory of a batch is used again
+		begin := time.Now()
+		s.send(t, q, s.b.LocalAddr(), datagram(1, 100), datagram(2, 100), datagram(3, 100))
+		for got := 0; got < 3; {
+			n := next(t, s.b, batch)
+			for i := range n {
+				require.WithinRange(t, batch.Arrived(i), begin.Add(-slack), time.Now().Add(slack))
+			}
+			got += n
+		}
+	}
+	batch.Reset()
+	require.True(t, batch.Put([]byte("first"), s.a.LocalAddr()))
+	require.Zero(t, batch.Arrived(0), "what was put in by hand has no time")
+}
+
+// Without a socket that asks, nothing looks at the clock; with one, the time is the kernel's and not that of a late Read.
+func TestTimestampsAreOfArrivalNotOfReading(t *testing.T) {
+	for _, cfg := range []udp.Config{{Timestamps: true}, {Timestamps: true, DisableGRO: true}, {}} {
+		s, err := udp.Listen(netip.MustParseAddrPort("127.0.0.1:0"), cfg)
+		require.NoError(t, err)
+		defer s.Close()
+		// The kernel begins to stamp some time after the first socket has asked: what came before that has the time of Read.
+		batch := udp.NewBatch()
+		for again := true; again; {
+			before := time.Now()
+			q := udp.NewQueue(3)
+			for range 3 {
+				q.Next(s.LocalAddr())
+				q.Commit(100)
+			}
+			require.NoError(t, s.Flush(q))
+			sent := time.Now()
+			for time.Since(sent) < 2*time.Millisecond { // until reading is told from arriving
+				runtime.Gosched()
+			}
+			require.Equal(t, 3, next(t, s, batch))
+			again = false
+			for i := range 3 {
+				at := batch.Arrived(i)
+				if !cfg.Timestamps {
+					require.Zero(t, at)
+					continue
+				}
+				again = again || at.After(sent.Add(slack))
+				require.False(t, at.Before(before.Add(-slack)))
+			}
+		}
+	}
+}
+
+// slack is what two readings of the clock may differ by when one comes through another clock source's rounding.
+const slack = time.Millisecond
 
 // A socket on [::] serves both families, knows IPv4 peers by their IPv4 address, and answers from the address they sent to.
 func TestWildcard(t *testing.T) {
