@@ -12,15 +12,22 @@ import (
 var errMoved = errors.New("the network has changed")
 
 // networkChanged tells the session that its addresses may be others by now. It does not wait.
-func (s *session) networkChanged() {
+func (s *session) networkChanged() { s.changedTo(netip.Addr{}) }
+
+// changedTo is networkChanged by somebody who knows which address leads to the server now; the zero Addr: by one who does not.
+func (s *session) changedTo(now netip.Addr) {
 	s.mu.Lock()
 	s.hurry = true
 	abandon, room := s.abandon, s.room
-	s.mu.Unlock()
 	select {
-	case s.changed <- struct{}{}:
+	case before := <-s.changed:
+		if !before.IsValid() {
+			now = before
+		}
 	default:
 	}
+	s.changed <- now // only here, and under mu: there is room
+	s.mu.Unlock()
 	abandon()
 	if room != nil {
 		room.networkChanged()
@@ -30,11 +37,18 @@ func (s *session) networkChanged() {
 // addressChanged is networkChanged unless the connection has found out before.
 func (s *session) addressChanged(now netip.Addr) {
 	s.mu.Lock()
-	c, ok := s.conn.(*quicConn)
+	conn := s.conn
 	s.mu.Unlock()
-	if !ok || !c.leavesFrom(now) {
-		s.networkChanged()
+	if concerns(conn, now) {
+		s.changedTo(now)
 	}
+}
+
+// concerns says whether a change of networks to this address is news to the connection. It is asked again when the word is
+// taken: who is told of one change twice at the same moment moves once.
+func concerns(conn connection, now netip.Addr) bool {
+	c, ok := conn.(*quicConn)
+	return !ok || !now.IsValid() || !c.leavesFrom(now)
 }
 
 // calm ends the hurry: it is not the change of networks that keeps us away.
@@ -74,8 +88,8 @@ func (s *session) keep(ctx context.Context, conn connection) {
 		ok, changed := true, false
 		select {
 		case ok = <-alive:
-		case <-s.changed:
-			changed = true
+		case now := <-s.changed:
+			changed = concerns(conn, now)
 		}
 		if ok && !changed {
 			changed = s.rest(ctx, conn)
@@ -100,8 +114,8 @@ func (s *session) rest(ctx context.Context, conn connection) bool {
 	defer wait.Stop()
 	select {
 	case <-wait.C:
-	case <-s.changed:
-		return true
+	case now := <-s.changed:
+		return concerns(conn, now)
 	case <-ctx.Done():
 	}
 	return false

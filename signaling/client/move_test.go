@@ -120,26 +120,33 @@ func TestManyMovesEndInANewConnection(t *testing.T) {
 	})
 }
 
-// The old network is gone before the new one is there.
+// The old network is gone before the new one is there. One round trip checks the way, the next one answers.
 func TestBreakBeforeMake(t *testing.T) {
-	for _, dark := range []time.Duration{200 * ms, time.Second, 3 * time.Second} {
-		inQUICWorld(t, func(t *testing.T, w *world) {
-			p := newPhone(w)
-			m := p.dial("aru")
-			k := startTalking(m, 100*ms)
-			time.Sleep(time.Second)
-			p.darken(0, true)
-			p.way.cut(true)
-			time.Sleep(dark)
-			p.way.mend()
-			p.at.Store(1)
-			back := time.Now()
-			m.client.NetworkChanged()
-			w.eventually(5*time.Second, "an answer", func() bool { return k.lastAnswer().After(back) })
-			require.LessOrEqual(t, k.lastAnswer().Sub(back), 3*rtt, "after %v without a network", dark)
-			require.Equal(t, client.QUIC, m.client.Transport())
-			k.end(t)
-		})
+	for _, trip := range []time.Duration{20 * ms, rtt, 300 * ms} {
+		for _, dark := range []time.Duration{200 * ms, time.Second, 3 * time.Second} {
+			inQUICWorld(t, func(t *testing.T, w *world) {
+				p := newPhone(w)
+				for _, network := range p.networks {
+					w.net.SetPath(w.host, network, netsim.LinkConfig{Delay: trip / 2})
+				}
+				m := p.dial("aru")
+				k := startTalking(m, 100*ms)
+				time.Sleep(time.Second)
+				p.darken(0, true)
+				p.way.cut(true)
+				time.Sleep(dark)
+				p.way.mend()
+				p.at.Store(1)
+				back := time.Now()
+				m.client.NetworkChanged()
+				w.eventually(5*time.Second, "an answer", func() bool { return k.lastAnswer().After(back) })
+				took := k.lastAnswer().Sub(back)
+				t.Logf("round trip %v, dark for %v: answered after %v", trip, dark, took)
+				require.LessOrEqual(t, took, 2*trip)
+				require.Equal(t, client.SessionStats{QUIC: 1, Moved: 1}, m.client.SessionStats())
+				k.end(t)
+			})
+		}
 	}
 }
 

@@ -101,7 +101,7 @@ func (noConnectionID) ConnectionIDLen() int { return 0 }
 // dialQUIC opens a connection from an open socket, which it takes over. With a ticket from an earlier one it returns at
 // once, else when the handshake is complete.
 func dialQUIC(ctx context.Context, from net.PacketConn, server *net.UDPAddr, listen ListenPacket, config *tls.Config, tokens quic.TokenStore) (*quicConn, error) {
-	s := newSocket(from, nil)
+	s := newSocket(from, nil, nil)
 	p := path{socket: s, transport: newTransport(s)}
 	conn, err := p.transport.DialEarly(ctx, server, config, &quic.Config{
 		MaxIdleTimeout: quicIdle, TokenStore: tokens, EnableDatagrams: true,
@@ -322,7 +322,7 @@ func (c *quicConn) move(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	s := newSocket(from, c.paths[0].socket) // which stays the first
+	s := newSocket(from, c.paths[0].socket, c.paths[len(c.paths)-1].socket) // only this goroutine appends
 	c.mu.Lock()
 	c.ahead = addrOf(s)
 	c.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,8 +43,8 @@ type session struct {
 	log         *slog.Logger
 	ctx         context.Context
 	cancel      context.CancelFunc
-	changed     chan struct{} // holds one token while a change of networks is to be dealt with
-	done        chan struct{} // closed at the end of run
+	changed     chan netip.Addr // holds the new address, or the zero Addr, while a change of networks is to be dealt with
+	done        chan struct{}   // closed at the end of run
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -94,7 +95,7 @@ const (
 func openSession(ctx context.Context, r *road, token TokenSource, giveUpAfter time.Duration, log *slog.Logger) (*session, error) {
 	s := &session{
 		road: r, token: token, giveUpAfter: giveUpAfter, log: log, abandon: func() {},
-		changed: make(chan struct{}, 1), done: make(chan struct{}), pending: map[uint64]*request{},
+		changed: make(chan netip.Addr, 1), done: make(chan struct{}), pending: map[uint64]*request{},
 	}
 	var wait backoff
 	for tries := 1; ; tries++ {

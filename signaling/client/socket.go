@@ -50,9 +50,10 @@ func (c connectedUDP) WriteTo(b []byte, _ net.Addr) (int, error) { return c.Writ
 type socket struct {
 	net.PacketConn
 
-	first *socket       // of the connection; nil when it is this one
-	shown chan []byte   // what came in on a later one and may be a reset
-	ended chan struct{} // closed by Close
+	first  *socket       // of the connection; nil when it is this one
+	before *socket       // whose place it takes; nil for the first one
+	shown  chan []byte   // what came in on a later one and may be a reset
+	ended  chan struct{} // closed by Close
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -60,11 +61,15 @@ type socket struct {
 	closed bool
 
 	// Atomic.
-	left atomic.Bool // for another path: its errors concern nobody
+	left      atomic.Bool            // for another path: its errors concern nobody
+	successor atomic.Pointer[socket] // once that has heard of the server: what goes out here goes out there too
 }
 
-func newSocket(c net.PacketConn, first *socket) *socket {
-	return &socket{PacketConn: c, first: first, shown: make(chan []byte, maxShown), ended: make(chan struct{})}
+// newSocket wraps the first socket of a connection, or a later one, which takes over from before.
+func newSocket(c net.PacketConn, first, before *socket) *socket {
+	return &socket{
+		PacketConn: c, first: first, before: before, shown: make(chan []byte, maxShown), ended: make(chan struct{}),
+	}
 }
 
 // SetReadBuffer and SetWriteBuffer do nothing: the system's own size is far more than signaling fills.
@@ -78,6 +83,7 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, from, err := s.PacketConn.ReadFrom(b)
 	if err == nil || !s.left.Load() {
 		s.show(b[:n])
+		s.succeed(err)
 		return n, from, err
 	}
 	select {
@@ -99,9 +105,23 @@ func (s *socket) show(packet []byte) {
 	}
 }
 
+// succeed has what goes out by the socket before go out here too, from the first packet that came in on. That packet holds the
+// server's own check of the path, and the library answers it where it sends everything else, once: on a path that is dead the
+// answer was lost, and the server checked again after 100 ms or more. It is no more visible from outside than the connection
+// itself, which keeps its id on the new path.
+func (s *socket) succeed(err error) {
+	if err == nil && s.before != nil && s.before.successor.Load() == nil {
+		s.before.successor.Store(s)
+	}
+}
+
 // WriteTo implements net.PacketConn. What the system does not take (no route, no memory, a firewall) is a lost packet: the
 // network may be back before the connection needs it.
 func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
+	if next := s.successor.Load(); next != nil {
+		// The library's own packets on that path show whether it works.
+		_, _ = next.PacketConn.WriteTo(b, to)
+	}
 	n, err := s.PacketConn.WriteTo(b, to)
 	switch {
 	case err == nil:
