@@ -5,7 +5,8 @@
 //	  ▼                                                 │
 //	 NAT? ──► Link: rate and queue ─ loss ─ delay ──► NAT? ──► events in order of arrival, one timer
 //
-// Link is pure and seeded: it takes a time and a size and says when the packet arrives, if at all. Network gives links to
+// Link is pure and seeded: it takes a time and a size and says when the packet arrives, if at all. It is as its LinkConfig
+// says, or changes as a Trace says: a list of times and configurations, which may begin again. Network gives links to
 // pairs of hosts and keeps time with package time alone, so in a testing/synctest bubble a minute of a call takes
 // milliseconds. A whole call in a test looks like this, with the network made inside the bubble:
 //

@@ -123,6 +123,91 @@ func TestLinkJitterKeepsOrder(t *testing.T) {
 	}
 }
 
+// Delays of their own overtake each other, and lie between the same bounds, around the mean that is told.
+func TestLinkJitterReorders(t *testing.T) {
+	for _, spread := range []Spread{Uniform, HalfNormal, Pareto} {
+		cfg := LinkConfig{Delay: 10 * ms, Jitter: 30 * ms, Spread: spread, JitterReorders: true}
+		all := fates(NewLink(cfg, 3), 50_000, 1200, ms)
+		overtaken, sum := 0, time.Duration(0)
+		for i, f := range all {
+			delay := f.At - time.Duration(i)*ms
+			require.GreaterOrEqual(t, delay, 10*ms)
+			require.LessOrEqual(t, delay, 40*ms)
+			sum += delay
+			if i > 0 && f.At < all[i-1].At {
+				overtaken++
+			}
+		}
+		require.Greater(t, overtaken, 500, spread)
+		require.InDelta(t, cfg.MeanDelay().Seconds(), (sum / time.Duration(len(all))).Seconds(), 0.0002, spread)
+	}
+}
+
+func TestSpread(t *testing.T) {
+	for _, spread := range []Spread{Uniform, HalfNormal, Pareto} {
+		require.Zero(t, spread.at(0))
+		require.InDelta(t, 1, spread.at(1), 1e-9)
+		for i := range 100 {
+			require.Less(t, spread.at(float64(i)/100), spread.at(float64(i+1)/100), spread)
+		}
+	}
+	require.InDelta(t, 1.0/3, HalfNormal.at(0.6827/0.9973), 1e-3, "68 % lie within σ")
+	require.InDelta(t, 0.02, Pareto.at(0.5), 0.002)
+	require.InDelta(t, 0.12, Pareto.at(0.9), 0.005)
+	require.InDelta(t, 0.5, Pareto.at(0.99), 0.02)
+	require.Equal(t, "half-normal", HalfNormal.String())
+}
+
+// TCP shares the bottleneck and has a loss of its own.
+func TestLinkSendTCP(t *testing.T) {
+	lostOf := func(cfg LinkConfig) float64 {
+		l := NewLink(cfg, 3)
+		n := 0
+		for i := range 50_000 {
+			if l.SendTCP(time.Duration(i)*ms, 1200).Verdict == Lost {
+				n++
+			}
+		}
+		require.InDelta(t, cfg.MeanLoss(true), float64(n)/50_000, 0.01)
+		return float64(n) / 50_000
+	}
+	burst := Burst{Enter: 0.01, Leave: 0.1}
+	require.InDelta(t, 0.03, lostOf(LinkConfig{Loss: 0.3, Burst: burst, LossTCP: 0.03}), 0.01)
+	require.InDelta(t, 1-0.7*(1-1/11.0), lostOf(LinkConfig{Loss: 0.3, Burst: burst}), 0.01)
+	require.Zero(t, lostOf(LinkConfig{Loss: 0.3, LossTCP: -1}))
+	require.InDelta(t, 0.1, LinkConfig{Loss: 0.1, LossTCP: 0.5}.MeanLoss(false), 1e-9)
+
+	l := NewLink(LinkConfig{Rate: 800_000, Queue: 2500}, 1)
+	require.Equal(t, 10*ms, l.Send(0, 1000).At)
+	require.Equal(t, 20*ms, l.SendTCP(0, 1000).At)
+	require.Equal(t, QueueFull, l.Send(0, 1000).Verdict)
+	require.Equal(t, QueueFull, l.SendTCP(0, 1000).Verdict)
+}
+
+func TestLinkQueueTime(t *testing.T) {
+	for _, rate := range []int64{800_000, 8_000_000} {
+		last := Fate{}
+		for _, f := range fates(NewLink(LinkConfig{Rate: rate, QueueTime: 300 * ms}, 1), 1000, 1000, 0) {
+			if f.Verdict == Arrives {
+				last = f
+			}
+		}
+		require.Equal(t, 300*ms, last.At)
+	}
+}
+
+func TestLinkBlackout(t *testing.T) {
+	l := NewLink(LinkConfig{Rate: 800_000}, 1)
+	l.Interrupt(true)
+	require.Equal(t, Fate{Verdict: Dark}, l.Send(0, 1000))
+	l.Set(LinkConfig{Rate: 800_000})
+	require.Equal(t, Dark, l.Send(0, 1000).Verdict, "Set does not end an interruption")
+	l.Interrupt(false)
+	require.Equal(t, 10*ms, l.Send(0, 1000).At, "what was dropped has cost the bottleneck nothing")
+	l.Set(LinkConfig{Blackout: true})
+	require.Equal(t, Dark, l.SendTCP(20*ms, 1000).Verdict)
+}
+
 func TestLinkReorderAndDuplicate(t *testing.T) {
 	all := fates(NewLink(LinkConfig{Reorder: 0.1, ReorderBy: 5 * ms, Duplicate: 0.2}, 3), 50_000, 1200, ms)
 	i := -1
@@ -157,4 +242,5 @@ func TestLinkSetKeepsWhatWaits(t *testing.T) {
 
 func TestVerdictString(t *testing.T) {
 	require.Equal(t, "queue full", QueueFull.String())
+	require.Equal(t, "dark", Dark.String())
 }

@@ -46,7 +46,7 @@ type hostLink struct {
 type Stats struct {
 	Sent, Delivered, Duplicated uint64
 	Lost, QueueFull             uint64 // by the link
-	Cut                         uint64 // by Cut
+	Cut                         uint64 // by Cut, or dark by the link
 	Unreachable                 uint64 // no host, NAT mapping or open port there when it was sent or arrived
 }
 
@@ -103,6 +103,15 @@ func (n *Network) SetPath(a, b *Host, cfg LinkConfig) {
 	n.SetLink(b, a, cfg)
 }
 
+// Follow has the link from one host to another be as the trace says, beginning now.
+func (n *Network) Follow(from, to *Host, t Trace) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.link(from, to)
+	l.own = true
+	l.Follow(t, time.Since(n.epoch))
+}
+
 func (n *Network) link(from, to *Host) *hostLink {
 	d := direction{from, to}
 	l, ok := n.links[d]
@@ -157,6 +166,8 @@ func (n *Network) send(h *Host, port uint16, data []byte, to netip.AddrPort) {
 		n.stats.Lost++
 	case QueueFull:
 		n.stats.QueueFull++
+	case Dark:
+		n.stats.Cut++
 	case Arrives:
 		n.stats.Duplicated += uint64(fate.Copies - 1)
 		data = append([]byte(nil), data...)
