@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/ice/v4"
@@ -385,8 +386,9 @@ func (c *client) isConnected() bool {
 	return !c.connected.IsZero()
 }
 
-// lastEvent returns the newest event of a kind.
+// lastEvent returns the newest event of a kind. Whoever is told at this moment has been told before.
 func lastEvent[E sfu.Event](c *client) (e E, ok bool) {
+	synctest.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, ev := range c.events {
