@@ -1,6 +1,18 @@
-// Package jitter plays packets out in order and on time. It is a pure core.
+// Package jitter plays the packets of one audio stream out in order and on time: it hides the path's jitter behind the
+// shortest delay that does, and changes that delay as the path changes. It is a pure core, useful alone.
 //
-//	packets, any order ──► hold: as short as the path's jitter allows ──► next packet, or a gap
+//	Insert(now, packet) ──► delays: how late do packets come? ──► target: long enough for nearly all of them
+//	        │                                                        │
+//	        ▼                                                        ▼
+//	      queue, by timestamp ─────────────────────────────► Pull(now), every 10 ms of playout:
+//	      ... ▒▒▒▒ ▒▒▒▒ ░░░░ ▒▒▒▒ ...                         Play, Accelerate, Expand  which packet, which part
+//	          ▲         ▲                                     Conceal                   it is not there
+//	       position    lost, late, or silence                 Silence                   there is nothing to play
 //
-// Empty until something in the server has to play media out; browsers have their own.
+// The idea is NetEQ's: a forgetting histogram of how much later than the fastest packets the others come, a quantile of
+// it as target, time stretched a little to get there. There are no samples inside: what comes out are decisions and
+// durations, and whoever decodes follows them. A gap in the timestamps without a gap in the sequence numbers is silence
+// (RFC 3551 §4.1), everything else that is not there is concealed, and each sample of playout is counted exactly once.
+//
+// README.md tells the algorithm, where it departs from NetEQ's, and what it reaches on traces.
 package jitter
