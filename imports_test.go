@@ -56,6 +56,7 @@ var floors = []struct {
 	{"sfu/alloc", []string{"codec", "sfu/bwe"}},
 	{"codec", nil},
 	{"internal/seq", nil},
+	{"internal/spell", nil},
 	{"internal/packet", []string{"internal/seq"}},
 	{"internal/rtcp", []string{"internal/packet", "internal/seq"}},
 	{"internal/srtp", []string{"internal/packet", "internal/seq"}},
@@ -73,7 +74,7 @@ var (
 var cores = []string{
 	"codec", "sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc", "sfu/internal/uplink", "sfu/internal/downlink",
 	"sfu/internal/plan", "sfu/internal/speaker", "signaling/call", "internal/seq", "internal/rtcp",
-	"internal/clip",
+	"internal/clip", "internal/spell", "bench/scenario", "bench/measure", "bench/source", "bench/source/scene",
 }
 
 // source is one Go file that is not a test.

@@ -1,0 +1,46 @@
+// Package spell finds the word that was likely meant.
+//
+//	"micorphone" ──► distance to each known word ──► "microphone", when it is near enough
+//
+// Pure.
+package spell
+
+import "strings"
+
+// Nearest returns the known word that is at most a third of its letters away from word, the first of equals, or "". Capitals do
+// not count.
+func Nearest(word string, known []string) string {
+	best, bestDistance := "", 0
+	for _, candidate := range known {
+		limit := max(1, len(candidate)/3)
+		if max(len(word), len(candidate))-min(len(word), len(candidate)) > limit {
+			continue // Cheap, and what came from outside may be long.
+		}
+		d := distance(strings.ToLower(word), strings.ToLower(candidate))
+		if d <= limit && (best == "" || d < bestDistance) {
+			best, bestDistance = candidate, d
+		}
+	}
+	return best
+}
+
+// distance is how many bytes have to be put in, taken out or changed to make a out of b (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
