@@ -34,11 +34,11 @@ type arrivals struct {
 	repaired, duplicates     int64
 	reordered, strays        int64
 
-	stamp   uint32        // its RTP timestamp
-	at      time.Duration // its arrival
-	timed   bool
-	jitter  float64 // ns
-	rate    float64 // ticks a second
+	stamp  uint32        // its RTP timestamp
+	at     time.Duration // its arrival
+	timed  bool
+	jitter float64 // ns
+	rate   float64 // ticks a second
 
 	slices *slicer
 }
@@ -54,12 +54,12 @@ func (a *arrivals) newSequence() {
 
 // packet takes one packet in order of arrival and says whether it is the first with its number.
 func (a *arrivals) packet(now time.Duration, s uint16, size int, stamp uint32, repaired bool) bool {
+	slice := a.slices.at(now)
 	n, ok := a.number(s)
 	if !ok {
 		a.strays++
 		return false
 	}
-	slice := a.slices.at(now)
 	switch {
 	case n > a.newest:
 		a.advance(n)

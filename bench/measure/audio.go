@@ -62,7 +62,9 @@ func (m *AudioMeter) Packet(now time.Duration, sequence uint16, size int, rtpTim
 }
 
 // Stamped tells the send time and the sender that a packet carried. Whoever opens only one in N tells of those.
-func (m *AudioMeter) Stamped(now, sent time.Duration, sender uint32) { m.meter.stamped(now, sent, sender) }
+func (m *AudioMeter) Stamped(now, sent time.Duration, sender uint32) {
+	m.meter.stamped(now, sent, sender)
+}
 
 // Late counts a packet that came after its moment.
 func (m *AudioMeter) Late() { m.late++ }

@@ -194,7 +194,6 @@ func rank(sorted []float64, p float64) float64 {
 	return sorted[min(max(i, 0), len(sorted)-1)]
 }
 
-
 // Skew collects differences that may be negative, the size of each as exact as a Histogram's. The zero value is ready.
 type Skew struct {
 	Later   Histogram `json:"later"`   // zero and above

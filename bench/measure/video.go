@@ -103,7 +103,9 @@ func (m *VideoMeter) Packet(now time.Duration, sequence uint16, size int, rtpTim
 
 // Stamped tells the send time and the sender that a packet carried, where frames are not put together: whoever opens only
 // one packet in N tells of those. Frame does it by itself.
-func (m *VideoMeter) Stamped(now, sent time.Duration, sender uint32) { m.meter.stamped(now, sent, sender) }
+func (m *VideoMeter) Stamped(now, sent time.Duration, sender uint32) {
+	m.meter.stamped(now, sent, sender)
+}
 
 // Dropped counts packets that the receiver itself was too slow to take.
 func (m *VideoMeter) Dropped(packets int64) { m.meter.dropped += packets }
