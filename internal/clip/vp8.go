@@ -24,13 +24,17 @@ func keyframe(frame []byte) (width, height int, ok bool) {
 // every path carries.
 const vp8Payload = 1100
 
+const vp8Descriptor = 4 // bytes of RFC 7741 §4.2 in front of each payload, with a picture id of 15 bits
+
+// VP8Piece is how many bytes of a frame PacketizeVP8 puts into each packet but the last.
+const VP8Piece = vp8Payload - vp8Descriptor
+
 // PacketizeVP8 cuts a frame into payloads (RFC 7741 §4.2), with a picture id of 15 bits in each.
 func PacketizeVP8(frame []byte, pictureID uint16) [][]byte {
 	var out [][]byte
-	const descriptor = 4
 	for start := byte(0x10); len(frame) > 0; start = 0 {
-		n := min(len(frame), vp8Payload-descriptor)
-		b := make([]byte, descriptor, descriptor+n)
+		n := min(len(frame), VP8Piece)
+		b := make([]byte, vp8Descriptor, vp8Descriptor+n)
 		b[0], b[1] = 0x80|start, 0x80
 		binary.BigEndian.PutUint16(b[2:], pictureID|0x8000)
 		out = append(out, append(b, frame[:n]...))

@@ -1,0 +1,9 @@
+package source
+
+import _ "embed"
+
+// ReadJS is a classic script with the readers of this package, for pages and for workers of RTCRtpScriptTransform; its opening
+// comment says what it offers.
+//
+//go:embed read.js
+var ReadJS string
