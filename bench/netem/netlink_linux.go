@@ -37,18 +37,24 @@ func number(kind uint16, v uint32) attribute {
 	return attribute{kind, binary.NativeEndian.AppendUint32(nil, v)}
 }
 
+// encode puts attributes one after the other, also into the value of another.
+func encode(attributes ...attribute) []byte {
+	var all []byte
+	for _, a := range attributes {
+		all = binary.NativeEndian.AppendUint16(all, uint16(unix.SizeofRtAttr+len(a.value)))
+		all = binary.NativeEndian.AppendUint16(all, a.kind)
+		all = append(all, a.value...)
+		for len(all)%unix.RTA_ALIGNTO != 0 {
+			all = append(all, 0)
+		}
+	}
+	return all
+}
+
 // request sends one request and waits for the kernel's word on it.
 func (n *netlink) request(kind uint16, flags uint16, header []byte, attributes ...attribute) error {
 	n.seq++
-	body := append([]byte(nil), header...)
-	for _, a := range attributes {
-		body = binary.NativeEndian.AppendUint16(body, uint16(unix.SizeofRtAttr+len(a.value)))
-		body = binary.NativeEndian.AppendUint16(body, a.kind)
-		body = append(body, a.value...)
-		for len(body)%unix.RTA_ALIGNTO != 0 {
-			body = append(body, 0)
-		}
-	}
+	body := append(append([]byte(nil), header...), encode(attributes...)...)
 	msg := binary.NativeEndian.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+len(body)))
 	msg = binary.NativeEndian.AppendUint16(msg, kind)
 	msg = binary.NativeEndian.AppendUint16(msg, flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK)

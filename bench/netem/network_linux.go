@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,18 +26,6 @@ const (
 
 // String returns "client" or "server".
 func (s Side) String() string { return [...]string{"client", "server"}[s] }
-
-// Direction is the way of a packet over a link.
-type Direction uint8
-
-// The two ways.
-const (
-	Up   Direction = iota // client to server
-	Down                  // server to client
-)
-
-// String returns "up" or "down".
-func (d Direction) String() string { return [...]string{"up", "down"}[d] }
 
 // The server's addresses, the same over every link.
 var (
@@ -61,20 +48,6 @@ func mapped6(link, rebinds int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x77, 3: byte(link + 1), 15: byte(2 + rebinds%250)})
 }
 
-// MaxLinks is how many links a network can have.
-const MaxLinks = 8
-
-// Path is both directions of one link. Sizes in the model are those of IP packets.
-type Path struct {
-	Up, Down netsim.LinkConfig
-}
-
-// RoundTrip is a path that delays each direction by half of rtt and does nothing else.
-func RoundTrip(rtt time.Duration) Path {
-	half := netsim.LinkConfig{Delay: rtt / 2}
-	return Path{Up: half, Down: half}
-}
-
 // Config describes a network.
 type Config struct {
 	// Seed of all dice. The same seed and the same packets in the same order have the same fates.
@@ -82,17 +55,44 @@ type Config struct {
 	// Links between the two ends, 1 to MaxLinks. The client's traffic takes the first that is plugged in, unless it binds
 	// the address of another.
 	Links []Path
-	// Trace is told of each packet that got its fate, in order for each link and direction; nil: nobody is. It is called
-	// on the pump's thread and delays all packets by as long as it takes.
-	Trace func(Passage)
+	// Events that happen to the client.
+	Events []Event
+	// Log is told of each packet that got its fate, in order for each link and direction; nil: nobody is. It is called on
+	// the pump's thread and delays all packets by as long as it takes.
+	Log func(Passage)
+	// On is told of each event once it has happened, with what went wrong; nil: nobody is. It must not block, nor call
+	// Restart or Close.
+	On func(Event, error)
+
+	// Veth joins the namespaces by a pair of the kernel's own interfaces instead, at its full speed and without any model:
+	// for load. Links and Events are then empty, and what would change a link does nothing.
+	Veth bool
+	// NoSegments has the veth pair cut segmented UDP (GSO) into packets before they cross, as a network card without
+	// tx-udp-segmentation would need it.
+	NoSegments bool
+}
+
+func (c Config) check() error {
+	if !c.Veth {
+		if c.NoSegments {
+			return errors.New("netem: Config.NoSegments is of a veth pair: set Config.Veth, too")
+		}
+		return check(c.Links, c.Events)
+	}
+	if len(c.Links) > 0 || len(c.Events) > 0 {
+		return errors.New("netem: Config.Veth has no model, so give neither Links nor Events with it")
+	}
+	return nil
 }
 
 // Network is two namespaces and the links between them. All methods are safe from any goroutine.
 type Network struct {
 	// Fixed after Open.
-	sides [2]*namespace
-	index [2][]int // interfaces of the links
-	pump  *pump
+	sides    [2]*namespace
+	index    [2][]int // interfaces of the links
+	pump     *pump    // without links when joined by a veth pair
+	on       func(Event, error)
+	calendar *calendar
 
 	// Guarded by mu, held shared while a namespace works, so that Close cannot take it away.
 	mu     sync.RWMutex
@@ -101,10 +101,11 @@ type Network struct {
 
 // Open makes the namespaces and starts the links. It needs root: CAP_SYS_ADMIN and CAP_NET_ADMIN, and /dev/net/tun.
 func Open(cfg Config) (*Network, error) {
-	if len(cfg.Links) < 1 || len(cfg.Links) > MaxLinks {
-		return nil, fmt.Errorf("netem: Config.Links has %d links: give 1 to %d", len(cfg.Links), MaxLinks)
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
-	n := &Network{pump: newPump(cfg)}
+	n := &Network{pump: newPump(cfg), on: cfg.On}
+	n.calendar = newCalendar(cfg.Events, n.happen)
 	if err := n.open(cfg); err != nil {
 		n.release()
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
@@ -112,6 +113,7 @@ func Open(cfg Config) (*Network, error) {
 		}
 		return nil, fmt.Errorf("netem: %w", err)
 	}
+	n.calendar.start()
 	return n, nil
 }
 
@@ -122,15 +124,20 @@ func (n *Network) open(cfg Config) error {
 			n.sides[side] = nil
 			return err
 		}
-		if err := n.sides[side].do(func() error { return n.furnish(Side(side), len(cfg.Links)) }); err != nil {
+		if err := n.sides[side].do(func() error { return n.furnish(Side(side), cfg) }); err != nil {
 			return fmt.Errorf("namespace of the %v: %w", Side(side), err)
+		}
+	}
+	if cfg.Veth {
+		if err := n.join(cfg.NoSegments); err != nil {
+			return fmt.Errorf("join the namespaces: %w", err)
 		}
 	}
 	return n.pump.start()
 }
 
 // furnish runs in the new namespace of one side.
-func (n *Network) furnish(side Side, links int) error {
+func (n *Network) furnish(side Side, cfg Config) error {
 	if err := quiet(); err != nil {
 		return err
 	}
@@ -146,14 +153,14 @@ func (n *Network) furnish(side Side, links int) error {
 	if err := kernel.up(loopback, true); err != nil {
 		return fmt.Errorf("switch loopback on: %w", err)
 	}
-	if side == Server {
+	if side == Server && !cfg.Veth {
 		for _, addr := range []netip.Addr{ServerAddr, ServerAddr6} {
 			if err := kernel.address(loopback, addr, true); err != nil {
 				return err
 			}
 		}
 	}
-	for i := range links {
+	for i := range cfg.Links {
 		name := fmt.Sprintf("link%d", i)
 		fd, err := openTUN(name)
 		if err != nil {
@@ -166,7 +173,7 @@ func (n *Network) furnish(side Side, links int) error {
 		}
 		n.index[side] = append(n.index[side], index)
 		if side == Server {
-			err = plugServer(kernel, index, netip.PrefixFrom(ClientAddr(i), 24).Masked(), netip.PrefixFrom(ClientAddr6(i), 32).Masked())
+			err = plugServer(kernel, index, subnets(i)...)
 		} else {
 			for _, addr := range clientAddrs(i) {
 				if err := kernel.ruleFrom(addr, table(i)); err != nil {
@@ -182,11 +189,17 @@ func (n *Network) furnish(side Side, links int) error {
 	return nil
 }
 
+// subnets are where a link's client is, whatever its NAT makes of its address.
+func subnets(link int) []netip.Prefix {
+	return []netip.Prefix{netip.PrefixFrom(ClientAddr(link), 24).Masked(), netip.PrefixFrom(ClientAddr6(link), 32).Masked()}
+}
+
 func clientAddrs(link int) []netip.Addr { return []netip.Addr{ClientAddr(link), ClientAddr6(link)} }
 
 // Close ends the links and leaves the namespaces; they are gone when the last socket and program in them is. Programs
 // started with Start are the caller's to end and wait for, before.
 func (n *Network) Close() error {
+	n.calendar.stop()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -258,15 +271,95 @@ func (n *Network) ListenUDP(side Side, addr netip.AddrPort) (*net.UDPConn, error
 	return conn, err
 }
 
-// Set changes one direction of a link under way. What waits keeps its time of arrival.
-func (n *Network) Set(link int, d Direction, cfg netsim.LinkConfig) { n.pump.set(link, d, cfg) }
+// Set changes one direction of a link under way, and ends its trace. What waits keeps its time of arrival.
+func (n *Network) Set(link int, d Direction, cfg netsim.LinkConfig) {
+	if n.modelled(link) {
+		n.pump.set(link, d, cfg, netsim.Trace{})
+	}
+}
+
+// Follow has one direction of a link be as the trace says, beginning now.
+func (n *Network) Follow(link int, d Direction, trace netsim.Trace) {
+	if n.modelled(link) {
+		n.pump.set(link, d, netsim.LinkConfig{}, trace)
+	}
+}
 
 // Rebind has the NAT on a link forget the client: from now on the server sees it at another address, which is returned,
 // and what is sent to the old one is lost. Ports stay.
-func (n *Network) Rebind(link int) netip.Addr { return n.pump.rebind(link) }
+func (n *Network) Rebind(link int) netip.Addr {
+	if !n.modelled(link) {
+		return ClientAddr(link)
+	}
+	return n.pump.rebind(link)
+}
 
-// BlockUDP has a firewall on a link drop all UDP without a word, as some offices do, or no longer.
-func (n *Network) BlockUDP(link int, on bool) { n.pump.blockUDP(link, on) }
+// CutUDP has a firewall on a link drop all UDP without a word, as some offices do, or no longer.
+func (n *Network) CutUDP(link int, on bool) {
+	if n.modelled(link) {
+		n.pump.cutUDP(link, on)
+	}
+}
+
+// Blackout has nothing pass on a link, either way, or ends that. What is under way arrives.
+func (n *Network) Blackout(link int, on bool) {
+	if n.modelled(link) {
+		n.pump.blackout(link, on)
+	}
+}
+
+// modelled says whether there is such a link and a model of it.
+func (n *Network) modelled(link int) bool { return link >= 0 && link < len(n.pump.links) }
+
+// Move has the client leave all other links for this one.
+func (n *Network) Move(link int) error {
+	if err := n.Plug(link); err != nil {
+		return err
+	}
+	for other := range n.index[Client] {
+		if other != link {
+			if err := n.Unplug(other); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Restart begins traces and events anew, with all links plugged in and as they were in the beginning: for clients that
+// join now. Counts go on, and so does the NAT.
+func (n *Network) Restart() error {
+	n.calendar.stop()
+	n.pump.restart()
+	for link := range n.pump.links {
+		if err := n.Plug(link); err != nil {
+			return err
+		}
+	}
+	n.calendar.start()
+	return nil
+}
+
+// happen is one event of the calendar.
+func (n *Network) happen(e Event) {
+	var err error
+	switch e.Kind {
+	case EventSet:
+		n.pump.set(e.Link, Up, e.Path.Up, e.Path.UpTrace)
+		n.pump.set(e.Link, Down, e.Path.Down, e.Path.DownTrace)
+	case EventRebind:
+		n.Rebind(e.Link)
+	case EventCutUDP, EventMendUDP:
+		n.CutUDP(e.Link, e.Kind == EventCutUDP)
+	case EventBlackout, eventLight:
+		n.Blackout(e.Link, e.Kind == EventBlackout)
+	case EventMove:
+		err = n.Move(e.Link)
+	}
+	if n.on != nil && e.Kind != eventLight {
+		n.on(e, err)
+	}
+}
 
 // Unplug takes a link from the client, with its addresses and routes, as when Wi-Fi is out of reach. What is under way
 // arrives.
@@ -284,15 +377,12 @@ func (n *Network) Plug(link int) error {
 }
 
 func (n *Network) reconfigure(f func(*netlink) error) error {
-	err := n.In(Client, func() error {
-		kernel, err := openNetlink()
-		if err != nil {
-			return err
-		}
-		defer kernel.close()
-		return f(kernel)
-	})
-	if err != nil {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.closed {
+		return errClosed
+	}
+	if err := n.inside(Client, f); err != nil {
 		return fmt.Errorf("netem: %w", err)
 	}
 	return nil
@@ -300,3 +390,7 @@ func (n *Network) reconfigure(f func(*netlink) error) error {
 
 // Stats returns what has happened so far, and is cheap.
 func (n *Network) Stats() Stats { return n.pump.stats() }
+
+// Accounts says, by link and direction, what was asked and what was done so far: Accounts()[0][netem.Up]. A veth pair has
+// none.
+func (n *Network) Accounts() [][2]Account { return n.pump.accounts() }

@@ -100,7 +100,7 @@ func TestDelay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var trace passages
-			n := open(t, netem.Config{Trace: trace.add, Links: []netem.Path{{
+			n := open(t, netem.Config{Log: trace.add, Links: []netem.Path{{
 				Up:   netsim.LinkConfig{Delay: 30 * time.Millisecond},
 				Down: netsim.LinkConfig{Delay: 20 * time.Millisecond},
 			}}})
@@ -140,7 +140,7 @@ func TestLoss(t *testing.T) {
 	const count, seed = 4000, 7
 	cfg := netsim.LinkConfig{Loss: 0.1, Delay: time.Millisecond}
 	var trace passages
-	n := open(t, netem.Config{Seed: seed, Trace: trace.add, Links: []netem.Path{{Up: cfg}}})
+	n := open(t, netem.Config{Seed: seed, Log: trace.add, Links: []netem.Path{{Up: cfg}}})
 	client, server := udpPair(t, n, netem.ClientAddr(0), netem.ServerAddr)
 	heard := make(chan []bool)
 	go func() {
@@ -185,7 +185,7 @@ func TestLoss(t *testing.T) {
 func TestRate(t *testing.T) {
 	const rate, count, payload = 8_000_000, 300, 972 // 1,000 bytes with headers: 1 ms each
 	var trace passages
-	n := open(t, netem.Config{Trace: trace.add, Links: []netem.Path{{Up: netsim.LinkConfig{Rate: rate, Queue: 1 << 20}}}})
+	n := open(t, netem.Config{Log: trace.add, Links: []netem.Path{{Up: netsim.LinkConfig{Rate: rate, Queue: 1 << 20}}}})
 	client, server := udpPair(t, n, netem.ClientAddr(0), netem.ServerAddr)
 	began := time.Now()
 	for range count {
@@ -383,10 +383,10 @@ func TestTwoLinks(t *testing.T) {
 }
 
 // A firewall drops UDP and nothing else.
-func TestBlockUDP(t *testing.T) {
+func TestCutUDP(t *testing.T) {
 	n := open(t, netem.Config{Links: []netem.Path{{}}})
 	client, server := udpPair(t, n, netem.ClientAddr(0), netem.ServerAddr)
-	n.BlockUDP(0, true)
+	n.CutUDP(0, true)
 	_, err := client.WriteToUDPAddrPort([]byte("dropped"), address(server))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return n.Stats().Links[0][netem.Up].Blocked == 1 }, 10*time.Second, time.Millisecond)
@@ -396,7 +396,7 @@ func TestBlockUDP(t *testing.T) {
 	conn, err := n.Dial(t.Context(), netem.Client, "tcp", listener.Addr().String())
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
-	n.BlockUDP(0, false)
+	n.CutUDP(0, false)
 	_, err = client.WriteToUDPAddrPort([]byte("passes"), address(server))
 	require.NoError(t, err)
 	require.NoError(t, server.SetReadDeadline(time.Now().Add(10*time.Second)))

@@ -1,7 +1,6 @@
 package netem
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -18,20 +17,11 @@ import (
 // turn bounds how many packets are read from one interface before others have theirs.
 const turn = 64
 
-// Passage is what a link did with one packet. Times count from Open.
-type Passage struct {
-	Link      int
-	Direction Direction
-	Size      int           // bytes of the IP packet
-	Sent      time.Duration // when it was taken from the sender's interface
-	Fate      netsim.Fate
-}
-
 // pump carries packets between the interfaces, on one thread that the scheduler prefers.
 type pump struct {
 	// Fixed after Open.
 	began time.Time
-	trace func(Passage)
+	log   func(Passage)
 	wake  int // eventfd, readable when the pump is to end
 	ended chan error
 
@@ -41,7 +31,7 @@ type pump struct {
 	late  lateness
 
 	// Owned by run.
-	waiting queue
+	waiting arrivals[exit]
 	order   uint64
 	free    [][]byte
 	poll    []unix.PollFd
@@ -55,45 +45,16 @@ type link struct {
 	noUDP bool
 }
 
-// way is one direction of a link.
-type way struct {
-	model *netsim.Link
-	count Counts
-}
-
-// arrival is a packet under way.
-type arrival struct {
-	at    time.Duration
-	order uint64 // of those that arrive at once the first sent is the first
-	link  *link
-	to    Side
-	way   *way
-	data  []byte
-}
-
-type queue []arrival
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(a any)   { *q = append(*q, a.(arrival)) }
-func (q *queue) Pop() any {
-	last := len(*q) - 1
-	a := (*q)[last]
-	(*q)[last] = arrival{}
-	*q = (*q)[:last]
-	return a
+// exit is where a packet leaves the pump.
+type exit struct {
+	link *link
+	side Side
 }
 
 func newPump(cfg Config) *pump {
-	p := &pump{began: time.Now(), trace: cfg.Trace, wake: -1, ended: make(chan error, 1)}
+	p := &pump{began: time.Now(), log: cfg.Log, wake: -1, ended: make(chan error, 1)}
 	for i, path := range cfg.Links {
-		p.links = append(p.links, &link{nat: newNAT(i), fds: [2]int{-1, -1}, ways: [2]*way{
-			Up:   {model: netsim.NewLink(path.Up, cfg.Seed+uint64(2*i))},
-			Down: {model: netsim.NewLink(path.Down, cfg.Seed+uint64(2*i+1))},
-		}})
+		p.links = append(p.links, &link{nat: newNAT(i), fds: [2]int{-1, -1}, ways: newWays(i, path, cfg.Seed)})
 	}
 	return p
 }
@@ -222,19 +183,18 @@ func (p *pump) read(number int, from Side) error {
 		h, ok := parse(data)
 		switch {
 		case !ok || !l.nat.translate(data, h, d):
-			w.count.Strayed++
+			w.account.Did.Strayed++
 			p.free = append(p.free, buf)
 			continue
 		case l.noUDP && h.protocol == protoUDP:
-			w.count.Blocked++
+			w.account.Did.Blocked++
 			p.free = append(p.free, buf)
 			continue
 		}
 		now := p.now()
-		fate := w.model.Send(now, size)
-		w.count.sent(size, fate)
-		if p.trace != nil {
-			p.trace(Passage{Link: number, Direction: d, Size: size, Sent: now, Fate: fate})
+		fate := w.send(now, size, h.protocol == protoTCP)
+		if p.log != nil {
+			p.log(Passage{Link: number, Direction: d, Size: size, Sent: now, Fate: fate})
 		}
 		if fate.Verdict != netsim.Arrives {
 			p.free = append(p.free, buf)
@@ -245,7 +205,7 @@ func (p *pump) read(number int, from Side) error {
 				data = append(p.buffer()[:0], data...)
 			}
 			p.order++
-			heap.Push(&p.waiting, arrival{at: fate.At, order: p.order, link: l, to: to, way: w, data: data})
+			p.waiting.push(arrival[exit]{sent: now, at: fate.At, order: p.order, way: w, data: data, to: exit{l, to}})
 		}
 	}
 	return nil
@@ -258,14 +218,10 @@ func (p *pump) deliver() {
 		if p.waiting[0].at > now {
 			return
 		}
-		a := heap.Pop(&p.waiting).(arrival)
+		a := p.waiting.pop()
 		p.late.add(now - a.at)
-		if _, err := unix.Write(a.link.fds[a.to], a.data); err != nil {
-			a.way.count.Refused++ // the interface is switched off
-		} else {
-			a.way.count.Arrived++
-			a.way.count.ArrivedBytes += uint64(len(a.data))
-		}
+		_, err := unix.Write(a.to.link.fds[a.to.side], a.data)
+		a.way.arrived(a.sent, a.at, now, len(a.data), err == nil) // an error: the interface is switched off
 		p.free = append(p.free, a.data[:cap(a.data)])
 	}
 }
@@ -280,13 +236,21 @@ func (p *pump) buffer() []byte {
 	return make([]byte, mtu+1)
 }
 
-func (p *pump) set(link int, d Direction, cfg netsim.LinkConfig) {
+func (p *pump) set(link int, d Direction, cfg netsim.LinkConfig, trace netsim.Trace) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.links[link].ways[d].model.Set(cfg)
+	p.links[link].ways[d].set(cfg, trace, p.now())
 }
 
-func (p *pump) blockUDP(link int, on bool) {
+func (p *pump) blackout(link int, on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.links[link].ways {
+		w.model.Interrupt(on)
+	}
+}
+
+func (p *pump) cutUDP(link int, on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.links[link].noUDP = on
@@ -298,12 +262,34 @@ func (p *pump) rebind(number int) netip.Addr {
 	return p.links[number].nat.rebind()
 }
 
+// restart has all links be as they were in the beginning; the NAT keeps what it has.
+func (p *pump) restart() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.links {
+		l.noUDP = false
+		for _, w := range l.ways {
+			w.restart(p.now())
+		}
+	}
+}
+
 func (p *pump) stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := Stats{Late: p.late.late()}
 	for _, l := range p.links {
-		s.Links = append(s.Links, [2]Counts{Up: l.ways[Up].count, Down: l.ways[Down].count})
+		s.Links = append(s.Links, [2]Counts{Up: l.ways[Up].account.Did.Counts, Down: l.ways[Down].account.Did.Counts})
 	}
 	return s
+}
+
+func (p *pump) accounts() [][2]Account {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all [][2]Account
+	for _, l := range p.links {
+		all = append(all, [2]Account{Up: l.ways[Up].sum(), Down: l.ways[Down].sum()})
+	}
+	return all
 }

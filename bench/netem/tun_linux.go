@@ -8,11 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	mtu = 1500
-	// tunQueue packets may wait for the pump. It never gets near: the pump is a real-time thread.
-	tunQueue = 10_000
-)
+// tunQueue packets may wait for the pump. It never gets near: the pump is a real-time thread.
+const tunQueue = 10_000
 
 // openTUN makes an interface in the namespace of the calling thread; its packets are read from and written to fd, one a
 // call. No offload is switched on, so the kernel cuts and sums them as for a wire.

@@ -50,7 +50,7 @@ func dialRow(d dialing) func(ctx context.Context, b *bench, name string) error {
 			return err
 		}
 		defer tolkyn.Kill()
-		network.BlockUDP(0, d.noUDP)
+		network.CutUDP(0, d.noUDP)
 		d.To, d.Runs, d.Certificate = netip.AddrPortFrom(netem.ServerAddr, tlsPort), b.runs, b.certificate
 		c, err := start(network, netem.Client, job{Dial: &d})
 		if err != nil {
