@@ -21,12 +21,14 @@ type Caller struct {
 	Group      string  `json:"group"`
 	Kind       Kind    `json:"kind"`
 	Publish    []Track `json:"publish,omitempty"`
-	AudioSlots int     `json:"audio_slots"`       // most streams that it takes at one time, 0 to 16
-	VideoSlots int     `json:"video_slots"`       // 0 to 49
-	Network    string  `json:"network,omitempty"` // where it begins: one of Networks; empty: the machine's own
-	Record     bool    `json:"record,omitempty"`  // keep what it would have heard and seen
-	Seed       uint64  `json:"seed"`              // of the dice that are its own: links, where in a clip it begins
-	Events     []Event `json:"events"`            // in order of At, the first is Join
+	AudioSlots int     `json:"audio_slots"` // most streams that it takes at one time, 0 to 16
+	VideoSlots int     `json:"video_slots"` // 0 to 49
+	// Networks that it meets: the first is where it begins, the others those that its events move to, in order of their names.
+	// None: the machine's own.
+	Networks []Network `json:"networks,omitempty"`
+	Record   bool      `json:"record,omitempty"` // keep what it would have heard and seen
+	Seed     uint64    `json:"seed"`             // of the dice that are its own: links, where in a clip it begins
+	Events   []Event   `json:"events"`           // in order of At, the first is Join
 }
 
 // Event is something that a caller does.
