@@ -1,0 +1,308 @@
+package caller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/bench/scenario"
+	"github.com/tolkyn/tolkyn/bench/source"
+)
+
+// dialWithin is how long coming into a call may take: nobody waits longer.
+const dialWithin = 30 * time.Second
+
+// full is one full caller. Its run is on a goroutine of its own; packets come from the connection's.
+type full struct {
+	// Fixed after newFull.
+	role   *role
+	dialer Dialer
+	epoch  time.Time
+	tapes  []*tape
+	net    *network
+	debug  func(who, what string, args ...any)
+
+	connections sync.WaitGroup // that are being closed
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	receiver *receiver
+	conn     Connection
+	dialing  int // counts dials: what comes from an older connection is not taken
+	steps    map[measure.Step]time.Duration
+	began    time.Duration // of the first dial
+	stats    Stats         // of the newest connection
+	before   Stats         // of those before it, summed
+	up       bool
+	lost     time.Duration // when media was last lost
+	gaps     []float64
+	redials  int64
+	err      error
+}
+
+func newFull(r *role, c *cast, d Dialer, clips *source.Clips, n *network, job Job, debug func(string, string, ...any)) (*full, error) {
+	f := &full{role: r, dialer: d, epoch: job.Epoch, net: n, debug: debug, steps: map[measure.Step]time.Duration{}}
+	f.receiver = newReceiver(r, c, job.Epoch, job.Warmup, f.ask)
+	if r.Record {
+		f.receiver.tapes = &recorder{who: r.Identity}
+	}
+	for i := range r.Publish {
+		t, err := newTape(clips, r.Caller, i)
+		if err != nil {
+			return nil, err
+		}
+		f.tapes = append(f.tapes, t)
+	}
+	return f, nil
+}
+
+func (f *full) now() time.Duration { return time.Since(f.epoch) }
+
+// run does what the schedule says, until ctx ends. Then it leaves.
+func (f *full) run(ctx context.Context) {
+	var playing *playing
+	leave := func() {
+		if playing != nil {
+			playing.stop()
+			playing = nil
+		}
+		f.hangUp()
+	}
+	defer leave()
+	for _, e := range f.role.Events {
+		if !sleepUntil(ctx, f.epoch.Add(e.At)) {
+			return
+		}
+		switch e.Do {
+		case scenario.Join, scenario.Rejoin:
+			if err := f.dial(ctx); err != nil {
+				if ctx.Err() == nil {
+					f.fail(err)
+				}
+				continue
+			}
+			playing = startPlaying(ctx, f.tapes, f.fail)
+		case scenario.Leave:
+			leave()
+		case scenario.Drop:
+			f.debug(f.role.Identity, "drop")
+			f.net.drop()
+		case scenario.Mute, scenario.Unmute:
+			for _, t := range f.tapes {
+				if t.kind == measure.Audio {
+					t.muted.Store(e.Do == scenario.Mute)
+				}
+			}
+		}
+	}
+	<-ctx.Done()
+}
+
+func sleepUntil(ctx context.Context, at time.Time) bool {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (f *full) dial(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, dialWithin)
+	defer cancel()
+	f.mu.Lock()
+	f.dialing++
+	number := f.dialing
+	if number == 1 {
+		f.began = f.now()
+	} else {
+		f.redials++
+	}
+	f.mu.Unlock()
+	p := Participant{
+		Room: f.role.Room, Identity: f.role.Identity,
+		AudioSlots: f.role.AudioSlots, VideoSlots: f.role.VideoSlots, Network: f.net.of(),
+		On: Events{
+			Step:            func(s measure.Step, at time.Time) { f.step(number, s, at) },
+			Packet:          func(at time.Time, from Source, p *rtp.Packet, repaired bool) { f.packet(number, at, from, p, repaired) },
+			KeyframeRequest: f.keyframe,
+			Up:              func(at time.Time, up bool) { f.isUp(number, at, up) },
+		},
+	}
+	for _, t := range f.tapes {
+		p.Tracks = append(p.Tracks, Track{ID: t.id, Kind: t.kind, Local: t.local})
+	}
+	conn, err := f.dialer.Dial(ctx, p)
+	if err != nil {
+		return fmt.Errorf("join room %s: %w", f.role.Room, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.conn = conn
+	f.net.conn = conn
+	return nil
+}
+
+// hangUp says goodbye and waits for the connection's end.
+func (f *full) hangUp() {
+	f.note()
+	f.mu.Lock()
+	conn := f.conn
+	f.conn, f.up = nil, false
+	f.dialing++ // what still comes is nobody's
+	f.before.Reconnects += f.stats.Reconnects
+	f.before.Dropped += f.stats.Dropped
+	f.stats.Reconnects, f.stats.Dropped = 0, 0
+	f.mu.Unlock()
+	if conn == nil {
+		return
+	}
+	if err := conn.Close(); err != nil {
+		f.debug(f.role.Identity, "close", "error", err.Error())
+	}
+}
+
+// note keeps the connection's figures while there is one to ask.
+func (f *full) note() {
+	f.mu.Lock()
+	conn := f.conn
+	f.mu.Unlock()
+	if conn == nil {
+		return
+	}
+	stats := conn.Stats()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if stats.Signaling == "none" || stats.Signaling == "" {
+		stats.Signaling = f.stats.Signaling
+	}
+	if stats.Path == "" {
+		stats.Path, stats.RTT = f.stats.Path, f.stats.RTT
+	}
+	f.stats = stats
+}
+
+func (f *full) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = errors.Join(f.err, err)
+	f.debug(f.role.Identity, "error", "error", err.Error())
+}
+
+// --- what the connection tells, on its goroutines ---
+
+func (f *full) step(number int, s measure.Step, at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if number == 1 {
+		f.steps[s] = at.Sub(f.epoch)
+	}
+	f.debug(f.role.Identity, "step", "step", s)
+}
+
+func (f *full) packet(number int, at time.Time, from Source, p *rtp.Packet, repaired bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if number != f.dialing {
+		return
+	}
+	f.receiver.handle(at.Sub(f.epoch), from, p, repaired)
+	if f.lost > 0 {
+		f.gaps = append(f.gaps, float64(at.Sub(f.epoch)-f.lost)/float64(time.Millisecond))
+		f.lost = 0
+	}
+}
+
+func (f *full) keyframe(trackID string) {
+	for _, t := range f.tapes {
+		if t.id == trackID || trackID == "" && t.kind == measure.Video {
+			t.wantKeyframe()
+		}
+	}
+}
+
+func (f *full) isUp(number int, at time.Time, up bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if number != f.dialing {
+		return
+	}
+	if f.up && !up {
+		f.lost = at.Sub(f.epoch)
+	}
+	f.up = up
+	f.debug(f.role.Identity, "up", "up", up)
+}
+
+// ask requests a keyframe. Called with mu held, so not from here.
+func (f *full) ask(slot int) {
+	conn := f.conn
+	f.debug(f.role.Identity, "keyframe request", "slot", slot)
+	if conn != nil {
+		go func() { _ = conn.RequestKeyframe(slot) }() // without a connection there is nobody to ask; it is asked again
+	}
+}
+
+// --- what the clock and the end ask ---
+
+// listen plays the next 10 ms.
+func (f *full) listen(at time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.receiver.listen(at)
+}
+
+// results adds what it was like to the totals.
+func (f *full) results(end time.Duration, to *measure.Totals) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.receiver.results(end, to)
+	c := measure.Caller{
+		Room: f.role.Room, Identity: f.role.Identity, Kind: string(f.role.Kind), Steps: f.setup(),
+		Path: f.stats.Path, Signal: f.stats.Signaling, RTT: float64(f.stats.RTT) / float64(time.Millisecond),
+		ReceivedPackets: f.receiver.packets, ReceivedBytes: f.receiver.bytes, Checked: f.receiver.packets,
+		Reconnects: f.before.Reconnects + f.stats.Reconnects, Gaps: f.gaps,
+	}
+	for _, t := range f.tapes {
+		c.SentPackets += t.packets.Load()
+		c.SentBytes += t.bytes.Load()
+	}
+	if f.err != nil {
+		c.Error = f.err.Error()
+	}
+	to.AddCaller(c)
+}
+
+// setup measures each step from the end of the one before.
+func (f *full) setup() map[measure.Step]float64 {
+	steps := map[measure.Step]float64{}
+	if f.began == 0 {
+		return steps
+	}
+	ends := map[measure.Step]time.Duration{measure.FirstPacket: f.receiver.firstPacket, measure.FirstFrame: f.receiver.firstFrame}
+	for s, at := range f.steps {
+		ends[s] = at
+	}
+	before := f.began
+	for _, s := range []measure.Step{
+		measure.Connect, measure.Auth, measure.Join, measure.ICE, measure.DTLS, measure.FirstPacket, measure.FirstFrame,
+	} {
+		at, ok := ends[s]
+		if !ok || at == 0 {
+			continue
+		}
+		steps[s] = float64(max(0, at-before)) / float64(time.Millisecond)
+		before = max(before, at)
+	}
+	if last := max(f.receiver.firstFrame, f.receiver.firstPacket); last > 0 {
+		steps[measure.Total] = float64(last-f.began) / float64(time.Millisecond)
+	}
+	return steps
+}

@@ -1,0 +1,143 @@
+package caller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/bench/scenario"
+	"github.com/tolkyn/tolkyn/bench/source"
+	"github.com/tolkyn/tolkyn/internal/clip"
+)
+
+// tape is one track that a full caller publishes: a clip that is played over and over.
+type tape struct {
+	// Fixed after newTape.
+	id     string
+	kind   measure.Kind
+	local  *webrtc.TrackLocalStaticRTP
+	clips  *source.Clips
+	track  scenario.Track
+	scene  int
+	sender uint32
+	wants  chan struct{} // one place: a keyframe is wanted
+
+	// Atomic.
+	muted          atomic.Bool
+	packets, bytes atomic.Int64
+}
+
+func newTape(clips *source.Clips, c scenario.Caller, i int) (*tape, error) {
+	t := &tape{
+		id: string(c.Publish[i].Media), kind: measure.Video, clips: clips, track: c.Publish[i],
+		scene: c.Number, sender: source.Sender(c.Number, i, 0), wants: make(chan struct{}, 1),
+	}
+	mime := webrtc.MimeTypeVP8
+	if t.track.Media == scenario.Microphone {
+		t.kind, mime = measure.Audio, webrtc.MimeTypeOpus
+	}
+	var err error
+	t.local, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: mime}, t.id, c.Identity)
+	return t, err
+}
+
+// wantKeyframe is called from anybody's goroutine.
+func (t *tape) wantKeyframe() {
+	select {
+	case t.wants <- struct{}{}:
+	default: // asked already
+	}
+}
+
+// play sends the clip in real time until ctx ends. A muted tape runs on unheard, as a microphone does.
+func (t *tape) play(ctx context.Context) error {
+	player := t.clips.Video(t.scene, layerOf(t.track), t.sender)
+	if t.kind == measure.Audio {
+		player = t.clips.Audio(t.scene, profileOf(t.track), t.sender)
+	}
+	began := time.Now()
+	packet := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32N(1 << 15))}}
+	picture := uint16(rand.Uint32())
+	var buffer []byte
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		timer.Reset(time.Until(began.Add(player.Due())))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.wants:
+			player.Request(time.Since(began))
+			continue
+		case <-timer.C:
+		}
+		frame, err := player.Take(buffer[:0], time.Since(began), time.Now().UnixMicro())
+		if err != nil {
+			return fmt.Errorf("play %s: %w", t.id, err)
+		}
+		buffer = frame.Data
+		if t.muted.Load() {
+			continue
+		}
+		packet.Timestamp = frame.Timestamp
+		if t.kind == measure.Audio {
+			err = t.write(&packet, frame.Data, false)
+		} else {
+			picture++
+			parts := clip.PacketizeVP8(frame.Data, picture)
+			for i := 0; i < len(parts) && err == nil; i++ {
+				err = t.write(&packet, parts[i], i == len(parts)-1)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("send %s: %w", t.id, err)
+		}
+	}
+}
+
+func (t *tape) write(p *rtp.Packet, payload []byte, last bool) error {
+	p.Payload, p.Marker = payload, last
+	err := t.local.WriteRTP(p)
+	p.SequenceNumber++
+	t.packets.Add(1)
+	t.bytes.Add(int64(12 + len(payload)))
+	// A connection that is being replaced takes nothing; the next one asks for a keyframe.
+	if err != nil && !errors.Is(err, io.ErrClosedPipe) && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// playing runs all tapes of a caller.
+type playing struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+func startPlaying(ctx context.Context, tapes []*tape, failed func(error)) *playing {
+	p := &playing{}
+	ctx, p.cancel = context.WithCancel(ctx)
+	for _, t := range tapes {
+		p.wg.Go(func() {
+			if err := t.play(ctx); err != nil {
+				failed(err)
+			}
+		})
+	}
+	return p
+}
+
+func (p *playing) stop() {
+	p.cancel()
+	p.wg.Wait()
+}

@@ -1,0 +1,269 @@
+package caller
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tolkyn/tolkyn/bench/caller/light"
+	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/bench/report"
+	"github.com/tolkyn/tolkyn/bench/scenario"
+	"github.com/tolkyn/tolkyn/bench/source"
+	"github.com/tolkyn/tolkyn/sfu/jitter"
+)
+
+// Work is the whole of a worker process: it reads one Job from in, plays its callers against the server that dialerOf reaches,
+// and writes Messages to out, the Result last. It returns when the job is done, or in wrote a second line or ended. What cannot
+// be done at all is told as a Message and is no error; an error is that in or out failed.
+func Work(ctx context.Context, in io.Reader, out io.Writer, dialerOf func(Target) (Dialer, error)) error {
+	lines := bufio.NewReader(in)
+	first, err := lines.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
+	w := &work{out: json.NewEncoder(out)}
+	if err := json.Unmarshal(first, &w.job); err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // it ends with the process at the latest
+		_, _ = lines.ReadBytes('\n')
+		w.early.Store(ctx.Err() == nil)
+		cancel()
+	}()
+	result, err := w.run(ctx, dialerOf)
+	if err != nil {
+		return w.say(Message{Error: err.Error()})
+	}
+	result.Partial = w.early.Load()
+	return w.say(Message{Result: result})
+}
+
+// work is a job under way.
+type work struct {
+	job   Job
+	fulls []*full
+	fleet *light.Fleet
+	early atomic.Bool // told to end before its time
+	lag   atomic.Int64
+
+	saying sync.Mutex
+	out    *json.Encoder
+}
+
+func (w *work) say(m Message) error {
+	w.saying.Lock()
+	defer w.saying.Unlock()
+	return w.out.Encode(m)
+}
+
+func (w *work) run(ctx context.Context, dialerOf func(Target) (Dialer, error)) (*Result, error) {
+	kinds := map[scenario.Kind][]scenario.Caller{}
+	for _, c := range w.job.Callers {
+		kinds[c.Kind] = append(kinds[c.Kind], c)
+	}
+	cast := newCast(w.job.Callers, w.job.Others)
+	ctx, cancel := context.WithDeadline(ctx, w.job.Epoch.Add(w.job.Duration))
+	defer cancel()
+	if err := w.prepare(cast, kinds, dialerOf); err != nil {
+		return nil, err
+	}
+	var calls sync.WaitGroup
+	for _, f := range w.fulls {
+		calls.Go(func() { f.run(ctx) })
+	}
+	var clocks sync.WaitGroup
+	stop := make(chan struct{})
+	clocks.Go(func() { w.play(stop) })
+	clocks.Go(func() { w.watch(stop) })
+	<-ctx.Done()
+	end := min(time.Since(w.job.Epoch), w.job.Duration)
+	result := w.results(end)
+	close(stop)
+	clocks.Wait()
+	calls.Wait()
+	return result, w.finish(result)
+}
+
+func (w *work) prepare(cast *cast, kinds map[scenario.Kind][]scenario.Caller, dialerOf func(Target) (Dialer, error)) error {
+	clips, err := source.Load()
+	if err != nil {
+		return err
+	}
+	if list := kinds[scenario.Full]; len(list) > 0 {
+		dialer, err := dialerOf(w.job.Target)
+		if err != nil {
+			return err
+		}
+		for _, c := range list {
+			n, err := newNetwork(c, w.job)
+			if err != nil {
+				return fmt.Errorf("caller %s: %w", c.Identity, err)
+			}
+			f, err := newFull(cast.byNumber[c.Number], cast, dialer, clips, n, w.job, w.note)
+			if err != nil {
+				return err
+			}
+			w.fulls = append(w.fulls, f)
+		}
+	}
+	if list := kinds[scenario.Light]; len(list) > 0 {
+		if w.fleet, err = newFleet(list, w.job, clips); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note tells of a decision, with Debug.
+func (w *work) note(who, what string, args ...any) {
+	if !w.job.Debug {
+		return
+	}
+	event := map[string]any{"at_ms": float64(time.Since(w.job.Epoch)) / float64(time.Millisecond), "who": who, "what": what}
+	for i := 0; i+1 < len(args); i += 2 {
+		if key, ok := args[i].(string); ok {
+			event[key] = args[i+1]
+		}
+	}
+	line, err := json.Marshal(event)
+	if err == nil {
+		err = w.say(Message{Event: line})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tell an event:", err)
+	}
+}
+
+// play is the clock of all full callers' playout: one goroutine, since a ticker for each would wake the machine all the time.
+func (w *work) play(stop <-chan struct{}) {
+	if len(w.fulls) == 0 {
+		return
+	}
+	next := time.Since(w.job.Epoch).Truncate(jitter.Period)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		next += jitter.Period
+		timer.Reset(time.Until(w.job.Epoch.Add(next)))
+		select {
+		case <-stop:
+			return
+		case <-timer.C:
+		}
+		late := time.Since(w.job.Epoch) - next
+		if late > time.Duration(w.lag.Load()) {
+			w.lag.Store(int64(late))
+		}
+		for _, f := range w.fulls {
+			f.listen(next)
+		}
+	}
+}
+
+// watch tells how things stand, once a second.
+func (w *work) watch(stop <-chan struct{}) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		s := w.snapshot()
+		if err := w.say(Message{Snapshot: &s}); err != nil {
+			fmt.Fprintln(os.Stderr, "tell how things stand:", err)
+		}
+	}
+}
+
+func (w *work) snapshot() Snapshot {
+	s := Snapshot{At: time.Since(w.job.Epoch), Lag: float64(w.lag.Swap(0)) / float64(time.Millisecond)}
+	for _, f := range w.fulls {
+		f.note()
+		f.snapshot(&s)
+	}
+	if w.fleet != nil {
+		addFleet(w.fleet, &s)
+	}
+	return s
+}
+
+// results of full callers are taken while everybody is still in the call.
+func (w *work) results(end time.Duration) *Result {
+	r := &Result{}
+	for _, f := range w.fulls {
+		f.note()
+		f.results(end, &r.Totals)
+	}
+	return r
+}
+
+// finish adds what is known once everybody has left.
+func (w *work) finish(r *Result) error {
+	var errs error
+	for _, f := range w.fulls {
+		r.Links = append(r.Links, f.net.links()...)
+		errs = errors.Join(errs, f.net.close())
+		if f.receiver.tapes != nil {
+			films, err := f.receiver.tapes.recordings()
+			errs = errors.Join(errs, err)
+			r.Recordings = append(r.Recordings, films...)
+		}
+	}
+	slices.SortStableFunc(r.Links, func(a, b report.Link) int { return int(b.Packets - a.Packets) })
+	if w.fleet != nil {
+		fleetResult(w.fleet.Close(), r)
+	}
+	return errs
+}
+
+// snapshot adds one caller.
+func (f *full) snapshot(s *Snapshot) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.conn != nil {
+		s.Callers++
+	}
+	if f.err != nil {
+		s.Failed++
+	}
+	for _, t := range f.tapes {
+		s.Sent += t.packets.Load()
+	}
+	s.Received += f.receiver.packets
+	for _, st := range f.receiver.order {
+		newest, expected, lost := st.newest(s.At)
+		s.Lost += lost
+		s.Expected += expected
+		if newest.DelayP95 > s.DelayP95 {
+			s.DelayP95 = newest.DelayP95
+			s.Worst = fmt.Sprintf("%s ← %s %s", st.from.Room+"/"+f.role.Identity, st.from.Identity, st.track.Media)
+		}
+	}
+}
+
+// newest is the last whole second of a stream, and its counts so far.
+func (st *stream) newest(now time.Duration) (s measure.Slice, expected, lost int64) {
+	var all measure.Stream
+	if st.sound != nil {
+		all = st.sound.Stream(now)
+	} else {
+		all = st.sight.Stream(now)
+	}
+	if n := len(all.Slices); n > 1 {
+		s = all.Slices[n-2]
+	}
+	return s, all.Loss.Expected, int64(all.Loss.After * float64(all.Loss.Expected))
+}
