@@ -122,7 +122,9 @@ func (v Voice) lossImpairment(worst float64) float64 {
 	if bpl <= 0 {
 		bpl = 4.3
 	}
-	return v.Ie + (worst-v.Ie)*ppl/(ppl/min(burstLongest, max(1, v.Burst))+bpl)
+	// Long bursts of heavy loss would cost more than losing everything: beyond what the formula was made for.
+	part := min(1, ppl/(ppl/min(burstLongest, max(1, v.Burst))+bpl))
+	return v.Ie + (worst-v.Ie)*part
 }
 
 // BurstRatio is BurstR of G.107: the mean length of the lost runs, in packets, over the mean length that random loss of

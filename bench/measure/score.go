@@ -51,7 +51,7 @@ type Look struct {
 	BitsPerPixel float64 // of a frame
 	Pixels       float64 // of a frame, on average
 	WantPixels   float64 // of the best layer sent; 0: not compared
-	FPS          float64 // harmonic
+	FPS          float64 // while it moved: freezes are counted by themselves
 	WantFPS      float64 // sent; 0: not compared, and Undecodable stands in
 	// Undecodable is the share of frames that came and could not be shown, 0 to 1.
 	Undecodable float64

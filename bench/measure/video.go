@@ -41,6 +41,8 @@ type VideoMeter struct {
 	count  int                       // of gaps ever
 	sum    time.Duration             // of those in the ring
 	cadence
+	moving  time.Duration // of the gaps that were no freezes
+	moved   int64         // how many they are
 	freezes int64
 	frozen  time.Duration
 
@@ -157,6 +159,9 @@ func (m *VideoMeter) show(at time.Duration) {
 		gap := max(0, at-m.last)
 		if m.isFreeze(gap) {
 			m.freeze(m.last, at)
+		} else {
+			m.moving += gap
+			m.moved++
 		}
 		m.add(gap)
 		slot := m.count % freezeOver
@@ -243,11 +248,14 @@ func (m *VideoMeter) Stream(end time.Duration) Stream {
 // look is what the score is made of.
 func (m *VideoMeter) look(seconds float64) Look {
 	l := Look{
-		Codec: m.config.Codec, FPS: m.rate(), WantFPS: m.config.FPS, Undecodable: share(m.undecodable, m.frames+m.undecodable),
+		Codec: m.config.Codec, WantFPS: m.config.FPS, Undecodable: share(m.undecodable, m.frames+m.undecodable),
 		WantPixels: float64(m.config.Width) * float64(m.config.Height),
 	}
 	if m.pixels > 0 {
 		l.BitsPerPixel, l.Pixels = m.bits/m.pixels, m.pixels/float64(m.frames)
+	}
+	if m.moving > 0 {
+		l.FPS = float64(m.moved) / m.moving.Seconds()
 	}
 	if seconds > 0 {
 		l.Frozen, l.FreezesPerMinute = min(1, m.frozen.Seconds()/seconds), float64(m.freezes)/seconds*60
