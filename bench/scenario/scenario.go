@@ -245,9 +245,9 @@ func (b Burst) Transitions() (begin, end float64) {
 type NetworkEvent struct {
 	// When, since the start of the run.
 	At time.Duration `yaml:"at" json:"at_ns" range:"0s..24h"`
-	// What happens: rebind (the NAT forgets, packets come from another port), cut_udp and mend_udp, blackout (nothing passes),
+	// What happens: rebind (the NAT forgets, packets come from another port), cut_udp and restore_udp, blackout (nothing passes),
 	// move (to another network, with another address), set (other links from now on).
-	Do Happening `yaml:"do" json:"do" jsonschema:"required,enum=rebind,enum=cut_udp,enum=mend_udp,enum=blackout,enum=move,enum=set"`
+	Do Happening `yaml:"do" json:"do" jsonschema:"required,enum=rebind,enum=cut_udp,enum=restore_udp,enum=blackout,enum=move,enum=set"`
 	// How long a blackout lasts. From 1ms to 1h.
 	For time.Duration `yaml:"for,omitempty" json:"for_ns,omitempty" range:"1ms..1h"`
 	// The network that is moved to: one of networks, or a preset. Its own events do not happen.
@@ -263,12 +263,12 @@ type Happening string
 
 // What can happen.
 const (
-	Rebind   Happening = "rebind"
-	CutUDP   Happening = "cut_udp"
-	MendUDP  Happening = "mend_udp"
-	Blackout Happening = "blackout"
-	Move     Happening = "move"
-	Set      Happening = "set"
+	Rebind     Happening = "rebind"
+	CutUDP     Happening = "cut_udp"
+	RestoreUDP Happening = "restore_udp"
+	Blackout   Happening = "blackout"
+	Move       Happening = "move"
+	Set        Happening = "set"
 )
 
 // Size counts rooms and the people in them.

@@ -5,14 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
 )
 
-// Caller is one synthetic client: all that the process that plays it must know besides server and Networks. Its JSON, with
-// durations in nanoseconds, goes both ways without loss. Nothing in it is left to a default.
+// Caller is one synthetic client: all that the process that plays it must know besides the server. Its JSON, with durations in
+// nanoseconds, goes both ways without loss. Nothing in it is left to a default.
 type Caller struct {
 	Number     int     `json:"number"`   // from 1, in the order of the file; each has another
 	Room       string  `json:"room"`     // unique in the run
@@ -20,12 +21,14 @@ type Caller struct {
 	Group      string  `json:"group"`
 	Kind       Kind    `json:"kind"`
 	Publish    []Track `json:"publish,omitempty"`
-	AudioSlots int     `json:"audio_slots"`       // most streams that it takes at one time, 0 to 16
-	VideoSlots int     `json:"video_slots"`       // 0 to 49
-	Network    string  `json:"network,omitempty"` // where it begins: one of Networks; empty: the machine's own
-	Record     bool    `json:"record,omitempty"`  // keep what it would have heard and seen
-	Seed       uint64  `json:"seed"`              // of the dice that are its own: links, where in a clip it begins
-	Events     []Event `json:"events"`            // in order of At, the first is Join
+	AudioSlots int     `json:"audio_slots"` // most streams that it takes at one time, 0 to 16
+	VideoSlots int     `json:"video_slots"` // 0 to 49
+	// Networks that it meets: the first is where it begins, the others those that its events move to, in order of their names.
+	// None: the machine's own.
+	Networks []Network `json:"networks,omitempty"`
+	Record   bool      `json:"record,omitempty"` // keep what it would have heard and seen
+	Seed     uint64    `json:"seed"`             // of the dice that are its own: links, where in a clip it begins
+	Events   []Event   `json:"events"`           // in order of At, the first is Join
 }
 
 // Event is something that a caller does.
@@ -63,19 +66,23 @@ var (
 // Schedule says who does what when, in the order of the file. s has passed Check.
 //
 // Equal scenarios have equal schedules. What one caller draws depends on the seed and on the names of its room, its group and
-// itself alone; only numbers shift when somebody is put in before.
+// itself alone; only numbers shift when somebody is put in before. Callers of one network share its slices: do not write to them.
 func Schedule(s Scenario) []Caller {
 	_, people := s.Size()
 	callers := make([]Caller, 0, people)
+	networks := map[string][]Network{}
 	for p := range places(s) {
 		g := p.group
+		if _, known := networks[g.Network]; !known {
+			networks[g.Network] = s.reachable(g.Network)
+		}
 		c := Caller{
 			Number:   len(callers) + 1,
 			Room:     p.roomName(),
 			Identity: p.identity(),
 			Group:    g.Name,
 			Kind:     g.kind(),
-			Network:  g.Network,
+			Networks: networks[g.Network],
 			Record:   p.copied == 0 && p.number < g.Record,
 			Seed:     p.dice(s.Seed, "caller").Uint64(),
 			Events:   p.events(s),
@@ -305,28 +312,23 @@ func (r Room) slots(g Group) (audio, video int) {
 	return min(maxAudioSlots, audio-a), min(maxVideoSlots, video-v)
 }
 
-// Networks are those that callers begin on or move to, by name. A name that is not among the scenario's own is a preset's.
-func Networks(s Scenario) map[string]Network {
-	all := map[string]Network{}
-	for _, room := range s.Rooms {
-		for _, group := range room.Callers {
-			s.reach(group.Network, all)
+// reachable is the network of that name, and after it those that its events move to: the events of those do not happen. A name that
+// is not among the scenario's networks is a preset's.
+func (s Scenario) reachable(name string) []Network {
+	if name == "" {
+		return nil
+	}
+	all := []Network{s.named(name)}
+	targets := map[string]bool{}
+	for _, e := range all[0].Events {
+		if e.Do == Move && e.To != name {
+			targets[e.To] = true
 		}
+	}
+	for _, target := range slices.Sorted(maps.Keys(targets)) {
+		all = append(all, s.named(target))
 	}
 	return all
-}
-
-// reach adds the network of that name, and those that its events move to: the events of those do not happen.
-func (s Scenario) reach(name string, all map[string]Network) {
-	if name == "" {
-		return
-	}
-	all[name] = s.named(name)
-	for _, e := range all[name].Events {
-		if e.Do == Move {
-			all[e.To] = s.named(e.To)
-		}
-	}
 }
 
 func (s Scenario) named(name string) Network {

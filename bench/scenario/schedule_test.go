@@ -61,20 +61,19 @@ func TestGoldenSchedules(t *testing.T) {
 	}
 }
 
-// TestNetworksGoBothWays: what a process is told of networks is what the scenario says.
-func TestNetworksGoBothWays(t *testing.T) {
+// TestNetworksOfACaller: the one it begins on, and those it moves to.
+func TestNetworksOfACaller(t *testing.T) {
 	s, err := Parse("example.yaml", []byte(example(t)), strict)
 	require.NoError(t, err)
-	networks := Networks(s)
-	require.Len(t, networks, 3, "those that are used: wifi, bus, and lte that the bus moves to; not garden")
-	require.Equal(t, Network{Name: "lte", Preset: "lte"}, networks["lte"])
-	require.Equal(t, Network{Name: "wifi", Preset: "wifi"}, networks["wifi"])
-	require.Equal(t, "bus", networks["bus"].Name)
-	text, err := json.Marshal(networks)
-	require.NoError(t, err)
-	var again map[string]Network
-	require.NoError(t, json.Unmarshal(text, &again))
-	require.Equal(t, networks, again)
+	networks := map[string][]Network{}
+	for _, c := range Schedule(s) {
+		networks[c.Group] = c.Networks
+	}
+	require.Empty(t, networks["host"])
+	require.Equal(t, []Network{{Name: "wifi", Preset: "wifi"}}, networks["teacher"])
+	bus := s.Networks["bus"]
+	bus.Name = "bus"
+	require.Equal(t, []Network{bus, {Name: "lte", Preset: "lte"}}, networks["traveller"])
 }
 
 // TestOthersKeepTheirDraws: a further room or group, and more copies or people, change nothing of those who are there.
