@@ -21,7 +21,7 @@ const (
 // arrivals accounts for every sequence number of a stream.
 type arrivals struct {
 	unwrapper seq.Unwrapper
-	// newest and oldest are our own numbers: the wire's, unwrapped, moved so that sequences follow each other without touching.
+	// newest and oldest are our own numbers: the wire's, unwrapped, and moved so that one sequence does not touch the next.
 	started        bool
 	offset         int64
 	newest, oldest int64

@@ -75,7 +75,8 @@ func (m *AudioMeter) Dropped(packets int64) { m.meter.dropped += packets }
 // NewSequence: the packets that follow have numbers of their own: another slot, another SSRC.
 func (m *AudioMeter) NewSequence() { m.meter.arrivals.newSequence() }
 
-// Pause: from now on no sound is due (muted, stopped by the server, its slot given to another): what is played counts nothing.
+// Pause: from now on no sound is due (muted, stopped by the server, its slot given to another): what is played does not
+// count.
 func (m *AudioMeter) Pause(time.Duration) { m.paused, m.concealing = true, false }
 
 // Resume ends a Pause.
@@ -104,6 +105,9 @@ func (m *AudioMeter) Played(now time.Duration, p Played) {
 		m.config.LipSync.sound(p.Sent, now)
 	}
 }
+
+// Latest returns the last second that is over, and the losses so far, for whoever watches. Cheap, unlike Stream.
+func (m *AudioMeter) Latest(now time.Duration) (Slice, Loss) { return m.meter.latest(now) }
 
 // Stream returns the result as if the stream ended at end. The meter goes on.
 func (m *AudioMeter) Stream(end time.Duration) Stream {

@@ -298,7 +298,7 @@ func unknown(name string) error {
 	base := strings.TrimPrefix(strings.TrimPrefix(name, "audio_"), "video_")
 	if i := strings.LastIndexByte(base, '_'); i > 0 {
 		if f, ok := parseFigure(base[:i]); ok {
-			return fmt.Errorf("%q: %s has no statistic %q; there are p5 p50 p90 p95 p99 min max mean, sum of counts, and audio_ or video_ before what streams have",
+			return fmt.Errorf("%q: %s has no statistic %q; there are p5 p50 p90 p95 p99 min max mean, and sum of what is no delay",
 				name, f.metric.Name, base[i+1:])
 		}
 	}

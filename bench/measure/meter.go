@@ -42,6 +42,10 @@ func (m *meter) stamped(now, sent time.Duration, sender uint32) {
 	m.slices.delay(now, now-sent)
 }
 
+func (m *meter) latest(now time.Duration) (Slice, Loss) {
+	return m.slices.latest(now), m.arrivals.loss(m.dropped)
+}
+
 // stream fills what both kinds have.
 func (m *meter) stream(end time.Duration, kind Kind) Stream {
 	s := Stream{

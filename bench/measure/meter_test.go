@@ -50,6 +50,21 @@ func TestAPerfectStream(t *testing.T) {
 	}, s.Slices[4])
 }
 
+func TestLatest(t *testing.T) {
+	m, a := video(VideoConfig{}), NewAudio(AudioConfig{})
+	none, _ := m.Latest(time.Second)
+	require.Zero(t, none)
+	for i := range 100 {
+		frameAt(m, i, 20*millisecond)
+		a.Packet(time.Duration(i)*20*millisecond, uint16(2*i), 100, 0, false)
+	}
+	s, _ := m.Latest(3990 * millisecond)
+	require.Equal(t, Slice{At: 2, Packets: 25, Bitrate: 200_000, DelayP50: 20, DelayP95: 20, DelayMax: 20, FPS: 25}, s)
+	require.Equal(t, m.Stream(3990 * millisecond).Slices[2], s)
+	_, loss := a.Latest(2 * time.Second)
+	require.Equal(t, int64(199), loss.Expected)
+}
+
 func TestEvery50thPacketDropped(t *testing.T) {
 	m := NewAudio(AudioConfig{})
 	for i := range 5000 {

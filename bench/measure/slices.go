@@ -114,23 +114,43 @@ func (s *slicer) slices(end time.Duration) []Slice {
 	s.at(end)
 	s.sum()
 	out := make([]Slice, 0, len(s.all))
-	for i, v := range s.all {
-		begin := time.Duration(s.first+int64(i)) * time.Second
-		covered := (min(end, begin+time.Second) - max(s.from, begin)).Seconds()
-		if covered <= 0 {
-			if v == (second{upTo: v.upTo}) {
-				continue // the run ended on a full second
-			}
-			covered = 1
+	for i := range s.all {
+		if one, ok := s.slice(i, end); ok {
+			out = append(out, one)
 		}
-		one := Slice{
-			At: begin.Seconds(), Packets: v.packets, Bitrate: float64(v.bytes) * 8 / covered,
-			LossShare: share(v.expected-v.came, v.expected), DelayP50: v.p50, DelayP95: v.p95, DelayMax: v.max,
-			Concealed: share(v.concealed, v.played), FPS: float64(v.frames) / covered, Frozen: min(1, v.frozen.Seconds()/covered),
-		}
-		out = append(out, one)
 	}
 	return out
+}
+
+// slice is the i-th second, measured up to end; false where nothing of it has been.
+func (s *slicer) slice(i int, end time.Duration) (Slice, bool) {
+	v := s.all[i]
+	begin := time.Duration(s.first+int64(i)) * time.Second
+	covered := (min(end, begin+time.Second) - max(s.from, begin)).Seconds()
+	if covered <= 0 {
+		if v == (second{upTo: v.upTo}) {
+			return Slice{}, false // the run ended on a full second
+		}
+		covered = 1
+	}
+	return Slice{
+		At: begin.Seconds(), Packets: v.packets, Bitrate: float64(v.bytes) * 8 / covered,
+		LossShare: share(v.expected-v.came, v.expected), DelayP50: v.p50, DelayP95: v.p95, DelayMax: v.max,
+		Concealed: share(v.concealed, v.played), FPS: float64(v.frames) / covered, Frozen: min(1, v.frozen.Seconds()/covered),
+	}, true
+}
+
+// latest is the last second that is over at now; zero before the first.
+func (s *slicer) latest(now time.Duration) Slice {
+	if !s.started {
+		return Slice{}
+	}
+	s.at(now)
+	if len(s.all) < 2 {
+		return Slice{}
+	}
+	one, _ := s.slice(len(s.all)-2, now)
+	return one
 }
 
 func share(part, whole int64) float64 {

@@ -217,6 +217,10 @@ func (m *VideoMeter) Resume(now time.Duration) {
 	}
 }
 
+// Latest returns the last second that is over, and the losses so far, for whoever watches. Cheap, unlike Stream; a freeze
+// that is going on is not in it.
+func (m *VideoMeter) Latest(now time.Duration) (Slice, Loss) { return m.meter.latest(now) }
+
 // Stream returns the result as if the stream ended at end. The meter goes on.
 func (m *VideoMeter) Stream(end time.Duration) Stream {
 	// A copy sees the freeze and the wait that are still going on.
