@@ -145,7 +145,7 @@ func (m *AudioMeter) voice(s Stream, sound *Sound) Voice {
 		return v
 	}
 	v.Loss = sound.Concealed
-	// Played is from the sample's own send time, so the packet's length is in it already, but for what gathering it took.
+	// A sample was spoken one packet's length before what counts as its sending: the packet had to be full first.
 	v.Delay += time.Duration(s.Played.Mean * float64(time.Millisecond))
 	if m.events > 0 {
 		packet := m.config.Packet.Seconds() * float64(m.config.Rate)

@@ -76,7 +76,8 @@ func (v Voice) R() float64 {
 	case Wideband:
 		best = bestWideband
 	case Fullband:
-		// We let a delay weigh in a call of full band what it weighs on the telephone: on its scale, 1.48 times as much.
+		// A choice, on the careful side: a delay weighs in a call of full band what it weighs on the telephone, so 1.48 times
+		// as much on this scale.
 		best, worst, scale = bestFullband, lossWorstFullband, scaleFullband
 	}
 	return min(best, max(0, best-scale*v.delayImpairment()-v.lossImpairment(worst)))
