@@ -4,9 +4,9 @@ import "encoding/binary"
 
 // Code is what a picture says of itself in blocks of black and white.
 type Code struct {
-	Scene int // 0 to 3
-	Layer Layer
-	Frame int // in the loop, 0 to LoopFrames-1
+	Scene int   `json:"scene"` // 0 to 3
+	Layer Layer `json:"layer"`
+	Frame int   `json:"frame"` // in the loop, 0 to LoopFrames-1
 }
 
 // The blocks: a row along the top, as high as one of them and 40 wide, so that one is 8 pixels in the smallest layer: two
