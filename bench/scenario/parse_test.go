@@ -171,14 +171,14 @@ func TestAllProblemsAtOnce(t *testing.T) {
 
 // TestCheckWithoutFile: a scenario made in Go is held to the same.
 func TestCheckWithoutFile(t *testing.T) {
-	s, err := Builtin("steppe")
+	s, err := Builtin("mobile")
 	require.NoError(t, err)
 	require.NoError(t, Check(s, Known{}))
-	s.Networks["steppe"].Up.Loss = 1.5
+	s.Networks["walk"].Events[0].Up.Loss = 1.5
 	s.Rooms[0].Callers[0].Count = -1
 	require.EqualError(t, Check(s, Known{}), "the scenario has 2 problems:\n"+
 		"  rooms[0].callers[0].count: got -1, want a whole number from 1 to 20000\n"+
-		"  networks.steppe.up.loss: got 150%, want a share from 0% to 100%")
+		"  networks.walk.events[0].up.loss: got 150%, want a share from 0% to 100%")
 }
 
 func TestUnits(t *testing.T) {
