@@ -89,6 +89,7 @@ func (w *worker) listen(said io.Reader) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.result == nil && w.err == nil {
+		// Whatever it wrote to its standard error stands on ours.
 		if !errors.Is(err, io.EOF) {
 			ended = errors.Join(err, ended)
 		}
@@ -114,26 +115,21 @@ func (w *worker) end() {
 	w.tell = nil
 }
 
-// await waits for the result, and kills a worker that does not come to its end.
-func (w *worker) await(by time.Time) (*caller.Result, error) {
-	timer := time.NewTimer(time.Until(by))
-	defer timer.Stop()
+// kill ends it if it has not ended, and waits.
+func (w *worker) kill() {
+	w.end()
 	select {
 	case <-w.done:
-	case <-timer.C:
-		w.end()
-		select {
-		case <-w.done:
-		case <-time.After(endWithin):
-			_ = w.cmd.Process.Kill() // it may end at this very moment
-			<-w.done
-		}
+	case <-time.After(endWithin):
+		_ = w.cmd.Process.Kill() // it may end at this very moment
+		<-w.done
 	}
-	w.end()
+}
+
+// outcome is what it said in the end.
+func (w *worker) outcome() (*caller.Result, error) {
+	<-w.done
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil {
-		return nil, w.err
-	}
-	return w.result, nil
+	return w.result, w.err
 }

@@ -3,6 +3,7 @@ package caller
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -29,14 +30,12 @@ func newFleet(list []scenario.Caller, job Job, clips *source.Clips) (*light.Flee
 	if job.Target.Address.IsValid() {
 		config.Address = job.Target.Address
 	}
-	config.Media = func(c scenario.Caller, i int) light.Media {
-		t := c.Publish[i]
-		switch stamp := light.Stamp(c, i); {
-		case t.Bitrate > 0:
-			return nil
-		case t.Media == scenario.Microphone:
-			return clips.Audio(c.Number, profileOf(t), stamp)
-		default:
+	if !slices.ContainsFunc(list, madeUp) {
+		config.Media = func(c scenario.Caller, i int) light.Media {
+			t, stamp := c.Publish[i], light.Stamp(c, i)
+			if t.Media == scenario.Microphone {
+				return clips.Audio(c.Number, profileOf(t), stamp)
+			}
 			return clips.Video(c.Number, layerOf(t), stamp)
 		}
 	}
@@ -46,6 +45,21 @@ func newFleet(list []scenario.Caller, job Job, clips *source.Clips) (*light.Flee
 		}
 	}
 	return light.New(config)
+}
+
+// madeUp: a rate that no clip has. Then all of them send noise.
+func madeUp(c scenario.Caller) bool {
+	return slices.ContainsFunc(c.Publish, func(t scenario.Track) bool {
+		return t.Bitrate > 0 && t.Bitrate != rateOf(t)
+	})
+}
+
+// rateOf is the clips' own rate.
+func rateOf(t scenario.Track) scenario.Rate {
+	if t.Media == scenario.Microphone {
+		return scenario.Rate(profileOf(t).Bitrate())
+	}
+	return scenario.Rate(layerOf(t).Bitrate())
 }
 
 // tokenLife is how long a token lives that Sign makes: servers take no longer ones.

@@ -82,6 +82,9 @@ func (w *work) run(ctx context.Context, dialerOf func(Target) (Dialer, error)) (
 	for _, f := range w.fulls {
 		calls.Go(func() { f.run(ctx) })
 	}
+	if w.fleet != nil {
+		calls.Go(func() { w.fleet.Run(ctx) })
+	}
 	var clocks sync.WaitGroup
 	stop := make(chan struct{})
 	clocks.Go(func() { w.play(stop) })
@@ -224,7 +227,8 @@ func (w *work) finish(r *Result) error {
 	}
 	slices.SortStableFunc(r.Links, func(a, b report.Link) int { return int(b.Packets - a.Packets) })
 	if w.fleet != nil {
-		fleetResult(w.fleet.Close(), r)
+		fleetResult(w.fleet.Result(), r)
+		errs = errors.Join(errs, w.fleet.Close())
 	}
 	return errs
 }
@@ -244,26 +248,20 @@ func (f *full) snapshot(s *Snapshot) {
 	}
 	s.Received += f.receiver.packets
 	for _, st := range f.receiver.order {
-		newest, expected, lost := st.newest(s.At)
-		s.Lost += lost
-		s.Expected += expected
-		if newest.DelayP95 > s.DelayP95 {
-			s.DelayP95 = newest.DelayP95
-			s.Worst = fmt.Sprintf("%s ← %s %s", st.from.Room+"/"+f.role.Identity, st.from.Identity, st.track.Media)
+		second, loss := st.latest(s.At)
+		s.Expected += loss.Expected
+		s.Lost += int64(loss.After * float64(loss.Expected))
+		if second.DelayP95 > s.DelayP95 {
+			s.DelayP95 = second.DelayP95
+			s.Worst = fmt.Sprintf("%s/%s ← %s %s", f.role.Room, f.role.Identity, st.from.Identity, st.track.Media)
 		}
 	}
 }
 
-// newest is the last whole second of a stream, and its counts so far.
-func (st *stream) newest(now time.Duration) (s measure.Slice, expected, lost int64) {
-	var all measure.Stream
+// latest is the last whole second of a stream, and its loss so far.
+func (st *stream) latest(now time.Duration) (measure.Slice, measure.Loss) {
 	if st.sound != nil {
-		all = st.sound.Stream(now)
-	} else {
-		all = st.sight.Stream(now)
+		return st.sound.Latest(now)
 	}
-	if n := len(all.Slices); n > 1 {
-		s = all.Slices[n-2]
-	}
-	return s, all.Loss.Expected, int64(all.Loss.After * float64(all.Loss.Expected))
+	return st.sight.Latest(now)
 }

@@ -104,18 +104,28 @@ func (t *Tolkyn) end(signal syscall.Signal) {
 	_ = t.cmd.Wait()
 }
 
-// Metric reads one unlabelled figure from a page of metrics, fetched through client.
+// Metric reads one figure from a page of metrics, fetched through client. A name with labels has them as the page does.
 func Metric(ctx context.Context, client *http.Client, url, name string) (float64, error) {
 	page, err := Get(ctx, client, url)
 	if err != nil {
 		return 0, err
 	}
+	value, ok := ReadMetric(page, name)
+	if !ok {
+		return 0, fmt.Errorf("metric %s is missing", name)
+	}
+	return value, nil
+}
+
+// ReadMetric reads one figure from a page of metrics; false: it is not there.
+func ReadMetric(page, name string) (float64, bool) {
 	for line := range strings.SplitSeq(page, "\n") {
-		if v, ok := strings.CutPrefix(line, name+" "); ok {
-			return strconv.ParseFloat(v, 64)
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			value, err := strconv.ParseFloat(text, 64)
+			return value, err == nil
 		}
 	}
-	return 0, fmt.Errorf("metric %s is missing", name)
+	return 0, false
 }
 
 // Get fetches a page; any status but 200 is an error.

@@ -2,8 +2,10 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,4 +78,48 @@ func Children(pid int) []int {
 		all = append(all, below[all[i]]...)
 	}
 	return all
+}
+
+// Quota is how many cores a process may use at most: what its control group allows (cgroup v1 and v2), or all.
+func Quota(pid int, all float64) float64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return all
+	}
+	quota := all
+	for line := range strings.SplitSeq(strings.TrimSpace(string(b)), "\n") {
+		// hierarchy:controllers:path (cgroups(7))
+		part := strings.SplitN(line, ":", 3)
+		if len(part) != 3 {
+			continue
+		}
+		switch {
+		case part[1] == "":
+			quota = min(quota, readQuota(filepath.Join("/sys/fs/cgroup", part[2], "cpu.max"), "", all))
+		case slices.Contains(strings.Split(part[1], ","), "cpu"):
+			dir := filepath.Join("/sys/fs/cgroup/cpu", part[2])
+			quota = min(quota, readQuota(filepath.Join(dir, "cpu.cfs_quota_us"), filepath.Join(dir, "cpu.cfs_period_us"), all))
+		}
+	}
+	return quota
+}
+
+// readQuota reads "QUOTA PERIOD" from one file, or from two; in words or below zero there is no limit.
+func readQuota(file, period string, all float64) float64 {
+	b, err := os.ReadFile(file)
+	if err == nil && period != "" {
+		var second []byte
+		second, err = os.ReadFile(period)
+		b = append(append(b, ' '), second...)
+	}
+	fields := strings.Fields(string(b))
+	if err != nil || len(fields) < 2 {
+		return all
+	}
+	quota, err1 := strconv.ParseFloat(fields[0], 64)
+	every, err2 := strconv.ParseFloat(fields[1], 64)
+	if err1 != nil || err2 != nil || quota <= 0 || every <= 0 {
+		return all
+	}
+	return quota / every
 }

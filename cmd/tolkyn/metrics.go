@@ -151,6 +151,11 @@ func collectSFU(e emitter, stats sfu.Stats) {
 		"receive_buffer": shard.Socket.Overflow, "truncated": shard.Socket.Truncated,
 		"send_buffer": shard.Socket.SendAgain, "send_refused": shard.Socket.SendError,
 	})
+	gso := 0.0
+	if shard.Socket.GSO {
+		gso = 1
+	}
+	e.gauge("tolkyn_udp_gso", "1 when runs leave as one segmented message (GSO), 0 when packet by packet.", gso)
 	e.counter("tolkyn_udp_gso_fallbacks_total", "Runs sent again one by one, since the path took no segmentation.",
 		shard.Socket.GSOFallbacks)
 }

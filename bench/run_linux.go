@@ -1,0 +1,373 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tolkyn/tolkyn/bench/caller"
+	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/bench/netem"
+	"github.com/tolkyn/tolkyn/bench/report"
+	"github.com/tolkyn/tolkyn/bench/scenario"
+	"github.com/tolkyn/tolkyn/bench/server"
+)
+
+// settle is between the workers' start and the run's zero: they load their clips meanwhile.
+const settle = 1500 * time.Millisecond
+
+// Config says what to run.
+type Config struct {
+	Scenario scenario.Scenario // it has passed Check
+	// Command is the command line that makes the report again, for readers.
+	Command         string
+	Version, Commit string
+
+	// Target is a server that runs elsewhere. Or Start starts one, for this run alone.
+	Target *caller.Target
+	Start  func(context.Context, server.Place) (server.Server, error)
+	// Ground is for a server that is started here; empty: whatever the scenario needs.
+	Ground Ground
+	// Worker is the command line of a process that is caller.Work.
+	Worker []string
+	// StartWorker starts it at its end; nil: as the Ground has it. place is how it would be started.
+	StartWorker func(cmd *exec.Cmd, place func(*exec.Cmd) error) error
+
+	OpenOneIn int  // packets that light callers look into; 0: 16
+	Debug     bool // keep every decision of every caller
+	// Floor measures what a packet costs at least on this machine; nil: it is left out.
+	Floor func(context.Context) (float64, error)
+	// Watch is told how things stand, once a second, from one goroutine; nil: nobody is.
+	Watch func(report.Snapshot)
+}
+
+// Run plays a scenario and reports. When ctx ends before it is over, the report is of what was until then, and Partial. An error
+// means that there is nothing to report. events are the callers' decisions, with Debug.
+func Run(ctx context.Context, c Config) (r report.Report, events []json.RawMessage, err error) {
+	run := &run{config: c, callers: scenario.Schedule(c.Scenario)}
+	if c.Target == nil && c.Start == nil {
+		return r, nil, errNoServer
+	}
+	defer func() { err = errors.Join(err, run.close()) }()
+	if err := run.open(ctx); err != nil {
+		return r, nil, err
+	}
+	if err := run.play(ctx); err != nil {
+		return r, nil, err
+	}
+	return run.report(), run.events, nil
+}
+
+// run is a run under way.
+type run struct {
+	config  Config
+	callers []scenario.Caller
+	site    *site
+	dir     string
+	server  server.Server // nil: it runs elsewhere
+	target  caller.Target
+	workers []*worker
+	epoch   time.Time
+	started time.Time
+	partial bool
+
+	empty   server.Usage // the server's before anybody came
+	usage   []report.Usage
+	loads   []measure.Load
+	at      mark // when measuring began
+	end     mark // when it ended
+	totals  measure.Totals
+	films   []report.Recording
+	links   []report.Link
+	drops   int64
+	oneIn   int
+	figures server.Figures
+	floor   float64
+	events  []json.RawMessage
+}
+
+// mark is what both sides had used and moved at a moment.
+type mark struct {
+	at             time.Duration
+	server, client server.Usage
+	kernel         time.Duration
+	sent, received int64
+}
+
+func (r *run) open(ctx context.Context) (err error) {
+	ground := r.config.Ground
+	if r.config.Target != nil {
+		ground = Loopback
+	}
+	if ground == "" {
+		if ground, err = groundFor(r.callers); err != nil {
+			return err
+		}
+	}
+	if r.site, err = openSite(ground, r.callers, r.config.Scenario.Seed); err != nil {
+		return err
+	}
+	r.show(report.Snapshot{Phase: "starting"})
+	if r.config.Floor != nil {
+		if r.floor, err = r.config.Floor(ctx); err != nil {
+			return fmt.Errorf("measure the floor: %w", err)
+		}
+	}
+	if r.config.Target != nil {
+		r.target = *r.config.Target
+		return nil
+	}
+	if r.dir, err = os.MkdirTemp("", "tolkyn-bench"); err != nil {
+		return err
+	}
+	place := server.Place{Host: r.site.host, Dir: r.dir, Start: r.site.startServer, Dial: r.site.dial}
+	if r.server, err = r.config.Start(ctx, place); err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
+	r.target = r.server.Target()
+	r.empty = server.UsageOf(r.server.PIDs())
+	return nil
+}
+
+// play starts the workers and looks once a second until they are done.
+func (r *run) play(ctx context.Context) error {
+	r.started = time.Now()
+	r.epoch = r.started.Add(settle)
+	length := r.config.Scenario.Duration
+	behind, beside := r.site.split(r.callers)
+	for side, list := range [][]scenario.Caller{netem.Client: behind, netem.Server: beside} {
+		if len(list) == 0 {
+			continue
+		}
+		others := behind
+		if side == int(netem.Client) {
+			others = beside
+		}
+		target := r.target
+		target.Address = r.site.address(netem.Side(side))
+		job := caller.Job{
+			Target: target, Callers: list, Others: others, Modelled: r.site.kind == TUN, Epoch: r.epoch,
+			Warmup: r.config.Scenario.Warmup, Duration: length, OpenOneIn: r.config.OpenOneIn, Debug: r.config.Debug,
+		}
+		place := func(cmd *exec.Cmd) error { return r.site.start(netem.Side(side), cmd) }
+		start := place
+		if r.config.StartWorker != nil {
+			start = func(cmd *exec.Cmd) error { return r.config.StartWorker(cmd, place) }
+		}
+		w, err := startWorker(start, r.config.Worker, job)
+		if err != nil {
+			return err
+		}
+		r.workers = append(r.workers, w)
+	}
+	defer r.site.begin(r.epoch)()
+	r.follow(ctx)
+	return r.gather()
+}
+
+// follow samples until every worker has ended.
+func (r *run) follow(ctx context.Context) {
+	over := make(chan struct{})
+	go func() {
+		for _, w := range r.workers {
+			<-w.done
+		}
+		close(over)
+	}()
+	late := time.NewTimer(time.Until(r.epoch.Add(r.config.Scenario.Duration + 2*endWithin)))
+	defer late.Stop()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	ended := ctx.Done()
+	before := r.mark()
+	for {
+		select {
+		case <-over:
+			return
+		case <-late.C:
+			r.tellEnd()
+			for _, w := range r.workers {
+				w.kill()
+			}
+			ended = nil
+		case <-ended:
+			r.partial = true
+			r.tellEnd()
+			ended = nil
+		case <-ticker.C:
+			now := r.mark()
+			if now.at >= r.config.Scenario.Duration || r.partial {
+				continue // they say goodbye
+			}
+			r.sample(before, now)
+			before = now
+		}
+	}
+}
+
+func (r *run) tellEnd() {
+	for _, w := range r.workers {
+		w.end()
+	}
+}
+
+func (r *run) mark() mark {
+	m := mark{at: time.Since(r.epoch), kernel: server.KernelCPU()}
+	for _, w := range r.workers {
+		u := server.UsageOf(server.Children(w.cmd.Process.Pid))
+		m.client.CPU += u.CPU
+		m.client.Memory += u.Memory
+		s := w.snapshot()
+		m.sent += s.Sent
+		m.received += s.Received
+	}
+	if r.server != nil {
+		m.server = server.UsageOf(r.server.PIDs())
+	}
+	return m
+}
+
+// sample notes one second.
+func (r *run) sample(before, now mark) {
+	seconds := (now.at - before.at).Seconds()
+	u := report.Usage{
+		At: now.at.Seconds(), ClientCPU: (now.client.CPU - before.client.CPU).Seconds() / seconds,
+		KernelCPU: (now.kernel - before.kernel).Seconds() / seconds, ServerMemory: now.server.Memory,
+		Sent: float64(now.sent-before.sent) / seconds, Received: float64(now.received-before.received) / seconds,
+	}
+	view := report.Snapshot{
+		At: now.at.Seconds(), Length: r.config.Scenario.Duration.Seconds(), Phase: "in the call", People: len(r.callers),
+		Sent: u.Sent, Received: u.Received, ClientCPU: u.ClientCPU, ServerCPU: -1,
+	}
+	load := measure.Load{ClientCores: u.ClientCPU}
+	var drops, expected, lost int64
+	for _, w := range r.workers {
+		s := w.snapshot()
+		view.Callers += s.Callers
+		view.Failed += s.Failed
+		drops += s.Drops
+		expected += s.Expected
+		lost += s.Lost
+		if s.DelayP95 >= view.DelayP95 {
+			view.DelayP95, view.Worst = s.DelayP95, s.Worst
+		}
+		load.ClientLag = max(load.ClientLag, time.Duration(s.Lag*float64(time.Millisecond)))
+	}
+	if expected > 0 {
+		view.Loss = float64(lost) / float64(expected)
+	}
+	if n := len(r.usage); n > 0 {
+		load.ClientDrops = drops - r.usage[n-1].Drops
+	}
+	view.ClientDrops, u.Drops, u.Callers = drops, drops, view.Callers
+	if view.Callers+view.Failed < len(r.callers) && now.at < r.lastArrival() {
+		view.Phase = "joining"
+	}
+	cores := float64(runtime.NumCPU())
+	load.ClientHas = r.clientCores(cores)
+	if r.server != nil {
+		u.ServerCPU = (now.server.CPU - before.server.CPU).Seconds() / seconds
+		view.ServerCPU = u.ServerCPU
+		load.ServerCores = u.ServerCPU
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		if f, err := r.server.Figures(ctx); err == nil {
+			r.figures = f
+			u.Goroutines = f.Goroutines
+		}
+		cancel()
+		load.ServerHas = cores - u.ClientCPU - u.KernelCPU // what the bench leaves it
+		if r.figures.Full >= 0.9 {
+			load.ServerHas = load.ServerCores // what it can use at all: one core for each shard
+		}
+		if u.ClientCPU > u.ServerCPU {
+			load.ClientHas = min(load.ClientHas, cores-u.ServerCPU-u.KernelCPU)
+		}
+	}
+	r.usage = append(r.usage, u)
+	r.loads = append(r.loads, load)
+	if r.at.at == 0 && now.at >= r.measuredFrom() {
+		r.at = now
+	}
+	r.end = now
+	r.show(view)
+}
+
+// measuredFrom is when everybody should be in the call.
+func (r *run) measuredFrom() time.Duration {
+	from := max(r.config.Scenario.Warmup, r.lastArrival()) + 2*time.Second
+	return min(from, r.config.Scenario.Duration*2/3)
+}
+
+func (r *run) lastArrival() time.Duration {
+	var last time.Duration
+	for _, c := range r.callers {
+		if len(c.Events) > 0 {
+			last = max(last, c.Events[0].At)
+		}
+	}
+	return last
+}
+
+// clientCores is what the workers can use at most.
+func (r *run) clientCores(all float64) float64 {
+	sum := 0.0
+	for _, w := range r.workers {
+		sum += server.Quota(w.cmd.Process.Pid, all)
+	}
+	return min(sum, all)
+}
+
+func (r *run) show(s report.Snapshot) {
+	if r.config.Watch != nil {
+		r.config.Watch(s)
+	}
+}
+
+// gather takes the workers' results.
+func (r *run) gather() error {
+	var results []*caller.Result
+	for _, w := range r.workers {
+		result, err := w.outcome()
+		if err != nil {
+			return err
+		}
+		results = append(results, result)
+		r.events = append(r.events, w.events...)
+	}
+	for _, result := range results {
+		r.totals.Merge(&result.Totals)
+		r.films = append(r.films, result.Recordings...)
+		r.links = append(r.links, result.Links...)
+		r.drops += result.Drops
+		r.oneIn = max(r.oneIn, result.OpenOneIn)
+		r.partial = r.partial || result.Partial
+	}
+	r.links = append(r.links, r.site.links()...)
+	return nil
+}
+
+func (r *run) close() error {
+	r.tellEnd()
+	var ending sync.WaitGroup
+	for _, w := range r.workers {
+		ending.Go(w.kill)
+	}
+	ending.Wait()
+	if r.server != nil {
+		r.server.Stop()
+	}
+	var err error
+	if r.site != nil {
+		err = r.site.close()
+	}
+	if r.dir != "" {
+		err = errors.Join(err, os.RemoveAll(r.dir))
+	}
+	return err
+}
