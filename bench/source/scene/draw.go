@@ -15,6 +15,14 @@ var looks = [...]struct {
 
 // Draw returns frame of frames in a loop, w pixels wide: 1280, 640 or 320. mouth is how far it is open, 0 to 1.
 func Draw(scene, frame, frames int, mouth float64, w int) *Picture {
+	p := paint(scene, frame, frames, mouth, w)
+	p.grain(uint32(frame))
+	p.rect(0, 0, across, across/40, color{})
+	return p
+}
+
+// paint leaves the grain and the room for the code to others.
+func paint(scene, frame, frames int, mouth float64, w int) *Picture {
 	p := newPicture(w)
 	look := looks[scene%len(looks)]
 	turn := 2 * math.Pi * float64(frame) / float64(frames)
@@ -28,8 +36,6 @@ func Draw(scene, frame, frames int, mouth float64, w int) *Picture {
 	p.letter(scene, 640+0.6*swayX, 640+0.6*swayY)
 	hop := math.Abs(math.Sin(3 * turn))
 	p.ellipse(150+70*math.Sin(turn), 660-150*hop, 34, 34, hex(0xf2c230))
-	p.grain(uint32(frame))
-	p.rect(0, 0, across, across/40, color{})
 	return p
 }
 
