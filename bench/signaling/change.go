@@ -83,16 +83,18 @@ var (
 )
 
 // changeRow measures the stall: the longest time without an answer since the change, less the interval at which answers
-// come otherwise. Where the change cuts everything, the time before answers could come again does not count.
+// come otherwise. Where the change cuts everything, the time before answers could come again does not count. The floor is what
+// an answer took on the same session before the change: the link's round trip, and both ends at work on this machine.
 func changeRow(c change) func(ctx context.Context, b *bench, name string) error {
 	return func(_ context.Context, b *bench, name string) error {
-		var stalls, moved, dialled []float64
+		var stalls, own, moved, dialled []float64
 		for range (b.runs + 1) / 2 {
-			stall, w, err := b.stall(c)
+			stall, trip, w, err := b.stall(c)
 			if err != nil {
 				return err
 			}
 			stalls = append(stalls, float64(stall)/1e6)
+			own = append(own, float64(trip)/1e6)
 			moved = append(moved, float64(w.Moved))
 			dialled = append(dialled, float64(w.QUIC+w.WebSocket-1))
 		}
@@ -100,57 +102,70 @@ func changeRow(c change) func(ctx context.Context, b *bench, name string) error 
 		for _, ms := range stalls {
 			trips = append(trips, ms/float64(roundTrip.Milliseconds()))
 		}
-		b.add(name, "ms", stalls, nil)
+		b.add(name, "ms", stalls, own)
 		b.add(name+"_round_trips", "1", trips, nil)
 		fmt.Printf("  of each run: moved %v, dialled anew %v\n", moved, dialled)
 		return nil
 	}
 }
 
-// stall runs one change in a world of its own.
-func (b *bench) stall(c change) (_ time.Duration, _ watched, err error) {
+// stall runs one change in a world of its own. It returns the stall and how long an answer took before.
+func (b *bench) stall(c change) (_, _ time.Duration, _ watched, err error) {
 	path := netem.RoundTrip(roundTrip)
 	w := &world{b: b}
 	if w.network, err = netem.Open(netem.Config{Seed: 1, Links: []netem.Path{path, path}}); err != nil {
-		return 0, watched{}, err
+		return 0, 0, watched{}, err
 	}
 	defer closeNetwork(w.network)
 	if w.tolkyn, err = b.serve(w.network, netem.ServerAddr); err != nil {
-		return 0, watched{}, err
+		return 0, 0, watched{}, err
 	}
 	defer func() { w.tolkyn.Kill() }()
 	if c.prepare != nil {
 		if err := c.prepare(w); err != nil {
-			return 0, watched{}, err
+			return 0, 0, watched{}, err
 		}
 	}
 	client, err := start(w.network, netem.Client, job{Watch: &watchJob{
 		To: netip.AddrPortFrom(netem.ServerAddr, tlsPort), Certificate: b.certificate,
 	}})
 	if err != nil {
-		return 0, watched{}, err
+		return 0, 0, watched{}, err
 	}
 	defer client.end()
 	var ready bool
 	if err := client.answer(&ready); err != nil {
-		return 0, watched{}, err
+		return 0, 0, watched{}, err
 	}
 	time.Sleep(time.Second)
 	var before, after watched
 	if err := client.ask("before", &before); err != nil {
-		return 0, watched{}, err
+		return 0, 0, watched{}, err
 	}
 	began := time.Now()
 	able, err := c.happen(w)
 	if err != nil {
-		return 0, watched{}, err
+		return 0, 0, watched{}, err
 	}
 	time.Sleep(c.after)
 	if err := client.ask("after", &after); err != nil {
-		return 0, watched{}, err
+		return 0, 0, watched{}, err
 	}
 	stall, err := silence(append(before.Answers, after.Answers...), began, able, c.cuts)
-	return stall, after, err
+	return stall, usual(before.Answers), after, err
+}
+
+// usual is the median time an answer took.
+func usual(all []answered) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	var took []time.Duration
+	for _, a := range all {
+		took = append(took, a.Answered.Sub(a.Asked))
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
 }
 
 // silence finds the stall that changeRow defines, between the answers to a change that began and from when on it was able.

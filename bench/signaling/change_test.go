@@ -48,3 +48,13 @@ func TestSilence(t *testing.T) {
 		})
 	}
 }
+
+func TestUsual(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var all []answered
+	require.Zero(t, usual(all))
+	for _, ms := range []int{103, 900, 101, 102, 104} {
+		all = append(all, answered{Asked: start, Answered: start.Add(time.Duration(ms) * time.Millisecond)})
+	}
+	require.Equal(t, 103*time.Millisecond, usual(all))
+}

@@ -35,6 +35,7 @@ func run() error {
 	}
 	runs := flag.Int("runs", 7, "dials of each transport and changes of networks; the median counts")
 	sessions := flag.Int("sessions", 2000, "idle sessions whose memory is measured")
+	joins := flag.Int("joins", 200, "of those, how many begin to open in a second; 0: as many as the server takes")
 	seconds := flag.Int("seconds", 3, "length of each measurement of messages")
 	only := flag.String("only", "", "only rows whose name contains this")
 	out := flag.String("out", "bench/results/signaling.json", "where the results go")
@@ -49,7 +50,7 @@ func run() error {
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{
-		dir: dir, runs: *runs, sessions: *sessions, window: time.Duration(*seconds) * time.Second, binary: *binary,
+		dir: dir, runs: *runs, sessions: *sessions, joins: *joins, window: time.Duration(*seconds) * time.Second, binary: *binary,
 		command: strings.Join(append([]string{"go run ./bench/signaling"}, os.Args[1:]...), " "),
 	}
 	if b.certificate, err = makeCertificate(dir); err != nil {
@@ -112,6 +113,7 @@ type bench struct {
 	command     string
 	runs        int
 	sessions    int
+	joins       int // of sessions, a second
 	window      time.Duration
 	results     []report.Result
 }

@@ -30,6 +30,8 @@ type sessionsJob struct {
 	To          netip.AddrPort `json:"to"`
 	Count       int            `json:"count"`
 	Certificate certificate    `json:"certificate"`
+	// PerSecond bounds how many begin to open in a second; 0: as many as the server takes.
+	PerSecond int `json:"per_second"`
 }
 
 const (
@@ -96,7 +98,16 @@ func (j *sessionsJob) open() ([]*session, error) {
 		running  sync.WaitGroup
 	)
 	slots := make(chan struct{}, openAtOnce)
+	var pace <-chan time.Time
+	if j.PerSecond > 0 {
+		ticks := time.NewTicker(perAddress * time.Second / time.Duration(j.PerSecond))
+		defer ticks.Stop()
+		pace = ticks.C
+	}
 	for i := range (j.Count + perAddress - 1) / perAddress {
+		if pace != nil {
+			<-pace
+		}
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
@@ -314,8 +325,10 @@ func closeNetwork(network *netem.Network) {
 }
 
 // sessions opens so many on the subject's own loopback.
-func (s *subject) sessions(transport string, count int, c certificate) (*child, error) {
-	clients, err := start(s.network, netem.Server, job{Sessions: &sessionsJob{Transport: transport, To: s.to, Count: count, Certificate: c}})
+func (s *subject) sessions(transport string, count, perSecond int, c certificate) (*child, error) {
+	clients, err := start(s.network, netem.Server, job{Sessions: &sessionsJob{
+		Transport: transport, To: s.to, Count: count, PerSecond: perSecond, Certificate: c,
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -347,7 +360,7 @@ func (b *bench) weigh(ctx context.Context, transport string) ([]weight, error) {
 		return nil, err
 	}
 	defer s.stop()
-	warm, err := s.sessions(transport, 20, b.certificate)
+	warm, err := s.sessions(transport, 20, b.joins, b.certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -356,7 +369,7 @@ func (b *bench) weigh(ctx context.Context, transport string) ([]weight, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients, err := s.sessions(transport, b.sessions, b.certificate)
+	clients, err := s.sessions(transport, b.sessions, b.joins, b.certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -390,18 +403,30 @@ func (s *subject) weight(ctx context.Context) (weight, error) {
 	return weight{heap: m.Heap / 1024, stack: m.Stack / 1024, resident: float64(kB)}, err
 }
 
+// weighings are servers of each kind, one after another by turns: what one keeps of the sessions' handshakes is chance, and
+// readings of the same server share it.
+const weighings = 3
+
 // memoryRow weighs an idle session over raw QUIC and over WSS beside a bare connection.
 func memoryRow(ctx context.Context, b *bench, name string) error {
 	weights := map[string][]weight{}
-	for _, transport := range []string{bare, fresh, wss} {
-		all, err := b.weigh(ctx, transport)
-		if err != nil {
-			return fmt.Errorf("%s: %w", transport, err)
-		}
-		for _, w := range all {
+	for turn := range weighings {
+		for _, transport := range []string{bare, fresh, wss} {
+			if transport == wss && turn > 0 {
+				continue // it has no floor to be compared with
+			}
+			all, err := b.weigh(ctx, transport)
+			if err != nil {
+				return fmt.Errorf("%s: %w", transport, err)
+			}
+			w := weight{
+				heap:     report.Median(values(all, func(w weight) float64 { return w.heap })),
+				stack:    report.Median(values(all, func(w weight) float64 { return w.stack })),
+				resident: report.Median(values(all, weight.residentSet)),
+			}
 			fmt.Printf("  %s: heap %.1f, stack %.1f, resident %.1f KiB a session\n", transport, w.heap, w.stack, w.resident)
+			weights[transport] = append(weights[transport], w)
 		}
-		weights[transport] = all
 	}
 	for _, row := range []struct {
 		suffix string
@@ -410,8 +435,8 @@ func memoryRow(ctx context.Context, b *bench, name string) error {
 		suffix, of := row.suffix, row.of
 		floor, quic := values(weights[bare], of), values(weights[fresh], of)
 		var above []float64
-		for _, v := range quic {
-			above = append(above, v-report.Median(floor))
+		for i, v := range quic {
+			above = append(above, v-floor[i])
 		}
 		b.add(name+"_quic"+suffix, "KiB", quic, floor)
 		b.add(name+"_quic"+suffix+"_above_bare", "KiB", above, nil)
@@ -480,7 +505,7 @@ func (b *bench) cost(ctx context.Context, transport string, m messages) ([]float
 		return nil, err
 	}
 	defer s.stop()
-	clients, err := s.sessions(transport, m.Sessions, b.certificate)
+	clients, err := s.sessions(transport, m.Sessions, 0, b.certificate)
 	if err != nil {
 		return nil, err
 	}
