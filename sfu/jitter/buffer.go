@@ -96,7 +96,8 @@ type Buffer struct {
 	// Playout, in pull.go.
 	parts     []Part
 	playing   bool
-	position  int64 // the sample to be played next
+	pulled    time.Duration // when the last Pull was
+	position  int64         // the sample to be played next
 	last      seq.Extended
 	lastKnown bool // a packet that is no copy was played: last is its number
 	since     int  // packets after last that were played from copies or given up as lost

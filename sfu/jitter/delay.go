@@ -1,6 +1,9 @@
 package jitter
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// cellLength: delays are judged by the worst of each 100 ms. A packet is late together with its neighbours, so that
@@ -19,6 +22,9 @@ const (
 	// tail is how much of the cells' weight may lie above the target, in 1/1024: 2 % of cells of five packets are 0.4 %
 	// of packets.
 	tail = 20
+	// memory in cells: the target is at most the worst of the last 14 s. The histogram alone would take 50 s to forget
+	// that a path was bad.
+	memory = 128
 	// growing is what a queue that fills by 40 ms/s grows by within a cell.
 	growing = 2 * bucketWidth
 
@@ -55,6 +61,9 @@ type delays struct {
 	base   time.Duration // transit of the fastest packet of cells and open
 
 	histogram [buckets]uint32 // of older cells
+	lately    [memory]uint16  // buckets of the newest of them; a ring
+	latelyAt  int
+	worst     int             // bucket: the highest of lately
 	peaks     [peaksKept]peak // newest first
 	quantile  time.Duration   // of histogram, cells and open
 	cellsSeen int             // saturates at window: below it too little is known
@@ -104,6 +113,9 @@ func (d *delays) commit(c cell) {
 		d.histogram[i] = w - w>>fade
 	}
 	d.histogram[bucket(late)] += weight
+	d.lately[d.latelyAt] = uint16(bucket(late))
+	d.latelyAt = (d.latelyAt + 1) % memory
+	d.worst = int(slices.Max(d.lately[:]))
 }
 
 // notice keeps late if it is a peak.
@@ -133,6 +145,7 @@ func (d *delays) judge() {
 	for i := range d.closed {
 		top = max(top, d.count(&young, d.cells[(d.oldest+i)%window]))
 	}
+	worst := max(top, d.worst)
 	var total uint64
 	for i, w := range d.histogram {
 		total += uint64(w)
@@ -141,12 +154,12 @@ func (d *delays) judge() {
 		}
 	}
 	total += uint64(d.closed+1) * weight
-	allowed := total * tail / 1024
+	allowed := max(total*tail/1024, weight) // one cell alone never decides
 	var above uint64
 	for i := top; ; i-- {
 		above += uint64(d.histogram[i]) + uint64(young[i])*weight
 		if above > allowed || i == 0 {
-			d.quantile = time.Duration(i+1) * bucketWidth
+			d.quantile = time.Duration(min(i, worst)+1) * bucketWidth
 			break
 		}
 	}

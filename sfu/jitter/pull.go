@@ -30,6 +30,7 @@ type standstill struct {
 // lateness; calls left out make the delay grow, which is then accelerated away.
 func (b *Buffer) Pull(now time.Duration) Output {
 	b.now = max(b.now, now)
+	b.pulled = b.now
 	clear(b.parts) // no reference outlives its pull
 	b.parts = b.parts[:0]
 	b.stats.Pulled += uint64(b.period)
@@ -152,16 +153,22 @@ func (b *Buffer) bridge(here time.Duration, left int) int {
 	if paused {
 		b.hush(lost)
 	}
-	if wait := lost - int64(b.still.concealed); wait > 0 {
+	wait := lost - int64(b.still.concealed)
+	if paused {
+		wait -= int64(b.still.silent) // nobody knows where in the silence it was
+	}
+	if wait > 0 {
 		return b.conceal(int(min(wait, int64(left))))
 	}
+	// The beginning of a talk is when the delay can be chosen for nothing. It begins with a pull.
 	long := b.still.dry && b.duration(int64(b.still.concealed)) >= outage
-	if short := b.needed(next) - b.delay(here, next.begin); short > 0 && (paused || long) {
-		n := min(b.samples(short)+1, left)
+	if b.delay(here, next.begin) < b.needed(next) {
 		if paused {
-			return b.silence(n)
+			return b.silence(left)
 		}
-		return b.conceal(n)
+		if long {
+			return b.conceal(left)
+		}
 	}
 	// Concealed for longer than what is missing lasts: next is late as well.
 	b.stats.ConcealedLate += uint64(max(int64(b.still.concealed)-gap, 0))

@@ -28,8 +28,8 @@ type Stats struct {
 	Accelerated, Expanded uint64
 	Skipped               uint64 // media left out to get rid of a delay above Config.Max
 
-	// Target is the delay aimed at, and Delay the present one, both above the path's fastest packets of the last second;
-	// Delay is 0 before playout has begun.
+	// Target is the delay aimed at, and Delay what the next Pull will have, both above the path's fastest packets of the
+	// last second; Delay is 0 before playout has begun.
 	Target, Delay time.Duration
 	// Held is how many packets wait now.
 	Held int
@@ -43,7 +43,7 @@ func (b *Buffer) Stats() Stats {
 	}
 	s.Target = b.target()
 	if b.playing {
-		s.Delay = b.delay(b.now, b.position)
+		s.Delay = b.delay(b.pulled+Period, b.position)
 	}
 	s.Held = b.queue.held
 	return s
