@@ -232,7 +232,7 @@ func TestLive(t *testing.T) {
 	l.Show(s)
 	lines := strings.Split(strings.TrimSuffix(plain.String(), "\n"), "\n")
 	require.Len(t, lines, 5, plain.String()) // 0, 5, 10 s, the new phase, the line printed
-	require.True(t, strings.HasPrefix(lines[1], "5 of 60.0 s  in the call: 6 of 6 callers, 1,240/s out, 6,200/s in, delay p95 12.1 ms, loss 0 %"), lines[1])
+	require.True(t, strings.HasPrefix(lines[1], "5 of 60 s  in the call: 6 of 6 callers, 1,240/s out, 6,200/s in, delay p95 12.1 ms, loss 0 %"), lines[1])
 	require.NotContains(t, plain.String(), "\x1b")
 
 	var tty bytes.Buffer
@@ -240,7 +240,7 @@ func TestLive(t *testing.T) {
 	s.At, s.Phase, s.ServerCPU = 30, "in the call", -1
 	l.Show(s)
 	first := tty.String()
-	require.Contains(t, first, "in the call  "+strings.Repeat("█", 15)+strings.Repeat("░", 15)+"  30 of 60.0 s")
+	require.Contains(t, first, "in the call  "+strings.Repeat("█", 15)+strings.Repeat("░", 15)+"  30 of 60 s")
 	require.Contains(t, first, "bench 0.33 cores")
 	require.NotContains(t, first, "\x1b[2J", "a name may not clear the screen")
 	for line := range strings.SplitSeq(strings.NewReplacer("\x1b[K", "", "\x1b[J", "").Replace(first), "\n") {

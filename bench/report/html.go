@@ -53,7 +53,13 @@ func WriteHTML(w io.Writer, r Report) error {
 		p.Links = r.Links[:maxLinks]
 		p.LinkNote = fmt.Sprintf("The first %d of %s.", maxLinks, plural(len(r.Links), "link", "links"))
 	}
-	p.Data = pageData{Timeline: timelineOf(r.Timeline, maxPlotPoints), Usage: usageOf(r.Usage), Distributions: curvesOf(r.Streams)}
+	p.Data.Distributions = curvesOf(r.Streams)
+	if len(r.Timeline) > 0 {
+		p.Data.Timeline = timelineOf(r.Timeline, maxPlotPoints)
+	}
+	if len(r.Usage) > 0 {
+		p.Data.Usage = usageOf(r.Usage)
+	}
 	if len(r.Streams) > 0 {
 		p.Data.Streams = packStreams(r.Streams)
 		if len(r.Streams) > maxRows {
@@ -89,7 +95,7 @@ func (c Comparison) WriteHTML(w io.Writer) error {
 
 func writePage(w io.Writer, name string, page any) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"figure": figure, "percent": percent, "nanoseconds": nanoseconds, "measured": measured, "show": Difference.show,
+		"figure": figure, "percent": percent, "nanoseconds": nanoseconds, "measured": measured, "show": Difference.show, "plural": plural,
 		"number": func(v any) string { return count(toInt(v)) },
 	}).Parse(pageHTML)
 	if err != nil {
@@ -461,6 +467,7 @@ type bar struct {
 	Counts []int  `json:"counts"`
 }
 
+// curvesOf returns nil where nothing came.
 func curvesOf(streams []measure.Stream) *distributions {
 	d := &distributions{Curves: []curves{}, Bars: []histogram{}}
 	of := func(kind measure.Kind, get func(measure.Stream) float64) []number {
@@ -519,6 +526,9 @@ func curvesOf(streams []measure.Stream) *distributions {
 	if any {
 		h.Groups = []bar{{"voice", "c1", voice}, {"picture", "c2", picture}}
 		d.Bars = append(d.Bars, h)
+	}
+	if len(d.Curves)+len(d.Bars) == 0 {
+		return nil
 	}
 	return d
 }

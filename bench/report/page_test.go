@@ -29,6 +29,9 @@ func TestPagesToLookAt(t *testing.T) {
 	}
 	write("group.html", func(f *os.File) error { return report.WriteHTML(f, fake(1, 1, 6, 60)) })
 	write("capacity.html", func(f *os.File) error { return report.WriteHTML(f, withCapacity(fake(2, 10, 4, 30))) })
+	write("hostile.html", func(f *os.File) error { return report.WriteHTML(f, hostileReport()) })
+	write("empty.html", func(f *os.File) error { return report.WriteHTML(f, report.Report{}) })
+	write("large.html", func(f *os.File) error { return report.WriteHTML(f, fake(1, 1, 16, 60)) })
 	write("comparison.html", func(f *os.File) error { return planted().WriteHTML(f) })
 	write("group.txt", func(f *os.File) error { return report.WriteText(f, fake(1, 1, 6, 60), true) })
 	write("capacity.txt", func(f *os.File) error { return report.WriteText(f, withCapacity(fake(2, 10, 4, 30)), false) })

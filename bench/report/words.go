@@ -51,6 +51,9 @@ func verdictOf(r Report) verdict {
 	case len(r.Conditions) > 0:
 		v.State, v.Title = "passed", "Quality held"
 	}
+	if r.Capacity == nil && r.Audio.Streams+r.Video.Streams == 0 {
+		v.Title = "Nothing was measured"
+	}
 	if r.Partial && r.Capacity != nil {
 		v.State, v.Title = "partial", v.Title+" before it was ended early"
 	}
@@ -69,6 +72,9 @@ func verdictOf(r Report) verdict {
 	v.Detail += "."
 	switch r.Bottleneck {
 	case "":
+		if r.Audio.Streams+r.Video.Streams == 0 {
+			break // nothing to give way to
+		}
 		v.Gave = "Nothing gave way: server, bench and network had room."
 	case "server":
 		v.Gave = "The server gave way first."
@@ -255,6 +261,9 @@ func duration(seconds float64) string {
 		return fmt.Sprintf("%d h %d min", int(seconds)/3600, int(seconds)%3600/60)
 	case seconds >= 120:
 		return fmt.Sprintf("%d min %d s", int(seconds)/60, int(seconds)%60)
+	}
+	if seconds == math.Trunc(seconds) {
+		return count(int64(seconds)) + " s"
 	}
 	return figure(seconds) + " s"
 }

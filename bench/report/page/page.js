@@ -62,7 +62,7 @@
     }
   }
 
-  const high = 170, left = 44, right = 8, above = 8, below = 20;
+  const high = 170, left = 44, right = 14, above = 8, below = 20;
   class Chart {
     constructor(group, spec) {
       this.group = group;
@@ -122,7 +122,7 @@
         parts.push(s("text", { x: left - 6, y: toY(v) + 4, "text-anchor": "end" }, v >= 1000 ? Number((v / 1000).toFixed(2)) + " k" : String(Number(v.toFixed(4)))));
       }
       for (const v of ticks(a, b, Math.max(2, Math.floor(this.width / 75))))
-        parts.push(s("text", { x: this.toX(v), y: high - 5, "text-anchor": "middle" }, (this.spec.xText || clock)(v)));
+        parts.push(s("text", { x: this.toX(v), y: high - 5, "text-anchor": this.toX(v) > this.width - 30 ? "end" : "middle" }, (this.spec.xText || clock)(v)));
       // A viewport of its own cuts off what lies outside the zoom.
       const inner = s("svg", { x: left, y: 0, width: this.width - left - right, height: high, viewBox: left + " 0 " + (this.width - left - right) + " " + high });
       parts.push(inner);
@@ -303,7 +303,7 @@
         let k = 0;
         return { name: l.name, colour: l.colour, dash: l.dash, y: x.map((v) => { while (k < sorted.length && sorted[k] <= v) k++; return (k / sorted.length) * 100; }) };
       });
-      host.append(new Chart(new Group(), { title: c.title, unit: c.unit, x: [0, ...x], stairs: true, still: true, least: 100 / 1.0001, xText: (v) => figure(v) + " ms",
+      host.append(new Chart(new Group(), { title: c.title, unit: c.unit, x: [0, ...x], stairs: true, still: true, least: 100 / 1.0001, xText: (v) => Number(v.toFixed(3)).toLocaleString("en-US") + " ms",
         series: series.map((l) => ({ ...l, y: [0, ...l.y] })) }).node);
     }
     for (const b of d.bars) host.append(bars(b.title, b.unit, b.edges, b.groups));
@@ -373,7 +373,7 @@
       const plots = h("div", { class: "plots" }), group = new Group();
       if (r.spark) {
         const n = r.spark.d.length, x = Array.from({ length: n }, (_, i) => r.spark.from + ((i + 0.5) * r.spark.span) / n);
-        const add = (title, unit, y, colour, least) => plots.append(new Chart(group, { title, unit, x, least, series: [{ name: "", y, colour }] }).node);
+        const add = (title, unit, y, colour, least) => plots.append(new Chart(group, { title, unit, x, least, series: [{ name: "value", y, colour }] }).node);
         add("Delay p95", "ms", r.spark.d, "c1");
         add("Loss after repair", "%", r.spark.l, "c2", 1);
         add("Bitrate", "kbit/s", r.spark.k, "c3");
@@ -431,7 +431,7 @@
   function capacity(host, c) {
     const tries = c.tries.slice().sort((a, b) => a.load - b.load);
     const x = tries.map((t) => t.load), held = tries.map((t) => (t.held ? "✓" : "✗"));
-    const add = (title, unit, series) => host.append(new Chart(new Group(), { title, unit, x, still: true, xText: (v) => figure(v), fill: -1, series }).node);
+    const add = (title, unit, series) => host.append(new Chart(new Group(), { title, unit, x, still: true, xText: (v) => v.toLocaleString("en-US"), fill: -1, series }).node);
     add("CPU by load", "cores; ✓ held, ✗ did not", [{ name: "server", y: tries.map((t) => t.server), colour: "c1", marks: held }, { name: "bench", y: tries.map((t) => t.client), colour: "c2", dash: "dash" }]);
     add("Server CPU a packet", "ns", [{ name: "server", y: tries.map((t) => t.packet), colour: "c3", marks: held }]);
   }
