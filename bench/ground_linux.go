@@ -25,8 +25,8 @@ const (
 	Loopback Ground = "loopback"
 	// Veth: each in a namespace of its own, joined at the kernel's speed: for servers that ignore loopback. Needs root.
 	Veth Ground = "veth"
-	// TUN: each in a namespace of its own, joined by a modelled link that TCP takes as well. Callers without a network are at the
-	// server's end. One network for all others. Needs root.
+	// TUN: each in a namespace of its own, joined by a modelled link that TCP takes as well, for the callers of one network. All
+	// others are at the server's end, their networks modelled as on Loopback. Needs root.
 	TUN Ground = "tun"
 )
 
@@ -45,14 +45,12 @@ func openSite(kind Ground, callers []scenario.Caller, seed uint64) (*site, error
 	config := netem.Config{Seed: seed, Veth: kind == Veth}
 	s := &site{kind: kind, host: netem.ServerAddr}
 	if kind == TUN {
-		for _, c := range callers {
-			if len(c.Networks) == 0 || c.Networks[0].Name == s.name {
-				continue
-			}
-			if s.name != "" {
-				return nil, fmt.Errorf("networks %s and %s: between namespaces all callers share one", s.name, c.Networks[0].Name)
-			}
-			profile, err := caller.Profile(c.Networks)
+		networks, err := linkedNetwork(callers)
+		if err != nil {
+			return nil, err
+		}
+		if len(networks) > 0 {
+			profile, err := caller.Profile(networks)
 			if err != nil {
 				return nil, err
 			}
@@ -98,14 +96,13 @@ func (s *site) dial(ctx context.Context, network, address string) (net.Conn, err
 	return s.network.Dial(ctx, netem.Server, network, address)
 }
 
-// split says whose process runs at which end: those with a network behind the link, those without beside the server, where the
-// link is modelled.
+// split says whose process runs at which end.
 func (s *site) split(callers []scenario.Caller) (behind, beside []scenario.Caller) {
-	if s.kind != TUN {
+	if s.kind != TUN || s.name == "" {
 		return callers, nil
 	}
 	for _, c := range callers {
-		if len(c.Networks) > 0 || s.name == "" {
+		if len(c.Networks) > 0 && c.Networks[0].Name == s.name {
 			behind = append(behind, c)
 		} else {
 			beside = append(beside, c)
@@ -139,27 +136,68 @@ func (s *site) close() error {
 	return s.network.Close()
 }
 
-// groundFor chooses where nobody said: loopback, unless some network cuts UDP or has a loss of TCP's own, which only a link
-// between namespaces can do.
+// groundFor chooses where nobody said: loopback, unless some network needs a link between namespaces.
 func groundFor(callers []scenario.Caller) (Ground, error) {
-	ground := Loopback
 	for _, c := range callers {
-		for _, n := range c.Networks {
-			profile, err := caller.Profile([]scenario.Network{n})
-			if err != nil {
-				return "", err
-			}
-			if slices.ContainsFunc(profile.Events, func(e netem.Event) bool { return e.Kind == netem.EventCutUDP }) || n.TCPLoss != nil {
-				ground = TUN
-			}
-			for _, l := range profile.Links {
-				if l.Up.LossTCP != 0 || l.Down.LossTCP != 0 {
-					ground = TUN
-				}
-			}
+		if needs, err := needsLink(c.Networks); needs || err != nil {
+			return TUN, err
 		}
 	}
-	return ground, nil
+	return Loopback, nil
+}
+
+// ComparisonGround is where servers meet that are started here: some ignore loopback.
+func ComparisonGround(s scenario.Scenario) (Ground, error) {
+	ground, err := groundFor(scenario.Schedule(s))
+	if ground == Loopback {
+		ground = Veth
+	}
+	return ground, err
+}
+
+// linkedNetwork is the one that the link between namespaces is for: the one that needs it, else the first.
+func linkedNetwork(callers []scenario.Caller) ([]scenario.Network, error) {
+	var first, needy []scenario.Network
+	for _, c := range callers {
+		if len(c.Networks) == 0 {
+			continue
+		}
+		if first == nil {
+			first = c.Networks
+		}
+		needs, err := needsLink(c.Networks)
+		switch {
+		case err != nil:
+			return nil, err
+		case !needs || needy != nil && needy[0].Name == c.Networks[0].Name:
+		case needy != nil:
+			return nil, fmt.Errorf("networks %s and %s both cut UDP or lose of TCP: only one in a run can",
+				needy[0].Name, c.Networks[0].Name)
+		default:
+			needy = c.Networks
+		}
+	}
+	if needy == nil {
+		return first, nil
+	}
+	return needy, nil
+}
+
+// needsLink: it cuts UDP, or has a loss of TCP's own, so TCP must take it too.
+func needsLink(networks []scenario.Network) (bool, error) {
+	if len(networks) == 0 {
+		return false, nil
+	}
+	profile, err := caller.Profile(networks)
+	if err != nil {
+		return false, err
+	}
+	for _, l := range profile.Links {
+		if l.Up.LossTCP != 0 || l.Down.LossTCP != 0 {
+			return true, nil
+		}
+	}
+	return slices.ContainsFunc(profile.Events, func(e netem.Event) bool { return e.Kind == netem.EventCutUDP }), nil
 }
 
 var errNoServer = errors.New("a server is needed: its address, or how to start one")

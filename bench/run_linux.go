@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tolkyn/tolkyn/bench/caller"
 	"github.com/tolkyn/tolkyn/bench/measure"
@@ -49,19 +50,61 @@ type Config struct {
 
 // Run plays a scenario and reports. When ctx ends before it is over, the report is of what was until then, and Partial. An error
 // means that there is nothing to report. events are the callers' decisions, with Debug.
-func Run(ctx context.Context, c Config) (r report.Report, events []json.RawMessage, err error) {
+func Run(ctx context.Context, c Config) (report.Report, []report.Event, error) {
+	r, events, _, err := runAll(ctx, c)
+	return r, events, err
+}
+
+// runAll is Run with the totals, which conditions are looked up in.
+func runAll(ctx context.Context, c Config) (r report.Report, events []report.Event, t measure.Totals, err error) {
 	run := &run{config: c, callers: scenario.Schedule(c.Scenario)}
 	if c.Target == nil && c.Start == nil {
-		return r, nil, errNoServer
+		return r, nil, t, errNoServer
+	}
+	if err := enoughFiles(run.callers); err != nil {
+		return r, nil, t, err
 	}
 	defer func() { err = errors.Join(err, run.close()) }()
 	if err := run.open(ctx); err != nil {
-		return r, nil, err
+		return r, nil, t, err
 	}
 	if err := run.play(ctx); err != nil {
-		return r, nil, err
+		return r, nil, t, err
 	}
-	return run.report(), run.events, nil
+	return run.report(), run.events, run.totals, nil
+}
+
+// Files that callers of each kind have open, generously: sockets of signaling and media, a browser's own.
+const (
+	filesOfFull    = 16
+	filesOfLight   = 4
+	filesOfBrowser = 200
+	filesOfAll     = 100
+)
+
+// enoughFiles looks at the limit before anybody runs into it.
+func enoughFiles(callers []scenario.Caller) error {
+	need := uint64(filesOfAll)
+	for _, c := range callers {
+		switch c.Kind {
+		case scenario.Light:
+			need += filesOfLight
+		case scenario.Browser:
+			need += filesOfBrowser
+		default:
+			need += filesOfFull
+		}
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("ask for the limit of open files: %w", err)
+	}
+	// Go programs raise their own limit as far as they may.
+	if limit.Max < need {
+		return fmt.Errorf("%d callers need about %d open files, and the limit is %d: raise it with 'ulimit -n %d'",
+			len(callers), need, limit.Max, need)
+	}
+	return nil
 }
 
 // run is a run under way.
@@ -89,7 +132,7 @@ type run struct {
 	oneIn   int
 	figures server.Figures
 	floor   float64
-	events  []json.RawMessage
+	events  []report.Event
 }
 
 // mark is what both sides had used and moved at a moment.
@@ -152,7 +195,7 @@ func (r *run) play(ctx context.Context) error {
 		target := r.target
 		target.Address = r.site.address(netem.Side(side))
 		job := caller.Job{
-			Target: target, Callers: list, Others: others, Modelled: r.site.kind == TUN, Epoch: r.epoch,
+			Target: target, Callers: list, Others: others, Modelled: r.site.kind == TUN && side == int(netem.Client), Epoch: r.epoch,
 			Warmup: r.config.Scenario.Warmup, Duration: length, OpenOneIn: r.config.OpenOneIn, Debug: r.config.Debug,
 		}
 		place := func(cmd *exec.Cmd) error { return r.site.start(netem.Side(side), cmd) }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/bench/caller"
+	"github.com/tolkyn/tolkyn/bench/report"
 )
 
 // endWithin is how long a worker that was told to end may take: its callers say goodbye.
@@ -30,7 +31,7 @@ type worker struct {
 	newest caller.Snapshot
 	result *caller.Result
 	err    error
-	events []json.RawMessage
+	events []report.Event
 }
 
 // startWorker runs a command that is caller.Work and hands it the job.
@@ -77,7 +78,7 @@ func (w *worker) listen(said io.Reader) {
 		case m.Snapshot != nil:
 			w.newest = *m.Snapshot
 		case m.Event != nil:
-			w.events = append(w.events, m.Event)
+			w.events = append(w.events, *m.Event)
 		case m.Result != nil:
 			w.result = m.Result
 		case m.Error != "":

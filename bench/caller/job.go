@@ -1,7 +1,6 @@
 package caller
 
 import (
-	"encoding/json"
 	"net/netip"
 	"time"
 
@@ -45,10 +44,10 @@ type Job struct {
 
 // Message is one line of a worker's standard output.
 type Message struct {
-	Snapshot *Snapshot       `json:"snapshot,omitempty"` // once a second
-	Event    json.RawMessage `json:"event,omitempty"`    // with Debug
-	Result   *Result         `json:"result,omitempty"`   // the last line
-	Error    string          `json:"error,omitempty"`    // the last line, instead: the job could not be done
+	Snapshot *Snapshot     `json:"snapshot,omitempty"` // once a second
+	Event    *report.Event `json:"event,omitempty"`    // with Debug
+	Result   *Result       `json:"result,omitempty"`   // the last line
+	Error    string        `json:"error,omitempty"`    // the last line, instead: the job could not be done
 }
 
 // Snapshot is how things stand, for those who wait.

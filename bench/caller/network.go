@@ -23,6 +23,7 @@ import (
 type network struct {
 	// Fixed after newNetwork.
 	name string
+	from net.IP      // where sockets are opened
 	line *netem.Line // nil: no model
 	mux  ice.UDPMux
 
@@ -35,6 +36,10 @@ type network struct {
 
 func newNetwork(c scenario.Caller, job Job) (*network, error) {
 	n := &network{name: c.Room + "/" + c.Identity, open: map[net.Conn]struct{}{}, quiet: map[net.PacketConn]struct{}{}}
+	n.from = net.IPv4(127, 0, 0, 1)
+	if job.Target.Address.IsValid() {
+		n.from = job.Target.Address.AsSlice()
+	}
 	if len(c.Networks) == 0 || job.Modelled {
 		return n, nil
 	}
@@ -56,7 +61,7 @@ func newNetwork(c scenario.Caller, job Job) (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	media, err := n.line.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	media, err := n.line.ListenUDP("udp4", &net.UDPAddr{IP: n.from})
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +97,7 @@ func (n *network) listenPacket(_ context.Context, server *net.UDPAddr) (net.Pack
 	var conn net.PacketConn
 	var err error
 	if n.line != nil {
-		conn, err = n.line.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		conn, err = n.line.ListenUDP("udp4", &net.UDPAddr{IP: n.from})
 	} else {
 		// Connected for a moment, to learn which address of ours leads there.
 		probe, dialErr := net.DialUDP("udp", nil, server)

@@ -133,17 +133,17 @@ func (w *work) note(who, what string, args ...any) {
 	if !w.job.Debug {
 		return
 	}
-	event := map[string]any{"at_ms": float64(time.Since(w.job.Epoch)) / float64(time.Millisecond), "who": who, "what": what}
-	for i := 0; i+1 < len(args); i += 2 {
-		if key, ok := args[i].(string); ok {
-			event[key] = args[i+1]
+	e := report.Event{At: time.Since(w.job.Epoch).Seconds(), Caller: who, Name: what}
+	if len(args) > 0 {
+		detail := map[string]any{}
+		for i := 0; i+1 < len(args); i += 2 {
+			if key, ok := args[i].(string); ok {
+				detail[key] = args[i+1]
+			}
 		}
+		e.Detail = detail
 	}
-	line, err := json.Marshal(event)
-	if err == nil {
-		err = w.say(Message{Event: line})
-	}
-	if err != nil {
+	if err := w.say(Message{Event: &e}); err != nil {
 		fmt.Fprintln(os.Stderr, "tell an event:", err)
 	}
 }

@@ -2,6 +2,7 @@ package tolkyn
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,24 +24,28 @@ import (
 
 // Dialer dials into one server.
 type Dialer struct {
-	URL string // of its page: http://127.0.0.1:8080
-	// Token makes join tokens; nil: the server is asked, which one in development mode answers on its own machine.
-	Token func(ctx context.Context, room, identity string) (string, error)
-	// Transport limits signaling: "websocket", or empty for whichever is there first.
-	Transport string
-
-	memory *client.Memory
+	target caller.Target
+	roots  *x509.CertPool // nil: the system's
 }
 
 // New returns a Dialer whose participants share nothing of earlier connections: each is as new to the server as a phone that
 // calls for the first time.
-func New(u string) *Dialer { return &Dialer{URL: u} }
+func New(t caller.Target) (*Dialer, error) {
+	d := &Dialer{target: t}
+	if t.CA != "" {
+		d.roots = x509.NewCertPool()
+		if !d.roots.AppendCertsFromPEM([]byte(t.CA)) {
+			return nil, errors.New("the target's CA holds no certificate in PEM")
+		}
+	}
+	return d, nil
+}
 
 // Dial implements caller.Dialer.
 func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connection, error) {
 	c := &connection{on: p.On, steps: map[measure.Step]bool{}}
 	options := client.Options{
-		Memory: client.NewMemory(), Dial: p.Network.Dial, ListenPacket: p.Network.ListenPacket,
+		Memory: client.NewMemory(), RootCAs: d.roots, Dial: p.Network.Dial, ListenPacket: p.Network.ListenPacket,
 		Settings: func(s *webrtc.SettingEngine) {
 			// pion would write to stderr whatever happens to a connection that is being closed.
 			s.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard}
@@ -55,20 +60,20 @@ func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connect
 			DTLS:     func() { c.step(measure.DTLS) },
 		},
 	}
-	if d.Transport == "websocket" && options.Dial == nil {
+	if d.target.Transport == "websocket" && options.Dial == nil {
 		options.Dial = (&net.Dialer{}).DialContext
 	}
-	if d.Transport == "websocket" {
+	if d.target.Transport == "websocket" {
 		options.ListenPacket = nil
 	}
 	token := func(ctx context.Context) (string, error) {
-		if d.Token != nil {
-			return d.Token(ctx, p.Room, p.Identity)
+		if token, err := d.target.Sign(p.Room, p.Identity); token != "" || err != nil {
+			return token, err
 		}
-		return devToken(ctx, p.Network.Dial, d.URL, p.Room, p.Identity)
+		return devToken(ctx, p.Network.Dial, d.target.URL, p.Room, p.Identity)
 	}
 	var err error
-	if c.client, err = client.Dial(ctx, d.URL, token, options); err != nil {
+	if c.client, err = client.Dial(ctx, d.target.URL, token, options); err != nil {
 		return nil, err
 	}
 	join := client.JoinOptions{Name: p.Identity, AudioSlots: slots(p.AudioSlots), VideoSlots: slots(p.VideoSlots)}

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,7 +38,7 @@ type running struct {
 }
 
 // Start runs a tolkyn binary on its defaults, but for addresses and a key that signs the callers' tokens.
-func Start(ctx context.Context, binary, version string, place server.Place) (server.Server, error) {
+func Start(ctx context.Context, binary string, place server.Place) (server.Server, error) {
 	at := func(offset uint16) string {
 		port := place.Port
 		if port > 0 {
@@ -60,7 +62,11 @@ func Start(ctx context.Context, binary, version string, place server.Place) (ser
 	if err := os.WriteFile(path, config, 0o600); err != nil {
 		return nil, err
 	}
-	r := &running{version: version}
+	version, err := exec.CommandContext(ctx, binary, "version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its version: %w", binary, err)
+	}
+	r := &running{version: strings.TrimSpace(string(version))}
 	if r.process, err = server.Start(binary, place.Start, "--config", path); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,154 @@
+package light
+
+import (
+	"time"
+
+	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/internal/rtcp"
+)
+
+const (
+	// reportEvery is RFC 3550's interval as browsers keep it for video.
+	reportEvery = time.Second
+	// checkEvery is RFC 7675's for consent.
+	checkEvery = 5 * time.Second
+	// keyframeEvery bounds requests: libwebrtc waits 300 ms and more between two.
+	keyframeEvery = time.Second
+	// assumedRTT stands until the first check is answered.
+	assumedRTT = 50 * time.Millisecond
+)
+
+// answerDue sends what is due of what a browser sends: feedback, wishes, reports, checks.
+func (d *device) answerDue(l *loop, now time.Duration) {
+	if now >= d.feedbackAt {
+		d.feedbackAt = now + l.cfg.FeedbackEvery
+		// Reduced-size (RFC 5506), as negotiated: nothing before it.
+		for {
+			b := d.recorder.Append(l.scratch[:0], d.ssrc, d.lastSSRC())
+			if len(b) == 0 {
+				break
+			}
+			d.sendRTCP(b)
+		}
+	}
+	d.wish(l, now)
+	if now >= d.reportAt {
+		d.reportAt = now + reportEvery
+		d.sendReports(l, now)
+	}
+	if now >= d.checkAt {
+		d.checkAt = now + checkEvery
+		d.checked = l.now()
+		d.path.check()
+	}
+}
+
+func (d *device) lastSSRC() uint32 {
+	if d.last == nil {
+		return 0
+	}
+	return d.last.slot.ssrc
+}
+
+// wish asks for missing packets of pictures, and for a keyframe when they do not come. Browsers ask for no sound again.
+func (d *device) wish(l *loop, now time.Duration) {
+	for _, s := range d.streams {
+		if s.slot.rtx == 0 || len(s.gaps.missing) == 0 {
+			continue
+		}
+		given := s.gaps.givenUp
+		l.numbers = s.gaps.wishes(now, d.rtt, l.numbers[:0])
+		if len(l.numbers) > 0 {
+			d.nacks += int64(len(l.numbers))
+			d.sendRTCP(rtcp.AppendNACK(l.scratch[:0], d.ssrc, s.slot.ssrc, l.numbers))
+		}
+		if s.gaps.givenUp > given && (s.asked == 0 || now-s.asked >= keyframeEvery) {
+			s.asked = now
+			d.sendRTCP(rtcp.AppendPLI(l.scratch[:0], d.ssrc, s.slot.ssrc))
+		}
+	}
+}
+
+// sendReports sends a sender report for each track and reception reports of what came.
+func (d *device) sendReports(l *loop, now time.Duration) {
+	l.blocks = l.blocks[:0]
+	for _, s := range d.streams {
+		if s.gaps.received > 0 {
+			l.blocks = append(l.blocks, s.block(now))
+		}
+	}
+	wall := time.Now()
+	for _, t := range d.published {
+		if t.packets == 0 {
+			continue
+		}
+		b := rtcp.AppendSenderReport(l.scratch[:0], t.report(now, wall), l.blocks)
+		d.sendRTCP(rtcp.AppendSDES(b, t.ssrc, cname))
+		l.blocks = l.blocks[:0] // told once
+	}
+	if len(l.blocks) > 0 {
+		d.sendRTCP(rtcp.AppendReceiverReport(l.scratch[:0], d.ssrc, l.blocks))
+	}
+}
+
+// block is RFC 3550 §6.4.1's reception report.
+func (s *stream) block(now time.Duration) rtcp.ReportBlock {
+	highest, _ := s.gaps.numbers.Highest()
+	b := rtcp.ReportBlock{
+		SSRC: s.slot.ssrc, FractionLost: s.gaps.fraction(), TotalLost: int32(min(s.gaps.expected()-s.gaps.received, 1<<23-1)),
+		HighestSeq: uint32(highest) - 1<<16, Jitter: uint32(int64(s.jitter.value) * clockOf(s.slot.kind) / int64(time.Second)),
+	}
+	if s.lastSR != 0 {
+		b.LastSR = s.lastSR
+		b.DelaySinceLastSR = uint32((now - s.lastSRAt) * 65536 / time.Second)
+	}
+	return b
+}
+
+func (d *device) sendRTCP(b []byte) {
+	if n := d.sealer.SealRTCP(b, len(b)); n > 0 {
+		_, _ = d.path.socket.WriteTo(b[:n], d.path.server) // counted by the socket; the next report makes up for it
+	}
+}
+
+// attribute follows the server's word on whose media flows in which slot.
+func (d *device) attribute(now time.Duration) {
+	told := d.session.sources.Load()
+	if told == d.told || told == nil {
+		return
+	}
+	d.told = told
+	for _, s := range d.streams {
+		if from := (*told)[s.slot.mid]; from != s.from {
+			d.settle(s, now)
+			s.from = from
+			if from != (flow{}) {
+				s.meter = d.newMeter(s, now)
+			}
+		}
+	}
+}
+
+// newMeter begins to measure what flows in a slot, due from now on.
+func (d *device) newMeter(s *stream, now time.Duration) meter {
+	sender := d.session.names.of(d.session.room, s.from.peer)
+	of := measure.Of{
+		Room: d.plan.Room, Receiver: d.plan.Identity, Sender: sender, Track: s.from.track,
+		Stamp: d.env.stamps[trackOf{d.plan.Room, sender, s.from.track}], Due: now,
+	}
+	if s.slot.kind == measure.Audio {
+		of.Codec = "opus"
+		return measure.NewAudio(measure.AudioConfig{Of: of})
+	}
+	of.Codec = "VP8"
+	return measure.NewVideo(measure.VideoConfig{Of: of, Headers: true})
+}
+
+// settle ends what was measured in a slot and keeps the result.
+func (d *device) settle(s *stream, now time.Duration) {
+	if s.meter == nil {
+		return
+	}
+	d.results.add(s.meter, now)
+	s.meter = nil
+}

@@ -1,0 +1,219 @@
+package light
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/pion/dtls/v3"
+
+	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/bench/scenario"
+	"github.com/tolkyn/tolkyn/internal/rtcp"
+	"github.com/tolkyn/tolkyn/internal/srtp"
+	"github.com/tolkyn/tolkyn/internal/udp"
+)
+
+// cname is every caller's canonical name: nobody plays what light callers send in step.
+const cname = "light"
+
+// environment is what all devices of a fleet share. Fixed after New.
+type environment struct {
+	cfg         Config
+	base        string
+	client      *http.Client
+	certificate tls.Certificate
+	fingerprint string
+	names       *names
+	epoch       time.Duration // zero of the run's clock, since the Unix epoch
+	stamps      map[trackOf]uint32
+}
+
+// trackOf names a track in the run.
+type trackOf struct{ room, identity, id string }
+
+// device is one stay of one caller in its call: session, socket, keys, and all that its loop knows.
+type device struct {
+	// Fixed after enter.
+	env       *environment
+	plan      *scenario.Caller
+	session   *session
+	path      path
+	tunnel    *tunnel
+	dtls      *dtls.Conn
+	sealer    *srtp.Sealer
+	opener    *srtp.Opener
+	overhead  int // bytes that sealing adds to a packet
+	ssrc      uint32
+	steps     map[measure.Step]time.Time // when each was done; "" is the start
+	published []*published
+	results   *results // of the caller
+
+	// Owned by the loop, between add and remove.
+	timer    timer
+	streams  []*stream
+	last     *stream
+	told     *map[string]flow
+	sampler  sampler
+	recorder rtcp.TransportRecorder
+
+	transport uint16        // next transport-wide number
+	heard     time.Duration // arrival of the newest datagram
+	rtt       time.Duration
+	checked   time.Duration // when the check was sent that is not answered; 0: none
+	warm      bool          // measuring has begun
+
+	feedbackAt, reportAt, checkAt time.Duration
+
+	flows                          bool
+	firstPacket, lastPacket        time.Duration
+	sentPackets, sentBytes         int64
+	receivedPackets, receivedBytes int64
+	opened, forged, strange        int64
+	stamped, nacks                 int64
+	failed                         error
+}
+
+// enter joins the call and returns once keys are agreed; results goes on collecting where an earlier stay ended.
+func enter(ctx context.Context, env *environment, plan *scenario.Caller, into *results) (_ *device, err error) {
+	d := &device{env: env, plan: plan, results: into, steps: map[measure.Step]time.Time{"": time.Now()}, rtt: assumedRTT}
+	defer func() {
+		if err != nil {
+			d.close(false)
+		}
+	}()
+	token, err := env.cfg.Token(ctx, plan.Room, personOf(plan.Room, plan.Identity))
+	if err != nil {
+		return nil, err
+	}
+	d.ssrc = randomSSRC()
+	for i, t := range plan.Publish {
+		kind, origin := sourceOf(t.Media)
+		ssrc := randomSSRC()
+		if i == 0 {
+			ssrc = d.ssrc
+		}
+		p := &published{
+			id: string(t.Media), mid: "p" + strconv.Itoa(i), kind: kind, origin: origin, ssrc: ssrc, rtx: ssrc ^ 1<<31,
+			number: 1<<16 + 100, repair: 1<<16 + 100,
+		}
+		p.media = env.cfg.Media(*plan, i)
+		d.published = append(d.published, p)
+	}
+	own := credentials{ufrag: random(4), password: random(16), fingerprint: env.fingerprint}
+	sdp, err := d.join(ctx, env, token, offer(plan, d.published, own))
+	if err != nil {
+		return nil, err
+	}
+	a, err := parseAnswer(sdp)
+	if err != nil {
+		return nil, err
+	}
+	local := netip.AddrPortFrom(env.cfg.Address, 0)
+	socket, err := udp.Listen(local, udp.Config{DisableGRO: true, Timestamps: true, ReadBuffer: env.cfg.ReadBuffer, WriteBuffer: env.cfg.ReadBuffer})
+	if err != nil {
+		return nil, err
+	}
+	d.path = newPath(socket, own, a)
+	if err := d.shake(ctx, env.certificate); err != nil {
+		return nil, fmt.Errorf("handshake: %w", err)
+	}
+	for _, s := range a.slots {
+		d.streams = append(d.streams, &stream{slot: s})
+	}
+	d.sampler = newSampler(env.cfg.OpenOneIn, uint64(plan.Number))
+	return d, nil
+}
+
+// done notes the end of a step.
+func (d *device) done(s measure.Step) { d.steps[s] = time.Now() }
+
+// begin puts the device onto its loop's clock.
+func (d *device) begin(l *loop, now time.Duration) {
+	d.timer.device = d
+	// Each at moments of its own: five hundred do not report in the same millisecond.
+	spread := func(of time.Duration) time.Duration { return of * time.Duration(d.plan.Number%997) / 997 }
+	d.feedbackAt = now + spread(l.cfg.FeedbackEvery)
+	d.reportAt = now + spread(reportEvery)
+	d.checkAt = now
+	l.wheel.arm(&d.timer, now+spread(l.cfg.ReadEvery))
+	for _, t := range d.published {
+		t.began = now + spread(100*time.Millisecond)
+		if l.cfg.Together {
+			t.began = (now/time.Second + 1) * time.Second
+		}
+		t.timer = timer{device: d, track: t}
+		l.wheel.arm(&t.timer, t.began+t.media.Due())
+	}
+}
+
+// turn reads and answers.
+func (d *device) turn(l *loop, now time.Duration) {
+	d.attribute(now)
+	if !d.warm && now >= l.cfg.Warmup {
+		d.warm = true
+		d.restart(now)
+	}
+	d.read(l, now)
+	d.answerDue(l, now)
+}
+
+// restart drops what was measured before the warm-up's end.
+func (d *device) restart(now time.Duration) {
+	for _, s := range d.streams {
+		if s.meter != nil {
+			s.meter = d.newMeter(s, now)
+		}
+	}
+}
+
+// end takes the device off the clock and settles its streams.
+func (d *device) end(l *loop, now time.Duration) {
+	d.read(l, now)
+	d.timer.device = nil
+	for _, t := range d.published {
+		t.timer.device = nil
+	}
+	for _, s := range d.streams {
+		d.settle(s, now)
+	}
+	d.results.leave(d)
+}
+
+// close leaves: with a goodbye, or as somebody whose network is gone. The loop has let go of the device.
+func (d *device) close(polite bool) {
+	if d.session != nil {
+		d.session.close(polite)
+	}
+	if d.tunnel != nil && !polite {
+		d.tunnel.Close() // no close_notify
+	}
+	if d.dtls != nil {
+		_ = d.dtls.Close()
+	}
+	if d.tunnel != nil {
+		d.tunnel.Close()
+	}
+	if d.path.socket != nil {
+		_ = d.path.socket.Close()
+	}
+}
+
+func random(bytes int) string {
+	b := make([]byte, bytes)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+func randomSSRC() uint32 {
+	var b [4]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint32(b[:]) | 1
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tolkyn/tolkyn/bench"
+	"github.com/tolkyn/tolkyn/bench/caller"
+	"github.com/tolkyn/tolkyn/bench/server"
+	"github.com/tolkyn/tolkyn/bench/server/tolkyn"
+)
+
+// subjectFlags say which server is measured.
+type subjectFlags struct {
+	server, kind, binary        string
+	token, tokenFile            string
+	keyID, secret, secretFile   string
+	transport                   string
+	livekitServer, livekitCalls string
+}
+
+func (f *subjectFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.server, "server", "", "address of a server that runs already; default: one is started here")
+	flags.StringVar(&f.kind, "kind", "tolkyn", "what the server is: tolkyn, plain (a stock SFU on pion), janus, livekit")
+	flags.StringVar(&f.token, "token", "", "one token for all callers, whose room it then is")
+	flags.StringVar(&f.tokenFile, "token-file", "", "file with that token")
+	flags.StringVar(&f.keyID, "key", "", "name of the server's key that signs the callers' tokens")
+	flags.StringVar(&f.secret, "secret", "", "the secret of that key")
+	flags.StringVar(&f.secretFile, "secret-file", "", "file with that secret")
+	flags.StringVar(&f.transport, "transport", "", "signaling over websocket alone; default: whichever is there first")
+	f.addStarting(cmd)
+	cmd.MarkFlagsMutuallyExclusive("token", "token-file", "secret", "secret-file")
+}
+
+// addStarting adds what servers are started with.
+func (f *subjectFlags) addStarting(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.binary, "binary", "", "the tolkyn binary that is started; default: this one")
+	flags.StringVar(&f.livekitServer, "livekit-server", "livekit-server", "the LiveKit server that is started")
+	flags.StringVar(&f.livekitCalls, "livekit-callers", "tolkyn-livekit-callers", "the program that calls LiveKit servers (see docs/benchmarking.md)")
+}
+
+// apply sets which server a run measures.
+func (f *subjectFlags) apply(c *bench.Config) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c.Worker = []string{self, "bench", "worker"}
+	if f.kind == "livekit" {
+		c.Worker = []string{f.livekitCalls}
+	}
+	if f.server != "" {
+		c.Target, err = f.target()
+		return err
+	}
+	if f.token != "" || f.tokenFile != "" || f.secret != "" || f.secretFile != "" || f.keyID != "" {
+		return errors.New("--token, --key and --secret are for a server that runs already: name it with --server")
+	}
+	binary := f.binary
+	if binary == "" {
+		binary = self
+	}
+	c.Start, err = f.starter(binary, self)
+	return err
+}
+
+// starter says how a server of this kind is started.
+func (f *subjectFlags) starter(binary, self string) (func(context.Context, server.Place) (server.Server, error), error) {
+	switch f.kind {
+	case "tolkyn":
+		return func(ctx context.Context, place server.Place) (server.Server, error) {
+			return tolkyn.Start(ctx, binary, place)
+		}, nil
+	}
+	return nil, fmt.Errorf("--kind: got %q, want tolkyn, plain, janus or livekit", f.kind)
+}
+
+// target is the server at --server.
+func (f *subjectFlags) target() (*caller.Target, error) {
+	u, err := url.Parse(f.server)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("--server: got %q, want an address, as https://call.example.kz", f.server)
+	}
+	if f.transport != "" && f.transport != "websocket" {
+		return nil, fmt.Errorf("--transport: got %q, want websocket or nothing", f.transport)
+	}
+	t := &caller.Target{Kind: f.kind, URL: f.server, Key: f.keyID, Secret: f.secret, Token: f.token, Transport: f.transport}
+	for _, file := range []struct {
+		flag, path string
+		to         *string
+	}{{"--token-file", f.tokenFile, &t.Token}, {"--secret-file", f.secretFile, &t.Secret}} {
+		if file.path == "" {
+			continue
+		}
+		b, err := os.ReadFile(file.path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file.flag, err)
+		}
+		*file.to = strings.TrimSpace(string(b))
+	}
+	if t.Secret != "" && t.Key == "" {
+		return nil, errors.New("--secret needs --key, the name of the key in the server's configuration")
+	}
+	return t, nil
+}
+
+// dialerOf brings full callers into a server's rooms.
+func dialerOf(t caller.Target) (caller.Dialer, error) {
+	switch t.Kind {
+	case "tolkyn":
+		return tolkyn.New(t)
+	}
+	return nil, fmt.Errorf("no callers for a server of kind %q", t.Kind)
+}
