@@ -3,8 +3,8 @@ package source
 import "github.com/tolkyn/tolkyn/internal/clip"
 
 const (
-	// opusExtension is the id of our extension: one of those that draft-ietf-mlcodec-opus-extension leaves to experiments,
-	// and none that an encoder in use writes (libopus: DRED 126, QEXT 124).
+	// opusExtension is the id of our extension: from the upper end, where experiments stand, and none that an encoder in use
+	// writes (libopus: DRED 126, QEXT 124). If it is ever given to somebody, magic and checksum still tell ours apart.
 	opusExtension = 121
 	// opusStamp is what the extension takes: its id, its length, the stamp.
 	opusStamp = 2 + StampSize
