@@ -88,7 +88,7 @@ func NewLine(cfg LineConfig) (*Line, error) {
 
 // ListenUDP opens a UDP socket on the line, as net.ListenUDP does.
 func (l *Line) ListenUDP(network string, local *net.UDPAddr) (*Conn, error) {
-	under, err := net.ListenUDP(network, local)
+	under, err := listenUDP(network, local)
 	if err != nil {
 		return nil, fmt.Errorf("netem: %w", err)
 	}
@@ -96,11 +96,24 @@ func (l *Line) ListenUDP(network string, local *net.UDPAddr) (*Conn, error) {
 	if local != nil {
 		again.IP, again.Zone = local.IP, local.Zone
 	}
-	conn, err := l.Conn(under, func() (net.PacketConn, error) { return net.ListenUDP(network, &again) })
+	conn, err := l.Conn(under, func() (net.PacketConn, error) { return listenUDP(network, &again) })
 	if err != nil {
 		_ = under.Close() // the other error says more
 	}
 	return conn, err
+}
+
+// lineBuffer holds what comes while this process waits for its turn on a busy machine: a second of 1,000 small datagrams.
+// What the kernel drops before the model sees it would be nobody's loss.
+const lineBuffer = 1 << 20
+
+func listenUDP(network string, local *net.UDPAddr) (*net.UDPConn, error) {
+	conn, err := net.ListenUDP(network, local)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetReadBuffer(lineBuffer) // where the system allows less, it takes as much as it allows
+	return conn, nil
 }
 
 // Conn puts an open socket on the line, which owns it from now on. Reopen opens the one that takes its place when the NAT

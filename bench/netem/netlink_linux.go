@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
+	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -107,10 +110,39 @@ func (n *netlink) address(index int, addr netip.Addr, present bool) error {
 	}
 	err := n.request(kind, flags, bytesOf(&msg),
 		attribute{unix.IFA_LOCAL, addr.AsSlice()}, attribute{unix.IFA_ADDRESS, addr.AsSlice()})
+	if err == nil && present && addr.Is6() {
+		err = settle(addr)
+	}
 	if err != nil {
 		return fmt.Errorf("address %v: %w", addr, err)
 	}
 	return nil
+}
+
+// settle waits until the namespace of the calling thread takes what is sent to an IPv6 address of its own. The kernel has a
+// worker make that route after it has acknowledged the address, and on a busy machine the first packets come before it.
+func settle(addr netip.Addr) error {
+	own := fmt.Sprintf("%x 80 ", addr.AsSlice())
+	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(100 * time.Microsecond) {
+		routes, err := os.ReadFile("/proc/thread-self/net/ipv6_route")
+		if err != nil {
+			return err
+		}
+		for route := range strings.Lines(string(routes)) {
+			// destination, length, source, length, next hop, metric, references, uses, flags, interface
+			fields := strings.Fields(route)
+			if strings.HasPrefix(route, own) && len(fields) > 8 && isLocal(fields[8]) {
+				return nil
+			}
+		}
+	}
+	return errors.New("the kernel makes no route to it: is net.ipv6.conf.all.disable_ipv6 set?")
+}
+
+// isLocal reads the flags of a route.
+func isLocal(hex string) bool {
+	flags, err := strconv.ParseUint(hex, 16, 32)
+	return err == nil && flags&unix.RTF_LOCAL != 0
 }
 
 // route sends packets for a prefix out of an interface. Of two routes in one table that with the lower metric counts.

@@ -525,3 +525,138 @@ func TestCrashLeavesNothing(t *testing.T) {
 	require.Contains(t, names[0], "net:[")
 	require.Eventually(t, func() bool { return !inUse(t, names...) }, 10*time.Second, 10*time.Millisecond)
 }
+
+// UDP and TCP share a link and not its loss.
+func TestTCPLosesApart(t *testing.T) {
+	bad := netsim.LinkConfig{Loss: 1, LossTCP: -1}
+	n := open(t, netem.Config{Links: []netem.Path{{Up: bad, Down: bad}}})
+	client, server := udpPair(t, n, netem.ClientAddr(0), netem.ServerAddr)
+	for range 10 {
+		_, err := client.WriteToUDPAddrPort([]byte("lost"), address(server))
+		require.NoError(t, err)
+	}
+	listener, err := n.Listen(netem.Server, netip.AddrPortFrom(netem.ServerAddr, 0))
+	require.NoError(t, err)
+	defer listener.Close()
+	conn, err := n.Dial(t.Context(), netem.Client, "tcp", listener.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	require.Eventually(t, func() bool { return n.Stats().Links[0][netem.Up].Lost == 10 }, 10*time.Second, time.Millisecond)
+	up := n.Accounts()[0][netem.Up]
+	require.Positive(t, up.Did.Arrived)
+	require.InDelta(t, up.Asked.Loss, up.Did.Loss, 1e-9)
+	require.Less(t, up.Did.Loss, 1.0)
+}
+
+// Events happen to a network as they do to a line.
+func TestNetworkEvents(t *testing.T) {
+	happened := make(chan netem.Event, 20)
+	n := open(t, netem.Config{
+		Links: []netem.Path{{}, {}},
+		Events: []netem.Event{
+			{At: 10 * ms, Kind: netem.EventRebind},
+			{At: 20 * ms, Kind: netem.EventSet, Path: netem.RoundTrip(10 * ms)},
+			{At: 30 * ms, Kind: netem.EventBlackout, For: ms},
+			{At: 40 * ms, Kind: netem.EventMove, Link: 1},
+			{At: 50 * ms, Kind: netem.EventCutUDP, Link: 1},
+			{At: 60 * ms, Kind: netem.EventMendUDP, Link: 1},
+		},
+		On: func(e netem.Event, err error) {
+			assert.NoError(t, err)
+			happened <- e
+		},
+	})
+	client, server := udpPair(t, n, netip.IPv4Unspecified(), netem.ServerAddr)
+	from := func() netip.Addr {
+		_, err := client.WriteToUDPAddrPort([]byte("from where?"), address(server))
+		require.NoError(t, err)
+		require.NoError(t, server.SetReadDeadline(time.Now().Add(10*time.Second)))
+		_, from, err := server.ReadFromUDPAddrPort(make([]byte, 100))
+		require.NoError(t, err)
+		return from.Addr()
+	}
+	for range 2 {
+		for _, kind := range []netem.EventKind{"rebind", "set", "blackout", "move", "cut_udp", "mend_udp"} {
+			require.Equal(t, kind, (<-happened).Kind)
+		}
+		require.Equal(t, netem.ClientAddr(1), from())
+		require.NoError(t, n.Restart())
+	}
+	for range 6 { // before Close, so that none is in its way
+		<-happened
+	}
+	n.Blackout(1, true)
+	_, err := client.WriteToUDPAddrPort([]byte("dark"), address(server))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return n.Stats().Links[1][netem.Up].Dark == 1 }, 10*time.Second, time.Millisecond)
+}
+
+// A veth pair carries everything both ways, segments whole or cut.
+func TestVeth(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		n := open(t, netem.Config{Veth: true, NoSegments: cut})
+		for _, addrs := range [][2]netip.Addr{{netem.ClientAddr(0), netem.ServerAddr}, {netem.ClientAddr6(0), netem.ServerAddr6}} {
+			client, server := udpPair(t, n, addrs[0], addrs[1])
+			raw, err := client.SyscallConn()
+			require.NoError(t, err)
+			require.NoError(t, raw.Control(func(fd uintptr) {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, 1200)
+			}))
+			require.NoError(t, err)
+			_, err = client.WriteToUDPAddrPort(make([]byte, 12_000), address(server))
+			require.NoError(t, err)
+			for range 10 {
+				require.NoError(t, server.SetReadDeadline(time.Now().Add(10*time.Second)))
+				size, from, err := server.ReadFromUDPAddrPort(make([]byte, 20_000))
+				require.NoError(t, err)
+				require.Equal(t, 1200, size)
+				require.Equal(t, address(client), from)
+			}
+			_, err = server.WriteToUDPAddrPort([]byte("back"), address(client))
+			require.NoError(t, err)
+			require.NoError(t, client.SetReadDeadline(time.Now().Add(10*time.Second)))
+			_, _, err = client.ReadFromUDPAddrPort(make([]byte, 100))
+			require.NoError(t, err)
+
+			listener, err := n.Listen(netem.Server, netip.AddrPortFrom(addrs[1], 0))
+			require.NoError(t, err)
+			conn, err := n.Dial(t.Context(), netem.Client, "tcp", listener.Addr().String())
+			require.NoError(t, err)
+			require.NoError(t, conn.Close())
+			require.NoError(t, listener.Close())
+		}
+		require.Equal(t, !cut, segments(t, n))
+		require.NoError(t, n.Unplug(0))
+		require.NoError(t, n.Plug(0))
+		n.Set(0, netem.Up, netsim.LinkConfig{Loss: 1}) // has no model, so nothing changes
+		require.Empty(t, n.Accounts())
+	}
+}
+
+// segments says whether the server's end of a veth pair takes segmented UDP whole, as its packets say: one reader that
+// takes several at once (UDP_GRO) is given them together, or each alone.
+func segments(t *testing.T, n *netem.Network) bool {
+	t.Helper()
+	client, server := udpPair(t, n, netem.ClientAddr(0), netem.ServerAddr)
+	for conn, option := range map[*net.UDPConn][2]int{client: {unix.UDP_SEGMENT, 1200}, server: {unix.UDP_GRO, 1}} {
+		raw, err := conn.SyscallConn()
+		require.NoError(t, err)
+		require.NoError(t, raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, option[0], option[1]) }))
+		require.NoError(t, err)
+	}
+	_, err := client.WriteToUDPAddrPort(make([]byte, 12_000), address(server))
+	require.NoError(t, err)
+	require.NoError(t, server.SetReadDeadline(time.Now().Add(10*time.Second)))
+	size, _, err := server.ReadFromUDPAddrPort(make([]byte, 20_000))
+	require.NoError(t, err)
+	return size > 1200
+}
+
+func TestOpenNamesWhatIsWrong(t *testing.T) {
+	_, err := netem.Open(netem.Config{Veth: true, Links: []netem.Path{{}}})
+	require.ErrorContains(t, err, "Config.Veth")
+	_, err = netem.Open(netem.Config{NoSegments: true, Links: []netem.Path{{}}})
+	require.ErrorContains(t, err, "Config.NoSegments")
+	_, err = netem.Open(netem.Config{Links: []netem.Path{{}}, Events: []netem.Event{{Kind: "flood"}}})
+	require.ErrorContains(t, err, `Config.Events[0]: unknown kind "flood"`)
+}

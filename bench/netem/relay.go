@@ -29,6 +29,9 @@ type RelayConfig struct {
 const (
 	defaultClients = 1000
 	defaultIdle    = 2 * time.Minute
+	// relayBuffer is what Linux gives without special rights here: a second of 5,000 small datagrams. What the kernel
+	// drops before the model sees it would be nobody's loss.
+	relayBuffer = 4 << 20
 )
 
 // Relay is a bad network before a server, for clients that are no part of this process: each client's datagrams go over a
@@ -73,6 +76,7 @@ func OpenRelay(cfg RelayConfig) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netem: %w", err)
 	}
+	_ = socket.SetReadBuffer(relayBuffer) // where the system allows less, it takes as much as it allows
 	r := &Relay{cfg: cfg, socket: socket, clients: make(map[netip.AddrPort]*relayed)}
 	r.work.Go(r.run)
 	return r, nil
