@@ -56,7 +56,7 @@ type Source struct {
 
 // Events of a connection. They are called from its goroutines, those of one slot in order, and must not block. All are set.
 type Events struct {
-	// Step tells the end of a step of setting up, once each.
+	// Step tells the end of a step of setting up, once each. measure.DTLS must be told: sending begins with it.
 	Step func(step measure.Step, at time.Time)
 	// Packet is one RTP packet, decrypted, in order of arrival; repaired says that it came by retransmission or FEC.
 	// The receiver keeps it.

@@ -38,6 +38,7 @@ type full struct {
 	began    time.Duration // of the first dial
 	stats    Stats         // of the newest connection
 	before   Stats         // of those before it, summed
+	flows    chan struct{} // closed when media of the newest connection can flow
 	up       bool
 	lost     time.Duration // when media was last lost
 	gaps     []float64
@@ -86,7 +87,7 @@ func (f *full) run(ctx context.Context) {
 				}
 				continue
 			}
-			playing = startPlaying(ctx, f.tapes, f.fail)
+			playing = startPlaying(ctx, f.tapes, f.ready(), f.fail)
 		case scenario.Leave:
 			leave()
 		case scenario.Drop:
@@ -119,6 +120,7 @@ func (f *full) dial(ctx context.Context) error {
 	defer cancel()
 	f.mu.Lock()
 	f.dialing++
+	f.flows = make(chan struct{})
 	number := f.dialing
 	if number == 1 {
 		f.began = f.now()
@@ -148,6 +150,13 @@ func (f *full) dial(ctx context.Context) error {
 	f.conn = conn
 	f.net.conn = conn
 	return nil
+}
+
+// ready is closed once media can flow: what is sent before is lost, the first keyframe with it.
+func (f *full) ready() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.flows
 }
 
 // hangUp says goodbye and waits for the connection's end.
@@ -203,6 +212,9 @@ func (f *full) step(number int, s measure.Step, at time.Time) {
 	defer f.mu.Unlock()
 	if number == 1 {
 		f.steps[s] = at.Sub(f.epoch)
+	}
+	if number == f.dialing && s == measure.DTLS {
+		close(f.flows)
 	}
 	f.debug(f.role.Identity, "step", "step", s)
 }

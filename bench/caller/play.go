@@ -124,11 +124,17 @@ type playing struct {
 	wg     sync.WaitGroup
 }
 
-func startPlaying(ctx context.Context, tapes []*tape, failed func(error)) *playing {
+// startPlaying begins once ready is closed: then all of them at one moment.
+func startPlaying(ctx context.Context, tapes []*tape, ready <-chan struct{}, failed func(error)) *playing {
 	p := &playing{}
 	ctx, p.cancel = context.WithCancel(ctx)
 	for _, t := range tapes {
 		p.wg.Go(func() {
+			select {
+			case <-ready:
+			case <-ctx.Done():
+				return
+			}
 			if err := t.play(ctx); err != nil {
 				failed(err)
 			}

@@ -66,7 +66,7 @@ func Start(ctx context.Context, binary string, place server.Place) (server.Serve
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for its version: %w", binary, err)
 	}
-	r := &running{version: strings.TrimSpace(string(version))}
+	r := &running{version: strings.TrimPrefix(strings.TrimSpace(string(version)), "tolkyn ")}
 	if r.process, err = server.Start(binary, place.Start, "--config", path); err != nil {
 		return nil, err
 	}
