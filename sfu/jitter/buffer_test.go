@@ -1,9 +1,11 @@
 package jitter_test
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -352,6 +354,52 @@ func TestCopiesInTime(t *testing.T) {
 	require.Equal(t, jitter.Verdict(255), *last, "still to come")
 }
 
+func TestSilenceAfterALastWordThatWasSentAgain(t *testing.T) {
+	p := settled(t)
+	again := numbered(100)
+	again.Copy = true
+	p.at(2007*ms, again)
+	next := numbered(101)
+	next.Timestamp += 15 * 960
+	p.at(2327*ms, next)
+	p.run(2350 * ms)
+	require.Zero(t, p.b.Stats().Concealed, "100 is not missing: its copy was played")
+	require.Equal(t, count(0, 102), p.numbers())
+}
+
+func TestSilenceAfterALossAndACopy(t *testing.T) {
+	p := settled(t)
+	again := numbered(101) // 100 is lost for good
+	again.Copy = true
+	p.at(2027*ms, again)
+	next := numbered(102)
+	next.Timestamp += 15 * 960
+	p.at(2347*ms, next)
+	p.run(2370 * ms)
+	require.EqualValues(t, 960, p.b.Stats().Concealed)
+	require.Equal(t, slices.Concat(count(0, 100), []int{101, 102}), p.numbers())
+}
+
+func TestLossBeforeALatePacket(t *testing.T) {
+	p := settled(t)
+	p.at(2057*ms, numbered(101)) // 30 ms late, and 100 is lost
+	p.run(2080 * ms)
+	s := p.b.Stats()
+	require.EqualValues(t, 5*480, s.Concealed)
+	require.EqualValues(t, 3*480, s.ConcealedLate)
+	require.EqualValues(t, 1, s.Waited)
+}
+
+func TestCopyFarOff(t *testing.T) {
+	p := settled(t)
+	for _, off := range []uint32{3 * rate, 1 << 31, 1<<32 - 3*rate} {
+		c := numbered(100)
+		c.Copy = true
+		c.Timestamp += off
+		require.Equal(t, jitter.Strange, p.b.Insert(2*time.Second, c))
+	}
+}
+
 func TestOriginalReplacesItsCopy(t *testing.T) {
 	p := newPlayer(t, jitter.Config{})
 	p.at(0, numbered(0))
@@ -424,6 +472,45 @@ func TestOneStrayPacketChangesNothing(t *testing.T) {
 	require.EqualValues(t, 50, s.Strange)
 	require.Zero(t, s.Restarts)
 	require.Zero(t, s.Concealed)
+}
+
+func TestTwoStrayPacketsThatDoNotFitEachOther(t *testing.T) {
+	p := settled(t)
+	for i, timestamp := range []uint32{0x10000000, 0x20000000, 0x1F000000} {
+		require.Equal(t, jitter.Strange, p.b.Insert(2*time.Second, jitter.Packet{
+			Sequence: uint16(30_000 + i), Timestamp: timestamp, Samples: 960,
+		}))
+	}
+	require.Zero(t, p.b.Stats().Restarts)
+}
+
+func TestShortPacketsAreThereWhenTheirPullBegins(t *testing.T) {
+	p := newPlayer(t, jitter.Config{Start: 1})
+	for n := range 800 {
+		p.at(time.Duration(n)*2500*time.Microsecond+7*ms, jitter.Packet{
+			Sequence: uint16(n), Timestamp: uint32(n * 120), Samples: 120, Value: n,
+		})
+	}
+	p.run(1900 * ms)
+	require.Zero(t, p.b.Stats().Concealed)
+	require.Equal(t, 13*ms, p.b.Stats().Delay)
+}
+
+func TestNothingPlayedIsHeldOnTo(t *testing.T) {
+	p := newPlayer(t, jitter.Config{Start: 1})
+	var values []weak.Pointer[[64]byte]
+	for n := range 2 { // both in one pull
+		value := new([64]byte)
+		values = append(values, weak.Make(value))
+		p.b.Insert(0, jitter.Packet{Sequence: uint16(n), Timestamp: uint32(n * 240), Samples: 240, Value: value})
+	}
+	p.run(30 * ms)
+	require.EqualValues(t, 480, p.b.Stats().Played)
+	runtime.GC()
+	for _, v := range values {
+		require.Nil(t, v.Value())
+	}
+	runtime.KeepAlive(p)
 }
 
 func TestPacketLengths(t *testing.T) {

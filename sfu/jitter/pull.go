@@ -170,8 +170,10 @@ func (b *Buffer) bridge(here time.Duration, left int) int {
 			return b.conceal(left)
 		}
 	}
-	// Concealed for longer than what is missing lasts: next is late as well.
-	b.stats.ConcealedLate += uint64(max(int64(b.still.concealed)-gap, 0))
+	if over := int64(b.still.concealed) - gap; over > 0 { // for longer than what is missing lasts: next is late as well
+		b.stats.ConcealedLate += uint64(over)
+		b.stats.Waited++
+	}
 	b.since += packets
 	b.position, b.still = next.begin, standstill{}
 	return 0
