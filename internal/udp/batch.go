@@ -8,11 +8,13 @@ import (
 // MaxMessages is how many kernel messages one Read takes; with GRO one message can hold many datagrams.
 const MaxMessages = 64
 
-// Batch holds the datagrams of one Read. It owns their memory; one goroutine uses it.
+// Batch holds the datagrams of one Read. It owns their memory; one goroutine uses it. Whoever reads many sockets does it with
+// one batch: its memory and what it hands the kernel then stay in the processor's caches.
 type Batch struct {
 	memory []byte
 	stride int // distance between the places of two kernel messages in memory
 	at     []datagram
+	vector *receiveVector // of the raw form
 
 	read    time.Time // of the datagrams that have no time of their own; zero where nobody looked at the clock
 	arrived []int64   // the kernel's time of each datagram in ns since the Unix epoch; empty without Config.Timestamps

@@ -15,7 +15,7 @@ const (
 )
 
 // Queue collects outgoing datagrams in one piece of memory, so that datagrams of one size to one destination that follow each
-// other lie side by side and leave as one GSO message. One goroutine uses it.
+// other lie side by side and leave as one GSO message. One goroutine uses it, for as many sockets as it likes.
 type Queue struct {
 	// Fixed after NewQueue.
 	memory []byte
@@ -27,6 +27,7 @@ type Queue struct {
 	next    netip.AddrPort // destination of the datagram being written
 	writing bool
 	runs    []run
+	vector  *sendVector // of the raw form
 }
 
 // run is datagrams side by side to one destination: all of size segment, only the last may be smaller.

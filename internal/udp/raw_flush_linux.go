@@ -35,7 +35,8 @@ type part struct {
 	datagrams int
 }
 
-func (v *sendVector) prepare() {
+func newSendVector() *sendVector {
+	v := &sendVector{}
 	for i := range v.messages {
 		h := &v.messages[i].header
 		h.Name = (*byte)(unsafe.Pointer(&v.names[i]))
@@ -45,6 +46,7 @@ func (v *sendVector) prepare() {
 		c.Level, c.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
 		c.SetLen(unix.CmsgLen(2))
 	}
+	return v
 }
 
 func (s *rawSocket) Flush(q *Queue) error {
@@ -54,17 +56,21 @@ func (s *rawSocket) Flush(q *Queue) error {
 	if s.closed {
 		return ErrClosed
 	}
+	if q.vector == nil {
+		q.vector = newSendVector()
+	}
+	v := q.vector
 	for i := range q.runs {
 		r := &q.runs[i]
 		if r.count > 1 && s.segments(r.to) {
-			s.add(part{to: r.to, data: q.bytes(r), segment: r.segment, datagrams: r.count})
+			s.add(v, part{to: r.to, data: q.bytes(r), segment: r.segment, datagrams: r.count})
 			continue
 		}
 		for k := range r.count {
-			s.add(part{to: r.to, data: q.datagram(r, k), datagrams: 1})
+			s.add(v, part{to: r.to, data: q.datagram(r, k), datagrams: 1})
 		}
 	}
-	s.send()
+	s.send(v)
 	return nil
 }
 
@@ -78,8 +84,7 @@ func (s *rawSocket) segments(to netip.AddrPort) bool {
 }
 
 // add puts a message into the vector and sends the vector when it is full.
-func (s *rawSocket) add(p part) {
-	v := &s.out
+func (s *rawSocket) add(v *sendVector, p part) {
 	size, ok := s.putName(&v.names[v.count], p.to)
 	if !ok {
 		s.counters.sendError.Add(uint64(p.datagrams))
@@ -90,7 +95,7 @@ func (s *rawSocket) add(p part) {
 	v.carry(v.count, p.data, p.segment)
 	v.count++
 	if v.count == MaxMessages {
-		s.send()
+		s.send(v)
 	}
 }
 
@@ -110,8 +115,7 @@ func (v *sendVector) carry(i int, data []byte, segment int) {
 }
 
 // send sends the vector. The kernel stops at the first message it refuses and tells why only when that is the first of a call.
-func (s *rawSocket) send() {
-	v := &s.out
+func (s *rawSocket) send(v *sendVector) {
 	for at := 0; at < v.count; {
 		n, errno := s.sendmmsg(s.fd, v.messages[at:v.count])
 		s.counters.sendCalls.Add(1)
@@ -127,7 +131,7 @@ func (s *rawSocket) send() {
 			s.counters.sendAgain.Add(datagrams(v.parts[at:v.count]))
 			at = v.count
 		case p.segment > 0 && refusesGSO(errno):
-			s.sendPlain(at)
+			s.sendPlain(v, at)
 			at++
 		default:
 			s.counters.sendError.Add(uint64(p.datagrams))
@@ -144,8 +148,7 @@ func refusesGSO(errno unix.Errno) bool {
 }
 
 // sendPlain sends the run of message i datagram by datagram and, where that works, remembers its destination.
-func (s *rawSocket) sendPlain(i int) {
-	v := &s.out
+func (s *rawSocket) sendPlain(v *sendVector, i int) {
 	p := v.parts[i]
 	s.counters.gsoFallbacks.Add(1)
 	worked := false

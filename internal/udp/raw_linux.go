@@ -28,11 +28,10 @@ type rawSocket struct {
 	sendmmsg func(fd int, messages []message) (int, unix.Errno) // the system call; tests refuse with it as a kernel would
 
 	// Owned by the caller of Read, Flush and Wait.
-	in     receiveVector
-	out    sendVector
-	plain  map[netip.Addr]struct{} // destinations that refuse GSO
-	events [2]unix.EpollEvent
-	count  [8]byte // read from event
+	overflow uint32                  // last SO_RXQ_OVFL
+	plain    map[netip.Addr]struct{} // destinations that refuse GSO
+	events   [2]unix.EpollEvent
+	count    [8]byte // read from event
 
 	yielded time.Time // when Wait last let the scheduler run
 
@@ -61,7 +60,6 @@ func listenRaw(addr netip.AddrPort, cfg Config) (Socket, error) {
 		s.release()
 		return nil, fmt.Errorf("listen on udp %v: %w", addr, err)
 	}
-	s.out.prepare()
 	binary.NativeEndian.PutUint64(s.one[:], 1)
 	return s, nil
 }

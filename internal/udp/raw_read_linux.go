@@ -24,9 +24,8 @@ type receiveVector struct {
 	iovecs   [MaxMessages]unix.Iovec
 	names    [MaxMessages]unix.RawSockaddrInet6
 	controls [MaxMessages][receiveControl / 8]uint64
-	used     int    // messages of the last call, to be made ready again
-	batch    *Batch // that the vector points into
-	overflow uint32 // last SO_RXQ_OVFL
+	used     int // messages of the last call, to be made ready again
+	stride   int // of the batch's memory when the vector was pointed into it
 }
 
 func (s *rawSocket) Read(b *Batch) (int, error) {
@@ -36,18 +35,18 @@ func (s *rawSocket) Read(b *Batch) (int, error) {
 	if s.closed {
 		return 0, ErrClosed
 	}
-	s.in.point(b, s.gro)
-	n, errno := recvmmsg(s.fd, s.in.messages[:])
+	v := b.point(s.gro)
+	n, errno := recvmmsg(s.fd, v.messages[:])
 	s.counters.receiveCalls.Add(1)
 	if errno != 0 && errno != unix.EAGAIN { // an ICMP error that came back, or a signal: it is over, read on
 		s.counters.receiveError.Add(1)
 		s.counters.receiveCalls.Add(1)
-		n, errno = recvmmsg(s.fd, s.in.messages[:])
+		n, errno = recvmmsg(s.fd, v.messages[:])
 	}
 	if errno != 0 {
 		return 0, nil
 	}
-	s.in.used = n
+	v.used = n
 	bytes := 0
 	for i := range n {
 		bytes += s.take(b, i)
@@ -56,24 +55,28 @@ func (s *rawSocket) Read(b *Batch) (int, error) {
 	return b.Len(), nil
 }
 
-// point makes the vector ready to receive into b.
-func (v *receiveVector) point(b *Batch, gro bool) {
-	if v.batch != b {
-		stride := singleStride
-		if gro {
-			stride = joinedStride
-		}
-		b.reserve(stride)
+// point returns the batch's vector, ready to receive into its memory.
+func (b *Batch) point(gro bool) *receiveVector {
+	stride := singleStride
+	if gro {
+		stride = joinedStride
+	}
+	b.reserve(stride)
+	if b.vector == nil {
+		b.vector = &receiveVector{}
+	}
+	v := b.vector
+	if v.stride != b.stride {
 		for i := range v.iovecs {
 			v.iovecs[i].Base = &b.memory[i*b.stride]
-			v.iovecs[i].SetLen(stride)
+			v.iovecs[i].SetLen(b.stride)
 			h := &v.messages[i].header
 			h.Name = (*byte)(unsafe.Pointer(&v.names[i]))
 			h.Iov = &v.iovecs[i]
 			h.SetIovlen(1)
 			h.Control = (*byte)(unsafe.Pointer(&v.controls[i]))
 		}
-		v.batch, v.used = b, MaxMessages
+		v.stride, v.used = b.stride, MaxMessages
 	}
 	for i := range v.used { // the kernel has written the sizes it used
 		h := &v.messages[i].header
@@ -81,15 +84,18 @@ func (v *receiveVector) point(b *Batch, gro bool) {
 		h.SetControllen(receiveControl)
 		h.Flags = 0
 	}
+	v.used = 1 // a call that fails may have begun with the first
+	return v
 }
 
 // take adds the datagrams of message i to b and returns their bytes.
 func (s *rawSocket) take(b *Batch, i int) int {
-	m := &s.in.messages[i]
-	c := readControl(unsafe.Slice((*byte)(unsafe.Pointer(&s.in.controls[i])), receiveControl)[:m.header.Controllen])
+	v := b.vector
+	m := &v.messages[i]
+	c := readControl(unsafe.Slice((*byte)(unsafe.Pointer(&v.controls[i])), receiveControl)[:m.header.Controllen])
 	if c.hasOverflow {
-		s.counters.overflow.Add(uint64(c.overflow - s.in.overflow))
-		s.in.overflow = c.overflow
+		s.counters.overflow.Add(uint64(c.overflow - s.overflow))
+		s.overflow = c.overflow
 	}
 	size, segment := int(m.size), c.segment
 	if segment <= 0 {
@@ -99,7 +105,7 @@ func (s *rawSocket) take(b *Batch, i int) int {
 		s.counters.truncated.Add(uint64((size + segment - 1) / segment))
 		return 0
 	}
-	from := addrPort(&s.in.names[i])
+	from := addrPort(&v.names[i])
 	offset := i * b.stride
 	if size == 0 {
 		b.add(offset, 0, from)
