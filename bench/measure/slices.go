@@ -128,10 +128,7 @@ func (s *slicer) slice(i int, end time.Duration) (Slice, bool) {
 	begin := time.Duration(s.first+int64(i)) * time.Second
 	covered := (min(end, begin+time.Second) - max(s.from, begin)).Seconds()
 	if covered <= 0 {
-		if v == (second{upTo: v.upTo}) {
-			return Slice{}, false // the run ended on a full second
-		}
-		covered = 1
+		return Slice{}, false // the run had ended
 	}
 	return Slice{
 		At: begin.Seconds(), Packets: v.packets, Bitrate: float64(v.bytes) * 8 / covered,

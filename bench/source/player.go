@@ -22,13 +22,14 @@ type Player struct {
 	clock  int64
 	base   uint32 // timestamp of 0
 	sender uint32
+	every  uint32 // frames of which one is stamped
 	taken  uint32
 	raw    []byte
 }
 
 // Frame is one that is due: a VP8 frame, to be cut by clip.PacketizeVP8, or a packet of Opus.
 type Frame struct {
-	Data      []byte // stamped
+	Data      []byte // stamped, but for three packets of four of Thin
 	Stamp     Stamp
 	Timestamp uint32 // for its RTP packets
 	Keyframe  bool   // of sound each one is
@@ -38,13 +39,13 @@ type Frame struct {
 // Video plays the picture of a scene, any number: they repeat after Scenes. Every sender should have a sender of its own.
 func (c *Clips) Video(scene int, l Layer, sender uint32) *Player {
 	v := c.videos[wrap(scene, Scenes)][wrap(int(l), Layers)]
-	return &Player{reel: v.Reel(true), video: v, clock: videoClock, sender: sender, base: sender * 2654435761}
+	return &Player{reel: v.Reel(true), video: v, clock: videoClock, every: 1, sender: sender, base: sender * 2654435761}
 }
 
 // Audio plays the voice of a scene, any number: they repeat after Scenes.
 func (c *Clips) Audio(scene int, p Profile, sender uint32) *Player {
 	a := c.audios[wrap(scene, Scenes)][wrap(int(p), Profiles)]
-	return &Player{reel: a.Reel(true), audio: a, clock: audioClock, sender: sender, base: sender * 2654435761}
+	return &Player{reel: a.Reel(true), audio: a, clock: audioClock, every: p.stampEvery(), sender: sender, base: sender * 2654435761}
 }
 
 func wrap(n, of int) int { return (n%of + of) % of }
@@ -83,11 +84,19 @@ func (p *Player) Take(dst []byte, now time.Duration, sent int64) (Frame, error) 
 		f.Keyframe = p.video.Frames[place].Keyframe
 		f.Data = AppendVP8(dst, p.raw, f.Stamp)
 	} else {
-		f.Data = AppendOpus(dst, p.audio.Packets[place].Data, f.Stamp)
+		f.Data = p.voice(dst, place, f.Stamp)
 	}
 	p.reel.Played()
 	p.taken++
 	return f, nil
+}
+
+// voice appends a packet of Opus, stamped if it is its turn.
+func (p *Player) voice(dst []byte, place int, s Stamp) []byte {
+	if p.taken%p.every != 0 {
+		return append(dst, p.audio.Packets[place].Data...)
+	}
+	return AppendOpus(dst, p.audio.Packets[place].Data, s)
 }
 
 func (p *Player) duration(ticks int64) time.Duration {

@@ -48,8 +48,10 @@ func TestSoundPlaysOnThroughItsLoops(t *testing.T) {
 			f := take(t, p)
 			require.EqualValues(t, i*ticks, f.Timestamp-first.Timestamp)
 			got, ok := ReadOpus(f.Data)
-			require.True(t, ok)
-			require.Equal(t, uint32(i), got.Frame)
+			require.Equal(t, Profile(profile) == Voice || i%4 == 0, ok)
+			if ok {
+				require.Equal(t, uint32(i), got.Frame)
+			}
 		}
 	}
 }
