@@ -286,7 +286,7 @@ func playsWithoutFault(t *testing.T, p tab) {
 // checkStamps wants them of this sender, in order, sent a moment before.
 func checkStamps(t *testing.T, kind string, got []readStamp, of source.Stamp) {
 	t.Helper()
-	require.Greater(t, len(got), 30, kind)
+	require.Greater(t, len(got), 5, kind) // the fewest: thin sound, four a second
 	lowest := math.Inf(1)
 	for i, s := range got {
 		require.Equal(t, []int{of.Caller(), of.Track(), of.Layer()}, []int{s.Caller, s.Track, s.Layer})
