@@ -13,9 +13,8 @@ const (
 	shortBy = time.Millisecond
 	// worthwhile is the least that is accelerated away.
 	worthwhile = 5 * time.Millisecond
-	// outage: after a gap that long, in which nothing came, playout waits for its delay again instead of running at the
-	// edge: a little more of a long hole is heard less than a second one.
-	outage = 100 * time.Millisecond
+	// patience: a target near Config.Max is not skipped for a little more than it.
+	patience = 100 * time.Millisecond
 	// pause: a shorter gap in the timestamps alone is a sender's clock set right, not silence.
 	pause = 10 * time.Millisecond
 )
@@ -83,7 +82,7 @@ func (b *Buffer) needed(e *entry) time.Duration {
 // skip leaves media out when more waits than is of any use in a call: it jumps to the packet that keeps the target.
 func (b *Buffer) skip() {
 	target := b.target()
-	if b.queue.held < 2 || b.delay(b.now, b.position) <= max(b.config.Max, target+outage) {
+	if b.queue.held < 2 || b.delay(b.now, b.position) <= max(b.config.Max, target+patience) {
 		return
 	}
 	for b.queue.held > 1 && b.delay(b.now, b.queue.at(1).begin) >= target {
@@ -160,15 +159,8 @@ func (b *Buffer) bridge(here time.Duration, left int) int {
 	if wait > 0 {
 		return b.conceal(int(min(wait, int64(left))))
 	}
-	// The beginning of a talk is when the delay can be chosen for nothing. It begins with a pull.
-	long := b.still.dry && b.duration(int64(b.still.concealed)) >= outage
-	if b.delay(here, next.begin) < b.needed(next) {
-		if paused {
-			return b.silence(left)
-		}
-		if long {
-			return b.conceal(left)
-		}
+	if paused && b.delay(here, next.begin) < b.needed(next) {
+		return b.silence(left) // the beginning of talk is when the delay can be chosen for nothing; it begins with a pull
 	}
 	if over := int64(b.still.concealed) - gap; over > 0 { // for longer than what is missing lasts: next is late as well
 		b.stats.ConcealedLate += uint64(over)
