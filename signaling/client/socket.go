@@ -105,10 +105,10 @@ func (s *socket) show(packet []byte) {
 	}
 }
 
-// succeed has what goes out by the socket before go out here too, from the first packet that came in on. That packet holds the
-// server's own check of the path, and the library answers it where it sends everything else, once: on a path that is dead the
-// answer was lost, and the server checked again after 100 ms or more. It is no more visible from outside than the connection
-// itself, which keeps its id on the new path.
+// succeed has what goes out by the socket before go out here too, from the first packet that comes in here on. That packet holds
+// the server's own check of the path. The answer belongs on the path it asks about (RFC 9000, section 8.2.2), but the library
+// sends it where it sends everything else, once; where that is dead, the server asks again after 100 ms or more, and stays with
+// the old address until then. Nobody sees more by it: the library keeps its connection id on the new path anyway.
 func (s *socket) succeed(err error) {
 	if err == nil && s.before != nil && s.before.successor.Load() == nil {
 		s.before.successor.Store(s)
