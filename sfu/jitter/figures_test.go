@@ -17,14 +17,19 @@ import (
 
 var update = flag.Bool("update", false, "write README.md's figures and testdata's plots anew")
 
-// seeds of each trace, and as many phases of the pulls.
-const seeds = 10
+const (
+	// seeds of each trace, and as many phases of the pulls.
+	seeds = 10
+	// firstSeed: the constants were chosen on seeds 1 to 10, hence the figures are of others.
+	firstSeed = 1001
+)
 
 // row is one trace, over all seeds.
 type row struct {
 	trace
 	free, oracle, oracleP95, added time.Duration // means
 	ratio, worstRatio              float64
+	freeRatio                      float64 // against the oracle that needs no pulls
 	late, worstLate                float64 // shares of playout, concealed though the media came
 	lost                           float64 // concealed because it did not come
 	accelerated, expanded          float64
@@ -36,7 +41,7 @@ func measure(t *testing.T, tr trace) row {
 	r := row{trace: tr}
 	for seed := range seeds {
 		phase := time.Duration(seed) * time.Millisecond
-		journeys := tr.journeys(uint64(seed + 1))
+		journeys := tr.journeys(uint64(firstSeed + seed))
 		p := playTrace(t, journeys, jitter.Config{}, phase)
 		c := compare(journeys, p.heard, phase)
 		r.free += c.free / seeds
@@ -44,6 +49,7 @@ func measure(t *testing.T, tr trace) row {
 		r.oracleP95 += c.oracleP95 / seeds
 		r.added += c.added / seeds
 		r.ratio += c.ratio() / seeds
+		r.freeRatio += float64(c.added) / float64(max(c.freeP95, 1)) / seeds
 		r.worstRatio = max(r.worstRatio, c.ratio())
 		pulled := float64(p.stats.Pulled)
 		late := float64(p.stats.ConcealedLate) / pulled
@@ -54,7 +60,7 @@ func measure(t *testing.T, tr trace) row {
 		r.expanded += float64(p.stats.Expanded) / pulled / seeds
 
 	}
-	journeys := tr.journeys(1)
+	journeys := tr.journeys(firstSeed)
 	fixed := playFixed(journeys, 0)
 	r.fixedAdded = compare(journeys, fixed, 0).added
 	came, last := 0, fixed[len(fixed)-1].number
@@ -71,15 +77,19 @@ func measure(t *testing.T, tr trace) row {
 // with ten phases of the pulls; the worst seed is shown beside them.
 func TestFigures(t *testing.T) {
 	var table strings.Builder
-	table.WriteString("| trace | oracle, free of pulls | oracle: mean, p95 | **added** | ÷ oracle p95: mean, worst seed | **late**: mean, worst seed | lost | accelerated, expanded | fixed 50 packets: added, late |\n")
-	table.WriteString("|---|---|---|---|---|---|---|---|---|\n")
+	table.WriteString("| trace | oracle, free of pulls | oracle: mean, p95 | **added** | ÷ oracle p95: mean, worst seed | ÷ p95 free of pulls | **late**: mean, worst seed | lost | accelerated, expanded | fixed 50 packets: added, late |\n")
+	table.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, tr := range traces {
 		r := measure(t, tr)
 		require.LessOrEqual(t, r.ratio, 1.3, tr.name)
 		require.LessOrEqual(t, r.late, 0.01, tr.name)
 		require.InDelta(t, tr.loss, r.lost, 0.005, "%s: concealed is what was lost", tr.name)
-		fmt.Fprintf(&table, "| %s: %s | %.1f ms | %.1f, %.1f ms | **%.1f ms** | %.2f, %.2f | **%.2f %%**, %.2f %% | %.2f %% | %.2f, %.2f %% | %.0f ms, %.2f %% |\n",
-			tr.name, tr.what, inMS(r.free), inMS(r.oracle), inMS(r.oracleP95), inMS(r.added), r.ratio, r.worstRatio,
+		freeRatio := "–" // there is nothing to hide
+		if r.free > 0 {
+			freeRatio = fmt.Sprintf("%.2f", r.freeRatio)
+		}
+		fmt.Fprintf(&table, "| %s: %s | %.1f ms | %.1f, %.1f ms | **%.1f ms** | %.2f, %.2f | %s | **%.2f %%**, %.2f %% | %.2f %% | %.2f, %.2f %% | %.0f ms, %.2f %% |\n",
+			tr.name, tr.what, inMS(r.free), inMS(r.oracle), inMS(r.oracleP95), inMS(r.added), r.ratio, r.worstRatio, freeRatio,
 			100*r.late, 100*r.worstLate, 100*r.lost, 100*r.accelerated, 100*r.expanded, inMS(r.fixedAdded), 100*r.fixedLate)
 	}
 	inReadme(t, "traces", table.String())
@@ -143,7 +153,7 @@ func TestAdaptsToSteps(t *testing.T) {
 		var sum, worst time.Duration
 		for seed := range seeds {
 			phase := 5 * ms
-			journeys := trace{path: stepping(s)}.journeys(uint64(seed + 1))
+			journeys := trace{path: stepping(s)}.journeys(uint64(firstSeed + seed))
 			took := adapted(journeys, playTrace(t, journeys, jitter.Config{}, phase), phase)
 			sum += took
 			worst = max(worst, took)
@@ -186,7 +196,7 @@ func TestPlots(t *testing.T) {
 		"ramps.svg": named("ramps"),
 		"step.svg":  {name: "step", what: "after 30 s, jitter of 60 ms instead of 10", path: stepping(steps[2])},
 	} {
-		journeys := tr.journeys(1)
+		journeys := tr.journeys(firstSeed)
 		drawn := plot(tr.name+": "+tr.what, journeys, playTrace(t, journeys, jitter.Config{}, 5*ms))
 		path := filepath.Join("testdata", file)
 		if *update {

@@ -67,7 +67,8 @@ func meanAdded(played []heard, from, to, fastest time.Duration) time.Duration {
 
 // comparison is a playback beside the oracle.
 type comparison struct {
-	free, oracle, oracleP95, added time.Duration // means over the windows, and the 95th percentile
+	free, oracle, added time.Duration // means over the windows
+	freeP95, oracleP95  time.Duration // 95th percentiles over them
 }
 
 func compare(journeys []journey, played []heard, phase time.Duration) comparison {
@@ -79,8 +80,11 @@ func compare(journeys []journey, played []heard, phase time.Duration) comparison
 		c.oracle += w.oracle / n
 		c.added += w.added / n
 	}
+	p95 := int(math.Ceil(0.95*float64(len(ws)))) - 1
 	slices.SortFunc(ws, func(a, b window) int { return cmp.Compare(a.oracle, b.oracle) })
-	c.oracleP95 = ws[int(math.Ceil(0.95*float64(len(ws))))-1].oracle
+	c.oracleP95 = ws[p95].oracle
+	slices.SortFunc(ws, func(a, b window) int { return cmp.Compare(a.free, b.free) })
+	c.freeP95 = ws[p95].free
 	return c
 }
 
