@@ -34,7 +34,7 @@ type Config struct {
 	// Min and Max bound the delay aimed at, above the fastest packets; 0 and 1 s. What grows beyond Max is skipped, not
 	// hurried through.
 	Min, Max time.Duration
-	// Packets is how many can wait, 8 to 4096; 256: 5 s of 20 ms packets, at about 120 bytes each.
+	// Packets is how many can wait, 8 to 4096; 256: 5 s of 20 ms packets, at 64 bytes each.
 	Packets int
 }
 
