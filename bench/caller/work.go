@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tolkyn/tolkyn/bench/caller/browser"
 	"github.com/tolkyn/tolkyn/bench/caller/light"
 	"github.com/tolkyn/tolkyn/bench/measure"
 	"github.com/tolkyn/tolkyn/bench/report"
@@ -51,11 +52,12 @@ func Work(ctx context.Context, in io.Reader, out io.Writer, dialerOf func(Target
 
 // work is a job under way.
 type work struct {
-	job   Job
-	fulls []*full
-	fleet *light.Fleet
-	early atomic.Bool // told to end before its time
-	lag   atomic.Int64
+	job      Job
+	fulls    []*full
+	fleet    *light.Fleet
+	browsers *browser.Group
+	early    atomic.Bool // told to end before its time
+	lag      atomic.Int64
 
 	saying sync.Mutex
 	out    *json.Encoder
@@ -84,6 +86,9 @@ func (w *work) run(ctx context.Context, dialerOf func(Target) (Dialer, error)) (
 	}
 	if w.fleet != nil {
 		calls.Go(func() { w.fleet.Run(ctx) })
+	}
+	if w.browsers != nil {
+		calls.Go(func() { w.browsers.Run(ctx) })
 	}
 	var clocks sync.WaitGroup
 	stop := make(chan struct{})
@@ -122,6 +127,11 @@ func (w *work) prepare(cast *cast, kinds map[scenario.Kind][]scenario.Caller, di
 	}
 	if list := kinds[scenario.Light]; len(list) > 0 {
 		if w.fleet, err = newFleet(list, w.job, clips); err != nil {
+			return err
+		}
+	}
+	if list := kinds[scenario.Browser]; len(list) > 0 {
+		if w.browsers, err = newBrowsers(list, w.job); err != nil {
 			return err
 		}
 	}
@@ -200,6 +210,9 @@ func (w *work) snapshot() Snapshot {
 	if w.fleet != nil {
 		addFleet(w.fleet, &s)
 	}
+	if w.browsers != nil {
+		addBrowsers(w.browsers, &s)
+	}
 	return s
 }
 
@@ -229,6 +242,11 @@ func (w *work) finish(r *Result) error {
 	if w.fleet != nil {
 		fleetResult(w.fleet.Result(), r)
 		errs = errors.Join(errs, w.fleet.Close())
+	}
+	if w.browsers != nil {
+		result := w.browsers.Result()
+		r.Totals.Merge(&result.Totals)
+		errs = errors.Join(errs, w.browsers.Close())
 	}
 	return errs
 }

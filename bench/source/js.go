@@ -7,3 +7,8 @@ import _ "embed"
 //
 //go:embed read.js
 var ReadJS string
+
+// WriteJS is the writers likewise, to run after ReadJS.
+//
+//go:embed write.js
+var WriteJS string

@@ -5,6 +5,7 @@
 //   readOpus(bytes)           stamp of a packet of Opus (RTCEncodedAudioFrame.data as Uint8Array)
 //                             { sender, frame, sent, caller, track, layer } or null; sent in µs since the Unix epoch
 //   readBlocks(rgba, w, h)    code in a picture (ImageData.data, its top is enough): { scene, layer, frame } or null
+//   crc16(number), crc32(bytes)  the checksums of code and stamp, for write.js
 globalThis.tolkynSource ??= (() => {
   const stampSize = 20, magic = 0xa7, opusExtension = 121;
 
@@ -97,5 +98,5 @@ globalThis.tolkynSource ??= (() => {
     return { scene: payload >> 10, layer: (payload >> 8) & 3, frame: payload & 255 };
   };
 
-  return { readVP8, readOpus, readBlocks };
+  return { readVP8, readOpus, readBlocks, crc16, crc32 };
 })();

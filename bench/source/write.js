@@ -5,7 +5,7 @@
 //                              both make a new Uint8Array; stamp: { sender, frame, sent }, as readVP8 returns it
 //   drawBlocks(g, w, code)     draws the code along the top of a canvas w pixels wide; code: { scene, layer, frame }
 (() => {
-  const stampSize = 20, magic = 0xa7, opusExtension = 121, piece = VP8_PIECE;
+  const stampSize = 20, magic = 0xa7, opusExtension = 121;
   const { crc16, crc32 } = tolkynSource;
 
   const put = (to, at, { sender, frame, sent }) => {
@@ -18,11 +18,11 @@
     view.setUint32(16, crc32(to.subarray(at, at + 16)));
   };
 
+  // No zeros in front, as AppendVP8 has them: browsers cut a frame into equal parts, of which the last holds all of the stamp.
   const stampVP8 = (bytes, stamp) => {
-    const left = piece - (bytes.length % piece), zeros = left < stampSize ? left : 0;
-    const to = new Uint8Array(bytes.length + zeros + stampSize);
+    const to = new Uint8Array(bytes.length + stampSize);
     to.set(bytes);
-    put(to, bytes.length + zeros, stamp);
+    put(to, bytes.length, stamp);
     return to;
   };
 
