@@ -163,24 +163,12 @@ func (n *network) links() []report.Link {
 	return Links(n.name, n.line.Accounts())
 }
 
-// Links turns a model's accounts into a report's. Links that nothing was sent on are left out.
+// Links turns a model's accounts into a report's.
 func Links(name string, accounts [][2]netem.Account) []report.Link {
-	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	var out []report.Link
-	for i, both := range accounts {
-		for direction, a := range both {
-			if a.Did.Sent == 0 {
-				continue
-			}
-			l := report.Link{
-				Name: name, Direction: netem.Direction(direction).String(), Packets: int64(a.Did.Sent),
-				AskedLoss: a.Asked.Loss, Loss: a.Did.Loss, Overflow: int64(a.Did.QueueFull + a.Did.Overflow),
-				AskedMS: ms(a.Asked.Due.P50), DelayP50: ms(a.Did.Delay.P50), DelayP99: ms(a.Did.Delay.P99), LateP99: ms(a.Did.Late.P99),
-			}
-			if len(accounts) > 1 {
-				l.Name = fmt.Sprintf("%s, link %d", name, i+1)
-			}
-			out = append(out, l)
+	for _, row := range netem.Rows(name, accounts) {
+		if row.Packets > 0 {
+			out = append(out, report.Link(row))
 		}
 	}
 	return out

@@ -68,12 +68,14 @@ type slot struct {
 
 	// Of sound.
 	buffer *jitter.Buffer
-	late   uint64 // of the buffer's, told so far
+	late   uint64 // packets that came after their moment, told so far
 
 	// Of pictures.
 	order     clip.Reorder
 	assembler clip.Assembler
-	abandoned uint64 // of the assembler's, told so far
+	abandoned uint64         // of the assembler's, told so far
+	ahead     clip.Assembler // of what has come behind a gap
+	newest    uint16         // number of the packet that came last
 	wanting   time.Duration
 	asked     time.Duration
 }
@@ -365,7 +367,8 @@ func (r *receiver) play(s *slot, at time.Duration) {
 		}
 		begins += samplesToTime(part.Samples)
 	}
-	if late := s.buffer.Stats().Late; late != s.late {
+	if stats := s.buffer.Stats(); stats.Late+stats.Waited != s.late {
+		late := stats.Late + stats.Waited
 		if st := s.claimed; st != nil && st.sound != nil && at >= r.warmup {
 			for range late - s.late {
 				st.sound.Late()
@@ -390,7 +393,22 @@ func (r *receiver) see(s *slot, at time.Duration, p *rtp.Packet, size int, repai
 	}
 	r.take(s, at, p, size, repaired)
 	s.order.Push(at, p)
+	if s.leaps(p) {
+		s.order.Drain()
+	}
 	r.pull(s, at)
+}
+
+// leaps says whether a whole keyframe has come behind a gap: no decoder waits for the frames before it then.
+func (s *slot) leaps(p *rtp.Packet) bool {
+	follows := p.SequenceNumber == s.newest+1
+	s.newest = p.SequenceNumber
+	if _, gap := s.order.Deadline(); !gap || !follows {
+		s.ahead.Break()
+	}
+	frame, whole := s.ahead.Push(p)
+	_, gap := s.order.Deadline()
+	return gap && whole && frame.Keyframe
 }
 
 // pull gives the assembler what is in order by now.
@@ -451,15 +469,16 @@ func (r *receiver) show(s *slot, at time.Duration, f clip.Frame) {
 // want asks for a keyframe where one is missing for too long.
 func (r *receiver) want(s *slot, at time.Duration) {
 	st := s.claimed
-	if !s.assembler.WantsKeyframe() || st == nil || st.sight == nil || st.paused {
+	_, gap := s.order.Deadline()
+	if !gap && !s.assembler.WantsKeyframe() || st == nil || st.sight == nil || st.paused {
 		s.wanting = 0
 		return
 	}
 	if s.wanting == 0 {
 		s.wanting = at
-		if at >= r.warmup {
-			st.sight.NeedKeyframe(at)
-		}
+	}
+	if s.assembler.WantsKeyframe() && at >= r.warmup {
+		st.sight.NeedKeyframe(at)
 	}
 	if at-s.wanting < askAfter || s.asked > 0 && at-s.asked < askEvery {
 		return
