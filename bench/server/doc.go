@@ -6,6 +6,6 @@
 //	   ├── Janus
 //	   └── plain: a stock SFU on pion
 //
-// Tolkyn is there, with what a process costs (CPU, ResidentKB); the others come with the bench. Heavy drivers will have a
-// go.mod of their own.
+// Their callers: package tolkyn through the Go SDK, the others through package peer, all with the same pion client. LiveKit's
+// driver has a go.mod of its own, for its protocol brings much along. Child, Place and DropsOf are what the drivers share.
 package server
