@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tolkyn/tolkyn/internal/spell"
 )
 
 const (
@@ -291,6 +293,9 @@ func said(word string) string {
 	return strconv.Quote(word)
 }
 
+// longestName is more than any name of a metric has: what is longer is near to none.
+const longestName = 64
+
 // unknown says which names are near.
 func unknown(name string) error {
 	names := make([]string, 0, len(metrics))
@@ -308,7 +313,7 @@ func unknown(name string) error {
 		if i := strings.LastIndexByte(base, '_'); i > 0 && !strings.Contains(m.Name, "_") {
 			stem = base[:i]
 		}
-		if distance(stem, m.Name) <= 2 || len(stem) > 2 && (strings.Contains(m.Name, stem) || strings.Contains(stem, m.Name)) {
+		if len(stem) <= longestName && spell.Distance(stem, m.Name) <= 2 || len(stem) > 2 && (strings.Contains(m.Name, stem) || strings.Contains(stem, m.Name)) {
 			near = append(near, m.Name)
 		}
 	}
@@ -316,29 +321,4 @@ func unknown(name string) error {
 		return fmt.Errorf("no metric is called %q; near are %s", name, strings.Join(near, ", "))
 	}
 	return errors.New("no metric is called " + strconv.Quote(name) + "; there are " + strings.Join(names, ", "))
-}
-
-// distance is how many letters must be added, left out or changed to make b of a.
-func distance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			up := row[j+1]
-			change := corner
-			if a[i] != b[j] {
-				change++
-			}
-			row[j+1] = min(change, up+1, row[j]+1)
-			corner = up
-		}
-	}
-	return row[len(b)]
 }

@@ -16,7 +16,7 @@ func Nearest(word string, known []string) string {
 		if max(len(word), len(candidate))-min(len(word), len(candidate)) > limit {
 			continue // Cheap, and what came from outside may be long.
 		}
-		d := distance(strings.ToLower(word), strings.ToLower(candidate))
+		d := Distance(strings.ToLower(word), strings.ToLower(candidate))
 		if d <= limit && (best == "" || d < bestDistance) {
 			best, bestDistance = candidate, d
 		}
@@ -24,8 +24,8 @@ func Nearest(word string, known []string) string {
 	return best
 }
 
-// distance is how many bytes have to be put in, taken out or changed to make a out of b (Levenshtein).
-func distance(a, b string) int {
+// Distance is how many bytes have to be put in, taken out or changed to make a out of b (Levenshtein).
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

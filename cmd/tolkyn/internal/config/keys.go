@@ -3,6 +3,8 @@ package config
 import (
 	"reflect"
 	"strings"
+
+	"github.com/tolkyn/tolkyn/internal/spell"
 )
 
 // field returns the field of struct type t that a key names.
@@ -44,7 +46,7 @@ func leaves() []string {
 // noSuchKey says that key is unknown, and what was likely meant. prefix is the section and its dot, known are the keys
 // that stand there.
 func noSuchKey(prefix, key string, known []string) string {
-	if near := nearest(key, known); near != "" {
+	if near := spell.Nearest(key, known); near != "" {
 		return "no such key; did you mean " + prefix + near + "?"
 	}
 	// The right key in the wrong section.
@@ -54,37 +56,4 @@ func noSuchKey(prefix, key string, known []string) string {
 		}
 	}
 	return "no such key; known here: " + strings.Join(known, ", ")
-}
-
-// nearest returns the known word that is at most a third of its letters away from word, or "".
-func nearest(word string, known []string) string {
-	best, bestDistance := "", 0
-	for _, candidate := range known {
-		d := distance(strings.ToLower(word), candidate)
-		if d <= max(1, len(candidate)/3) && (best == "" || d < bestDistance) {
-			best, bestDistance = candidate, d
-		}
-	}
-	return best
-}
-
-// distance is how many letters have to be put in, taken out or changed to make a out of b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
