@@ -16,6 +16,8 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tolkyn/tolkyn/internal/spell"
 )
 
 // Origins says where each key was set: "tolkyn.yaml:4", "TOLKYN_HTTP__LISTEN", "--listen". A key that is not there has
@@ -170,7 +172,7 @@ func loadEnvironment(c *checker, merged *koanf.Koanf, environment []string) {
 		c.source = name
 		if !known {
 			text := "no such key"
-			if near := nearest(key, leaves()); near != "" {
+			if near := spell.Nearest(key, leaves()); near != "" {
 				text = "no such key; did you mean TOLKYN_" + strings.ToUpper(strings.Replace(near, ".", "__", 1)) + "?"
 			}
 			c.problems = append(c.problems, Problem{Origin: name, Text: text})

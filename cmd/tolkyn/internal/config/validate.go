@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tolkyn/tolkyn/internal/spell"
 )
 
 // validator notes what is wrong with values that have the right type.
@@ -128,7 +130,7 @@ func (v *validator) oneOf(key, got string, allowed ...string) {
 		return
 	}
 	text := fmt.Sprintf("got %q, want one of %s", got, strings.Join(allowed, ", "))
-	if near := nearest(got, allowed); near != "" {
+	if near := spell.Nearest(got, allowed); near != "" {
 		text += "; did you mean " + near + "?"
 	}
 	v.problem(key, "%s", text)
