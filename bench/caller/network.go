@@ -78,8 +78,31 @@ func (n *network) of() Network {
 			s.SetICEUDPMux(n.mux)
 			s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 		}
+	} else if onLoopback(n.from) {
+		// At the server's end of a link between namespaces the server's address, and ours, stand on the loopback interface.
+		to.Settings = func(s *webrtc.SettingEngine) { s.SetIncludeLoopbackCandidate(true) }
 	}
 	return to
+}
+
+// onLoopback says whether an address outside 127.0.0.0/8 is the loopback interface's. Where interfaces cannot be listed it is not.
+func onLoopback(ip net.IP) bool {
+	if ip.IsLoopback() {
+		return false // a server there is told by its URL
+	}
+	interfaces, _ := net.Interfaces()
+	for _, i := range interfaces {
+		if i.Flags&net.FlagLoopback == 0 {
+			continue
+		}
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			if has, ok := a.(*net.IPNet); ok && has.IP.Equal(ip) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (n *network) dial(ctx context.Context, network, address string) (net.Conn, error) {

@@ -194,7 +194,7 @@ func (p *pump) read(number int, from Side) error {
 		now := p.now()
 		fate := w.send(now, size, h.protocol == protoTCP)
 		if p.log != nil {
-			p.log(Passage{Link: number, Direction: d, Size: size, Sent: now, Fate: fate})
+			p.log(Passage{Link: number, Direction: d, Size: size, Sent: now, Fate: fate, Packet: data})
 		}
 		if fate.Verdict != netsim.Arrives {
 			p.free = append(p.free, buf)

@@ -13,6 +13,7 @@ type Passage struct {
 	Size      int           // bytes of the IP packet
 	Sent      time.Duration // when it was taken from the sender
 	Fate      netsim.Fate
+	Packet    []byte // the IP packet of a Network, valid until Log returns; of a Line nil
 }
 
 // way is one direction of a link: the model, and the log of what it said and what came of it.

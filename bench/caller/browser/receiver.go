@@ -48,9 +48,8 @@ type streamKey struct{ number, track int }
 type slot struct {
 	claimed *stream // whose it is by the server's word
 	since   time.Duration
-	newest  *stream // whose frame came last
-	told    bool
-	at      time.Duration // of before
+	newest  *stream       // whose frame came last
+	at      time.Duration // of before; of the first frame, until there is one
 	before  counters
 	shown   map[uint32]time.Duration // by RTP timestamp
 	waiting []frame                  // pictures that may be shown yet
@@ -195,6 +194,9 @@ func (r *receiver) frame(f frame) {
 		r.strangers++
 		return
 	}
+	if s.newest == nil {
+		s.at = at
+	}
 	s.newest = st
 	if at < r.warmup {
 		return
@@ -274,23 +276,22 @@ func (r *receiver) look(s *slot, until time.Duration) {
 // count takes what getStats has added.
 func (r *receiver) count(told reading) {
 	s, at := r.slot(told.Slot), r.run(told.At)
-	before, since, had := s.before, s.at, s.told
-	s.before, s.at, s.told = told.counters, at, true
-	if !had {
-		before = counters{} // all since the slot began
-	}
-	added := told.since(before)
-	r.packets += int64(added.PacketsReceived)
-	r.bytes += int64(added.BytesReceived + added.HeaderBytesReceived)
 	st := s.newest
 	if st == nil {
 		return
 	}
+	since, added := s.at, told.since(s.before)
+	s.before, s.at = told.counters, at
+	r.packets += int64(added.PacketsReceived)
+	r.bytes += int64(added.BytesReceived + added.HeaderBytesReceived)
 	delays, delayed := st.delays, st.delayed
 	st.delays, st.delayed = 0, 0
-	// A second that was only in part due would count as loss what was never sent.
-	if !had || since < r.warmup || !sends(st.from, st.track, since) || !sends(st.from, st.track, at) {
+	if since < r.warmup || at <= since {
 		return
+	}
+	due := sends(st.from, st.track, since) && sends(st.from, st.track, at)
+	if !due {
+		added = added.network() // what was made up or stood still meanwhile is nobody's fault
 	}
 	if st.began == 0 {
 		st.began = since
@@ -299,7 +300,7 @@ func (r *receiver) count(told reading) {
 	second := st.seconds[int(at.Seconds())]
 	second.add(added)
 	st.seconds[int(at.Seconds())] = second
-	if st.sound == nil {
+	if st.sound == nil || !due {
 		return
 	}
 	var behind, waited time.Duration
@@ -456,9 +457,12 @@ func (st *stream) seen(end time.Duration) measure.Stream {
 	return s
 }
 
-// lossOf reads Chromium's counts of a picture: what came again came under another SSRC, so packetsLost still counts what it was.
+// lossOf reads Chromium's counts of a picture. What came again came under another SSRC: packetsLost goes on counting what it was,
+// and packetsReceived counts it as well.
 func lossOf(c counters) measure.Loss {
-	l := measure.Loss{Expected: int64(c.PacketsReceived + c.PacketsLost), Repaired: int64(c.RetransmittedPackets)}
+	l := measure.Loss{
+		Expected: int64(c.PacketsReceived - c.RetransmittedPackets + c.PacketsLost), Repaired: int64(c.RetransmittedPackets),
+	}
 	if l.Expected > 0 {
 		l.Before = max(0, c.PacketsLost) / float64(l.Expected)
 		l.After = max(0, c.PacketsLost-c.RetransmittedPackets) / float64(l.Expected)

@@ -22,7 +22,7 @@ type Snapshot struct {
 	Present, Failing int // callers in the call; those that should be and are not, or that failed
 	SentPackets      int64
 	ReceivedPackets  int64
-	Expected, Lost   int64         // packets since the warmup, after repair
+	Expected, Lost   int64   // packets since the warmup, after repair
 	DelayP95         float64 // ms, of the last second, of the worst stream
 	Worst            string  // which that is, in words
 }

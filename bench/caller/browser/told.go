@@ -107,3 +107,13 @@ func (c *counters) add(o counters) {
 	}
 	c.Jitter, c.FrameWidth, c.FrameHeight = o.Jitter, o.FrameWidth, o.FrameHeight
 }
+
+// network is what the network did, without what became of it.
+func (c counters) network() counters {
+	return counters{
+		PacketsReceived: c.PacketsReceived, PacketsLost: c.PacketsLost, PacketsDiscarded: c.PacketsDiscarded,
+		RetransmittedPackets: c.RetransmittedPackets, NackCount: c.NackCount, BytesReceived: c.BytesReceived,
+		HeaderBytesReceived: c.HeaderBytesReceived, FramesReceived: c.FramesReceived, FramesDecoded: c.FramesDecoded,
+		FramesDropped: c.FramesDropped, Jitter: c.Jitter, FrameWidth: c.FrameWidth, FrameHeight: c.FrameHeight,
+	}
+}
