@@ -15,13 +15,16 @@ type Batch struct {
 	stride int // distance between the places of two kernel messages in memory
 	at     []datagram
 	vector *receiveVector // of the raw form
+	head   int            // bytes that the next Read may leave it at; 0: all
+	whole  uint64         // messages of which it takes all nevertheless, by bit
 
 	read    time.Time // of the datagrams that have no time of their own; zero where nobody looked at the clock
 	arrived []int64   // the kernel's time of each datagram in ns since the Unix epoch; empty without Config.Timestamps
 }
 
 type datagram struct {
-	offset, size int
+	offset, size int // size of what is here
+	full         int // bytes that arrived
 	from         netip.AddrPort
 }
 
@@ -49,6 +52,16 @@ func (b *Batch) Arrived(i int) time.Time {
 	return b.read
 }
 
+// Glance lets the next Reads leave it at the first head bytes of each datagram, for those who count what they do not open: most
+// of receiving a datagram is copying it. Of messages whose bit is set in whole, the first the lowest, all is taken. Only the raw
+// form without GRO saves this work, the others go on taking all. head 0 takes all again.
+func (b *Batch) Glance(head int, whole uint64) {
+	b.head, b.whole = max(head, 0), whole
+}
+
+// Size is how long the i-th datagram was; Datagram gives less of it after a Glance.
+func (b *Batch) Size(i int) int { return b.at[i].full }
+
 // Reset empties the batch.
 func (b *Batch) Reset() {
 	b.at = b.at[:0]
@@ -65,7 +78,7 @@ func (b *Batch) Put(data []byte, from netip.AddrPort) bool {
 	b.reserve(MaxDatagram)
 	offset := len(b.at) * b.stride
 	copy(b.memory[offset:], data)
-	b.add(offset, len(data), from)
+	b.add(offset, len(data), len(data), from)
 	return true
 }
 
@@ -77,8 +90,8 @@ func (b *Batch) reserve(stride int) {
 	}
 }
 
-func (b *Batch) add(offset, size int, from netip.AddrPort) {
-	b.at = append(b.at, datagram{offset: offset, size: size, from: from})
+func (b *Batch) add(offset, size, full int, from netip.AddrPort) {
+	b.at = append(b.at, datagram{offset: offset, size: size, full: full, from: from})
 }
 
 // stamp gives all datagrams added since the last stamp this time of arrival, and the present where it is 0.

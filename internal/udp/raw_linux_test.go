@@ -300,6 +300,50 @@ func TestReadControl(t *testing.T) {
 	require.LessOrEqual(t, len(gro)+len(dropped)+len(arrived), receiveControl)
 }
 
+// Who glances gets the beginning of datagrams and their whole size, of chosen ones everything, and back to all afterwards.
+func TestRawGlances(t *testing.T) {
+	for _, cfg := range []Config{{DisableGRO: true}, {DisableGRO: true, Timestamps: true}, {}} {
+		a, b := rawPair(t, cfg)
+		batch := NewBatch()
+		sizes := []int{100, 1500, 40, 1500, MaxDatagram + 1, 64, 1500}
+		receive := func(want ...int) {
+			for i, size := range sizes {
+				d := bytes.Repeat([]byte{byte(i)}, size)
+				_, err := a.WriteTo(d, b.LocalAddr())
+				require.NoError(t, err)
+			}
+			n, err := b.Read(batch)
+			require.NoError(t, err)
+			require.Equal(t, len(sizes)-1, n, "all but the one too long")
+			at := 0
+			for i, size := range sizes {
+				if size > MaxDatagram {
+					continue
+				}
+				data, from := batch.Datagram(at)
+				if cfg.DisableGRO {
+					require.Equal(t, bytes.Repeat([]byte{byte(i)}, want[i]), data)
+				} else {
+					require.Len(t, data, size, "what was joined is taken whole")
+				}
+				require.Equal(t, size, batch.Size(at))
+				require.Equal(t, a.LocalAddr(), from)
+				require.Equal(t, cfg.Timestamps, !batch.Arrived(at).IsZero())
+				at++
+			}
+		}
+		before := b.Stats().Truncated
+		receive(sizes...)
+		batch.Glance(64, 1<<1)
+		receive(64, 1500, 40, 64, 0, 64, 64)
+		batch.Glance(64, 1<<3|1<<6)
+		receive(64, 64, 40, 1500, 0, 64, 1500)
+		batch.Glance(0, 0)
+		receive(sizes...)
+		require.EqualValues(t, 4, b.Stats().Truncated-before)
+	}
+}
+
 // A turn of the shard's loop on the packet path allocates nothing.
 func TestRawAllocatesNothing(t *testing.T) {
 	for _, cfg := range []Config{{}, {DisableGSO: true, DisableGRO: true}, {Timestamps: true}} {

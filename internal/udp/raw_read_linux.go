@@ -24,8 +24,10 @@ type receiveVector struct {
 	iovecs   [MaxMessages]unix.Iovec
 	names    [MaxMessages]unix.RawSockaddrInet6
 	controls [MaxMessages][receiveControl / 8]uint64
-	used     int // messages of the last call, to be made ready again
-	stride   int // of the batch's memory when the vector was pointed into it
+	used     int    // messages of the last call, to be made ready again
+	stride   int    // of the batch's memory when the vector was pointed into it
+	head     int    // as Batch.Glance had it when the lengths were set,
+	whole    uint64 // likewise
 }
 
 func (s *rawSocket) Read(b *Batch) (int, error) {
@@ -76,7 +78,17 @@ func (b *Batch) point(gro bool) *receiveVector {
 			h.SetIovlen(1)
 			h.Control = (*byte)(unsafe.Pointer(&v.controls[i]))
 		}
-		v.stride, v.used = b.stride, MaxMessages
+		v.stride, v.used, v.head = b.stride, MaxMessages, 0
+	}
+	if head := b.glance(gro); head != v.head || head > 0 && b.whole != v.whole {
+		v.head, v.whole = head, b.whole
+		for i := range v.iovecs {
+			size := b.stride
+			if head > 0 && b.whole&(1<<i) == 0 {
+				size = head
+			}
+			v.iovecs[i].SetLen(size)
+		}
 	}
 	for i := range v.used { // the kernel has written the sizes it used
 		h := &v.messages[i].header
@@ -86,6 +98,14 @@ func (b *Batch) point(gro bool) *receiveVector {
 	}
 	v.used = 1 // a call that fails may have begun with the first
 	return v
+}
+
+// glance is how many bytes of a datagram are taken; 0: all. Joined datagrams cannot be told apart by their beginning.
+func (b *Batch) glance(gro bool) int {
+	if gro || b.head >= b.stride {
+		return 0
+	}
+	return b.head
 }
 
 // take adds the datagrams of message i to b and returns their bytes.
@@ -98,6 +118,13 @@ func (s *rawSocket) take(b *Batch, i int) int {
 		s.overflow = c.overflow
 	}
 	size, segment := int(m.size), c.segment
+	if v.head > 0 && v.whole&(1<<i) == 0 && size <= MaxDatagram {
+		b.add(i*b.stride, min(v.head, size), size, addrPort(&v.names[i]))
+		if s.stamps {
+			b.stamp(c.arrived)
+		}
+		return size
+	}
 	if segment <= 0 {
 		segment = max(size, 1)
 	}
@@ -108,10 +135,10 @@ func (s *rawSocket) take(b *Batch, i int) int {
 	from := addrPort(&v.names[i])
 	offset := i * b.stride
 	if size == 0 {
-		b.add(offset, 0, from)
+		b.add(offset, 0, 0, from)
 	}
 	for at := 0; at < size; at += segment {
-		b.add(offset+at, min(segment, size-at), from)
+		b.add(offset+at, min(segment, size-at), min(segment, size-at), from)
 	}
 	if s.stamps {
 		b.stamp(c.arrived)
@@ -150,9 +177,10 @@ func readControl(b []byte) (c control) {
 	return c
 }
 
+// recvmmsg has the kernel say how long a datagram was, even where it did not fit (MSG_TRUNC).
 func recvmmsg(fd int, messages []message) (int, unix.Errno) {
 	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd),
-		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT|unix.MSG_TRUNC, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

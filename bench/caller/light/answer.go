@@ -30,8 +30,11 @@ func (d *device) answerDue(l *loop, now time.Duration) {
 			}
 			d.sendRTCP(b)
 		}
+		d.attribute(now)
 	}
-	d.wish(l, now)
+	if d.gaps {
+		d.wish(l, now)
+	}
 	if now >= d.reportAt {
 		d.reportAt = now + reportEvery
 		d.sendReports(l, now)
@@ -52,14 +55,21 @@ func (d *device) lastSSRC() uint32 {
 
 // wish asks for missing packets of pictures, and for a keyframe when they do not come. Browsers ask for no sound again.
 func (d *device) wish(l *loop, now time.Duration) {
+	d.gaps = false
 	for _, s := range d.streams {
-		if s.slot.rtx == 0 || len(s.gaps.missing) == 0 {
+		if len(s.gaps.missing) == 0 {
+			continue
+		}
+		d.gaps = true
+		if s.slot.rtx == 0 {
+			s.gaps.missing = s.gaps.missing[:0]
 			continue
 		}
 		given := s.gaps.givenUp
 		l.numbers = s.gaps.wishes(now, d.rtt, l.numbers[:0])
 		if len(l.numbers) > 0 {
 			d.nacks += int64(len(l.numbers))
+			d.hungry = max(d.hungry, now+hunger)
 			d.sendRTCP(rtcp.AppendNACK(l.scratch[:0], d.ssrc, s.slot.ssrc, l.numbers))
 		}
 		if s.gaps.givenUp > given && (s.asked == 0 || now-s.asked >= keyframeEvery) {

@@ -66,6 +66,8 @@ type device struct {
 
 	transport uint16        // next transport-wide number
 	heard     time.Duration // arrival of the newest datagram
+	hungry    time.Duration // until when everything is taken whole
+	gaps      bool          // something is missing
 	rtt       time.Duration
 	checked   time.Duration // when the check was sent that is not answered; 0: none
 	warm      bool          // measuring has begun
@@ -143,6 +145,7 @@ func (d *device) begin(l *loop, now time.Duration) {
 	d.feedbackAt = now + spread(l.cfg.FeedbackEvery)
 	d.reportAt = now + spread(reportEvery)
 	d.checkAt = now
+	d.attribute(now)
 	l.wheel.arm(&d.timer, now+spread(l.cfg.ReadEvery))
 	for _, t := range d.published {
 		t.began = now + spread(100*time.Millisecond)
@@ -156,7 +159,6 @@ func (d *device) begin(l *loop, now time.Duration) {
 
 // turn reads and answers.
 func (d *device) turn(l *loop, now time.Duration) {
-	d.attribute(now)
 	if !d.warm && now >= l.cfg.Warmup {
 		d.warm = true
 		d.restart(now)

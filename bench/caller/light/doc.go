@@ -4,7 +4,7 @@
 //	             (a few at a time)                                     │
 //	                                                                   ▼
 //	      ┌──────────────────── loop: one goroutine, one timer wheel ────────────────────┐
-//	      │ read  recvmmsg without GRO every 10 ms; kernel's times of arrival            │
+//	      │ read  recvmmsg without GRO every 20 ms; kernel's times of arrival            │
 //	      │       headers in clear ─► gaps, jitter ─► measure     one in N opened: stamps │
 //	      │ answer  transport-wide feedback 100 ms, reports 1 s, NACK, consent 5 s       │
 //	      │ send  media when due, sealed, a frame at a time (GSO)                        │

@@ -51,7 +51,7 @@ type Config struct {
 	Joining       int           // joins at one time; 0: 8
 	Loops         int           // goroutines that the callers are spread over; 0: 1
 	OpenOneIn     int           // packets of which one is authenticated and its stamp read, 1 to MaxOpenOneIn; 0: 16
-	ReadEvery     time.Duration // how often a socket is read; 0: 10 ms
+	ReadEvery     time.Duration // how often a socket is read; 0: 20 ms
 	FeedbackEvery time.Duration // between two transport-wide feedbacks; 0: 100 ms
 	ReadBuffer    int           // kernel buffers of each socket in bytes; 0: 2 MiB
 	Together      bool          // all media begins in one moment; else each track at a moment of its own
@@ -67,7 +67,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Joining, 8)
 	setDefault(&c.Loops, 1)
 	setDefault(&c.OpenOneIn, 16)
-	setDefault(&c.ReadEvery, 10*time.Millisecond)
+	setDefault(&c.ReadEvery, 20*time.Millisecond)
 	setDefault(&c.FeedbackEvery, 100*time.Millisecond)
 	// A second of 1.2 Mbit/s, at 4 kB that the kernel counts for a packet of 1,100 bytes, is 600 kB.
 	setDefault(&c.ReadBuffer, 2<<20)

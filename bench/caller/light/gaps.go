@@ -191,25 +191,53 @@ func (j *jitter) handle(arrived time.Duration, timestamp uint32, rate int64) {
 	j.base, j.arrived = timestamp, arrived
 }
 
-// sampler says which packets are opened: one at random in each run of every, so that it falls in step with nothing that repeats.
+// sampler says which datagrams are taken whole, to be opened: one at random in each run of every, so that it falls in step with
+// nothing that repeats. Pure; one goroutine.
 type sampler struct {
-	every, left, pick int
-	state             uint64
+	every int
+	pick  int // how many are passed over before the next one
+	rest  int // of its run behind it
+	state uint64
 }
 
 func newSampler(every int, seed uint64) sampler {
-	return sampler{every: max(every, 1), state: seed*2685821657736338717 | 1}
+	s := sampler{every: max(every, 1), state: seed*2685821657736338717 | 1}
+	s.draw()
+	return s
 }
 
-func (s *sampler) next() bool {
-	if s.left == 0 {
-		s.left = s.every
-		// xorshift64* (Marsaglia 2003, Vigna 2016).
-		s.state ^= s.state >> 12
-		s.state ^= s.state << 25
-		s.state ^= s.state >> 27
-		s.pick = int(s.state * 2685821657736338717 >> 33 % uint64(s.every))
+// draw picks one in the next run.
+func (s *sampler) draw() {
+	// xorshift64* (Marsaglia 2003, Vigna 2016).
+	s.state ^= s.state >> 12
+	s.state ^= s.state << 25
+	s.state ^= s.state >> 27
+	at := int(s.state * 2685821657736338717 >> 33 % uint64(s.every))
+	s.pick += at
+	s.rest = s.every - 1 - at
+}
+
+// next are those picked among the next 64, by bit.
+func (s *sampler) next() (whole uint64) {
+	if s.every == 1 {
+		return ^uint64(0)
 	}
-	s.left--
-	return s.left == s.pick
+	for ahead := *s; ahead.pick < 64; {
+		whole |= 1 << ahead.pick
+		ahead.pick += 1 + ahead.rest
+		ahead.draw()
+	}
+	return whole
+}
+
+// passed tells that n have come.
+func (s *sampler) passed(n int) {
+	if s.every == 1 {
+		return
+	}
+	for s.pick < n {
+		s.pick += 1 + s.rest
+		s.draw()
+	}
+	s.pick -= n
 }

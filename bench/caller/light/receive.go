@@ -12,6 +12,14 @@ import (
 	"github.com/tolkyn/tolkyn/internal/udp"
 )
 
+const (
+	// glance is how much of a datagram is taken that is not opened: headers, and all of what is neither RTP nor feedback on many
+	// packets, reports and checks above all.
+	glance = 256
+	// hunger is for how long after a wish everything is taken whole: a retransmission says inside what it repeats.
+	hunger = 500 * time.Millisecond
+)
+
 // stream is what comes in one slot.
 type stream struct {
 	slot   slot
@@ -38,6 +46,11 @@ type meter interface {
 // read takes everything that has arrived.
 func (d *device) read(l *loop, now time.Duration) {
 	for {
+		whole := ^uint64(0)
+		if now >= d.hungry {
+			whole = d.sampler.next()
+		}
+		l.batch.Glance(glance, whole)
 		n, err := d.path.socket.Read(l.batch)
 		if err != nil {
 			return
@@ -51,28 +64,34 @@ func (d *device) read(l *loop, now time.Duration) {
 			// The kernel's time cannot be later than now, nor earlier than what came before; clocks that are set can.
 			at := min(max(l.batch.Arrived(i).Sub(l.epoch), d.heard), now)
 			d.heard = at
+			size := l.batch.Size(i)
 			switch packet.Classify(data) {
 			case packet.RTP:
-				d.takeRTP(at, data)
+				d.takeRTP(now, at, data, size, whole&(1<<i) != 0)
 			case packet.RTCP:
-				d.takeRTCP(l, now, at, data)
+				if size == len(data) {
+					d.takeRTCP(l, now, at, data)
+				}
 			case packet.STUN:
 				if d.path.handle(data, from) && d.checked > 0 {
 					d.rtt = at - d.checked
 					d.checked = 0
 				}
 			case packet.DTLS:
-				d.tunnel.put(data)
+				if size == len(data) {
+					d.tunnel.put(data)
+				}
 			}
 		}
+		d.sampler.passed(n)
 		if n < udp.MaxMessages {
 			return // the kernel had no more
 		}
 	}
 }
 
-// takeRTP reads one packet's header in clear, and opens one in N.
-func (d *device) takeRTP(at time.Duration, data []byte) {
+// takeRTP reads one packet's header in clear, and opens one in N. size is the whole packet's.
+func (d *device) takeRTP(now, at time.Duration, data []byte, size int, picked bool) {
 	h, ok := packet.ParseHeader(data)
 	if !ok {
 		d.strange++
@@ -83,13 +102,17 @@ func (d *device) takeRTP(at time.Duration, data []byte) {
 		d.strange++
 		return
 	}
-	// A retransmission tells inside which packet it is.
-	if looks := d.sampler.next(); looks || repair || !s.opened {
+	if !s.opened || repair {
+		picked = true
+		d.hungry = max(d.hungry, now+hunger)
+	}
+	switch {
+	case picked && size == len(data):
 		if !d.open(at, s, repair, data, &h) {
 			return
 		}
-	} else {
-		d.count(at, s, h.Sequence, len(data)-d.overhead, &h, false)
+	case !repair:
+		d.count(at, s, h.Sequence, size-d.overhead, &h, false)
 	}
 	if x, ok := h.Extension(data, extTransport); ok && len(x) == 2 {
 		d.recorder.Handle(at, binary.BigEndian.Uint16(x))
@@ -162,6 +185,7 @@ func (d *device) count(at time.Duration, s *stream, number uint16, size int, h *
 		d.receivedPackets++
 		d.receivedBytes += int64(size)
 		s.jitter.handle(at, h.Timestamp, clockOf(s.slot.kind))
+		d.gaps = d.gaps || len(s.gaps.missing) > 0
 	}
 	if !d.flows {
 		d.flows = true

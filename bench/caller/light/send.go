@@ -151,15 +151,22 @@ func (t *published) remember(timestamp uint32, marker bool, payload []byte) {
 	*p = sent{number: t.number, timestamp: timestamp, marker: marker, payload: append(p.payload[:0], payload...)}
 }
 
+// find returns a packet that was sent, nil when it is forgotten.
+func (t *published) find(s uint16) *sent {
+	if t.past == nil {
+		return nil
+	}
+	e := t.number - 1 - seq.Extended(t.number.Uint16()-1-s) // the newest is the one before t.number
+	if p := &t.past[e%history]; p.number == e {
+		return p
+	}
+	return nil
+}
+
 // resend answers a NACK: what is still remembered goes again on the RTX stream (RFC 4588).
 func (d *device) resend(l *loop, t *published, s uint16) {
-	if t.past == nil {
-		return
-	}
-	// The newest number sent is the one before t.number.
-	e := t.number - 1 - seq.Extended(t.number.Uint16()-1-s)
-	p := &t.past[e%history]
-	if p.number != e {
+	p := t.find(s)
+	if p == nil {
 		return
 	}
 	if l.queue.Full() {
