@@ -74,6 +74,8 @@ type slot struct {
 	order     clip.Reorder
 	assembler clip.Assembler
 	abandoned uint64         // of the assembler's, told so far
+	stamp     uint32         // RTP timestamp of the frame in it
+	came      time.Duration  // that frame's last packet so far
 	ahead     clip.Assembler // of what has come behind a gap
 	newest    uint16         // number of the packet that came last
 	wanting   time.Duration
@@ -421,6 +423,10 @@ func (r *receiver) pull(s *slot, at time.Duration) {
 		if a.Lost > 0 || a.Fresh {
 			s.assembler.Break()
 		}
+		if a.Packet.Timestamp != s.stamp {
+			s.stamp, s.came = a.Packet.Timestamp, 0
+		}
+		s.came = max(s.came, a.At)
 		frame, whole := s.assembler.Push(a.Packet)
 		if n := s.assembler.Abandoned; n != s.abandoned {
 			if st := s.claimed; st != nil && st.sight != nil && at >= r.warmup {
@@ -442,7 +448,9 @@ func (r *receiver) show(s *slot, at time.Duration, f clip.Frame) {
 	if r.firstFrame == 0 {
 		r.firstFrame = at
 	}
-	shown := measure.Frame{Keyframe: f.Keyframe, Width: f.Width, Height: f.Height, Bytes: len(f.Data), Decodable: true}
+	shown := measure.Frame{
+		Keyframe: f.Keyframe, Width: f.Width, Height: f.Height, Bytes: len(f.Data), Decodable: true, Arrived: s.came,
+	}
 	st := s.claimed
 	if stamp, ok := source.ReadVP8(f.Data); ok {
 		st, _ = r.owner(s, at, stamp)

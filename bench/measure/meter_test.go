@@ -281,6 +281,16 @@ func TestFreezeOf2s(t *testing.T) {
 	require.InDelta(t, 50.0/75, s.Slices[6].LossShare, 1e-9, "the gap is seen when a packet comes again")
 }
 
+// A frame that came and then waited for an earlier one: the wait is none of the network's.
+func TestAFrameThatWaitsForAnother(t *testing.T) {
+	m := video(VideoConfig{})
+	m.Frame(100*millisecond, Frame{Stamped: true, Sent: 10 * millisecond, Arrived: 30 * millisecond, Decodable: true})
+	s := m.Stream(time.Second)
+	require.Equal(t, Distribution{1, 20, 20, 20, 20, 20, 20}, s.Delay)
+	require.Equal(t, Distribution{1, 70, 70, 70, 70, 70, 70}, s.Buffered)
+	require.Equal(t, Distribution{1, 90, 90, 90, 90, 90, 90}, s.Played)
+}
+
 func TestWhenAGapIsAFreeze(t *testing.T) {
 	for _, c := range []struct {
 		every, gap time.Duration

@@ -82,7 +82,9 @@ type Frame struct {
 	Layer         int // spatial, or of simulcast, from 0
 	// Decodable: whole, and so is all that it refers to.
 	Decodable bool
-	// Shown is when it appeared; 0: as soon as it was whole.
+	// Arrived is when its last packet came, where it then waited for earlier frames; 0: now.
+	Arrived time.Duration
+	// Shown is when it appeared; 0: as soon as it could be decoded, now.
 	Shown time.Duration
 }
 
@@ -115,7 +117,7 @@ func (m *VideoMeter) Dropped(packets int64) { m.meter.dropped += packets }
 // NewSequence: the packets that follow have numbers of their own: another slot, another SSRC.
 func (m *VideoMeter) NewSequence() { m.meter.arrivals.newSequence() }
 
-// Frame takes one picture at the moment its last packet came, or at which it was given up.
+// Frame takes one picture at the moment it could be decoded, or at which it was given up.
 func (m *VideoMeter) Frame(now time.Duration, f Frame) {
 	if f.Stamped && m.config.Stamp != 0 && f.Sender != m.config.Stamp {
 		m.meter.wrong++
@@ -132,9 +134,13 @@ func (m *VideoMeter) Frame(now time.Duration, f Frame) {
 	m.frames++
 	m.meter.slices.at(now).frames++
 	if f.Stamped {
-		m.meter.stamped(now, f.Sent, f.Sender)
+		arrived := now
+		if f.Arrived > 0 {
+			arrived = f.Arrived
+		}
+		m.meter.stamped(arrived, f.Sent, f.Sender)
 		m.meter.played.Add(shown - f.Sent)
-		m.meter.buffered.Add(shown - now)
+		m.meter.buffered.Add(shown - arrived)
 		m.config.LipSync.picture(f.Sent, shown)
 	}
 	if f.Width > 0 && f.Height > 0 {

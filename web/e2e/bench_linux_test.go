@@ -110,6 +110,51 @@ func TestBenchAndChromiumAgree(t *testing.T) {
 	}
 }
 
+// TestBrowserCallers: two browsers and a full caller in one room, played by one worker: each hears and sees the others, and what a
+// browser sends says who it is and when it was sent.
+func TestBrowserCallers(t *testing.T) {
+	findProgram(t, "chromium", "chromium", "chromium-browser", "google-chrome")
+	s := startServer(t)
+	job := caller.Job{
+		Target: caller.Target{Kind: "tolkyn", URL: s.url}, Epoch: time.Now().Add(3 * time.Second), Duration: 10 * time.Second,
+	}
+	for i, kind := range []scenario.Kind{scenario.Full, scenario.Browser, scenario.Browser} {
+		job.Callers = append(job.Callers, scenario.Caller{
+			Number: i + 1, Room: "r", Identity: fmt.Sprint("caller-", i+1), Kind: kind, AudioSlots: 2, VideoSlots: 2,
+			Publish: []scenario.Track{{Media: scenario.Microphone}, {Media: scenario.Camera, Profile: scenario.P180}},
+			Events: []scenario.Event{
+				{Do: scenario.Join}, {At: 5 * time.Second, Do: scenario.Mute}, {At: 6 * time.Second, Do: scenario.Unmute},
+			},
+		})
+	}
+	result, err := work(buildServer(t), job, (*exec.Cmd).Start)
+	require.NoError(t, err)
+	require.Len(t, result.Totals.Callers, 3)
+	for _, c := range result.Totals.Callers {
+		t.Logf("%+v", c)
+		require.Empty(t, c.Error, c.Identity)
+		require.Positive(t, c.SentPackets, c.Identity)
+		for _, step := range []measure.Step{measure.Connect, measure.Auth, measure.Join, measure.ICE, measure.DTLS, measure.FirstFrame, measure.Total} {
+			require.Contains(t, c.Steps, step, c.Identity)
+		}
+	}
+	require.Len(t, result.Totals.Streams, 3*2*2)
+	for _, st := range result.Totals.Streams {
+		name := fmt.Sprintf("%s of %s at %s", st.Track, st.Sender, st.Receiver)
+		t.Logf("%s: %d packets, delay %+v, wrong %d", name, st.Packets, st.Delay, st.Wrong)
+		require.Greater(t, st.Packets, int64(50), name)
+		require.Greater(t, st.Delay.Count, int64(50), name)
+		require.Greater(t, st.Delay.P50, -5.0, "%s: two clocks of one machine", name)
+		require.Less(t, st.Delay.P50, 1000.0, "%s: a second is no delay on loopback: the time was read wrongly", name)
+		require.Zero(t, st.Wrong, name)
+		require.NotNil(t, map[measure.Kind]any{measure.Audio: st.Sound, measure.Video: st.Picture}[st.Kind], name)
+		if st.Picture != nil {
+			require.Greater(t, st.Picture.Frames, int64(50), name)
+			require.Equal(t, []int{320, 180}, []int{st.Picture.Width, st.Picture.Height}, name)
+		}
+	}
+}
+
 // work has the program's worker play a job.
 func work(program string, job caller.Job, start func(*exec.Cmd) error) (*caller.Result, error) {
 	line, err := json.Marshal(job)

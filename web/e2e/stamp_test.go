@@ -345,3 +345,55 @@ func TestReadersInJavaScript(t *testing.T) {
 		require.Nil(t, ask("readVP8", stamped[:n]))
 	}
 }
+
+// TestWritersInJavaScript: what they write is what Go writes, and is read by Go.
+func TestWritersInJavaScript(t *testing.T) {
+	p := startChromium(t).tab(t)
+	show(t, p, "writers", "data:text/html,<!doctype html>")
+	eval[any](t, p, "void eval(%v)", source.ReadJS)
+	eval[any](t, p, "void eval(%v)", source.WriteJS)
+	list := func(b []byte) []int { // as JSON, bytes would be base64
+		out := make([]int, len(b))
+		for i, v := range b {
+			out[i] = int(v)
+		}
+		return out
+	}
+	write := func(writer string, b []byte, s source.Stamp) []byte {
+		stamp := map[string]any{"sender": s.Sender, "frame": s.Frame, "sent": s.Sent}
+		var out []byte
+		for _, v := range eval[[]int](t, p, "[...tolkynSource."+writer+"(new Uint8Array(%v), %v)]", list(b), stamp) {
+			out = append(out, byte(v))
+		}
+		return out
+	}
+	for _, sent := range []int64{0, -1, 1_793_000_000_123_456} {
+		s := source.Stamp{Sender: 0xfffffff1, Frame: 0x80000001, Sent: sent}
+		require.Equal(t, source.AppendVP8(nil, []byte("a frame"), s), write("stampVP8", []byte("a frame"), s))
+		for _, packet := range [][]byte{
+			{0x78, 1, 2, 3},
+			{0x79, 1, 2},
+			{0x7a, 1, 1, 2, 3},
+			{0x7b, 2, 1, 2},
+			{0x7b, 0x83, 1, 2, 1, 2, 2, 3, 3, 3},
+		} {
+			require.Equal(t, source.AppendOpus(nil, packet, s), write("stampOpus", packet, s), "%x", packet)
+		}
+		for _, packet := range [][]byte{{0x78}, {0x78, 1}, {0x7b, 0x41, 4, 9, 0xfc, 0x44, 1, 10}} {
+			require.Equal(t, packet, write("stampOpus", packet, s), "left as it is: %x", packet)
+		}
+	}
+	code := source.Code{Scene: 2, Layer: source.Mid, Frame: 161}
+	pixels := eval[[]int](t, p, `(() => {
+		const g = Object.assign(document.createElement("canvas"), { width: 320, height: 16 }).getContext("2d");
+		tolkynSource.drawBlocks(g, 320, %v);
+		return [...g.getImageData(0, 0, 320, 16).data].filter((_, i) => i %% 4 === 1);
+	})()`, code)
+	luma := make([]byte, len(pixels))
+	for i, v := range pixels {
+		luma[i] = byte(v)
+	}
+	got, ok := source.ReadBlocks(luma, 320, 320, 16)
+	require.True(t, ok)
+	require.Equal(t, code, got)
+}
