@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -407,8 +408,30 @@ func (s *subject) weight(ctx context.Context) (weight, error) {
 // readings of the same server share it.
 const weighings = 3
 
-// memoryRow weighs an idle session over raw QUIC and over WSS beside a bare connection.
-func memoryRow(ctx context.Context, b *bench, name string) error {
+// memoryRow weighs an idle session over raw QUIC and over WSS beside a bare connection. tight: all servers run with a small
+// GOGC. By default a Go process keeps room for as much garbage as it has memory in use, so that what is resident grows by up to
+// twice what a session holds; how much of it depends on when the last collection before the rest came.
+func memoryRow(tight bool) func(ctx context.Context, b *bench, name string) error {
+	return func(ctx context.Context, b *bench, name string) error {
+		if !tight {
+			return b.weighAll(ctx, name)
+		}
+		before, set := os.LookupEnv(gogc)
+		if err := os.Setenv(gogc, "10"); err != nil {
+			return err
+		}
+		err := b.weighAll(ctx, name)
+		if set {
+			return errors.Join(err, os.Setenv(gogc, before))
+		}
+		return errors.Join(err, os.Unsetenv(gogc))
+	}
+}
+
+// gogc is the variable of Go's collector: garbage in percent of what is in use, 100 by default. Servers inherit it.
+const gogc = "GOGC"
+
+func (b *bench) weighAll(ctx context.Context, name string) error {
 	weights := map[string][]weight{}
 	for turn := range weighings {
 		for _, transport := range []string{bare, fresh, wss} {
