@@ -3,6 +3,7 @@ package caller
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pion/rtp"
@@ -146,7 +147,9 @@ func (r *receiver) claim(s *slot, at time.Duration, from Source) {
 	if who == nil {
 		return // not told yet, or nobody of ours
 	}
-	i := slices.IndexFunc(who.Publish, func(t scenario.Track) bool { return string(t.Media) == from.Track })
+	i := slices.IndexFunc(who.Publish, func(t scenario.Track) bool {
+		return string(t.Media) == from.Track || strings.HasPrefix(from.Track, string(t.Media)+"-") // as the web SDK names them
+	})
 	if i < 0 {
 		// Some servers have names of their own for tracks: the first of the kind.
 		i = slices.IndexFunc(who.Publish, func(t scenario.Track) bool {

@@ -63,7 +63,7 @@ func TestBenchAndChromiumAgree(t *testing.T) {
 			Events: []scenario.Event{{At: 1500 * time.Millisecond, Do: scenario.Join}},
 		},
 	}
-	job := caller.Job{Target: s.Target(), Epoch: time.Now().Add(3 * time.Second), Duration: duration}
+	job := caller.Job{Target: s.Target(), Epoch: time.Now().Add(3 * time.Second), Duration: duration, Debug: true}
 	near, far := job, job
 	near.Callers, near.Others, near.Target.Address = []scenario.Caller{sender}, receivers, netem.ServerAddr
 	far.Callers, far.Others, far.Modelled, far.Target.Address = receivers, near.Callers, true, netem.ClientAddr(0)
@@ -72,7 +72,7 @@ func TestBenchAndChromiumAgree(t *testing.T) {
 	var working sync.WaitGroup
 	for side, job := range [...]caller.Job{netem.Client: far, netem.Server: near} {
 		working.Go(func() {
-			results[side], errs[side] = work(program, job, func(c *exec.Cmd) error { return network.Start(netem.Side(side), c) })
+			results[side], errs[side] = work(t, program, job, func(c *exec.Cmd) error { return network.Start(netem.Side(side), c) })
 		})
 	}
 	working.Wait()
@@ -127,7 +127,7 @@ func TestBrowserCallers(t *testing.T) {
 			},
 		})
 	}
-	result, err := work(buildServer(t), job, (*exec.Cmd).Start)
+	result, err := work(t, buildServer(t), job, (*exec.Cmd).Start)
 	require.NoError(t, err)
 	require.Len(t, result.Totals.Callers, 3)
 	for _, c := range result.Totals.Callers {
@@ -156,7 +156,7 @@ func TestBrowserCallers(t *testing.T) {
 }
 
 // work has the program's worker play a job.
-func work(program string, job caller.Job, start func(*exec.Cmd) error) (*caller.Result, error) {
+func work(t *testing.T, program string, job caller.Job, start func(*exec.Cmd) error) (*caller.Result, error) {
 	line, err := json.Marshal(job)
 	if err != nil {
 		return nil, err
@@ -179,6 +179,9 @@ func work(program string, job caller.Job, start func(*exec.Cmd) error) (*caller.
 		var m caller.Message
 		if err := messages.Decode(&m); err != nil {
 			return nil, fmt.Errorf("no result: %w: %s", err, &log)
+		}
+		if m.Event != nil && m.Event.Name == "clock" {
+			t.Logf("Chromium's clock and ours: %v", m.Event.Detail)
 		}
 		if m.Error != "" {
 			return nil, fmt.Errorf("worker: %s", m.Error)

@@ -7,12 +7,12 @@
 //	       frames, pictures shown, getStats ─► receiver (no clock) ─► measure.AudioMeter, VideoMeter ─► Result
 //
 // One browser process, one page a caller. A script between network and decoder (RTCRtpScriptTransform) reads the stamp of each
-// encoded frame at the moment Chromium has all of it, and passes it on as it was; what is sent gets a stamp the same way. So
-// delays are those of frames received, and do not depend on how Chromium draws.
+// encoded frame that Chromium has all of, and when its last packet came, and passes it on as it was; what is sent gets a stamp the
+// same way. So delays are those of frames received, and do not depend on how Chromium draws.
 //
 // What each figure comes from:
 //
-//	delay, wrong            stamps, when a frame's last packet came (of sound: the packet)
+//	delay, wrong            stamps; receiveTime, when a frame's last packet came (of sound: the packet)
 //	loss of sound, jitter   sequence numbers of the packets, before the playout buffer
 //	loss of pictures        getStats: packetsLost is before repair, retransmittedPacketsReceived what repair gave back
 //	concealment, freezes,   getStats: Chromium's own count of what it played and showed

@@ -18,6 +18,8 @@ const (
 	holdShown = 700 * time.Millisecond
 	// piece of sound that is taken as played at one time. Lip-sync interpolates over 200 ms at most.
 	piece = 100 * time.Millisecond
+	// mostPieces of one take: a page that did not answer for a minute has 600.
+	mostPieces = 1000
 	// dueFor is how long a stream must have been due before its absence is one.
 	dueFor = 3 * time.Second
 )
@@ -317,11 +319,11 @@ func (r *receiver) count(told reading) {
 // is from being sent to being played, 0 where it is not known.
 func (st *stream) played(from, to time.Duration, c counters, behind, waited time.Duration) {
 	concealed := max(0, c.ConcealedSamples-c.SilentConcealedSamples)
-	events := int(c.ConcealmentEvents)
+	events := int(min(max(0, c.ConcealmentEvents), mostPieces))
 	if concealed > 0 {
 		events = max(events, 1)
 	}
-	n := max(events, int((to-from)/piece), 1)
+	n := max(events, int(min((to-from)/piece, mostPieces)), 1)
 	for i := range n {
 		at := from + (to-from)*time.Duration(i+1)/time.Duration(n)
 		if i < events {

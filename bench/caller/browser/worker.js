@@ -8,7 +8,10 @@ const now = () => performance.timeOrigin + performance.now();
 
 const note = (slot, kind, read) => ({
   transform(frame, to) {
-    const at = now(), bytes = new Uint8Array(frame.data), meta = frame.getMetadata(), stamp = read(bytes);
+    const came = now(), bytes = new Uint8Array(frame.data), meta = frame.getMetadata(), stamp = read(bytes);
+    // When the last packet came, where the browser tells. Chromium hands pictures to scripts, not sounds, only at its next tick of
+    // 64 a second.
+    const at = meta.receiveTime === undefined ? came : performance.timeOrigin + meta.receiveTime;
     if (frames.length < most) {
       frames.push({
         slot, at, size: bytes.length, sequence: meta.sequenceNumber ?? -1, timestamp: meta.rtpTimestamp ?? frame.timestamp ?? 0,
