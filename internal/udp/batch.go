@@ -20,6 +20,7 @@ type Batch struct {
 
 	read    time.Time // of the datagrams that have no time of their own; zero where nobody looked at the clock
 	arrived []int64   // the kernel's time of each datagram in ns since the Unix epoch; empty without Config.Timestamps
+	to      [][4]byte // the address each was sent to; of a Shared socket only
 }
 
 type datagram struct {
@@ -52,6 +53,14 @@ func (b *Batch) Arrived(i int) time.Time {
 	return b.read
 }
 
+// To is the address of ours that the i-th datagram was sent to, when a Shared socket was read; else the zero Addr.
+func (b *Batch) To(i int) netip.Addr {
+	if i < len(b.to) {
+		return netip.AddrFrom4(b.to[i])
+	}
+	return netip.Addr{}
+}
+
 // Glance lets the next Reads leave it at the first head bytes of each datagram, for those who count what they do not open: most
 // of receiving a datagram is copying it. Of messages whose bit is set in whole, the first the lowest, all is taken. Only the raw
 // form without GRO saves this work, the others go on taking all. head 0 takes all again.
@@ -66,6 +75,7 @@ func (b *Batch) Size(i int) int { return b.at[i].full }
 func (b *Batch) Reset() {
 	b.at = b.at[:0]
 	b.arrived = b.arrived[:0]
+	b.to = b.to[:0]
 	b.read = time.Time{}
 }
 

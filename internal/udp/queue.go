@@ -25,6 +25,7 @@ type Queue struct {
 	tail    int            // bytes of memory in use
 	count   int            // datagrams committed
 	next    netip.AddrPort // destination of the datagram being written
+	from    netip.Addr     // and the address it leaves from; zero: the socket's
 	writing bool
 	runs    []run
 	vector  *sendVector // of the raw form
@@ -33,6 +34,7 @@ type Queue struct {
 // run is datagrams side by side to one destination: all of size segment, only the last may be smaller.
 type run struct {
 	to      netip.AddrPort
+	from    netip.Addr
 	offset  int
 	size    int // bytes of all datagrams
 	segment int // bytes of each but the last
@@ -47,11 +49,14 @@ func NewQueue(packets int) *Queue {
 
 // Next returns QueueRoom bytes to write the next datagram to its destination into, nil when the queue is full.
 // The datagram counts from Commit on; without a Commit the next Next returns the same space.
-func (q *Queue) Next(to netip.AddrPort) []byte {
+func (q *Queue) Next(to netip.AddrPort) []byte { return q.NextFrom(netip.Addr{}, to) }
+
+// NextFrom is Next for a Shared socket: the datagram leaves from this address of ours. Other sockets have only one.
+func (q *Queue) NextFrom(from netip.Addr, to netip.AddrPort) []byte {
 	if q.Full() {
 		return nil
 	}
-	q.next, q.writing = to, true
+	q.next, q.from, q.writing = to, from, true
 	return q.memory[q.tail : q.tail+QueueRoom : q.tail+QueueRoom]
 }
 
@@ -65,20 +70,20 @@ func (q *Queue) Commit(size int) {
 	q.tail += size
 	q.count++
 	if len(q.runs) > 0 {
-		if last := &q.runs[len(q.runs)-1]; last.joins(q.next, size) {
+		if last := &q.runs[len(q.runs)-1]; last.joins(q.from, q.next, size) {
 			last.size += size
 			last.count++
 			return
 		}
 	}
-	q.runs = append(q.runs, run{to: q.next, offset: offset, size: size, segment: size, count: 1})
+	q.runs = append(q.runs, run{to: q.next, from: q.from, offset: offset, size: size, segment: size, count: 1})
 }
 
 // joins reports whether a further datagram may follow in the run. The kernel cuts a message into equal segments,
 // so a smaller datagram ends it.
-func (r *run) joins(to netip.AddrPort, size int) bool {
+func (r *run) joins(from netip.Addr, to netip.AddrPort, size int) bool {
 	open := r.size == r.segment*r.count
-	return open && r.to == to && size <= r.segment && r.count < MaxRun && r.size+size <= maxRunBytes
+	return open && r.to == to && r.from == from && size <= r.segment && r.count < MaxRun && r.size+size <= maxRunBytes
 }
 
 // Len is the number of datagrams queued.

@@ -15,9 +15,22 @@ type sendVector struct {
 	messages [MaxMessages]message
 	iovecs   [MaxMessages]unix.Iovec
 	names    [MaxMessages]unix.RawSockaddrInet6
-	controls [MaxMessages]segmentControl
+	controls [MaxMessages]sendControl
 	parts    [MaxMessages]part
 	count    int
+}
+
+// sendControl is the control messages of one message. What is not wanted of it is left out at its beginning or its end.
+type sendControl struct {
+	segment segmentControl
+	source  sourceControl
+}
+
+// sourceControl is the control message IP_PKTINFO.
+type sourceControl struct {
+	header unix.Cmsghdr
+	info   unix.Inet4Pktinfo
+	_      [4]byte
 }
 
 // segmentControl is the control message UDP_SEGMENT.
@@ -30,6 +43,7 @@ type segmentControl struct {
 // part is what a message of the vector carries.
 type part struct {
 	to        netip.AddrPort
+	from      netip.Addr
 	data      []byte
 	segment   int
 	datagrams int
@@ -42,11 +56,17 @@ func newSendVector() *sendVector {
 		h.Name = (*byte)(unsafe.Pointer(&v.names[i]))
 		h.Iov = &v.iovecs[i]
 		h.SetIovlen(1)
-		c := &v.controls[i].header
-		c.Level, c.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
-		c.SetLen(unix.CmsgLen(2))
+		c := &v.controls[i]
+		c.segment.header.Level, c.segment.header.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+		c.segment.header.SetLen(unix.CmsgLen(2))
+		c.source.prepare()
 	}
 	return v
+}
+
+func (c *sourceControl) prepare() {
+	c.header.Level, c.header.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
+	c.header.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
 }
 
 func (s *rawSocket) Flush(q *Queue) error {
@@ -63,11 +83,11 @@ func (s *rawSocket) Flush(q *Queue) error {
 	for i := range q.runs {
 		r := &q.runs[i]
 		if r.count > 1 && s.segments(r.to) {
-			s.add(v, part{to: r.to, data: q.bytes(r), segment: r.segment, datagrams: r.count})
+			s.add(v, part{to: r.to, from: r.from, data: q.bytes(r), segment: r.segment, datagrams: r.count})
 			continue
 		}
 		for k := range r.count {
-			s.add(v, part{to: r.to, data: q.datagram(r, k), datagrams: 1})
+			s.add(v, part{to: r.to, from: r.from, data: q.datagram(r, k), datagrams: 1})
 		}
 	}
 	s.send(v)
@@ -92,26 +112,33 @@ func (s *rawSocket) add(v *sendVector, p part) {
 	}
 	v.messages[v.count].header.Namelen = size
 	v.parts[v.count] = p
-	v.carry(v.count, p.data, p.segment)
+	v.carry(v.count, p.data, p.segment, p.from)
 	v.count++
 	if v.count == MaxMessages {
 		s.send(v)
 	}
 }
 
-// carry lets message i carry data, cut by the kernel into segments when segment is above 0.
-func (v *sendVector) carry(i int, data []byte, segment int) {
+// carry lets message i carry data, cut by the kernel into segments when segment is above 0, from this address when it is one.
+func (v *sendVector) carry(i int, data []byte, segment int, from netip.Addr) {
 	v.iovecs[i].Base = unsafe.SliceData(data)
 	v.iovecs[i].SetLen(len(data))
-	h := &v.messages[i].header
-	if segment == 0 {
-		h.Control = nil
-		h.SetControllen(0)
-		return
+	h, c := &v.messages[i].header, &v.controls[i]
+	size := 0
+	if from.Is4() {
+		c.source.info.Spec_dst = from.As4()
+		h.Control = (*byte)(unsafe.Pointer(&c.source))
+		size = int(unsafe.Sizeof(c.source))
 	}
-	v.controls[i].segment = uint16(segment)
-	h.Control = (*byte)(unsafe.Pointer(&v.controls[i]))
-	h.SetControllen(unix.CmsgSpace(2))
+	if segment > 0 {
+		c.segment.segment = uint16(segment)
+		h.Control = (*byte)(unsafe.Pointer(c))
+		size += int(unsafe.Sizeof(c.segment))
+	}
+	if size == 0 {
+		h.Control = nil
+	}
+	h.SetControllen(size)
 }
 
 // send sends the vector. The kernel stops at the first message it refuses and tells why only when that is the first of a call.
@@ -154,7 +181,7 @@ func (s *rawSocket) sendPlain(v *sendVector, i int) {
 	worked := false
 	for at := 0; at < len(p.data); at += p.segment {
 		data := p.data[at:min(at+p.segment, len(p.data))]
-		v.carry(i, data, 0)
+		v.carry(i, data, 0, p.from)
 		n, errno := s.sendmmsg(s.fd, v.messages[i:i+1])
 		s.counters.sendCalls.Add(1)
 		switch {

@@ -23,6 +23,7 @@ type rawSocket struct {
 	local    netip.AddrPort
 	inet6    bool
 	gso, gro bool
+	shared   bool                                               // it serves all of this machine's IPv4 addresses, and tells which
 	stamps   bool                                               // each message carries its time of arrival
 	one      [8]byte                                            // what Wake adds to event
 	sendmmsg func(fd int, messages []message) (int, unix.Errno) // the system call; tests refuse with it as a kernel would
@@ -52,8 +53,12 @@ type message struct {
 }
 
 func listenRaw(addr netip.AddrPort, cfg Config) (Socket, error) {
+	return openRaw(addr, cfg, false)
+}
+
+func openRaw(addr netip.AddrPort, cfg Config, shared bool) (*rawSocket, error) {
 	s := &rawSocket{
-		fd: -1, event: -1, epoll: -1, inet6: addr.Addr().Is6(),
+		shared: shared, fd: -1, event: -1, epoll: -1, inet6: addr.Addr().Is6(),
 		sendmmsg: sendmmsg, plain: make(map[netip.Addr]struct{}),
 	}
 	if err := s.open(addr, cfg); err != nil {
@@ -100,6 +105,11 @@ func (s *rawSocket) setOptions(addr netip.AddrPort, cfg Config) error {
 	}
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1); err != nil {
 		return os.NewSyscallError("setsockopt SO_RXQ_OVFL", err)
+	}
+	if s.shared {
+		if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1); err != nil {
+			return os.NewSyscallError("setsockopt IP_PKTINFO", err)
+		}
 	}
 	if cfg.Timestamps {
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {

@@ -277,6 +277,8 @@ func TestReadControl(t *testing.T) {
 	moment := unix.Timespec{Sec: 1_700_000_000, Nsec: 123_456_789}
 	raw := unsafe.Slice((*byte)(unsafe.Pointer(&moment)), unsafe.Sizeof(moment))
 	arrived := controlMessage(unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS, raw)
+	info := unix.Inet4Pktinfo{Addr: [4]byte{127, 64, 0, 1}}
+	local := controlMessage(unix.IPPROTO_IP, unix.IP_PKTINFO, unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info)))
 	shortened := controlMessage(unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS, raw[:len(raw)-1])
 	for _, test := range []struct {
 		control []byte
@@ -292,12 +294,77 @@ func TestReadControl(t *testing.T) {
 			control{segment: 100, overflow: 7, hasOverflow: true, arrived: 1_700_000_000_123_456_789},
 		},
 		{shortened, control{}},
+		{bytes.Join([][]byte{local, gro}, nil), control{segment: 100, to: info.Addr}},
 		{gro[:len(gro)-8], control{}},
 		{gro[:5], control{}},
 	} {
 		require.Equal(t, test.want, readControl(test.control))
 	}
-	require.LessOrEqual(t, len(gro)+len(dropped)+len(arrived), receiveControl)
+	require.LessOrEqual(t, len(gro)+len(dropped)+len(arrived)+len(local), receiveControl)
+}
+
+// One shared socket is many clients, each with an address of its own, to whoever talks to them.
+func TestSharedServesManyAddresses(t *testing.T) {
+	_, peer := rawPair(t, Config{})
+	for _, cfg := range []Config{{DisableGRO: true}, {Timestamps: true, DisableGSO: true}, {}} {
+		shared, err := ListenShared(cfg)
+		require.NoError(t, err)
+		defer shared.Close()
+		addresses := []netip.Addr{
+			netip.MustParseAddr("127.64.0.1"), netip.MustParseAddr("127.64.1.2"), netip.MustParseAddr("127.65.0.3"),
+		}
+		q, batch := NewQueue(20), NewBatch()
+		for i, from := range addresses {
+			for k := range 4 {
+				q.NextFrom(from, peer.LocalAddr())[0] = byte(4*i + k)
+				q.Commit(100)
+			}
+			n, err := shared.WriteFrom([]byte{byte(100 + i)}, from, peer.LocalAddr())
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+		}
+		require.Equal(t, 3, q.Runs(), "a run leaves from one address")
+		require.NoError(t, shared.Flush(q))
+		got := map[byte]netip.Addr{}
+		for len(got) < 15 {
+			n, err := peer.Read(batch)
+			require.NoError(t, err)
+			for i := range n {
+				data, from := batch.Datagram(i)
+				require.Equal(t, shared.LocalAddr().Port(), from.Port())
+				require.Zero(t, batch.To(i), "this one has one address")
+				got[data[0]] = from.Addr()
+			}
+		}
+		for i, from := range addresses {
+			require.Equal(t, from, got[byte(100+i)])
+			for k := range 4 {
+				require.Equal(t, from, got[byte(4*i+k)])
+			}
+			for range 2 {
+				_, err := peer.WriteTo([]byte{byte(i)}, netip.AddrPortFrom(from, shared.LocalAddr().Port()))
+				require.NoError(t, err)
+			}
+		}
+		for count := 0; count < 6; {
+			n, err := shared.Read(batch)
+			require.NoError(t, err)
+			for i := range n {
+				data, from := batch.Datagram(i)
+				require.Equal(t, addresses[data[0]], batch.To(i))
+				require.Equal(t, peer.LocalAddr(), from)
+				require.Equal(t, cfg.Timestamps, !batch.Arrived(i).IsZero())
+			}
+			count += n
+		}
+		_, err = shared.WriteFrom([]byte{1}, netip.MustParseAddr("::1"), peer.LocalAddr())
+		require.Error(t, err)
+		_, err = shared.WriteFrom([]byte{1}, netip.MustParseAddr("192.0.2.1"), peer.LocalAddr())
+		require.Error(t, err, "not ours")
+		require.NoError(t, shared.Close())
+		_, err = shared.WriteFrom([]byte{1}, addresses[0], peer.LocalAddr())
+		require.ErrorIs(t, err, ErrClosed)
+	}
 }
 
 // Who glances gets the beginning of datagrams and their whole size, of chosen ones everything, and back to all afterwards.

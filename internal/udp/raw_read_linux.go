@@ -14,8 +14,8 @@ const (
 	// Without GRO one byte more than MaxDatagram tells a longer datagram.
 	singleStride = MaxDatagram + 64
 
-	// Room for the control messages we ask for: UDP_GRO and SO_RXQ_OVFL of 24 bytes each, SCM_TIMESTAMPNS of 32.
-	receiveControl = 80
+	// Room for the control messages we ask for: UDP_GRO and SO_RXQ_OVFL of 24 bytes each, SCM_TIMESTAMPNS and IP_PKTINFO of 32.
+	receiveControl = 112
 )
 
 // receiveVector is the argument of recvmmsg: one message for each place of the batch.
@@ -120,9 +120,7 @@ func (s *rawSocket) take(b *Batch, i int) int {
 	size, segment := int(m.size), c.segment
 	if v.head > 0 && v.whole&(1<<i) == 0 && size <= MaxDatagram {
 		b.add(i*b.stride, min(v.head, size), size, addrPort(&v.names[i]))
-		if s.stamps {
-			b.stamp(c.arrived)
-		}
+		s.note(b, &c)
 		return size
 	}
 	if segment <= 0 {
@@ -140,10 +138,18 @@ func (s *rawSocket) take(b *Batch, i int) int {
 	for at := 0; at < size; at += segment {
 		b.add(offset+at, min(segment, size-at), min(segment, size-at), from)
 	}
+	s.note(b, &c)
+	return size
+}
+
+// note keeps what the kernel told of the datagrams just added.
+func (s *rawSocket) note(b *Batch, c *control) {
 	if s.stamps {
 		b.stamp(c.arrived)
 	}
-	return size
+	for s.shared && len(b.to) < len(b.at) {
+		b.to = append(b.to, c.to)
+	}
 }
 
 // control is what the kernel tells beside a message.
@@ -151,7 +157,8 @@ type control struct {
 	segment     int    // bytes of each datagram that it joined; 0: it is one
 	overflow    uint32 // the socket's count of datagrams that did not fit
 	hasOverflow bool
-	arrived     int64 // ns since the Unix epoch; 0 when it did not say
+	arrived     int64   // ns since the Unix epoch; 0 when it did not say
+	to          [4]byte // the address of ours that it was sent to; zero when it did not say
 }
 
 func readControl(b []byte) (c control) {
@@ -171,6 +178,8 @@ func readControl(b []byte) (c control) {
 			c.overflow, c.hasOverflow = binary.NativeEndian.Uint32(data), true
 		case h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && len(data) >= int(unsafe.Sizeof(unix.Timespec{})):
 			c.arrived = (*unix.Timespec)(unsafe.Pointer(&data[0])).Nano()
+		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
+			c.to = (*unix.Inet4Pktinfo)(unsafe.Pointer(&data[0])).Addr
 		}
 		b = b[min(unix.CmsgSpace(size-head), len(b)):]
 	}
