@@ -246,6 +246,7 @@ func (w *work) finish(r *Result) error {
 	if w.browsers != nil {
 		result := w.browsers.Result()
 		r.Totals.Merge(&result.Totals)
+		w.note("browsers", "clock", "off_at_most_ms", float64(result.ClockError)/float64(time.Millisecond))
 		errs = errors.Join(errs, w.browsers.Close())
 	}
 	return errs
