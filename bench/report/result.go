@@ -17,7 +17,7 @@ type Result struct {
 	Value   float64 `json:"value"` // the median of Runs
 	Unit    string  `json:"unit"`
 	Floor   float64 `json:"floor"` // 0: none
-	Ratio   float64 `json:"ratio"` // value ÷ floor
+	Ratio   float64 `json:"ratio"` // value ÷ floor; of a peer: its value ÷ ours, the median of pairs
 	Peer    string  `json:"peer"`  // the server measured, where it is not ours
 	Runs    int     `json:"runs"`
 	Command string  `json:"command"`
