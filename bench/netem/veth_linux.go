@@ -3,9 +3,12 @@ package netem
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +16,9 @@ import (
 
 // vethPeer is VETH_INFO_PEER of linux/veth.h: the other end's interface, as a message of its own.
 const vethPeer = 1
+
+// vethPeerIndex is the number of the server's interface: one that the client's does not get.
+const vethPeerIndex = 100
 
 // join makes a veth pair with one end in each namespace, with the addresses that link 0 would have.
 func (n *Network) join(noSegments bool) error {
@@ -32,7 +38,27 @@ func (n *Network) join(noSegments bool) error {
 			return fmt.Errorf("interface of the %v: %w", side, err)
 		}
 	}
+	for _, side := range []Side{Client, Server} {
+		if err := n.sides[side].do(func() error { return running("link0") }); err != nil {
+			return fmt.Errorf("interface of the %v: %w", side, err)
+		}
+	}
 	return nil
+}
+
+// running waits until an interface says that it is: packets pass before that, but programs that look for addresses leave out those
+// of others. The kernel has a worker note it, a while after both ends are up.
+func running(name string) error {
+	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(100 * time.Microsecond) {
+		i, err := net.InterfaceByName(name)
+		if err != nil {
+			return err
+		}
+		if i.Flags&net.FlagRunning != 0 {
+			return nil
+		}
+	}
+	return errors.New("it does not run")
 }
 
 // inside runs f in a side's namespace, with a netlink socket there.
@@ -82,7 +108,10 @@ func (n *Network) plugVeth(kernel *netlink, side Side, noSegments bool) error {
 func (n *netlink) veth(name string, fd int) error {
 	called := attribute{unix.IFLA_IFNAME, append([]byte(name), 0)}
 	var none unix.IfInfomsg
-	peer := append(bytes.Clone(bytesOf(&none)), encode(called, number(unix.IFLA_NET_NS_FD, uint32(fd)))...)
+	// With one number for both ends, which would be the first that is free in either namespace, the kernel takes the interface for
+	// no half of a pair, and lets a second go by before it says that it runs.
+	other := unix.IfInfomsg{Index: vethPeerIndex}
+	peer := append(bytes.Clone(bytesOf(&other)), encode(called, number(unix.IFLA_NET_NS_FD, uint32(fd)))...)
 	return n.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, bytesOf(&none), called,
 		attribute{unix.IFLA_LINKINFO, encode(
 			attribute{unix.IFLA_INFO_KIND, []byte("veth")},

@@ -25,8 +25,9 @@ const (
 	payloadRTX  = 97
 )
 
-// Who names the sender of a remote track and the track, as far as the server has told by now. It is asked with each packet.
-type Who func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) (sender, name string)
+// Who names the sender of a remote track and the track, as far as the server has told by now. mid is the a=mid of its m-line. It
+// is asked with each packet.
+type Who func(track *webrtc.TrackRemote, mid string) (sender, name string)
 
 // Media is the PeerConnections of one Session and what comes over them. All methods are safe from any goroutine.
 type Media struct {
@@ -237,6 +238,12 @@ func (m *Media) tell() {
 
 // read passes a track's packets on until it ends.
 func (m *Media) read(pc *webrtc.PeerConnection, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver, who Who) {
+	mid := ""
+	for _, tr := range pc.GetTransceivers() {
+		if tr.Receiver() == receiver {
+			mid = tr.Mid()
+		}
+	}
 	kind := measure.Audio
 	if track.Kind() == webrtc.RTPCodecTypeVideo {
 		kind = measure.Video
@@ -251,13 +258,16 @@ func (m *Media) read(pc *webrtc.PeerConnection, track *webrtc.TrackRemote, recei
 		at := time.Now()
 		from := caller.Source{Slot: slot, Kind: kind}
 		_, from.Codec, _ = strings.Cut(track.Codec().MimeType, "/")
-		from.Sender, from.Track = who(track, receiver)
+		from.Sender, from.Track = who(track, mid)
 		m.connection.participant.On.Packet(at, from, p, attributes.Get(webrtc.AttributeRtxSsrc) != nil)
 	}
 }
 
 func (r remote) requestKeyframe() error {
-	return r.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(r.track.SSRC())}})
+	// Browsers put it behind a report, by which Janus 1.1 knows the m-line: where nothing is sent back, a request that stands
+	// alone it takes for one of the first m-line, sound or not, unless the sender's SSRC is of the right one.
+	ssrc := uint32(r.track.SSRC())
+	return r.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{SenderSSRC: ssrc, MediaSSRC: ssrc}})
 }
 
 // path is what carries media: of the first PeerConnection that has one.

@@ -45,7 +45,7 @@ func (d *Dialer) open(ctx context.Context, m *peer.Media) (peer.Session, error) 
 		return nil, err
 	}
 	m.Step(measure.Connect)
-	pc, err := m.Open(loopback, func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) (string, string) { return t.StreamID(), t.ID() })
+	pc, err := m.Open(loopback, func(t *webrtc.TrackRemote, _ string) (string, string) { return t.StreamID(), t.ID() })
 	if err == nil {
 		err = s.enter(ctx, pc, m)
 	}

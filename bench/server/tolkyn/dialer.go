@@ -19,6 +19,7 @@ import (
 
 	"github.com/tolkyn/tolkyn/bench/caller"
 	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/bench/scenario"
 	"github.com/tolkyn/tolkyn/signaling/client"
 )
 
@@ -43,12 +44,16 @@ func New(t caller.Target) (*Dialer, error) {
 
 // Dial implements caller.Dialer.
 func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connection, error) {
-	c := &connection{on: p.On, steps: map[measure.Step]bool{}}
+	c := &connection{on: p.On, called: p.Room, steps: map[measure.Step]bool{}}
 	options := client.Options{
 		Memory: client.NewMemory(), RootCAs: d.roots, Dial: p.Network.Dial, ListenPacket: p.Network.ListenPacket,
 		Settings: func(s *webrtc.SettingEngine) {
 			// pion would write to stderr whatever happens to a connection that is being closed.
 			s.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard}
+			// Where no UDP passes, the call goes on over TCP, as a browser's does.
+			s.SetNetworkTypes([]webrtc.NetworkType{
+				webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
+			})
 			if p.Network.Settings != nil {
 				p.Network.Settings(s)
 			}
@@ -67,10 +72,11 @@ func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connect
 		options.ListenPacket = nil
 	}
 	token := func(ctx context.Context) (string, error) {
-		if token, err := d.target.Sign(p.Room, p.Identity); token != "" || err != nil {
+		person := scenario.Person(p.Room, p.Identity)
+		if token, err := d.target.Sign(p.Room, person); token != "" || err != nil {
 			return token, err
 		}
-		return devToken(ctx, p.Network.Dial, d.target.URL, p.Room, p.Identity)
+		return devToken(ctx, p.Network.Dial, d.target.URL, p.Room, person)
 	}
 	var err error
 	if c.client, err = client.Dial(ctx, d.target.URL, token, options); err != nil {
@@ -115,6 +121,7 @@ func sourceOf(t caller.Track) client.Source {
 type connection struct {
 	// Fixed after Dial.
 	on     caller.Events
+	called string // the room
 	client *client.Client
 	room   *client.Room
 
@@ -149,7 +156,7 @@ func (c *connection) read(i int, s *client.Slot) {
 		}
 		from := caller.Source{Slot: i, Kind: kind, Codec: strings.TrimPrefix(strings.TrimPrefix(s.Codec(), "audio/"), "video/")}
 		if who, track, ok := s.Shows(); ok {
-			from.Sender, from.Track = who.Identity, track.ID
+			from.Sender, from.Track = scenario.IdentityOf(c.called, who.Identity), track.ID
 		}
 		c.on.Packet(p.At, from, p.Packet, p.Repaired)
 	}
