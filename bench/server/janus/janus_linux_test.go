@@ -53,9 +53,10 @@ func world(t *testing.T) (*janus.Dialer, caller.Network) {
 func TestEverybodyGetsEverybody(t *testing.T) {
 	d, n := world(t)
 	ann := peertest.Join(t, d, "room", "ann", 4, 4, n)
+	listener := peertest.Join(t, d, "room", "eve", 1, 0, n)
+	listener.GetsTracks(t, "ann/microphone") // before there is another
 	bob := peertest.Join(t, d, "room", "bob", 4, 4, n)
 	cid := peertest.Join(t, d, "room", "cid", 4, 4, n)
-	listener := peertest.Join(t, d, "room", "eve", 1, 0, n)
 	dan := peertest.Join(t, d, "another", "dan", 4, 4, n)
 	ann.Gets(t, bob, cid)
 	bob.Gets(t, ann, cid)
