@@ -7,6 +7,8 @@
 //	                                    ▼   (relay: a way to the server whose UDP a test may cut or delay)
 //	                    server: web + signaling + sfu ◄── tolkyn call: a clip drawn and encoded here
 //
+// bench_linux_test.go holds the bench's callers against Chromium behind a link between namespaces, which needs root.
+//
 // It has no code of its own outside its tests. A browser that is not installed fails them, with the command that
 // installs it.
 package e2e
