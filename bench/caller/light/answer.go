@@ -28,7 +28,7 @@ func (d *device) answerDue(l *loop, now time.Duration) {
 			if len(b) == 0 {
 				break
 			}
-			d.sendRTCP(b)
+			d.sendRTCP(l, b)
 		}
 		d.attribute(now)
 	}
@@ -70,11 +70,11 @@ func (d *device) wish(l *loop, now time.Duration) {
 		if len(l.numbers) > 0 {
 			d.nacks += int64(len(l.numbers))
 			d.hungry = max(d.hungry, now+hunger)
-			d.sendRTCP(rtcp.AppendNACK(l.scratch[:0], d.ssrc, s.slot.ssrc, l.numbers))
+			d.sendRTCP(l, rtcp.AppendNACK(l.scratch[:0], d.ssrc, s.slot.ssrc, l.numbers))
 		}
 		if s.gaps.givenUp > given && (s.asked == 0 || now-s.asked >= keyframeEvery) {
 			s.asked = now
-			d.sendRTCP(rtcp.AppendPLI(l.scratch[:0], d.ssrc, s.slot.ssrc))
+			d.sendRTCP(l, rtcp.AppendPLI(l.scratch[:0], d.ssrc, s.slot.ssrc))
 		}
 	}
 }
@@ -93,11 +93,11 @@ func (d *device) sendReports(l *loop, now time.Duration) {
 			continue
 		}
 		b := rtcp.AppendSenderReport(l.scratch[:0], t.report(now, wall), l.blocks)
-		d.sendRTCP(rtcp.AppendSDES(b, t.ssrc, cname))
+		d.sendRTCP(l, rtcp.AppendSDES(b, t.ssrc, cname))
 		l.blocks = l.blocks[:0] // told once
 	}
 	if len(l.blocks) > 0 {
-		d.sendRTCP(rtcp.AppendReceiverReport(l.scratch[:0], d.ssrc, l.blocks))
+		d.sendRTCP(l, rtcp.AppendReceiverReport(l.scratch[:0], d.ssrc, l.blocks))
 	}
 }
 
@@ -115,9 +115,11 @@ func (s *stream) block(now time.Duration) rtcp.ReportBlock {
 	return b
 }
 
-func (d *device) sendRTCP(b []byte) {
-	if n := d.sealer.SealRTCP(b, len(b)); n > 0 {
-		_, _ = d.path.socket.WriteTo(b[:n], d.path.server) // counted by the socket; the next report makes up for it
+func (d *device) sendRTCP(l *loop, b []byte) {
+	q, space := d.next(l)
+	if len(b) <= len(space) {
+		q.Commit(d.sealer.SealRTCP(space, copy(space, b)))
+		d.flush(l)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -34,6 +35,22 @@ type environment struct {
 	names       *names
 	epoch       time.Duration // zero of the run's clock, since the Unix epoch
 	stamps      map[trackOf]uint32
+
+	// Atomic.
+	addresses atomic.Uint32 // given away
+}
+
+// address gives an address on the loopback interface that nobody had before: to the server each stay is another client. After
+// four million they repeat.
+func (e *environment) address() netip.Addr {
+	n := e.addresses.Add(1)
+	return netip.AddrFrom4([4]byte{127, 64 | byte(n>>16)&63, byte(n >> 8), byte(n)})
+}
+
+// addressNumber is the number that address made of.
+func addressNumber(a netip.Addr) int {
+	b := a.As4()
+	return int(b[1]&63)<<16 | int(b[2])<<8 | int(b[3])
 }
 
 // trackOf names a track in the run.
@@ -55,6 +72,7 @@ type device struct {
 	steps     map[measure.Step]time.Time // when each was done; "" is the start
 	published []*published
 	results   *results // of the caller
+	answered  func()   // the first check was; any goroutine
 
 	// Owned by the loop, between add and remove.
 	timer    timer
@@ -68,6 +86,7 @@ type device struct {
 	heard     time.Duration // arrival of the newest datagram
 	hungry    time.Duration // until when everything is taken whole
 	gaps      bool          // something is missing
+	ready     bool          // it has begun
 	rtt       time.Duration
 	checked   time.Duration // when the check was sent that is not answered; 0: none
 	warm      bool          // measuring has begun
@@ -84,14 +103,15 @@ type device struct {
 }
 
 // enter joins the call and returns once keys are agreed; results goes on collecting where an earlier stay ended.
-func enter(ctx context.Context, env *environment, plan *scenario.Caller, into *results) (_ *device, err error) {
+func enter(ctx context.Context, env *environment, l *loop, plan *scenario.Caller, into *results) (_ *device, err error) {
 	d := &device{env: env, plan: plan, results: into, steps: map[measure.Step]time.Time{"": time.Now()}, rtt: assumedRTT}
 	defer func() {
 		if err != nil {
+			l.forget(d)
 			d.close(false)
 		}
 	}()
-	token, err := env.cfg.Token(ctx, plan.Room, personOf(plan.Room, plan.Identity))
+	token, err := env.cfg.Token(ctx, plan.Room, scenario.Person(plan.Room, plan.Identity))
 	if err != nil {
 		return nil, err
 	}
@@ -118,13 +138,15 @@ func enter(ctx context.Context, env *environment, plan *scenario.Caller, into *r
 	if err != nil {
 		return nil, err
 	}
-	local := netip.AddrPortFrom(env.cfg.Address, 0)
-	socket, err := udp.Listen(local, udp.Config{DisableGRO: true, Timestamps: true, ReadBuffer: env.cfg.ReadBuffer, WriteBuffer: env.cfg.ReadBuffer})
-	if err != nil {
+	d.path.secure(own, a)
+	if l.shared != nil && a.server.Addr().IsLoopback() && a.server.Addr().Is4() {
+		d.path.shared, d.path.local = l.shared, env.address()
+	} else if d.path.socket, err = udp.Listen(netip.AddrPortFrom(env.cfg.Address, 0), udp.Config{
+		DisableGRO: true, Timestamps: true, ReadBuffer: env.cfg.ReadBuffer,
+	}); err != nil {
 		return nil, err
 	}
-	d.path = newPath(socket, own, a)
-	if err := d.shake(ctx, env.certificate); err != nil {
+	if err := d.shake(ctx, l, env.certificate); err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
 	for _, s := range a.slots {
@@ -147,6 +169,7 @@ func (d *device) begin(l *loop, now time.Duration) {
 	d.checkAt = now
 	d.attribute(now)
 	l.wheel.arm(&d.timer, now+spread(l.cfg.ReadEvery))
+	d.ready = true
 	for _, t := range d.published {
 		t.began = now + spread(100*time.Millisecond)
 		if l.cfg.Together {
@@ -157,14 +180,20 @@ func (d *device) begin(l *loop, now time.Duration) {
 	}
 }
 
-// turn reads and answers.
-func (d *device) turn(l *loop, now time.Duration) {
+// turn reads and answers, and says when it is to be called again.
+func (d *device) turn(l *loop, now time.Duration) (next time.Duration) {
 	if !d.warm && now >= l.cfg.Warmup {
 		d.warm = true
 		d.restart(now)
 	}
-	d.read(l, now)
+	if d.path.shared == nil {
+		d.read(l, now)
+	}
 	d.answerDue(l, now)
+	if d.path.shared == nil || d.gaps {
+		return max(d.timer.at+l.cfg.ReadEvery, now+tick)
+	}
+	return min(d.feedbackAt, d.reportAt, d.checkAt)
 }
 
 // restart drops what was measured before the warm-up's end.
@@ -178,7 +207,9 @@ func (d *device) restart(now time.Duration) {
 
 // end takes the device off the clock and settles its streams.
 func (d *device) end(l *loop, now time.Duration) {
-	d.read(l, now)
+	if d.path.shared == nil {
+		d.read(l, now)
+	}
 	d.timer.device = nil
 	for _, t := range d.published {
 		t.timer.device = nil

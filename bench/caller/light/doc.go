@@ -3,16 +3,20 @@
 //	Plan ──► Fleet ──► join: WebSocket session, ICE checks, DTLS ──► keys
 //	             (a few at a time)                                     │
 //	                                                                   ▼
-//	      ┌──────────────────── loop: one goroutine, one timer wheel ────────────────────┐
-//	      │ read  recvmmsg without GRO every 20 ms; kernel's times of arrival            │
-//	      │       headers in clear ─► gaps, jitter ─► measure     one in N opened: stamps │
-//	      │ answer  transport-wide feedback 100 ms, reports 1 s, NACK, consent 5 s       │
-//	      │ send  media when due, sealed, a frame at a time (GSO)                        │
-//	      └──────────────────────────────────────────────────────────────────────────────┘
+//	      ┌──────────────────── loop: one goroutine, one timer wheel ─────────────────────┐
+//	      │ read    recvmmsg without GRO every 2 ms of one socket for all, or every 20 ms │
+//	      │         of each caller's own; kernel's times of arrival                       │
+//	      │         headers in clear ─► gaps, jitter ─► measure    one in N opened: stamps │
+//	      │ answer  transport-wide feedback 100 ms, reports 1 s, NACK, consent 5 s         │
+//	      │ send    media when due, sealed; what is due together leaves together          │
+//	      └───────────────────────────────────────────────────────────────────────────────┘
 //
-// To the server a light caller is a browser: it shakes hands, decrypts nothing less than it must to answer, and answers
-// feedback, reports and repair in the same rhythm. What it leaves out is what a server cannot see: it does not decode or play,
+// To the server a light caller is a browser: it shakes hands, gives feedback and reports
+// in the same rhythm, asks for what is missing and sends again what it is asked for. What it leaves out is what a server cannot see: it does not decode or play,
 // and it authenticates one packet in N (Config.OpenOneIn; N stands in every result). Loss, jitter and rates are of all packets.
-// Delays are of the stamped ones among those opened. A receiver with UDP_GRO would halve the sender's cost on loopback, so these
-// read without it.
+// Delays are of the stamped ones among those opened.
+//
+// Beside a server on this machine all callers of a loop share one socket: each has an address of its own in 127.64.0.0/10, so
+// to the server they are as many clients, and one system call serves all. Elsewhere each has a socket. None has UDP_GRO: on
+// loopback it would halve what the sender seems to cost.
 package light

@@ -34,14 +34,13 @@ type Config struct {
 	Callers []scenario.Caller // who comes when; those of other kinds than light too: whoever hands them over wants them light
 	// Others are callers elsewhere, so that their stamps are known.
 	Others []scenario.Caller
-	// Token gives a token for a participant, whose identity is room.identity here: the same name in another room is another
-	// person. nil: the server's development token.
+	// Token gives a token for a participant, whose identity is scenario.Person's here. nil: the server's development token.
 	Token func(ctx context.Context, room, identity string) (string, error)
 	// Media gives what a caller's i-th track sends. nil: noise at the track's rate, stamped; see Stamp.
 	Media func(c scenario.Caller, i int) Media
 	// Client carries tokens and WebSockets. nil: one of the fleet's own.
 	Client *http.Client
-	// Address that media sockets are bound to. Zero: 127.0.0.1.
+	// Address that media sockets are bound to. Zero: 127.0.0.1. Callers that share a socket have addresses in 127.64.0.0/10.
 	Address netip.Addr
 
 	Epoch    time.Time     // zero of the run's clock, now or later, with a monotonic reading. Zero: when New is called
@@ -54,6 +53,7 @@ type Config struct {
 	ReadEvery     time.Duration // how often a socket is read; 0: 20 ms
 	FeedbackEvery time.Duration // between two transport-wide feedbacks; 0: 100 ms
 	ReadBuffer    int           // kernel buffers of each socket in bytes; 0: 2 MiB
+	OwnSockets    bool          // each caller has one, on loopback too, where else all of a loop share one with an address each
 	Together      bool          // all media begins in one moment; else each track at a moment of its own
 }
 
@@ -151,8 +151,11 @@ func New(cfg Config) (*Fleet, error) {
 			}
 		}
 	}
-	for range cfg.Loops {
-		l := newLoop(&f.env.cfg, cfg.Epoch)
+	for i := range cfg.Loops {
+		l, err := newLoop(&f.env.cfg, cfg.Epoch, i)
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 		f.loops = append(f.loops, l)
 		go l.run()
 	}
@@ -277,7 +280,7 @@ func (f *Fleet) join(ctx context.Context, s *seat) *device {
 			return nil
 		}
 		joining, cancel := context.WithTimeout(ctx, joinTimeout)
-		d, err := enter(joining, &f.env, &s.plan, &s.results)
+		d, err := enter(joining, &f.env, s.loop, &s.plan, &s.results)
 		cancel()
 		<-f.token
 		if err == nil {
@@ -339,11 +342,12 @@ func (f *Fleet) Settle(ctx context.Context) error {
 
 // Close frees the goroutines. Run has returned, or was never called; Result goes on telling. A second Close does nothing.
 func (f *Fleet) Close() error {
+	var err error
 	f.closed.Do(func() {
 		for _, l := range f.loops {
-			l.close()
+			err = errors.Join(err, l.close())
 		}
 		f.env.client.CloseIdleConnections()
 	})
-	return nil
+	return err
 }

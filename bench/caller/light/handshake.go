@@ -26,19 +26,28 @@ const (
 	flightAgain = 200 * time.Millisecond
 )
 
-// path is the way to the server: checks that keep it open, both ways (RFC 8445, RFC 7675).
+// path is the way to the server: checks that keep it open, both ways (RFC 8445, RFC 7675). It has a socket of its own, or a
+// share of its loop's.
 type path struct {
-	socket        udp.Socket
-	server        netip.AddrPort
-	user          string // STUN username towards the server
-	remote, local stun.MessageIntegrity
+	socket       udp.Socket  // its own; nil: it shares
+	shared       *udp.Shared // the loop's; nil: it does not
+	local        netip.Addr  // its address on the shared socket
+	server       netip.AddrPort
+	user         string // STUN username towards the server
+	remote, ours stun.MessageIntegrity
 }
 
-func newPath(socket udp.Socket, own credentials, a answer) path {
-	return path{
-		socket: socket, server: a.server, user: a.ufrag + ":" + own.ufrag,
-		remote: stun.NewShortTermIntegrity(a.password), local: stun.NewShortTermIntegrity(own.password),
+func (p *path) secure(own credentials, a answer) {
+	p.server, p.user = a.server, a.ufrag+":"+own.ufrag
+	p.remote, p.ours = stun.NewShortTermIntegrity(a.password), stun.NewShortTermIntegrity(own.password)
+}
+
+// write sends one datagram now. What the kernel refuses is counted by the socket, and everything sent so is sent again.
+func (p *path) write(b []byte) (int, error) {
+	if p.shared != nil {
+		return p.shared.WriteFrom(b, p.local, p.server)
 	}
+	return p.socket.WriteTo(b, p.server)
 }
 
 // check sends one connectivity check that nominates the path; it doubles as consent. What the socket refuses the next check
@@ -49,7 +58,7 @@ func (p *path) check() {
 		stun.RawAttribute{Type: stun.AttrICEControlling, Value: make([]byte, 8)},
 		stun.RawAttribute{Type: stun.AttrPriority, Value: []byte{0x7e, 0, 0, 0xff}}, p.remote, stun.Fingerprint)
 	if err == nil {
-		_, _ = p.socket.WriteTo(m.Raw, p.server)
+		_, _ = p.write(m.Raw)
 	}
 }
 
@@ -64,22 +73,33 @@ func (p *path) handle(b []byte, from netip.AddrPort) bool {
 		return p.remote.Check(m) == nil
 	case stun.BindingRequest:
 		answer, err := stun.Build(m, stun.BindingSuccess,
-			&stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())}, p.local, stun.Fingerprint)
-		if err == nil && p.local.Check(m) == nil {
-			_, _ = p.socket.WriteTo(answer.Raw, from)
+			&stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())}, p.ours, stun.Fingerprint)
+		if err == nil && p.ours.Check(m) == nil {
+			_, _ = p.write(answer.Raw)
 		}
 	}
 	return false
 }
 
-// shake checks the path, then runs DTLS over it. It owns the socket until it returns.
-func (d *device) shake(ctx context.Context, certificate tls.Certificate) error {
+// shake checks the path, then runs DTLS over it. Meanwhile it owns the path's own socket; a shared one is read by its loop.
+func (d *device) shake(ctx context.Context, l *loop, certificate tls.Certificate) error {
 	d.tunnel = &tunnel{path: &d.path, in: make(chan []byte, 64), done: make(chan struct{})}
+	checked := make(chan struct{})
+	d.answered = sync.OnceFunc(func() { close(checked) })
+	if d.path.shared != nil {
+		l.expect(d)
+		conn, err := d.secure(ctx, certificate, checked)
+		if err != nil {
+			return err
+		}
+		d.dtls = conn
+		return d.takeKeys()
+	}
 	alive, cancel := context.WithCancel(ctx)
-	checked, pumped := make(chan struct{}), make(chan struct{})
+	pumped := make(chan struct{})
 	go func() {
 		defer close(pumped)
-		d.pump(alive, sync.OnceFunc(func() { close(checked) }))
+		d.pump(alive)
 	}()
 	conn, err := d.secure(ctx, certificate, checked)
 	cancel()
@@ -152,7 +172,7 @@ func (d *device) takeKeys() error {
 }
 
 // pump reads the socket while the handshake runs.
-func (d *device) pump(ctx context.Context, checked func()) {
+func (d *device) pump(ctx context.Context) {
 	b := udp.NewBatch()
 	for ctx.Err() == nil {
 		if d.path.socket.Wait(50*time.Millisecond) != nil {
@@ -163,15 +183,20 @@ func (d *device) pump(ctx context.Context, checked func()) {
 		}
 		for i := range b.Len() {
 			data, from := b.Datagram(i)
-			switch packet.Classify(data) {
-			case packet.STUN:
-				if d.path.handle(data, from) {
-					checked()
-				}
-			case packet.DTLS:
-				d.tunnel.put(data)
-			}
+			d.greet(data, from)
 		}
+	}
+}
+
+// greet takes a datagram while hands are shaken.
+func (d *device) greet(data []byte, from netip.AddrPort) {
+	switch packet.Classify(data) {
+	case packet.STUN:
+		if d.path.handle(data, from) {
+			d.answered()
+		}
+	case packet.DTLS:
+		d.tunnel.put(data)
 	}
 }
 
@@ -201,7 +226,7 @@ func (t *tunnel) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 func (t *tunnel) WriteTo(b []byte, _ net.Addr) (int, error) {
-	return t.path.socket.WriteTo(b, t.path.server)
+	return t.path.write(b)
 }
 
 func (t *tunnel) Close() error {
@@ -209,7 +234,12 @@ func (t *tunnel) Close() error {
 	return nil
 }
 
-func (t *tunnel) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(t.path.socket.LocalAddr()) }
+func (t *tunnel) LocalAddr() net.Addr {
+	if t.path.shared != nil {
+		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(t.path.local, t.path.shared.LocalAddr().Port()))
+	}
+	return net.UDPAddrFromAddrPort(t.path.socket.LocalAddr())
+}
 
 // Deadlines end nothing here: HandshakeContext and Close do.
 func (t *tunnel) SetDeadline(time.Time) error      { return nil }

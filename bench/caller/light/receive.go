@@ -43,7 +43,7 @@ type meter interface {
 	Histograms() measure.Histograms
 }
 
-// read takes everything that has arrived.
+// read takes everything that has arrived at the device's own socket.
 func (d *device) read(l *loop, now time.Duration) {
 	for {
 		whole := ^uint64(0)
@@ -56,36 +56,41 @@ func (d *device) read(l *loop, now time.Duration) {
 			return
 		}
 		for i := range n {
-			data, from := l.batch.Datagram(i)
-			if from != d.path.server {
-				d.strange++
-				continue
-			}
-			// The kernel's time cannot be later than now, nor earlier than what came before; clocks that are set can.
-			at := min(max(l.batch.Arrived(i).Sub(l.epoch), d.heard), now)
-			d.heard = at
-			size := l.batch.Size(i)
-			switch packet.Classify(data) {
-			case packet.RTP:
-				d.takeRTP(now, at, data, size, whole&(1<<i) != 0)
-			case packet.RTCP:
-				if size == len(data) {
-					d.takeRTCP(l, now, at, data)
-				}
-			case packet.STUN:
-				if d.path.handle(data, from) && d.checked > 0 {
-					d.rtt = at - d.checked
-					d.checked = 0
-				}
-			case packet.DTLS:
-				if size == len(data) {
-					d.tunnel.put(data)
-				}
-			}
+			d.take(l, now, i, whole&(1<<i) != 0)
 		}
 		d.sampler.passed(n)
 		if n < udp.MaxMessages {
 			return // the kernel had no more
+		}
+	}
+}
+
+// take handles the i-th datagram of the loop's batch.
+func (d *device) take(l *loop, now time.Duration, i int, picked bool) {
+	data, from := l.batch.Datagram(i)
+	if from != d.path.server {
+		d.strange++
+		return
+	}
+	// The kernel's time cannot be later than now, nor earlier than what came before; clocks that are set can.
+	at := min(max(l.batch.Arrived(i).Sub(l.epoch), d.heard), now)
+	d.heard = at
+	size := l.batch.Size(i)
+	switch packet.Classify(data) {
+	case packet.RTP:
+		d.takeRTP(now, at, data, size, picked)
+	case packet.RTCP:
+		if size == len(data) {
+			d.takeRTCP(l, now, at, data)
+		}
+	case packet.STUN:
+		if d.path.handle(data, from) && d.checked > 0 {
+			d.rtt = at - d.checked
+			d.checked = 0
+		}
+	case packet.DTLS:
+		if size == len(data) {
+			d.tunnel.put(data)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/internal/udp"
 )
 
 // Result is what a fleet measured.
@@ -59,6 +60,7 @@ type Snapshot struct {
 	At      time.Duration // on the run's clock
 	Present int           // callers in the call
 	Failing int           // callers that should be and are not: waiting, joining, refused
+	GaveUp  int           // callers that were refused for good
 	Counts
 	// Late is by how much the callers' own timers were late at most, since the last Snapshot.
 	Late time.Duration
@@ -75,10 +77,15 @@ func (d *device) counts() Counts {
 		c.Repaired += s.gaps.repaired
 		c.Duplicates += s.gaps.duplicates
 	}
-	stats := d.path.socket.Stats()
-	c.Overflow = int64(stats.Overflow)
-	c.SendDrops = int64(stats.SendAgain + stats.SendError)
+	if d.path.shared == nil {
+		c.addDrops(d.path.socket.Stats())
+	}
 	return c
+}
+
+func (c *Counts) addDrops(s udp.Stats) {
+	c.Overflow += int64(s.Overflow)
+	c.SendDrops += int64(s.SendAgain + s.SendError)
 }
 
 // results are one caller's over all its stays. Its loop adds to them, its seat too.
@@ -181,10 +188,14 @@ func (f *Fleet) Snapshot() Snapshot {
 	f.each(func(l *loop, s *seat, t tally, d *device, _ time.Duration) {
 		out.add(t.counts)
 		out.Late = max(out.Late, l.late)
+		if d == nil && t.why != "" {
+			out.GaveUp++
+		}
 	})
 	for _, l := range f.loops {
 		l.do(func(time.Duration) { l.late = 0 })
 	}
+	f.addShared(&out.Counts)
 	return out
 }
 
@@ -210,7 +221,17 @@ func (f *Fleet) Result() Result {
 			Checked: t.counts.Opened, Forged: t.counts.Forged, Reconnects: t.returns, Gaps: t.gaps,
 		})
 	})
+	f.addShared(&out.Counts)
 	return out
+}
+
+// addShared adds what the loops' own sockets had no room for.
+func (f *Fleet) addShared(c *Counts) {
+	for _, l := range f.loops {
+		if l.shared != nil {
+			c.addDrops(l.shared.Stats())
+		}
+	}
 }
 
 // each visits every seat on its loop's goroutine, where nothing of it moves: with all its stays, and the device of the one that

@@ -10,6 +10,7 @@ import (
 	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/rtcp"
 	"github.com/tolkyn/tolkyn/internal/seq"
+	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
@@ -104,10 +105,7 @@ func (d *device) sendFrame(l *loop, now time.Duration, t *published) (next time.
 
 // sendPacket queues one packet: its payload is head and body.
 func (d *device) sendPacket(l *loop, t *published, timestamp uint32, marker bool, head, body []byte) {
-	if l.queue.Full() {
-		d.flush(l)
-	}
-	b := l.queue.Next(d.path.server)
+	q, b := d.next(l)
 	n := packet.PutHeader(b, packet.Header{
 		Sequence: t.number.Uint16(), Timestamp: timestamp, SSRC: t.ssrc, PayloadType: payloadOf(t.kind), Marker: marker,
 	})
@@ -117,7 +115,7 @@ func (d *device) sendPacket(l *loop, t *published, timestamp uint32, marker bool
 	if t.kind == measure.Video {
 		t.remember(timestamp, marker, b[n:size])
 	}
-	l.queue.Commit(d.sealer.SealRTP(b, n, size, t.number))
+	q.Commit(d.sealer.SealRTP(b, n, size, t.number))
 	t.number++
 	t.packets++
 	t.octets += uint32(size - n)
@@ -169,10 +167,7 @@ func (d *device) resend(l *loop, t *published, s uint16) {
 	if p == nil {
 		return
 	}
-	if l.queue.Full() {
-		d.flush(l)
-	}
-	b := l.queue.Next(d.path.server)
+	q, b := d.next(l)
 	n := packet.PutHeader(b, packet.Header{
 		Sequence: t.repair.Uint16(), Timestamp: p.timestamp, SSRC: t.rtx, PayloadType: payloadRTX, Marker: p.marker,
 	})
@@ -180,14 +175,31 @@ func (d *device) resend(l *loop, t *published, s uint16) {
 	binary.BigEndian.PutUint16(b[n:], s)
 	size := n + 2
 	size += copy(b[size:], p.payload)
-	l.queue.Commit(d.sealer.SealRTP(b, n, size, t.repair))
+	q.Commit(d.sealer.SealRTP(b, n, size, t.repair))
 	t.repair++
 	d.sentPackets++
 	d.sentBytes += int64(size)
 }
 
+// next returns the queue that the device's datagrams leave by, and space in it.
+func (d *device) next(l *loop) (*udp.Queue, []byte) {
+	if d.path.shared != nil {
+		if l.outbox.Full() {
+			l.flush()
+		}
+		return l.outbox, l.outbox.NextFrom(d.path.local, d.path.server)
+	}
+	if l.queue.Full() {
+		d.flush(l)
+	}
+	return l.queue, l.queue.Next(d.path.server)
+}
+
+// flush sends what the device queued at its own socket. What leaves by the shared one waits for the others' of this turn.
 func (d *device) flush(l *loop) {
-	_ = d.path.socket.Flush(l.queue) // ErrClosed: it is leaving
+	if d.path.shared == nil {
+		_ = d.path.socket.Flush(l.queue) // ErrClosed: it is leaving
+	}
 }
 
 // report is the sender report of a track that has sent (RFC 3550 §6.4.1).

@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/bench/scenario"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
@@ -34,10 +35,6 @@ type session struct {
 // flow is whose media a slot carries: a peer's id and the track's.
 type flow struct{ peer, track string }
 
-// personOf is the identity that the server is told. A scenario's is unique within its room, and the same name in another room is
-// another person, whose sessions a server must not count together.
-func personOf(room, identity string) string { return room + "." + identity }
-
 // names are the identities of all peers that a fleet has heard of: five hundred callers in a room each hear of all the others,
 // and one book is enough. Safe from any goroutine.
 type names struct {
@@ -50,7 +47,7 @@ func (n *names) put(room, id, identity string) {
 		return
 	}
 	n.mu.Lock()
-	n.byID[room+"\x00"+id] = strings.TrimPrefix(identity, personOf(room, ""))
+	n.byID[room+"\x00"+id] = scenario.IdentityOf(room, identity)
 	n.mu.Unlock()
 }
 

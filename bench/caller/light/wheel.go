@@ -3,9 +3,9 @@ package light
 import "time"
 
 const (
-	// tick is how exact sending is: a browser's own pacer works in steps of 5 ms. One wake a tick costs 7 µs.
-	tick = time.Millisecond
-	// places is a power of two; what is due later than a second waits in the last place and goes round.
+	// tick is how exact sending is: a browser's own pacer works in steps of 5 ms. Each tick is a wake, of 10 µs and more.
+	tick = 2 * time.Millisecond
+	// places is a power of two; what is due later than two seconds waits in the last place and goes round.
 	places = 1024
 )
 
