@@ -24,22 +24,25 @@ func Nearest(word string, known []string) string {
 	return best
 }
 
-// Distance is how many bytes have to be put in, taken out or changed to make a out of b (Levenshtein).
+// Distance is how many bytes have to be put in, taken out, changed or swapped with their neighbour to make a out of b (Damerau and
+// Levenshtein; no byte is touched twice). Swapped letters are what fingers do most.
 func Distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		before, above, row = above, row, before
 		row[0] = i + 1
 		for j := range len(b) {
-			change := diagonal
+			change := above[j]
 			if a[i] != b[j] {
 				change++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+			row[j+1] = min(change, above[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
 	}
 	return row[len(b)]
