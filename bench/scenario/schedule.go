@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,12 @@ type Caller struct {
 	Seed     uint64    `json:"seed"`             // of the dice that are its own: links, where in a clip it begins
 	Events   []Event   `json:"events"`           // in order of At, the first is Join
 }
+
+// Person is who a caller is to a server that counts the sessions of each person: the same name in another room is another one.
+func Person(room, identity string) string { return room + "." + identity }
+
+// IdentityOf takes back from a server's word what Person added; what has nothing added is as it is.
+func IdentityOf(room, person string) string { return strings.TrimPrefix(person, room+".") }
 
 // Event is something that a caller does.
 type Event struct {

@@ -194,7 +194,8 @@ func (g *Group) do(ctx context.Context, s *seat, what scenario.Action) error {
 // how is what a page is told of a join; see page.js.
 type how struct {
 	Room      string         `json:"room"`
-	Name      string         `json:"name"` // the identity
+	Name      string         `json:"name"`
+	Person    string         `json:"person"` // its identity to the server
 	Token     string         `json:"token"`
 	Transport string         `json:"transport"`
 	Slots     map[string]int `json:"slots"`
@@ -219,7 +220,8 @@ func (g *Group) join(ctx context.Context, s *seat) error {
 	s.wanted = true
 	s.mu.Unlock()
 	h := how{
-		Room: s.plan.Room, Name: s.plan.Identity, Transport: g.cfg.Transport, Scene: s.plan.Number % source.Scenes, Loop: source.LoopFrames,
+		Room: s.plan.Room, Name: s.plan.Identity, Person: scenario.Person(s.plan.Room, s.plan.Identity), Transport: g.cfg.Transport,
+		Scene: s.plan.Number % source.Scenes, Loop: source.LoopFrames,
 		Slots: map[string]int{"audio": s.plan.AudioSlots, "video": s.plan.VideoSlots}, Tracks: []published{},
 	}
 	for i, t := range s.plan.Publish {
@@ -229,7 +231,7 @@ func (g *Group) join(ctx context.Context, s *seat) error {
 	}
 	if g.cfg.Sign != nil {
 		var err error
-		if h.Token, err = g.cfg.Sign(s.plan.Room, s.plan.Identity); err != nil {
+		if h.Token, err = g.cfg.Sign(s.plan.Room, h.Person); err != nil {
 			return fmt.Errorf("make a token: %w", err)
 		}
 	}

@@ -117,7 +117,8 @@ func (r *receiver) slot(i int) *slot {
 // claim notes whose the server says a slot is.
 func (r *receiver) claim(told reading) {
 	s := r.slot(told.Slot)
-	who := slices.IndexFunc(r.all, func(c scenario.Caller) bool { return c.Identity == told.Identity })
+	identity := scenario.IdentityOf(r.me.Room, told.Identity)
+	who := slices.IndexFunc(r.all, func(c scenario.Caller) bool { return c.Identity == identity })
 	if who < 0 {
 		return // nobody's now; what comes is of the one before
 	}
