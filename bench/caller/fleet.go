@@ -83,6 +83,7 @@ func addFleet(f *light.Fleet, to *Snapshot) {
 	s := f.Snapshot()
 	to.Callers += s.Present
 	to.Failed += s.Failing
+	to.GaveUp += s.GaveUp
 	to.Sent += s.SentPackets
 	to.Received += s.ReceivedPackets
 	to.Lost += s.Lost

@@ -36,11 +36,14 @@ type full struct {
 	dialing  int // counts dials: what comes from an older connection is not taken
 	steps    map[measure.Step]time.Duration
 	began    time.Duration // of the first dial
+	joining  bool          // a dial is under way, or was when the run ended
+	since    time.Duration // of that dial
 	stats    Stats         // of the newest connection
 	before   Stats         // of those before it, summed
 	flows    chan struct{} // closed when media of the newest connection can flow
 	up       bool
-	lost     time.Duration // when media was last lost
+	newest   time.Duration // when the last packet came
+	lost     time.Duration // when the last packet came before media was lost; 0: it is not
 	gaps     []float64
 	redials  int64
 	err      error
@@ -122,8 +125,9 @@ func (f *full) dial(ctx context.Context) error {
 	f.dialing++
 	f.flows = make(chan struct{})
 	number := f.dialing
+	f.joining, f.since = true, f.now()
 	if number == 1 {
-		f.began = f.now()
+		f.began = f.since
 	} else {
 		f.redials++
 	}
@@ -147,7 +151,7 @@ func (f *full) dial(ctx context.Context) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.conn = conn
+	f.conn, f.joining = conn, false
 	f.net.conn = conn
 	return nil
 }
@@ -201,7 +205,7 @@ func (f *full) note() {
 func (f *full) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.err = errors.Join(f.err, err)
+	f.err, f.joining = errors.Join(f.err, err), false
 	f.debug(f.role.Identity, "error", "error", err.Error())
 }
 
@@ -226,8 +230,9 @@ func (f *full) packet(number int, at time.Time, from Source, p *rtp.Packet, repa
 		return
 	}
 	f.receiver.handle(at.Sub(f.epoch), from, p, repaired)
+	f.newest = at.Sub(f.epoch)
 	if f.lost > 0 {
-		f.gaps = append(f.gaps, float64(at.Sub(f.epoch)-f.lost)/float64(time.Millisecond))
+		f.gaps = append(f.gaps, float64(f.newest-f.lost)/float64(time.Millisecond))
 		f.lost = 0
 	}
 }
@@ -247,7 +252,7 @@ func (f *full) isUp(number int, at time.Time, up bool) {
 		return
 	}
 	if f.up && !up {
-		f.lost = at.Sub(f.epoch)
+		f.lost = f.newest // a dead path is noticed seconds after its last packet
 	}
 	f.up = up
 	f.debug(f.role.Identity, "up", "up", up)
@@ -286,8 +291,11 @@ func (f *full) results(end time.Duration, to *measure.Totals) {
 		c.SentPackets += t.packets.Load()
 		c.SentBytes += t.bytes.Load()
 	}
-	if f.err != nil {
+	switch waited := end - f.since; {
+	case f.err != nil:
 		c.Error = f.err.Error()
+	case f.joining && waited >= dueFor:
+		c.Error = fmt.Sprintf("join room %s: the server had not answered after %v", f.role.Room, waited.Round(time.Second/10))
 	}
 	to.AddCaller(c)
 }

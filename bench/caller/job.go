@@ -55,6 +55,7 @@ type Snapshot struct {
 	At       time.Duration `json:"at"`
 	Callers  int           `json:"callers"` // in the call now
 	Failed   int           `json:"failed"`  // that could not come in
+	GaveUp   int           `json:"gave_up"` // of them: those that do not try any more, unless the schedule has them come again
 	Sent     int64         `json:"sent"`    // packets since the start
 	Received int64         `json:"received"`
 	Expected int64         `json:"expected"` // packets that full callers should have

@@ -261,6 +261,9 @@ func (f *full) snapshot(s *Snapshot) {
 	}
 	if f.err != nil {
 		s.Failed++
+		if f.conn == nil && !f.joining {
+			s.GaveUp++
+		}
 	}
 	for _, t := range f.tapes {
 		s.Sent += t.packets.Load()
