@@ -128,7 +128,8 @@ func (r *run) warn(out *report.Report) {
 func firstError(callers []measure.Caller) string {
 	for _, c := range callers {
 		if c.Error != "" {
-			return c.Room + "/" + c.Identity + ": " + c.Error
+			why, _, _ := strings.Cut(c.Error, "\n") // who tried again has several
+			return c.Room + "/" + c.Identity + ": " + why
 		}
 	}
 	return ""

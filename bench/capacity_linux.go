@@ -9,9 +9,6 @@ import (
 	"github.com/tolkyn/tolkyn/bench/scenario"
 )
 
-// near is how close the largest load that held must be to the smallest that did not: a twentieth is less than two runs differ.
-const near = 1.05
-
 // Search says how to look for a capacity.
 type Search struct {
 	// Until is a condition that ends the search where it holds: "loss_p99>0.5% or delay_p99>50ms".
@@ -32,14 +29,25 @@ func Capacity(ctx context.Context, c Config, s Search) (report.Report, []report.
 	}
 	if s.From == 0 {
 		s.From = scenario.Load(c.Scenario)
+		if s.To > 0 {
+			s.From = min(s.From, s.To)
+		}
 	}
 	if s.Tries == 0 {
 		s.Tries = 16
 	}
+	switch {
+	case s.From < 1:
+		return report.Report{}, nil, fmt.Errorf("--from: got %d, want at least 1", s.From)
+	case s.To < 0 || s.To > 0 && s.To < s.From:
+		return report.Report{}, nil, fmt.Errorf("--to: got %d, want at least the first load, %d; 0 is no bound", s.To, s.From)
+	case s.Tries < 1:
+		return report.Report{}, nil, fmt.Errorf("--tries: got %d, want at least 1; 0 is 16", s.Tries)
+	}
 	search := &search{config: c, until: until, found: report.Capacity{Unit: scenario.Unit(c.Scenario), Until: s.Until}}
 	search.config.Scenario.Pass = nil
 	err = search.run(ctx, s)
-	if err != nil && len(search.found.Tries) == 0 {
+	if search.first == nil {
 		return report.Report{}, nil, err
 	}
 	best := search.best
@@ -68,38 +76,16 @@ type search struct {
 }
 
 func (s *search) run(ctx context.Context, how Search) error {
-	load, held, failed := how.From, 0, 0
+	b := bracket{to: how.To}
+	load := how.From
 	for range how.Tries {
-		ok, err := s.try(ctx, load)
+		held, err := s.try(ctx, load)
 		if err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return ctx.Err() // a run that was cut short says nothing
-		}
-		if ok {
-			held = max(held, load)
-		} else if failed == 0 || load < failed {
-			failed = load
-		}
-		s.found.Largest, s.found.Failed = held, failed
-		next := 0
-		switch {
-		case failed == 0 && how.To > 0 && load >= how.To:
-			return nil
-		case failed == 0:
-			next = load * 2
-			if how.To > 0 {
-				next = min(next, how.To)
-			}
-		case held == 0:
-			next = failed / 2
-		case failed-held <= 1 || float64(failed) <= near*float64(held):
-			return nil
-		default:
-			next = (held + failed) / 2
-		}
-		if next < 1 || next == load {
+		next, more := b.next(load, held)
+		s.found.Largest, s.found.Failed = b.held, b.failed
+		if !more {
 			return nil
 		}
 		load = next
@@ -124,6 +110,15 @@ func (s *search) try(ctx context.Context, load int) (held bool, err error) {
 		return false, fmt.Errorf("try %d %s: %w", load, s.found.Unit, err)
 	}
 	s.events = append(s.events, events...)
+	if s.first == nil {
+		if err := nobodyCame(r); err != nil && ctx.Err() == nil {
+			return false, err
+		}
+		s.first = &r
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err() // a run that was cut short says nothing of its load
+	}
 	o := s.until.Evaluate(&totals)
 	held = !o.Holds && len(r.Streams) > 0 && !mostlyFailed(r.Callers)
 	t := report.Try{
@@ -148,9 +143,6 @@ func (s *search) try(ctx context.Context, load int) (held bool, err error) {
 		t.ServerCPU, t.ClientCPU, t.PacketsIn, t.PacketsOut = t.ServerCPU/n, t.ClientCPU/n, t.PacketsIn/n, t.PacketsOut/n
 	}
 	s.found.Tries = append(s.found.Tries, t)
-	if s.first == nil {
-		s.first = &r
-	}
 	if held && (s.best == nil || load > s.found.Largest) {
 		s.best = &r
 	}
@@ -177,11 +169,15 @@ func mostlyFailed(callers []measure.Caller) bool {
 // conclude says what the figure means.
 func (s *search) conclude(r *report.Report) {
 	r.Bottleneck = s.gave
-	switch {
-	case s.found.Failed == 0:
-		r.Warnings = append(r.Warnings, fmt.Sprintf("No load that was tried was too much: the capacity is at least %d %s.", s.found.Largest, s.found.Unit))
+	add := func(text string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(text, args...)) }
+	switch f := s.found; {
+	case len(f.Tries) == 0:
+		add("The search was ended within its first try: there is no capacity to tell.")
+	case f.Failed == 0:
+		add("No load that was tried was too much: the capacity is at least %d %s.", f.Largest, f.Unit)
 	case s.gave == string(measure.Client):
-		r.Warnings = append(r.Warnings, fmt.Sprintf(
-			"At %d %s the bench gave way and not the server: the server can do more than %d.", s.found.Failed, s.found.Unit, s.found.Largest))
+		add("At %d %s the bench gave way and not the server: the server can do more than %d.", f.Failed, f.Unit, f.Largest)
+	case f.Largest == 0:
+		add("Not even the smallest load that was tried held: %d %s.", f.Failed, f.Unit)
 	}
 }

@@ -77,9 +77,11 @@ func (s *site) begin(epoch time.Time) (stop func()) {
 	return func() { timer.Stop() }
 }
 
-// startServer runs a program at the server's end, startClient at the other.
-func (s *site) startServer(cmd *exec.Cmd) error { return s.start(netem.Server, cmd) }
-func (s *site) startClient(cmd *exec.Cmd) error { return s.start(netem.Client, cmd) }
+// startServer runs a program at the server's end.
+func (s *site) startServer(cmd *exec.Cmd) error {
+	ownGroup(cmd)
+	return s.start(netem.Server, cmd)
+}
 
 func (s *site) start(side netem.Side, cmd *exec.Cmd) error {
 	if s.network == nil {

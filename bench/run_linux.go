@@ -49,10 +49,31 @@ type Config struct {
 }
 
 // Run plays a scenario and reports. When ctx ends before it is over, the report is of what was until then, and Partial. An error
-// means that there is nothing to report. events are the callers' decisions, with Debug.
+// means that there is nothing to report: the run could not be made, or nobody could come into the call. events are the callers'
+// decisions, with Debug.
 func Run(ctx context.Context, c Config) (report.Report, []report.Event, error) {
 	r, events, _, err := runAll(ctx, c)
-	return r, events, err
+	if err == nil && ctx.Err() == nil {
+		err = nobodyCame(r)
+	}
+	if err != nil {
+		return report.Report{}, nil, err
+	}
+	return r, events, nil
+}
+
+// nobodyCame says why, when not one caller got as far as a packet: that is no measurement of quality. A server that cannot be
+// reached or that refuses all tokens looks like that.
+func nobodyCame(r report.Report) error {
+	for _, c := range r.Callers {
+		if c.Error == "" || c.SentPackets+c.ReceivedPackets > 0 {
+			return nil
+		}
+	}
+	if len(r.Callers) == 0 {
+		return nil
+	}
+	return fmt.Errorf("nobody could come into the call at %s; the first, %s", r.Server.Address, firstError(r.Callers))
 }
 
 // runAll is Run with the totals, which conditions are looked up in.
@@ -119,6 +140,7 @@ type run struct {
 	epoch   time.Time
 	started time.Time
 	partial bool
+	shut    bool // nobody can come in: there is nothing to wait for
 
 	empty   server.Usage // the server's before anybody came
 	usage   []report.Usage
@@ -154,7 +176,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		}
 	}
 	if r.site, err = openSite(ground, r.callers, r.config.Scenario.Seed); err != nil {
-		return err
+		return fmt.Errorf("lay the ground %q: %w", ground, err)
 	}
 	r.show(report.Snapshot{Phase: "starting"})
 	if r.config.Floor != nil {
@@ -245,13 +267,32 @@ func (r *run) follow(ctx context.Context) {
 			ended = nil
 		case <-ticker.C:
 			now := r.mark()
-			if now.at >= r.config.Scenario.Duration || r.partial {
+			if now.at >= r.config.Scenario.Duration || r.partial || r.shut {
 				continue // they say goodbye
 			}
 			r.sample(before, now)
 			before = now
+			if r.shut = r.nobodyWill(now); r.shut {
+				r.tellEnd()
+			}
 		}
 	}
+}
+
+// nobodyWill: of those whose time it was a second ago all have tried and given up, and no packet has flowed.
+func (r *run) nobodyWill(now mark) bool {
+	due, gaveUp, there := 0, 0, 0
+	for _, c := range r.callers {
+		if len(c.Events) > 0 && c.Events[0].At+time.Second <= now.at {
+			due++
+		}
+	}
+	for _, w := range r.workers {
+		s := w.snapshot()
+		gaveUp += s.GaveUp
+		there += s.Callers
+	}
+	return due > 0 && gaveUp >= due && there == 0 && now.sent+now.received == 0
 }
 
 func (r *run) tellEnd() {
@@ -285,7 +326,7 @@ func (r *run) sample(before, now mark) {
 		Sent: float64(now.sent-before.sent) / seconds, Received: float64(now.received-before.received) / seconds,
 	}
 	view := report.Snapshot{
-		At: now.at.Seconds(), Length: r.config.Scenario.Duration.Seconds(), Phase: "in the call", People: len(r.callers),
+		At: max(0, now.at.Seconds()), Length: r.config.Scenario.Duration.Seconds(), Phase: "in the call", People: len(r.callers),
 		Sent: u.Sent, Received: u.Received, ClientCPU: u.ClientCPU, ServerCPU: -1,
 	}
 	load := measure.Load{ClientCores: u.ClientCPU}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tolkyn/tolkyn/bench/caller"
@@ -40,6 +41,7 @@ func startWorker(start func(*exec.Cmd) error, command []string, job caller.Job) 
 	// quic-go warns of sockets whose buffer it cannot see.
 	w.cmd.Env = append(os.Environ(), "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=true")
 	w.cmd.Stderr = os.Stderr
+	ownGroup(w.cmd)
 	var err error
 	if w.tell, err = w.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -62,6 +64,14 @@ func startWorker(start func(*exec.Cmd) error, command []string, job caller.Job) 
 	}
 	go w.listen(said)
 	return w, nil
+}
+
+// ownGroup keeps a terminal's Ctrl-C from a process: the bench says itself when it is to end.
+func ownGroup(cmd *exec.Cmd) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
 }
 
 func (w *worker) listen(said io.Reader) {

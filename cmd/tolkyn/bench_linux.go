@@ -80,9 +80,14 @@ func (f *benchFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.bundle, "debug", "", "file (.zip) for the report with every decision of every caller")
 }
 
+// untilSignal is a context that Ctrl-C ends, or the end of the terminal: a report is written all the same.
+func untilSignal(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+}
+
 // runBench plays one scenario.
 func runBench(cmd *cobra.Command, f benchFlags) error {
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilSignal(cmd)
 	defer stop()
 	c, view, err := f.config(cmd)
 	if err != nil {
@@ -107,6 +112,11 @@ func (f *benchFlags) config(cmd *cobra.Command) (bench.Config, *report.Live, err
 	}
 	if len(f.pass) > 0 {
 		s.Pass = f.pass
+	}
+	for _, text := range f.pass {
+		if _, err := measure.ParseCondition(text); err != nil {
+			return bench.Config{}, nil, fmt.Errorf("--pass: %w", err)
+		}
 	}
 	if err := scenario.Check(s, known()); err != nil {
 		return bench.Config{}, nil, err
@@ -248,8 +258,6 @@ func newWorker() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// Ctrl-C reaches the whole group; the bench tells when to end.
-			signal.Ignore(syscall.SIGINT)
 			return caller.Work(context.WithoutCancel(cmd.Context()), cmd.InOrStdin(), cmd.OutOrStdout(), dialerOf)
 		},
 	}

@@ -80,7 +80,7 @@ func (f *subjectFlags) starter(binary, self string) (func(context.Context, serve
 			return tolkyn.Start(ctx, binary, place)
 		}, nil
 	}
-	return nil, fmt.Errorf("--kind: got %q, want tolkyn, plain, janus or livekit", f.kind)
+	return nil, fmt.Errorf("got the kind of server %q, want tolkyn, plain, janus or livekit", f.kind)
 }
 
 // target is the server at --server.

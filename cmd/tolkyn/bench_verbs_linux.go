@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +31,7 @@ func newCapacity() *cobra.Command {
 			if f.scenario == "" {
 				return errors.New("--scenario is needed: 'tolkyn bench scenario' lists those that are built in")
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilSignal(cmd)
 			defer stop()
 			c, view, err := f.config(cmd)
 			if err != nil {
@@ -87,7 +85,7 @@ func runCompare(cmd *cobra.Command, f benchFlags, args []string, rounds int) err
 	if f.csv != "" || f.timeline != "" || f.prometheus != "" || f.bundle != "" {
 		return errors.New("compare writes --json and --html alone")
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilSignal(cmd)
 	defer stop()
 	var configs [2]bench.Config
 	var view *report.Live
@@ -118,7 +116,10 @@ func runCompare(cmd *cobra.Command, f benchFlags, args []string, rounds int) err
 	}
 	of, err := bench.Compare(ctx, configs[0], configs[1], rounds)
 	view.Close()
-	if err != nil && (len(of[0]) == 0 || len(of[1]) == 0) {
+	if len(of[0]) == 0 || len(of[1]) == 0 {
+		if err == nil {
+			err = errors.New("ended before both servers had been measured once: there is nothing to compare")
+		}
 		return err
 	}
 	result := report.Compare(of[0], of[1])
@@ -221,7 +222,7 @@ func newScenarios() *cobra.Command {
 					return err
 				}
 				rooms, people := s.Size()
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d rooms, %d people, %v\n", s.Name, rooms, people, s.Duration)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is good: %v; rooms: %d, people: %d\n", s.Name, s.Duration, rooms, people)
 				return err
 			},
 		},
