@@ -59,7 +59,7 @@ func newBench() *cobra.Command {
 	}
 	f.add(cmd)
 	f.subject.add(cmd)
-	cmd.AddCommand(newCapacity(), newCompare(), newBenchReport(), newScenarios(), newWorker())
+	cmd.AddCommand(newCapacity(), newCompare(), newBenchReport(), newScenarios(), newWorker(), newPlainServer())
 	return cmd
 }
 

@@ -6,13 +6,18 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tolkyn/tolkyn/bench"
 	"github.com/tolkyn/tolkyn/bench/caller"
 	"github.com/tolkyn/tolkyn/bench/server"
+	"github.com/tolkyn/tolkyn/bench/server/janus"
+	"github.com/tolkyn/tolkyn/bench/server/livekit"
+	"github.com/tolkyn/tolkyn/bench/server/plain"
 	"github.com/tolkyn/tolkyn/bench/server/tolkyn"
 )
 
@@ -23,6 +28,7 @@ type subjectFlags struct {
 	keyID, secret, secretFile   string
 	transport                   string
 	livekitServer, livekitCalls string
+	livekitBatch                bool
 }
 
 func (f *subjectFlags) add(cmd *cobra.Command) {
@@ -44,6 +50,7 @@ func (f *subjectFlags) addStarting(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.binary, "binary", "", "the tolkyn binary that is started; default: this one")
 	flags.StringVar(&f.livekitServer, "livekit-server", "livekit-server", "the LiveKit server that is started")
+	flags.BoolVar(&f.livekitBatch, "livekit-batch", false, "have LiveKit gather its sends (rtc.batch_io, off by its default), which costs it less")
 	flags.StringVar(&f.livekitCalls, "livekit-callers", "tolkyn-livekit-callers", "the program that calls LiveKit servers (see docs/benchmarking.md)")
 }
 
@@ -78,6 +85,17 @@ func (f *subjectFlags) starter(binary, self string) (func(context.Context, serve
 	case "tolkyn":
 		return func(ctx context.Context, place server.Place) (server.Server, error) {
 			return tolkyn.Start(ctx, binary, place)
+		}, nil
+	case "plain":
+		command := []string{self, "bench", "plain-server"}
+		return func(ctx context.Context, place server.Place) (server.Server, error) {
+			return plain.Start(ctx, command, place)
+		}, nil
+	case "janus":
+		return janus.Start, nil
+	case "livekit":
+		return func(ctx context.Context, place server.Place) (server.Server, error) {
+			return livekit.Start(ctx, f.livekitServer, place, livekit.Options{Batch: f.livekitBatch})
 		}, nil
 	}
 	return nil, fmt.Errorf("got the kind of server %q, want tolkyn, plain, janus or livekit", f.kind)
@@ -117,6 +135,26 @@ func dialerOf(t caller.Target) (caller.Dialer, error) {
 	switch t.Kind {
 	case "tolkyn":
 		return tolkyn.New(t)
+	case "plain":
+		return plain.New(t.URL), nil
+	case "janus":
+		return janus.New(t.URL), nil
 	}
 	return nil, fmt.Errorf("no callers for a server of kind %q", t.Kind)
+}
+
+// newPlainServer is the baseline server: it is started by bench, not by people.
+func newPlainServer() *cobra.Command {
+	var listen string
+	cmd := &cobra.Command{
+		Use: "plain-server", Short: "Serve the stock SFU on pion that others are compared with (started by bench)",
+		Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return plain.Serve(ctx, listen, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address of its HTTP, and of its media")
+	return cmd
 }

@@ -57,6 +57,7 @@ func newCapacity() *cobra.Command {
 
 func newCompare() *cobra.Command {
 	var f benchFlags
+	var keep string
 	rounds := 3
 	cmd := &cobra.Command{
 		Use:   "compare A B",
@@ -67,15 +68,16 @@ func newCompare() *cobra.Command {
 		Example: "  tolkyn bench compare tolkyn livekit --scenario 'pairs 20' --html compare.html\n" +
 			"  tolkyn bench compare ./tolkyn-before ./tolkyn-after --scenario 'webinar 1x200 kind=light' --rounds 7",
 		Args: cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error { return runCompare(cmd, f, args, rounds) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runCompare(cmd, f, args, rounds, keep) },
 	}
 	f.add(cmd)
 	f.subject.addStarting(cmd)
 	cmd.Flags().IntVar(&rounds, "rounds", 3, "runs of each")
+	cmd.Flags().StringVar(&keep, "keep", "", "file of results (bench/results) whose rows of this comparison are replaced")
 	return cmd
 }
 
-func runCompare(cmd *cobra.Command, f benchFlags, args []string, rounds int) error {
+func runCompare(cmd *cobra.Command, f benchFlags, args []string, rounds int, keep string) error {
 	if f.scenario == "" {
 		return errors.New("--scenario is needed: 'tolkyn bench scenario' lists those that are built in")
 	}
@@ -123,6 +125,11 @@ func runCompare(cmd *cobra.Command, f benchFlags, args []string, rounds int) err
 		return err
 	}
 	result := report.Compare(of[0], of[1])
+	if keep != "" {
+		if keepErr := report.Keep(keep, result.Results(commandLine())); keepErr != nil {
+			return fmt.Errorf("--keep: %w", keepErr)
+		}
+	}
 	if writeErr := writeComparison(cmd, result, f.json, f.html); writeErr != nil {
 		return writeErr
 	}
