@@ -75,6 +75,7 @@ func (l *loop) now() time.Duration { return time.Since(l.start) }
 func (l *loop) run() {
 	defer close(l.ended)
 	var now time.Duration
+	var sleeper sleeper
 	fire := func(t *timer) { l.serve(t, now) }
 	for {
 		l.obey()
@@ -100,7 +101,7 @@ func (l *loop) run() {
 		l.flush()
 		// Up to the next tick, so that a turn that took long does not push the others back.
 		if wait := time.Duration(l.wheel.turned+1)*tick - l.now(); wait > 0 {
-			time.Sleep(wait)
+			sleeper.sleep(wait)
 		}
 	}
 }
