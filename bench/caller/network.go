@@ -25,13 +25,14 @@ type network struct {
 	name string
 	from net.IP      // where sockets are opened
 	line *netem.Line // nil: no model
-	mux  ice.UDPMux
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	conn  Connection
 	open  map[net.Conn]struct{}
 	quiet map[net.PacketConn]struct{}
+	muxes []ice.UDPMux // of PeerConnections
+	taken bool         // the first of them
 }
 
 func newNetwork(c scenario.Caller, job Job) (*network, error) {
@@ -61,11 +62,9 @@ func newNetwork(c scenario.Caller, job Job) (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	media, err := n.line.ListenUDP("udp4", &net.UDPAddr{IP: n.from})
-	if err != nil {
+	if err := n.addMux(); err != nil {
 		return nil, err
 	}
-	n.mux = webrtc.NewICEUDPMux(nil, media)
 	time.AfterFunc(time.Until(job.Epoch), n.line.Restart) // its times count from there
 	return n, nil
 }
@@ -75,7 +74,7 @@ func (n *network) of() Network {
 	to := Network{Dial: n.dial, ListenPacket: n.listenPacket}
 	if n.line != nil {
 		to.Settings = func(s *webrtc.SettingEngine) {
-			s.SetICEUDPMux(n.mux)
+			s.SetICEUDPMux(n.nextMux())
 			s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 		}
 	} else if onLoopback(n.from) {
@@ -103,6 +102,27 @@ func onLoopback(ip net.IP) bool {
 		}
 	}
 	return false
+}
+
+func (n *network) addMux() error {
+	media, err := n.line.ListenUDP("udp4", &net.UDPAddr{IP: n.from})
+	if err == nil {
+		n.muxes = append(n.muxes, webrtc.NewICEUDPMux(nil, media))
+	}
+	return err
+}
+
+// nextMux gives each PeerConnection a socket of its own, as browsers do: a server with one media port tells clients' connections
+// apart by their addresses.
+func (n *network) nextMux() ice.UDPMux {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.taken {
+		// An error means that the line is closed, and the call over with it: any will do.
+		_ = n.addMux()
+	}
+	n.taken = true
+	return n.muxes[len(n.muxes)-1]
 }
 
 func (n *network) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -201,7 +221,12 @@ func (n *network) close() error {
 	if n.line == nil {
 		return nil
 	}
-	_ = n.mux.Close() // its socket is the line's
+	n.mu.Lock()
+	muxes := n.muxes
+	n.mu.Unlock() // the line's end waits for events, which take it
+	for _, mux := range muxes {
+		_ = mux.Close() // its socket is the line's
+	}
 	return n.line.Close()
 }
 

@@ -361,8 +361,8 @@ func (s *session) Ended() <-chan struct{} { return s.ended }
 // Dismissed implements peer.Session: Janus never says so.
 func (s *session) Dismissed() bool { return false }
 
-// NetworkChanged implements peer.Session: Janus knows ICE restarts, but its WebSocket would not live on.
-func (s *session) NetworkChanged() bool { return false }
+// Mend implements peer.Session: Janus knows ICE restarts, but its WebSocket would not live on.
+func (s *session) Mend(context.Context) bool { return false }
 
 // Close implements peer.Session.
 func (s *session) Close() {

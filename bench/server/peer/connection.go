@@ -24,8 +24,9 @@ type Session interface {
 	Ended() <-chan struct{}
 	// Dismissed tells, once Ended is closed, that coming again would be against the server's will.
 	Dismissed() bool
-	// NetworkChanged adapts it to another network; false: another session is needed.
-	NetworkChanged() bool
+	// Mend brings media back after a change of networks, or when a path is lost, and returns once it flows; false: another session
+	// is needed. ctx ends when the participant leaves.
+	Mend(ctx context.Context) bool
 	// Close leaves, and returns when its goroutines have ended. Idempotent.
 	Close()
 }
@@ -33,8 +34,7 @@ type Session interface {
 // Open enters a room, and returns once the server has let the participant in. ctx bounds that alone.
 type Open func(ctx context.Context, m *Media) (Session, error)
 
-// Dial opens a session and, whenever it ends by itself or its media path has failed, another: the best that a client without
-// resumption can do. signaling names what carries signaling, as in caller.Stats.
+// Dial opens a session and, whenever it ends by itself or its media path is lost and cannot be mended, another. signaling names what carries signaling, as in caller.Stats.
 func Dial(ctx context.Context, p caller.Participant, signaling string, open Open) (caller.Connection, error) {
 	c := &connection{
 		participant: p, signaling: signaling, open: open, changed: make(chan struct{}, 1),
@@ -73,7 +73,7 @@ type connection struct {
 }
 
 func (c *connection) begin(ctx context.Context) (Session, *Media, error) {
-	m := &Media{connection: c, failed: make(chan struct{})}
+	m := &Media{connection: c, lost: make(chan struct{}, 1)}
 	session, err := c.open(ctx, m)
 	if err != nil {
 		m.close()
@@ -96,13 +96,14 @@ func (c *connection) run(session Session, media *Media) {
 		case <-session.Ended():
 			again = !session.Dismissed()
 			c.isUp(false)
-		case <-media.failed:
-			c.isUp(false)
-		case <-c.changed:
-			if session.NetworkChanged() {
+		case <-media.lost:
+			if c.mend(session, media) {
 				continue
 			}
-			c.isUp(false)
+		case <-c.changed:
+			if c.mend(session, media) {
+				continue
+			}
 		}
 		session.Close()
 		media.close()
@@ -113,6 +114,17 @@ func (c *connection) run(session Session, media *Media) {
 			return
 		}
 	}
+}
+
+// mend has the session bring media back; false: it cannot.
+func (c *connection) mend(s Session, m *Media) bool {
+	c.isUp(false)
+	if !s.Mend(c.ctx) {
+		return false
+	}
+	m.Reconnected()
+	m.tell()
+	return true
 }
 
 // reopen tries until there is a session; nil: Close was called.

@@ -32,13 +32,12 @@ type Who func(track *webrtc.TrackRemote, mid string) (sender, name string)
 // Media is the PeerConnections of one Session and what comes over them. All methods are safe from any goroutine.
 type Media struct {
 	connection *connection
-	failed     chan struct{} // closed when a path is given up
+	lost       chan struct{} // one place: a path is silent, for 5 s as pion has it
 	readers    sync.WaitGroup
 
 	// Guarded by mu.
 	mu     sync.Mutex
 	lines  []*line
-	over   bool
 	closed bool
 }
 
@@ -206,15 +205,44 @@ func (m *Media) follow(l *line, s webrtc.ICEConnectionState) {
 	case webrtc.ICEConnectionStateDisconnected, webrtc.ICEConnectionStateFailed, webrtc.ICEConnectionStateClosed:
 		l.up = false
 	}
-	if s == webrtc.ICEConnectionStateFailed && !m.over {
-		m.over = true
-		close(m.failed)
-	}
 	m.mu.Unlock()
+	if s == webrtc.ICEConnectionStateDisconnected || s == webrtc.ICEConnectionStateFailed {
+		select {
+		case m.lost <- struct{}{}:
+		default: // it is known
+		}
+	}
 	if s == webrtc.ICEConnectionStateConnected {
 		m.Step(measure.ICE)
 	}
 	m.tell()
+}
+
+// Reconnected counts a session that went on after it was broken.
+func (m *Media) Reconnected() {
+	m.connection.mu.Lock()
+	defer m.connection.mu.Unlock()
+	m.connection.reconnects++
+}
+
+// Restored returns once every path that there has been is there; false: ctx ended before.
+func (m *Media) Restored(ctx context.Context) bool {
+	for {
+		m.mu.Lock()
+		up := true
+		for _, l := range m.lines {
+			up = up && (l.up || !l.was)
+		}
+		m.mu.Unlock()
+		if up {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // tell says whether all paths that there have been are there now. Those of a session that is closed count no more, nor of one

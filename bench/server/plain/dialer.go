@@ -109,8 +109,8 @@ func (s *session) Ended() <-chan struct{} { return s.ended }
 // Dismissed implements peer.Session.
 func (s *session) Dismissed() bool { return s.dismissed }
 
-// NetworkChanged implements peer.Session: there is no other way than to come anew.
-func (s *session) NetworkChanged() bool { return false }
+// Mend implements peer.Session: there is no other way than to come anew.
+func (s *session) Mend(context.Context) bool { return false }
 
 // Close implements peer.Session.
 func (s *session) Close() {

@@ -6,24 +6,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/tolkyn/tolkyn/bench/caller"
 	"github.com/tolkyn/tolkyn/bench/measure"
-	"github.com/tolkyn/tolkyn/bench/netem"
 	"github.com/tolkyn/tolkyn/bench/server/peer"
 	"github.com/tolkyn/tolkyn/bench/server/peer/peertest"
 	"github.com/tolkyn/tolkyn/bench/server/plain"
-	"github.com/tolkyn/tolkyn/internal/netsim"
 )
 
 // serveHere has the test's own binary be the server.
@@ -133,20 +129,7 @@ func TestTheSecondWithAnIdentityTakesThePlace(t *testing.T) {
 
 func TestLostPacketsComeAgain(t *testing.T) {
 	d := plain.New(serve(t))
-	line, err := netem.NewLine(netem.LineConfig{Seed: 1, Links: []netem.Path{{Down: netsim.LinkConfig{Loss: 0.1}}}})
-	require.NoError(t, err)
-	socket, err := line.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	require.NoError(t, err)
-	mux := webrtc.NewICEUDPMux(nil, socket)
-	t.Cleanup(func() {
-		require.NoError(t, mux.Close())
-		require.NoError(t, line.Close())
-	})
-	lossy := caller.Network{Settings: func(s *webrtc.SettingEngine) {
-		s.SetICEUDPMux(mux)
-		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	}}
-	ann := peertest.Join(t, d, "room", "ann", 4, 4, lossy)
+	ann := peertest.Join(t, d, "room", "ann", 4, 4, peertest.Lossy(t, 0.1))
 	bob := peertest.Join(t, d, "room", "bob", 4, 4, here)
 	ann.Gets(t, bob)
 	ann.GetsRepaired(t)
