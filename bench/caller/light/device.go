@@ -187,6 +187,7 @@ func (d *device) turn(l *loop, now time.Duration) (next time.Duration) {
 		d.restart(now)
 	}
 	if d.path.shared == nil {
+		now = l.now() // what was sent earlier in this turn may have come round already
 		d.read(l, now)
 	}
 	d.answerDue(l, now)
@@ -208,7 +209,7 @@ func (d *device) restart(now time.Duration) {
 // end takes the device off the clock and settles its streams.
 func (d *device) end(l *loop, now time.Duration) {
 	if d.path.shared == nil {
-		d.read(l, now)
+		d.read(l, l.now())
 	}
 	d.timer.device = nil
 	for _, t := range d.published {
