@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/tolkyn/tolkyn/bench/measure"
 	"github.com/tolkyn/tolkyn/bench/report"
 	"github.com/tolkyn/tolkyn/bench/scenario"
+	"github.com/tolkyn/tolkyn/internal/udp"
 )
 
 // report puts together what the run has gathered.
@@ -28,7 +30,6 @@ func (r *run) report() report.Report {
 		Usage: r.usage, Links: r.links, Recordings: r.films,
 	}
 	out.Machine.FloorNS = r.floor
-	out.Machine.GSO = r.figures.GSO && r.figures.KnowsGSO
 	out.Scenario = describe(s)
 	if r.server != nil {
 		out.Server.Version = r.server.Version()
@@ -152,6 +153,10 @@ func machine() report.Machine {
 				m.Memory = kb << 10
 			}
 		}
+	}
+	if socket, err := udp.Listen(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0), udp.Config{}); err == nil {
+		m.GSO = socket.Stats().GSO
+		_ = socket.Close() // it sent nothing
 	}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {

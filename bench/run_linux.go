@@ -247,8 +247,8 @@ func (r *run) follow(ctx context.Context) {
 	}()
 	late := time.NewTimer(time.Until(r.epoch.Add(r.config.Scenario.Duration + 2*endWithin)))
 	defer late.Stop()
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
+	timer := time.NewTimer(r.untilSample())
+	defer timer.Stop()
 	ended := ctx.Done()
 	before := r.mark()
 	for {
@@ -265,7 +265,8 @@ func (r *run) follow(ctx context.Context) {
 			r.partial = true
 			r.tellEnd()
 			ended = nil
-		case <-ticker.C:
+		case <-timer.C:
+			timer.Reset(r.untilSample())
 			now := r.mark()
 			if now.at >= r.config.Scenario.Duration || r.partial || r.shut {
 				continue // they say goodbye
@@ -293,6 +294,19 @@ func (r *run) nobodyWill(now mark) bool {
 		there += s.Callers
 	}
 	return due > 0 && gaveUp >= due && there == 0 && now.sent+now.received == 0
+}
+
+// afterTold is between a worker's telling, at whole seconds of the run's clock, and our sample of what processes used.
+const afterTold = 150 * time.Millisecond
+
+// untilSample is how long it is to the next one. What callers moved and what processes used are then of windows of one length.
+func (r *run) untilSample() time.Duration {
+	now := time.Since(r.epoch)
+	next := (now - afterTold).Truncate(time.Second) + afterTold
+	if next <= now {
+		next += time.Second
+	}
+	return next - now
 }
 
 func (r *run) tellEnd() {

@@ -186,13 +186,16 @@ func (w *work) play(stop <-chan struct{}) {
 
 // watch tells how things stand, once a second.
 func (w *work) watch(stop <-chan struct{}) {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		// At whole seconds of the run's clock: whoever listens knows when, and samples the CPU at the same moments.
+		next := time.Since(w.job.Epoch).Truncate(time.Second) + time.Second
+		timer.Reset(time.Until(w.job.Epoch.Add(next)))
 		select {
 		case <-stop:
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
 		s := w.snapshot()
 		if err := w.say(Message{Snapshot: &s}); err != nil {

@@ -30,8 +30,6 @@ type Figures struct {
 	Drops int64
 	// Full is the share in use of what it can use at all, 0 to 1, where it knows: of one core for a server with one thread.
 	Full float64
-	// GSO tells whether its sends leave in segments; meaningful where known.
-	GSO, KnowsGSO bool
 }
 
 // Place is where a server runs and what it may use.

@@ -147,7 +147,7 @@ func (r *running) PIDs() []int { return []int{r.child.PID()} }
 
 // Figures implements server.Server. Janus is written in C: it has no goroutines, and sends each packet by itself.
 func (r *running) Figures(context.Context) (server.Figures, error) {
-	return server.Figures{Drops: server.DropsOf(r.PIDs()), KnowsGSO: true}, nil
+	return server.Figures{Drops: server.DropsOf(r.PIDs())}, nil
 }
 
 // Stop implements server.Server.

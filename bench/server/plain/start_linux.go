@@ -84,7 +84,7 @@ func (r *running) Figures(ctx context.Context) (server.Figures, error) {
 	if err := json.Unmarshal([]byte(page), &now); err != nil {
 		return server.Figures{}, fmt.Errorf("read the server's status: %w", err)
 	}
-	return server.Figures{Goroutines: now.Goroutines, Drops: server.DropsOf(r.PIDs()), KnowsGSO: true}, nil
+	return server.Figures{Goroutines: now.Goroutines, Drops: server.DropsOf(r.PIDs())}, nil
 }
 
 // Stop implements server.Server.

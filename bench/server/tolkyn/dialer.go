@@ -16,17 +16,22 @@ import (
 
 	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/tolkyn/tolkyn/bench/caller"
 	"github.com/tolkyn/tolkyn/bench/measure"
 	"github.com/tolkyn/tolkyn/bench/scenario"
 	"github.com/tolkyn/tolkyn/signaling/client"
+	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
 // Dialer dials into one server.
 type Dialer struct {
 	target caller.Target
 	roots  *x509.CertPool // nil: the system's
+
+	asking sync.Once
+	ways   []*wire.Transport // how else the server can be reached
 }
 
 // New returns a Dialer whose participants share nothing of earlier connections: each is as new to the server as a phone that
@@ -64,6 +69,10 @@ func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connect
 			ICE:      func() { c.step(measure.ICE) },
 			DTLS:     func() { c.step(measure.DTLS) },
 		},
+	}
+	if d.target.Transport != "websocket" {
+		d.asking.Do(func() { d.ways = askTransports(ctx, p.Network.Dial, d.target.URL) })
+		options.Transports = d.ways
 	}
 	if d.target.Transport == "websocket" && options.Dial == nil {
 		options.Dial = (&net.Dialer{}).DialContext
@@ -199,6 +208,33 @@ func (c *connection) Close() error {
 	err := c.client.Close()
 	c.running.Wait()
 	return err
+}
+
+// askTransports reads GET /v1/transports, as an application that ships with its server's name knows them: ports that are not the
+// usual ones cannot be guessed. Without an answer the SDK guesses.
+func askTransports(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), server string) []*wire.Transport {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(server, "/")+"/v1/transports", http.NoBody)
+	if err != nil {
+		return nil
+	}
+	transport := &http.Transport{DialContext: dial}
+	defer transport.CloseIdleConnections()
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	if err != nil || response.StatusCode != http.StatusOK {
+		return nil
+	}
+	var all wire.Transports
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, &all); err != nil {
+		return nil
+	}
+	return all.GetTransports()
 }
 
 // devToken asks a server in development mode.

@@ -101,7 +101,6 @@ func (r *running) Figures(ctx context.Context) (server.Figures, error) {
 	}
 	f := server.Figures{
 		Goroutines: int(read("go_goroutines")), Drops: int64(read(`tolkyn_udp_dropped_datagrams_total{reason="receive_buffer"}`)),
-		GSO: read("tolkyn_udp_gso") == 1, KnowsGSO: true,
 	}
 	busy, now := read("tolkyn_sfu_shard_busy_seconds_total"), time.Now()
 	r.mu.Lock()
