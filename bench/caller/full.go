@@ -27,8 +27,6 @@ type full struct {
 	net    *network
 	debug  func(who, what string, args ...any)
 
-	connections sync.WaitGroup // that are being closed
-
 	// Guarded by mu.
 	mu       sync.Mutex
 	receiver *receiver

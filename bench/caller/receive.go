@@ -65,7 +65,6 @@ type slot struct {
 	key     slotKey
 	claimed *stream       // whose it is by the server's word
 	since   time.Duration // of that word
-	known   bool
 
 	// Of sound.
 	buffer *jitter.Buffer
