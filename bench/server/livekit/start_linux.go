@@ -146,7 +146,7 @@ func (r *running) Figures(ctx context.Context) (server.Figures, error) {
 		return server.Figures{}, fmt.Errorf("ask the server for its metrics: %w", err)
 	}
 	goroutines, _ := server.ReadMetric(page, "go_goroutines") // what is not told is 0
-	return server.Figures{Goroutines: int(goroutines), Drops: server.DropsOf(r.PIDs()), KnowsGSO: true}, nil
+	return server.Figures{Goroutines: int(goroutines), Drops: server.DropsOf(r.PIDs())}, nil
 }
 
 // Stop implements server.Server.
