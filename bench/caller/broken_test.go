@@ -183,6 +183,7 @@ func (b binding) WriteStream() webrtc.TrackLocalWriter                 { return 
 func (binding) ID() string                                             { return "binding" }
 func (binding) RTCPReader() interceptor.RTCPReader                     { return nil }
 func (b binding) Write([]byte) (int, error)                            { return 0, io.ErrNoProgress }
+
 func (b binding) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 	b.write(h, payload)
 	return len(payload), nil

@@ -63,7 +63,7 @@ type Snapshot struct {
 	DelayP95 float64       `json:"delay_p95_ms"` // of the last second
 	Worst    string        `json:"worst"`        // the stream that fares worst, in words
 	Drops    int64         `json:"drops"`        // datagrams the worker's sockets had no room for, since the start
-	Lag      float64       `json:"lag_ms"`       // by how much the worker's own timers were late at most in the last second
+	Lag      float64       `json:"lag_ms"`       // by how much the worker's own timers were late at most, nine times of ten in the last second
 }
 
 // Result is what a worker measured.

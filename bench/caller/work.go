@@ -57,7 +57,9 @@ type work struct {
 	fleet    *light.Fleet
 	browsers *browser.Group
 	early    atomic.Bool // told to end before its time
-	lag      atomic.Int64
+
+	lagging sync.Mutex
+	lag     measure.Histogram // by how much the clock of playout was late in this second
 
 	saying sync.Mutex
 	out    *json.Encoder
@@ -174,10 +176,9 @@ func (w *work) play(stop <-chan struct{}) {
 			return
 		case <-timer.C:
 		}
-		late := time.Since(w.job.Epoch) - next
-		if late > time.Duration(w.lag.Load()) {
-			w.lag.Store(int64(late))
-		}
+		w.lagging.Lock()
+		w.lag.Add(max(0, time.Since(w.job.Epoch)-next))
+		w.lagging.Unlock()
 		for _, f := range w.fulls {
 			f.listen(next)
 		}
@@ -205,7 +206,11 @@ func (w *work) watch(stop <-chan struct{}) {
 }
 
 func (w *work) snapshot() Snapshot {
-	s := Snapshot{At: time.Since(w.job.Epoch), Lag: float64(w.lag.Swap(0)) / float64(time.Millisecond)}
+	s := Snapshot{At: time.Since(w.job.Epoch)}
+	w.lagging.Lock()
+	s.Lag = w.lag.Percentile(90)
+	w.lag = measure.Histogram{}
+	w.lagging.Unlock()
 	for _, f := range w.fulls {
 		f.note()
 		f.snapshot(&s)

@@ -20,7 +20,7 @@ type Load struct {
 	ServerCores, ServerHas float64       // used and there to use; ServerHas 0: the server runs elsewhere, unseen
 	ClientCores, ClientHas float64       // of the bench; ClientHas: cores, or what a cgroup leaves of them; 0: unknown
 	ClientDrops            int64         // datagrams that the bench's sockets had no room for, in this second
-	ClientLag              time.Duration // p99 by which the bench's timers fired too late
+	ClientLag              time.Duration // by how much the bench's timers fired too late at most, nine times of ten
 	EmulatorLate           time.Duration // p99 by which the emulator released packets too late
 	EmulatorOverflow       int64         // packets that it dropped before the modelled bottleneck, in this second
 	LinkFull               bool          // the modelled link itself dropped: its queue was full

@@ -178,7 +178,7 @@ globalThis.tolkynCaller ??= (() => {
 
   const token = async () => {
     if (plan.token) return plan.token;
-    const door = `/v1/dev-token?room=${encodeURIComponent(plan.room)}&identity=${encodeURIComponent(plan.name)}`;
+    const door = `/v1/dev-token?room=${encodeURIComponent(plan.room)}&identity=${encodeURIComponent(plan.person)}`;
     const answer = await fetch(door, { method: "POST" });
     const pass = await answer.json().catch(() => ({}));
     if (!pass.token) throw new Error(`the server gives no token (status ${answer.status}): start it in development mode, or name a key`);

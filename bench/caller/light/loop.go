@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tolkyn/tolkyn/bench/measure"
 	"github.com/tolkyn/tolkyn/internal/rtcp"
 	"github.com/tolkyn/tolkyn/internal/udp"
 )
@@ -33,7 +34,7 @@ type loop struct {
 	blocks  []rtcp.ReportBlock
 	numbers []uint16
 	devices map[*device]struct{}
-	late    time.Duration // by how much the wheel was late at most, since it was last told
+	late    measure.Histogram // by how much turns were late, since it was last told
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -95,7 +96,7 @@ func (l *loop) run() {
 		}
 		now = l.now()
 		due := time.Duration(l.wheel.turned+1) * tick
-		l.late = max(l.late, now-due)
+		l.late.Add(max(0, now-due))
 		l.wheel.turn(now, fire)
 		l.read(l.now())
 		l.flush()

@@ -62,7 +62,7 @@ type Snapshot struct {
 	Failing int           // callers that should be and are not: waiting, joining, refused
 	GaveUp  int           // callers that were refused for good
 	Counts
-	// Late is by how much the callers' own timers were late at most, since the last Snapshot.
+	// Late is by how much the callers' own timers were late at most, in nine turns of ten since the last Snapshot.
 	Late time.Duration
 }
 
@@ -187,13 +187,15 @@ func (f *Fleet) Snapshot() Snapshot {
 	}
 	f.each(func(l *loop, s *seat, t tally, d *device, _ time.Duration) {
 		out.add(t.counts)
-		out.Late = max(out.Late, l.late)
 		if d == nil && t.why != "" {
 			out.GaveUp++
 		}
 	})
 	for _, l := range f.loops {
-		l.do(func(time.Duration) { l.late = 0 })
+		l.do(func(time.Duration) {
+			out.Late = max(out.Late, time.Duration(l.late.Percentile(90)*float64(time.Millisecond)))
+			l.late = measure.Histogram{}
+		})
 	}
 	f.addShared(&out.Counts)
 	return out
