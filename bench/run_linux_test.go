@@ -3,6 +3,7 @@ package bench_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -47,10 +48,7 @@ func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "tolkyn-bench-test")
 	if err == nil {
 		binary = filepath.Join(dir, "tolkyn")
-		err = os.Chdir("..")
-	}
-	if err == nil {
-		err = server.Build(context.Background(), binary)
+		err = build()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -60,6 +58,14 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(dir) // a file left in a temporary folder fails no test
 		os.Exit(code)
 	}))
+}
+
+// build is of the tree that the tests stand in.
+func build() error {
+	if err := os.Chdir(".."); err != nil {
+		return err
+	}
+	return errors.Join(server.Build(context.Background(), binary), os.Chdir("bench"))
 }
 
 // parse reads a scenario as the command line would.

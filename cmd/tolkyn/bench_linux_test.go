@@ -183,7 +183,7 @@ func TestBenchSaysThatAGroundNeedsRoot(t *testing.T) {
 func TestBenchComparesInTurn(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "compare.json")
-	cmd, out, errs := benchCommand(t, "compare", "tolkyn", "tolkyn", "-q", "--rounds", "1", "--ground", "loopback", "--scenario", scenarioFile(t, "1s"), "--json", path)
+	cmd, out, errs := benchCommand(t, "compare", "tolkyn", "plain", "-q", "--rounds", "1", "--ground", "loopback", "--scenario", scenarioFile(t, "1s"), "--json", path)
 	require.NoError(t, cmd.Run(), "%s\n%s", errs, out)
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -62,6 +63,9 @@ func (f *subjectFlags) apply(c *bench.Config) error {
 	}
 	c.Worker = []string{self, "bench", "worker"}
 	if f.kind == "livekit" {
+		if _, err := exec.LookPath(f.livekitCalls); err != nil {
+			return fmt.Errorf("--livekit-callers: %w: docs/benchmarking.md says how to build it", err)
+		}
 		c.Worker = []string{f.livekitCalls}
 	}
 	if f.server != "" {
