@@ -174,6 +174,10 @@ func (n *Network) furnish(side Side, cfg Config) error {
 		n.index[side] = append(n.index[side], index)
 		if side == Server {
 			err = plugServer(kernel, index, subnets(i)...)
+			if err == nil && i == 0 {
+				// Some servers look for addresses on interfaces that are no loopback, and find none of their own there.
+				err = kernel.address(index, ServerAddr, true)
+			}
 		} else {
 			for _, addr := range clientAddrs(i) {
 				if err := kernel.ruleFrom(addr, table(i)); err != nil {
