@@ -154,10 +154,8 @@ func (n *Network) furnish(side Side, cfg Config) error {
 		return fmt.Errorf("switch loopback on: %w", err)
 	}
 	if side == Server && !cfg.Veth {
-		for _, addr := range []netip.Addr{ServerAddr, ServerAddr6} {
-			if err := kernel.address(loopback, addr, true); err != nil {
-				return err
-			}
+		if err := kernel.address(loopback, ServerAddr6, true); err != nil {
+			return err
 		}
 	}
 	for i := range cfg.Links {
@@ -175,7 +173,7 @@ func (n *Network) furnish(side Side, cfg Config) error {
 		if side == Server {
 			err = plugServer(kernel, index, subnets(i)...)
 			if err == nil && i == 0 {
-				// Some servers look for addresses on interfaces that are no loopback, and find none of their own there.
+				// Not on the loopback interface: some servers pass it over, or take its first address for any other.
 				err = kernel.address(index, ServerAddr, true)
 			}
 		} else {
