@@ -1,13 +1,17 @@
 # The verbs of this repository. `make help` lists them; everything runs without make too, as the recipes show.
 
 .DEFAULT_GOAL := help
-.PHONY: build test race lint bench bench-signaling fuzz help
+.PHONY: build test test-peers race lint bench bench-signaling bench-compare fuzz help
 
 build: ## the binary, ./tolkyn
 	CGO_ENABLED=0 go build -trimpath -o tolkyn ./cmd/tolkyn
 
 test: ## all tests, browsers included (scripts/test checks everything, as CI does)
 	go test ./...
+
+test-peers: ## the bench's drivers against Janus and LiveKit, which must be installed (root; see scripts/bench-compare)
+	go test -count=1 -tags peers ./bench/server/janus
+	cd bench/server/livekit/callers && go test -count=1 ./...
 
 race: ## all tests with the race detector
 	go test -race ./...
@@ -22,6 +26,9 @@ bench: ## the benchmarks; forwarding and signaling beside the floor of this mach
 
 bench-signaling: ## of it, signaling alone: first reply, change of networks, memory, messages (root, 5 minutes)
 	go run ./bench/signaling
+
+bench-compare: ## Tolkyn beside a stock pion SFU, LiveKit and Janus (root, 25 minutes)
+	scripts/bench-compare
 
 fuzz: ## every fuzz target, FUZZ_SECONDS in all (default 300)
 	scripts/fuzz
