@@ -20,7 +20,6 @@ type AudioConfig struct {
 type AudioMeter struct {
 	config AudioConfig
 	meter  meter
-	paused bool
 
 	samples, concealed, accelerated, expanded, late int64
 	events                                          int64
@@ -77,14 +76,17 @@ func (m *AudioMeter) NewSequence() { m.meter.arrivals.newSequence() }
 
 // Pause: from now on no sound is due (muted, stopped by the server, its slot given to another): what is played does not
 // count.
-func (m *AudioMeter) Pause(time.Duration) { m.paused, m.concealing = true, false }
+func (m *AudioMeter) Pause(now time.Duration) {
+	m.meter.pause(now)
+	m.concealing = false
+}
 
 // Resume ends a Pause.
-func (m *AudioMeter) Resume(time.Duration) { m.paused = false }
+func (m *AudioMeter) Resume(now time.Duration) { m.meter.resume(now) }
 
 // Played takes what the playout buffer gave at now. Concealment in calls that follow each other is one event.
 func (m *AudioMeter) Played(now time.Duration, p Played) {
-	if m.paused || p.Samples <= 0 {
+	if m.meter.paused || p.Samples <= 0 {
 		return
 	}
 	concealed := min(max(p.Concealed, 0), p.Samples)

@@ -21,6 +21,9 @@ type meter struct {
 	some     bool          // at least one came
 	wrong    int64
 	dropped  int64
+	paused   bool
+	since    time.Duration // of that pause
+	rested   time.Duration // in those that are over
 
 	delay, buffered, played Histogram
 }
@@ -42,6 +45,20 @@ func (m *meter) stamped(now, sent time.Duration, sender uint32) {
 	m.slices.delay(now, now-sent)
 }
 
+// pause and resume leave out of the stream's length what was not due. Idempotent.
+func (m *meter) pause(now time.Duration) {
+	if !m.paused {
+		m.paused, m.since = true, now
+	}
+}
+
+func (m *meter) resume(now time.Duration) {
+	if m.paused && m.some {
+		m.rested += max(0, now-max(m.since, m.first))
+	}
+	m.paused = false
+}
+
 func (m *meter) latest(now time.Duration) (Slice, Loss) {
 	return m.slices.latest(now), m.arrivals.loss(m.dropped)
 }
@@ -58,7 +75,10 @@ func (m *meter) stream(end time.Duration, kind Kind) Stream {
 	if m.some {
 		from = m.first
 	}
-	s.Seconds = max(0, end-from).Seconds()
+	if m.paused && m.some {
+		end = min(end, m.since)
+	}
+	s.Seconds = max(0, end-from-m.rested).Seconds()
 	if s.Seconds > 0 {
 		s.Bitrate = float64(s.Bytes) * 8 / s.Seconds
 	}

@@ -345,6 +345,34 @@ func TestPausesAreNoFreezes(t *testing.T) {
 	require.Equal(t, int64(1), m.Stream(20*time.Second).Picture.Freezes, "a frame ends a pause")
 }
 
+func TestPausesAreNotMeasured(t *testing.T) {
+	a, v := NewAudio(AudioConfig{}), NewVideo(VideoConfig{})
+	both := func(pause bool, at time.Duration) {
+		if pause {
+			a.Pause(at)
+			v.Pause(at)
+			return
+		}
+		a.Resume(at)
+		v.Resume(at)
+	}
+	both(true, 0)
+	both(false, time.Second) // before the first packet: nothing is left out twice
+	for i := range 100 {
+		at := 2*time.Second + time.Duration(i)*20*millisecond
+		a.Packet(at, uint16(i), 100, 0, false)
+		v.Packet(at, uint16(i), 100, 0, false)
+	}
+	both(true, 4*time.Second)
+	both(true, 5*time.Second)
+	require.Equal(t, 2.0, a.Stream(9*time.Second).Seconds)
+	both(false, 10*time.Second)
+	for _, s := range []Stream{a.Stream(12 * time.Second), v.Stream(12 * time.Second)} {
+		require.Equal(t, 4.0, s.Seconds)
+		require.Equal(t, 10_000.0*8/4, s.Bitrate)
+	}
+}
+
 func TestKeyframesLayersAndSize(t *testing.T) {
 	m := video(VideoConfig{})
 	m.NeedKeyframe(0)

@@ -29,7 +29,7 @@ type Stream struct {
 	Kind     Kind   `json:"kind"`
 	Codec    string `json:"codec"`
 
-	// Seconds is how long it was measured: from its first packet, or from when it was due, to its end.
+	// Seconds is how long it was measured: from its first packet, or from when it was due, to its end, without pauses.
 	Seconds float64 `json:"seconds"`
 	Packets int64   `json:"packets"` // received, each once
 	Bytes   int64   `json:"bytes"`   // of them, RTP header included

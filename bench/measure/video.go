@@ -34,12 +34,11 @@ type VideoMeter struct {
 	bits, pixels                  float64 // of decodable frames
 	width, height, layer          int
 
-	shown  bool          // a picture has been shown
-	last   time.Duration // when it was
-	paused bool
-	gaps   [freezeOver]time.Duration // ring
-	count  int                       // of gaps ever
-	sum    time.Duration             // of those in the ring
+	shown bool                      // a picture has been shown
+	last  time.Duration             // when it was
+	gaps  [freezeOver]time.Duration // ring
+	count int                       // of gaps ever
+	sum   time.Duration             // of those in the ring
 	cadence
 	moving  time.Duration // of the gaps that were no freezes
 	moved   int64         // how many they are
@@ -161,7 +160,7 @@ func (m *VideoMeter) Frame(now time.Duration, f Frame) {
 
 // show places a picture on the viewer's time.
 func (m *VideoMeter) show(at time.Duration) {
-	if m.shown && !m.paused {
+	if m.shown && !m.meter.paused {
 		gap := max(0, at-m.last)
 		if m.isFreeze(gap) {
 			m.freeze(m.last, at)
@@ -175,7 +174,8 @@ func (m *VideoMeter) show(at time.Duration) {
 		m.gaps[slot] = gap
 		m.count++
 	}
-	m.shown, m.last, m.paused = true, at, false
+	m.meter.resume(at)
+	m.shown, m.last = true, at
 }
 
 // isFreeze compares a gap with those before it. Before the first gap there is nothing to compare with: the rate expected,
@@ -206,20 +206,22 @@ func (m *VideoMeter) NeedKeyframe(now time.Duration) {
 
 // Pause: from now on no picture is due (camera off, stopped by the server, its slot given to another).
 func (m *VideoMeter) Pause(now time.Duration) {
-	if m.paused {
+	if m.meter.paused {
 		return
 	}
 	if gap := now - m.last; m.shown && m.isFreeze(gap) {
 		m.freeze(m.last, now)
 		m.add(gap)
 	}
-	m.paused, m.needs = true, false
+	m.meter.pause(now)
+	m.needs = false
 }
 
 // Resume ends a Pause: a picture that then takes too long to come is a freeze again. A frame ends it as well.
 func (m *VideoMeter) Resume(now time.Duration) {
-	if m.paused {
-		m.paused, m.last = false, now
+	if m.meter.paused {
+		m.meter.resume(now)
+		m.last = now
 	}
 }
 
@@ -232,7 +234,7 @@ func (m *VideoMeter) Stream(end time.Duration) Stream {
 	// A copy sees the freeze and the wait that are still going on.
 	at := *m
 	at.meter.slices = m.meter.slices.clone()
-	if gap := end - at.last; at.shown && !at.paused && at.isFreeze(gap) {
+	if gap := end - at.last; at.shown && !at.meter.paused && at.isFreeze(gap) {
 		at.freeze(at.last, end)
 		at.add(gap)
 	}
