@@ -103,7 +103,7 @@ func mos(r float64) float64 {
 	case r >= 100:
 		return 4.5
 	}
-	return max(1, 1+0.035*r+r*(r-60)*(100-r)*7e-6)
+	return min(4.5, max(1, 1+0.035*r+r*(r-60)*(100-r)*7e-6)) // rounding would pass 4.5 right below 100
 }
 
 // delayImpairment is Idd of G.107 §7.4.
