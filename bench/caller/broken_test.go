@@ -194,9 +194,15 @@ func call(t *testing.T, text string, server *broken, look func(t *testing.T, r *
 	t.Helper()
 	s, err := scenario.Parse("test.yaml", []byte(text), scenario.Known{})
 	require.NoError(t, err)
+	perform(t, Job{Callers: scenario.Schedule(s), Warmup: s.Warmup, Duration: s.Duration}, server, look)
+}
+
+// perform plays a job that begins a second from now.
+func perform(t *testing.T, job Job, server *broken, look func(t *testing.T, r *Result)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server.epoch = time.Now().Add(time.Second)
-		job := Job{Callers: scenario.Schedule(s), Epoch: server.epoch, Warmup: s.Warmup, Duration: s.Duration}
+		job.Epoch = server.epoch
 		line, err := json.Marshal(job)
 		require.NoError(t, err)
 		in, tell := io.Pipe()

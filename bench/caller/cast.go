@@ -97,7 +97,7 @@ func (r *role) sends(t scenario.Track, at time.Duration) bool {
 	return during(r.there, at)
 }
 
-// tracksOf counts what the others of a role's room publish at most at one time.
+// tracksOf counts what the others of a role's room publish, were all of them there.
 func (c *cast) tracksOf(r *role) (audio, video int) {
 	for _, other := range c.byRoom[r.Room] {
 		if other == r {
@@ -114,7 +114,7 @@ func (c *cast) tracksOf(r *role) (audio, video int) {
 	return audio, video
 }
 
-// picture is which clip plays a track.
+// layerOf is which clip plays a track.
 func layerOf(t scenario.Track) source.Layer {
 	switch t.Profile {
 	case scenario.P180:
@@ -125,6 +125,7 @@ func layerOf(t scenario.Track) source.Layer {
 	return source.High
 }
 
+// profileOf is the same of a voice.
 func profileOf(t scenario.Track) source.Profile {
 	if t.Profile == scenario.Saver {
 		return source.Thin

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -39,11 +40,11 @@ type full struct {
 	stats    Stats         // of the newest connection
 	before   Stats         // of those before it, summed
 	flows    chan struct{} // closed when media of the newest connection can flow
+	flowing  bool          // it is closed
 	up       bool
 	newest   time.Duration // when the last packet came
 	lost     time.Duration // when the last packet came before media was lost; 0: it is not
 	gaps     []float64
-	redials  int64
 	err      error
 }
 
@@ -88,6 +89,9 @@ func (f *full) run(ctx context.Context) {
 				}
 				continue
 			}
+			for _, t := range f.tapes {
+				t.muted.Store(false) // whoever comes again has an open microphone too
+			}
 			playing = startPlaying(ctx, f.tapes, f.ready(), f.fail)
 		case scenario.Leave:
 			leave()
@@ -121,13 +125,13 @@ func (f *full) dial(ctx context.Context) error {
 	defer cancel()
 	f.mu.Lock()
 	f.dialing++
-	f.flows = make(chan struct{})
+	f.flows, f.flowing = make(chan struct{}), false
 	number := f.dialing
 	f.joining, f.since = true, f.now()
 	if number == 1 {
 		f.began = f.since
 	} else {
-		f.redials++
+		f.receiver.comeAgain()
 	}
 	f.mu.Unlock()
 	p := Participant{
@@ -150,7 +154,7 @@ func (f *full) dial(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.conn, f.joining = conn, false
-	f.net.conn = conn
+	f.net.serves(conn)
 	return nil
 }
 
@@ -166,7 +170,7 @@ func (f *full) hangUp() {
 	f.note()
 	f.mu.Lock()
 	conn := f.conn
-	f.conn, f.up = nil, false
+	f.conn, f.up, f.lost = nil, false, 0
 	f.dialing++ // what still comes is nobody's
 	f.before.Reconnects += f.stats.Reconnects
 	f.before.Dropped += f.stats.Dropped
@@ -215,7 +219,8 @@ func (f *full) step(number int, s measure.Step, at time.Time) {
 	if number == 1 {
 		f.steps[s] = at.Sub(f.epoch)
 	}
-	if number == f.dialing && s == measure.DTLS {
+	if number == f.dialing && s == measure.DTLS && !f.flowing {
+		f.flowing = true
 		close(f.flows)
 	}
 	f.debug(f.role.Identity, "step", "step", s)
@@ -298,15 +303,18 @@ func (f *full) results(end time.Duration, to *measure.Totals) {
 	to.AddCaller(c)
 }
 
-// setup measures each step from the end of the one before.
+// setup measures each step from the end of the one before. Who found nobody there has no steps of media: to wait for somebody is
+// no part of coming in.
 func (f *full) setup() map[measure.Step]float64 {
 	steps := map[measure.Step]float64{}
 	if f.began == 0 {
 		return steps
 	}
-	ends := map[measure.Step]time.Duration{measure.FirstPacket: f.receiver.firstPacket, measure.FirstFrame: f.receiver.firstFrame}
-	for s, at := range f.steps {
-		ends[s] = at
+	ends := maps.Clone(f.steps)
+	first := max(f.receiver.firstPacket, f.receiver.firstFrame)
+	if first > 0 && f.receiver.awaits(ends[measure.DTLS]) {
+		ends[measure.FirstPacket], ends[measure.FirstFrame] = f.receiver.firstPacket, f.receiver.firstFrame
+		steps[measure.Total] = float64(first-f.began) / float64(time.Millisecond)
 	}
 	before := f.began
 	for _, s := range []measure.Step{
@@ -318,9 +326,6 @@ func (f *full) setup() map[measure.Step]float64 {
 		}
 		steps[s] = float64(max(0, at-before)) / float64(time.Millisecond)
 		before = max(before, at)
-	}
-	if last := max(f.receiver.firstFrame, f.receiver.firstPacket); last > 0 {
-		steps[measure.Total] = float64(last-f.began) / float64(time.Millisecond)
 	}
 	return steps
 }

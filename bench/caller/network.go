@@ -25,6 +25,7 @@ type network struct {
 	name string
 	from net.IP      // where sockets are opened
 	line *netem.Line // nil: no model
+	zero *time.Timer // of the run: the line's times count from there
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -65,8 +66,15 @@ func newNetwork(c scenario.Caller, job Job) (*network, error) {
 	if err := n.addMux(); err != nil {
 		return nil, err
 	}
-	time.AfterFunc(time.Until(job.Epoch), n.line.Restart) // its times count from there
+	n.zero = time.AfterFunc(time.Until(job.Epoch), n.line.Restart)
 	return n, nil
+}
+
+// serves says which connection is to hear of moves.
+func (n *network) serves(c Connection) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.conn = c
 }
 
 // of is what a Dialer is told.
@@ -133,7 +141,7 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.open[conn] = struct{}{}
-	return &tracked{Conn: conn, forget: func() { n.forget(conn, nil) }}, nil
+	return &tracked{Conn: conn, forget: func() { n.forget(conn) }}, nil
 }
 
 func (n *network) listenPacket(_ context.Context, server *net.UDPAddr) (net.PacketConn, error) {
@@ -160,11 +168,10 @@ func (n *network) listenPacket(_ context.Context, server *net.UDPAddr) (net.Pack
 	return conn, nil
 }
 
-func (n *network) forget(conn net.Conn, packets net.PacketConn) {
+func (n *network) forget(conn net.Conn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.open, conn)
-	delete(n.quiet, packets)
 }
 
 // tracked is a connection that can be dropped from outside.
@@ -224,6 +231,7 @@ func (n *network) close() error {
 	n.mu.Lock()
 	muxes := n.muxes
 	n.mu.Unlock() // the line's end waits for events, which take it
+	n.zero.Stop()
 	for _, mux := range muxes {
 		_ = mux.Close() // its socket is the line's
 	}

@@ -24,6 +24,10 @@ const (
 	askEvery = time.Second
 	// holdMost is the longest that a picture waits for its sound: further apart nobody takes them for one.
 	holdMost = 400 * time.Millisecond
+	// forgetAfter is how long a slot may be silent whose stream comes elsewhere by now: nothing of it is under way any more.
+	forgetAfter = 10 * time.Second
+	// overdue is how long after the warm-up a packet may come that belongs to it: later ones are of no use in a call.
+	overdue = 2 * time.Second
 )
 
 // receiver is what one full caller hears and sees. It is pure but for the recordings, and owned by its caller's lock. Times
@@ -63,8 +67,12 @@ type person struct {
 // slot is one sequence of packets.
 type slot struct {
 	key     slotKey
+	ssrc    uint32
 	claimed *stream       // whose it is by the server's word
 	since   time.Duration // of that word
+	carries *stream       // whose packet the newest one is
+	highest uint16        // its number
+	heard   time.Duration // when the last packet came
 
 	// Of sound.
 	buffer *jitter.Buffer
@@ -92,6 +100,8 @@ type stream struct {
 	sight  *measure.VideoMeter
 	on     *slot // that its packets last came in
 	paused bool
+	early  bool   // it came during the warm-up too ...
+	before uint16 // ... up to this number
 	kept   *reel
 }
 
@@ -118,7 +128,8 @@ func (r *receiver) handle(at time.Duration, from Source, p *rtp.Packet, repaired
 	r.packets++
 	size := p.MarshalSize()
 	r.bytes += int64(size)
-	s := r.slotOf(from)
+	s := r.slotOf(from, p.SSRC)
+	s.heard = at
 	r.claim(s, at, from)
 	if s.key.kind == measure.Audio {
 		r.hear(s, at, p, size, repaired)
@@ -127,17 +138,30 @@ func (r *receiver) handle(at time.Duration, from Source, p *rtp.Packet, repaired
 	}
 }
 
-func (r *receiver) slotOf(from Source) *slot {
+// slotOf finds a slot, or begins it: anew with another SSRC, whose numbers are others (a new PeerConnection, for instance).
+func (r *receiver) slotOf(from Source, ssrc uint32) *slot {
 	key := slotKey{from.Kind, from.Slot}
 	s := r.slots[key]
-	if s == nil {
-		s = &slot{key: key}
+	if s == nil || s.ssrc != ssrc {
+		s = &slot{key: key, ssrc: ssrc}
 		if key.kind == measure.Audio {
 			s.buffer, _ = jitter.New(jitter.Config{}) // the defaults are in range
 		}
 		r.slots[key] = s
 	}
 	return s
+}
+
+// comeAgain: another connection follows, whose slots are others.
+func (r *receiver) comeAgain() { clear(r.slots) }
+
+// forget drops the slots whose streams come elsewhere by now: servers that number slots anew would have them grow.
+func (r *receiver) forget(at time.Duration) {
+	for key, s := range r.slots {
+		if at-s.heard > forgetAfter && (s.claimed == nil || s.claimed.on != s) {
+			delete(r.slots, key)
+		}
+	}
 }
 
 // claim notes whose the server says a slot's packets are.
@@ -227,16 +251,29 @@ func (r *receiver) take(s *slot, at time.Duration, p *rtp.Packet, size int, repa
 		r.strangers++
 		return
 	}
-	if st.on != s {
-		if st.on != nil {
-			st.newSequence()
+	// A packet that was overtaken belongs to the turn before.
+	newest := s.carries == nil || int16(p.SequenceNumber-s.highest) > 0
+	if st.on != s || newest && s.carries != st {
+		// Another's packets had the numbers in between.
+		st.newSequence()
+		st.on, st.early = s, false
+	}
+	if newest {
+		if before := s.carries; before != nil && before != st && before.on == s && before.sight != nil {
+			r.pause(before, at) // its place is another's
 		}
-		st.on = s
+		s.carries, s.highest = st, p.SequenceNumber
 	}
 	if at < r.warmup {
+		st.early, st.before = true, s.highest
 		return
 	}
-	r.wake(st, at)
+	if s.carries == st {
+		r.wake(st, at)
+	}
+	if st.early && at < r.warmup+overdue && int16(p.SequenceNumber-st.before) <= 0 {
+		return // late or repaired: its neighbours were not counted
+	}
 	if st.sound != nil {
 		st.sound.Packet(at, p.SequenceNumber, size, p.Timestamp, repaired)
 	} else {
@@ -271,12 +308,16 @@ func (r *receiver) rest(at time.Duration) {
 		if st.paused || st.from.sends(st.track, at) && during(r.me.there, at) {
 			continue
 		}
-		st.paused = true
-		if st.sound != nil {
-			st.sound.Pause(at)
-		} else {
-			st.sight.Pause(at)
-		}
+		r.pause(st, at)
+	}
+}
+
+func (r *receiver) pause(st *stream, at time.Duration) {
+	st.paused = true
+	if st.sound != nil {
+		st.sound.Pause(at)
+	} else {
+		st.sight.Pause(at)
 	}
 }
 
@@ -327,6 +368,13 @@ func (r *receiver) expectsPictures() bool {
 	return video > 0 && r.me.VideoSlots > 0
 }
 
+// awaits says whether anybody's media is due at a moment.
+func (r *receiver) awaits(at time.Duration) bool {
+	return slices.ContainsFunc(r.cast.byRoom[r.me.Room], func(who *role) bool {
+		return who != r.me && slices.ContainsFunc(who.Publish, func(t scenario.Track) bool { return who.sends(t, at) })
+	})
+}
+
 // listen plays the next 10 ms of all slots; at rises by that with each call.
 func (r *receiver) listen(at time.Duration) {
 	r.rest(at)
@@ -336,6 +384,9 @@ func (r *receiver) listen(at time.Duration) {
 		} else {
 			r.pull(s, at) // gaps that are given up
 		}
+	}
+	if at%time.Second < jitter.Period {
+		r.forget(at)
 	}
 }
 
@@ -366,7 +417,8 @@ func (r *receiver) play(s *slot, at time.Duration) {
 				st.kept.sound(begins, h.payload)
 			}
 		}
-		if st != nil && st.sound != nil && at >= r.warmup {
+		// Silence where a stream was before is none of its own: it goes on elsewhere.
+		if st != nil && st.sound != nil && at >= r.warmup && (part.Media > 0 || st.on == s) {
 			st.sound.Played(begins, out)
 		}
 		begins += samplesToTime(part.Samples)
@@ -471,8 +523,10 @@ func (r *receiver) show(s *slot, at time.Duration, f clip.Frame) {
 		st.kept.picture(cmp.Or(shown.Shown, at), f)
 	}
 	if at >= r.warmup {
-		r.wake(st, at)
 		st.sight.Frame(at, shown)
+		if st.paused {
+			st.sight.Pause(at) // it was under way when its sender left: nothing has to follow
+		}
 	}
 }
 
