@@ -348,20 +348,20 @@ func TestAServerThatMixesTwoUp(t *testing.T) {
 	})
 }
 
-// TestAServerThatHoldsOneVoiceBack by 500 ms, and not the picture: lips move before they are heard.
+// TestAServerThatHoldsOneVoiceBack by 900 ms, and not the picture: lips move before they are heard.
 func TestAServerThatHoldsOneVoiceBack(t *testing.T) {
 	server := &broken{treat: func(p passing) (time.Duration, bool) {
 		if p.from == "bek" && p.kind == measure.Audio {
-			return 500 * time.Millisecond, true
+			return 900 * time.Millisecond, true
 		}
 		return 0, true
 	}}
 	call(t, three, server, func(t *testing.T, r *Result) {
 		each(r, measure.Audio, func(s measure.Stream) {
 			if s.Sender == "bek" {
-				require.InDelta(t, 500, s.Delay.P50, 0.1)
+				require.InDelta(t, 900, s.Delay.P50, 0.1)
 				// The picture waits for its sound, but not longer than somebody would take it for a delay.
-				require.InDelta(t, 500+s.Buffered.P50-float64(holdMost/time.Millisecond), s.Sound.LipSync.P50, 12)
+				require.InDelta(t, 900+s.Buffered.P50-float64(holdMost/time.Millisecond), s.Sound.LipSync.P50, 12)
 				return
 			}
 			require.Zero(t, s.Delay.P99)

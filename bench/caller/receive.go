@@ -22,8 +22,6 @@ const (
 	// askAfter is how long a picture may be missing before a keyframe is asked for; servers ask by themselves sooner.
 	askAfter = 500 * time.Millisecond
 	askEvery = time.Second
-	// holdMost is the longest that a picture waits for its sound: further apart nobody takes them for one.
-	holdMost = 400 * time.Millisecond
 	// forgetAfter is how long a slot may be silent whose stream comes elsewhere by now: nothing of it is under way any more.
 	forgetAfter = 10 * time.Second
 	// overdue is how long after the warm-up a packet may come that belongs to it: later ones are of no use in a call.
@@ -103,6 +101,10 @@ type stream struct {
 	early  bool   // it came during the warm-up too ...
 	before uint16 // ... up to this number
 	kept   *reel
+
+	// Of pictures.
+	evenly evenly
+	shown  time.Duration // when the last one was
 }
 
 // heard is a packet in the playout buffer.
@@ -510,14 +512,17 @@ func (r *receiver) show(s *slot, at time.Duration, f clip.Frame) {
 		st, _ = r.owner(s, at, stamp)
 		shown.Stamped, shown.Sent, shown.ID = true, r.sent(stamp), stamp.Frame
 		shown.Sender, shown.Layer = source.Sender(stamp.Caller(), stamp.Track(), 0), stamp.Layer()
-		if st != nil && at-st.person.heard < time.Second {
-			if with := shown.Sent + st.person.behind; with > at {
-				shown.Shown = min(with, at+holdMost)
-			}
-		}
 	}
 	if st == nil || st.sight == nil {
 		return
+	}
+	if shown.Stamped {
+		when := st.evenly.shown(at, shown.Sent)
+		if at-st.person.heard < time.Second {
+			when = max(when, min(shown.Sent+st.person.behind, at+holdMost))
+		}
+		st.shown = max(st.shown, when) // in their order
+		shown.Shown = st.shown
 	}
 	if st.kept != nil {
 		st.kept.picture(cmp.Or(shown.Shown, at), f)
