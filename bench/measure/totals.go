@@ -214,7 +214,11 @@ func mean(at, weight *float64, v, w float64) {
 func lossBefore(s *Stream) (float64, bool) { return ifCame(s, s.Loss.Before, 1), true }
 func lossAfter(s *Stream) (float64, bool)  { return ifCame(s, s.Loss.After, 1), true }
 
+// concealed: whoever has no playout buffer does not know it.
 func concealed(s *Stream) (float64, bool) {
+	if s.Packets > 0 && s.Played.Count == 0 {
+		return 0, false
+	}
 	return ofSound(s, func(a *Sound) float64 { return a.Concealed }, 1)
 }
 

@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"slices"
+
+	"github.com/tolkyn/tolkyn/bench/measure"
 )
 
 // Comparison is two servers, or two versions of one, measured in turn: A B A B. Run i of A and run i of B are a pair: they
@@ -79,6 +81,11 @@ func metrics() []metric {
 	video := func(get func(Total) float64) func(Report) (float64, bool) {
 		return func(r Report) (float64, bool) { return get(r.Video), r.Video.Streams > 0 }
 	}
+	// Light callers have no playout: what it would tell is missing and not 0.
+	played := func(get func(Total) measure.Distribution, value func(measure.Distribution) float64) func(Report) (float64, bool) {
+		return func(r Report) (float64, bool) { d := get(r.Audio); return value(d), d.Count > 0 }
+	}
+	p95 := func(d measure.Distribution) float64 { return d.P95 }
 	server := func(get func(Cost) float64) func(Report) (float64, bool) {
 		return func(r Report) (float64, bool) {
 			v := get(r.ServerCost)
@@ -91,11 +98,11 @@ func metrics() []metric {
 	return []metric{
 		{"audio MOS, worst 5 %", "", true, 0.05, audio(func(t Total) float64 { return t.MOSWorst })},
 		{"audio MOS, median", "", true, 0.05, audio(func(t Total) float64 { return t.MOS.P50 })},
-		{"audio concealed, p95", "%", false, 0.1, audio(func(t Total) float64 { return t.Concealed.P95 * 100 })},
+		{"audio concealed, p95", "%", false, 0.1, played(func(t Total) measure.Distribution { return t.Concealed }, func(d measure.Distribution) float64 { return d.P95 * 100 })},
 		{"audio loss after repair, p95", "%", false, 0.1, audio(func(t Total) float64 { return t.After.P95 * 100 })},
 		{"audio delay, p50", "ms", false, 1, audio(func(t Total) float64 { return t.Delay.P50 })},
 		{"audio delay, p99", "ms", false, 2, audio(func(t Total) float64 { return t.Delay.P99 })},
-		{"audio sent to played, p95", "ms", false, 5, audio(func(t Total) float64 { return t.Played.P95 })},
+		{"audio sent to played, p95", "ms", false, 5, played(func(t Total) measure.Distribution { return t.Played }, p95)},
 		{"video score, worst 5 %", "", true, 0.05, video(func(t Total) float64 { return t.ScoreP5 })},
 		{"video score, median", "", true, 0.05, video(func(t Total) float64 { return t.Score.P50 })},
 		{"video frame rate, median", "fps", true, 0.5, video(func(t Total) float64 { return t.FPS.P50 })},

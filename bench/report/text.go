@@ -287,8 +287,15 @@ func (t *table) worst(streams []measure.Stream) {
 		return
 	}
 	t.head("WORST STREAMS", "p95 ms", "loss %", "bad %", "score")
+	rooms := false
+	for _, s := range all {
+		rooms = rooms || s.Room != all[0].Room
+	}
 	for _, s := range all[:min(most, len(all))] {
 		name := printable(hears(s)) + ", " + printable(s.Track)
+		if rooms {
+			name = printable(s.Room) + ": " + name
+		}
 		if s.Packets == 0 {
 			t.row(name, "–", "100", "–", "nothing")
 			continue
