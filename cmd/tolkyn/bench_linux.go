@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -124,11 +125,14 @@ func (f *benchFlags) config(cmd *cobra.Command) (bench.Config, *report.Live, err
 	f.keep(&s)
 	b := readBuild()
 	c := bench.Config{
-		Scenario: s, Command: commandLine(), Version: b.version, Commit: b.commit,
+		Scenario: s, Command: commandLine(os.Args[1:]), Version: b.version, Commit: b.commit,
 		Ground: bench.Ground(f.ground), OpenOneIn: f.oneIn, Debug: f.bundle != "",
 	}
 	if !slices.Contains([]bench.Ground{"", bench.Loopback, bench.Veth, bench.TUN}, c.Ground) {
 		return c, nil, fmt.Errorf("--ground: got %q, want loopback, veth or tun", f.ground)
+	}
+	if err := f.writable(); err != nil {
+		return c, nil, err
 	}
 	if err := f.subject.apply(&c); err != nil {
 		return c, nil, err
@@ -206,24 +210,49 @@ func known() scenario.Known {
 	}
 }
 
-// write makes the files that were asked for.
-func (f *benchFlags) write(r report.Report, events []report.Event) error {
-	for _, out := range []struct {
-		path, flag string
-		write      func(io.Writer) error
-	}{
-		{f.json, "--json", func(w io.Writer) error { return report.WriteJSON(w, r) }},
-		{f.html, "--html", func(w io.Writer) error { return report.WriteHTML(w, r) }},
-		{f.csv, "--csv", func(w io.Writer) error { return report.WriteCSV(w, r) }},
-		{f.timeline, "--timeline-csv", func(w io.Writer) error { return report.WriteTimelineCSV(w, r) }},
-		{f.prometheus, "--prometheus", func(w io.Writer) error { return report.WritePrometheus(w, r) }},
-		{f.bundle, "--debug", func(w io.Writer) error { return report.WriteBundle(w, r, events) }},
-	} {
-		if err := writeFile(out.path, out.write); err != nil {
+// output is a file that was asked for; without a path it was not.
+type output struct {
+	flag, path string
+	write      func(io.Writer, report.Report, []report.Event) error
+}
+
+func (f *benchFlags) outputs() []output {
+	alone := func(write func(io.Writer, report.Report) error) func(io.Writer, report.Report, []report.Event) error {
+		return func(w io.Writer, r report.Report, _ []report.Event) error { return write(w, r) }
+	}
+	return []output{
+		{"--json", f.json, alone(report.WriteJSON)},
+		{"--html", f.html, alone(report.WriteHTML)},
+		{"--csv", f.csv, alone(report.WriteCSV)},
+		{"--timeline-csv", f.timeline, alone(report.WriteTimelineCSV)},
+		{"--prometheus", f.prometheus, alone(report.WritePrometheus)},
+		{"--debug", f.bundle, report.WriteBundle},
+	}
+}
+
+// writable looks for the files' folders before anything is measured: a run is not to be lost to a slip of the pen.
+func (f *benchFlags) writable() error {
+	for _, out := range f.outputs() {
+		if out.path == "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Dir(out.path)); err != nil {
 			return fmt.Errorf("%s: %w", out.flag, err)
 		}
 	}
 	return nil
+}
+
+// write makes the files: each that can be made, whatever becomes of the others.
+func (f *benchFlags) write(r report.Report, events []report.Event) error {
+	var failed []error
+	for _, out := range f.outputs() {
+		err := writeFile(out.path, func(w io.Writer) error { return out.write(w, r, events) })
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", out.flag, err))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // writeFile does nothing without a path.
@@ -238,13 +267,23 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return errors.Join(write(file), file.Close())
 }
 
-// commandLine is what makes the report again, as a person would type it.
-func commandLine() string {
+// commandLine is what makes the report again, as a person would type it. Reports are handed on: what opens a server stays out of
+// them.
+func commandLine(arguments []string) string {
 	words := []string{"tolkyn"}
-	for _, word := range os.Args[1:] {
-		if strings.ContainsAny(word, " \t\"'$&|<>()*?;\\") {
+	hide := false
+	for _, word := range arguments {
+		name, _, joined := strings.Cut(word, "=")
+		secret := name == "--secret" || name == "--token"
+		switch {
+		case hide:
+			word = "…"
+		case secret && joined:
+			word = name + "=…"
+		case word == "" || strings.ContainsAny(word, " \t\n\"'`$&|<>()[]{}*?!#~;\\"):
 			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 		}
+		hide = secret && !joined && !hide
 		words = append(words, word)
 	}
 	return strings.Join(words, " ")

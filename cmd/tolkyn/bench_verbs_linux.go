@@ -126,7 +126,7 @@ func runCompare(cmd *cobra.Command, f benchFlags, args []string, rounds int, kee
 	}
 	result := report.Compare(of[0], of[1])
 	if keep != "" {
-		if keepErr := report.Keep(keep, result.Results(commandLine())); keepErr != nil {
+		if keepErr := report.Keep(keep, result.Results(commandLine(os.Args[1:]))); keepErr != nil {
 			return fmt.Errorf("--keep: %w", keepErr)
 		}
 	}
@@ -255,10 +255,8 @@ func listScenarios(out io.Writer) error {
 
 // finish writes files and table, and says by the exit code whether all conditions held.
 func (f *benchFlags) finish(cmd *cobra.Command, r report.Report, events []report.Event) error {
-	if err := f.write(r, events); err != nil {
-		return err
-	}
-	if err := report.WriteText(cmd.OutOrStdout(), r, isTerminal(cmd.OutOrStdout())); err != nil {
+	err := f.write(r, events)
+	if err := errors.Join(err, report.WriteText(cmd.OutOrStdout(), r, isTerminal(cmd.OutOrStdout()))); err != nil {
 		return err
 	}
 	if !r.Passed {
