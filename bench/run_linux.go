@@ -85,7 +85,16 @@ func runAll(ctx context.Context, c Config) (r report.Report, events []report.Eve
 	if err := enoughFiles(run.callers); err != nil {
 		return r, nil, t, err
 	}
-	defer func() { err = errors.Join(err, run.close()) }()
+	defer func() {
+		switch failed := run.close(); {
+		case failed == nil:
+		case err == nil:
+			// What was measured stands.
+			r.Warnings = append(r.Warnings, "Not all could be cleared away: "+failed.Error()+".")
+		default:
+			err = errors.Join(err, failed)
+		}
+	}()
 	if err := run.open(ctx); err != nil {
 		return r, nil, t, err
 	}
@@ -141,6 +150,7 @@ type run struct {
 	started time.Time
 	partial bool
 	shut    bool // nobody can come in: there is nothing to wait for
+	gone    bool // the server has ended, which nobody asked it to
 
 	empty   server.Usage // the server's before anybody came
 	usage   []report.Usage
@@ -268,6 +278,9 @@ func (r *run) follow(ctx context.Context) {
 		case <-timer.C:
 			timer.Reset(r.untilSample())
 			now := r.mark()
+			if r.server != nil && !server.Running(r.server.PIDs()) {
+				r.gone, now.server = true, before.server // what it had used is not known any more
+			}
 			if now.at >= r.config.Scenario.Duration || r.partial || r.shut {
 				continue // they say goodbye
 			}

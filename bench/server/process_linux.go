@@ -150,7 +150,7 @@ func Get(ctx context.Context, client *http.Client, url string) (string, error) {
 }
 
 // CPU returns the time all threads of a process have run, user and system, from the scheduler's own clock: ticks of 10 ms
-// would be too coarse. Threads that have ended are not in it.
+// would be too coarse. What threads had run that have ended is known in those ticks alone.
 func CPU(pid int) (time.Duration, error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil || len(files) == 0 {
@@ -167,6 +167,9 @@ func CPU(pid int) (time.Duration, error) {
 			return 0, err
 		}
 		sum += time.Duration(ns)
+	}
+	if s, ok := statOf(pid); ok {
+		sum = max(sum, s.cpu)
 	}
 	return sum, nil
 }

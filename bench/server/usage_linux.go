@@ -59,18 +59,12 @@ func Children(pid int) []int {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
 	below := map[int][]int{}
 	for _, f := range files {
-		b, err := os.ReadFile(f)
+		child, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
 		if err != nil {
-			continue // it has ended
-		}
-		// The name in parentheses may hold anything; state and parent follow it (proc(5)).
-		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-		child, err1 := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		if len(fields) < 2 || err1 != nil {
 			continue
 		}
-		if parent, err := strconv.Atoi(fields[1]); err == nil {
-			below[parent] = append(below[parent], child)
+		if s, ok := statOf(child); ok {
+			below[s.parent] = append(below[s.parent], child)
 		}
 	}
 	all := []int{pid}
@@ -78,6 +72,41 @@ func Children(pid int) []int {
 		all = append(all, below[all[i]]...)
 	}
 	return all
+}
+
+// Running says whether none of these processes has ended, waited for or not.
+func Running(pids []int) bool {
+	for _, pid := range pids {
+		if s, ok := statOf(pid); !ok || s.state == "Z" || s.state == "X" {
+			return false
+		}
+	}
+	return true
+}
+
+// stat is what /proc/PID/stat says.
+type stat struct {
+	state  string
+	parent int
+	cpu    time.Duration // user and system, of threads that have ended too; in ticks of 10 ms each
+}
+
+// statOf reads it; false: there is no such process.
+func statOf(pid int) (stat, bool) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, false
+	}
+	// The name in parentheses may hold anything; state, parent and, as fields 14 and 15 of all, the times follow it (proc(5)).
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 13 {
+		return stat{}, false
+	}
+	parent, err1 := strconv.Atoi(f[1])
+	user, err2 := strconv.ParseInt(f[11], 10, 64)
+	system, err3 := strconv.ParseInt(f[12], 10, 64)
+	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs on Linux
+	return stat{f[0], parent, time.Duration(user+system) * tick}, err1 == nil && err2 == nil && err3 == nil
 }
 
 // Quota is how many cores a process may use at most: what its control group allows (cgroup v1 and v2), or all.
