@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ func (r *run) report() report.Report {
 	s := r.config.Scenario
 	out := report.Report{
 		Schema: report.Schema, Command: r.config.Command, Version: r.config.Version, Commit: r.config.Commit,
-		Started: r.started.UTC().Truncate(time.Millisecond), Seconds: max(0, r.end.at.Seconds()), Partial: r.partial,
+		Started: r.started.UTC().Truncate(time.Millisecond), Seconds: r.length().Seconds(), Partial: r.partial,
 		Machine: machine(), Server: report.Server{Kind: r.target.Kind, Address: r.target.URL, Local: r.server != nil},
 		Setup: r.totals.Setup(), Callers: r.totals.Callers, Streams: r.totals.Streams, Timeline: r.totals.Timeline(),
 		Audio: report.Total(r.totals.Summary(measure.Audio)), Video: report.Total(r.totals.Summary(measure.Video)),
@@ -34,7 +35,7 @@ func (r *run) report() report.Report {
 	if r.server != nil {
 		out.Server.Version = r.server.Version()
 	}
-	bottleneck, why := measure.FindBottleneck(r.loads)
+	bottleneck, why := measure.FindBottleneck(withLinks(r.loads, r.links))
 	out.Bottleneck = string(bottleneck)
 	if why != "" {
 		out.Warnings = append(out.Warnings, strings.ToUpper(why[:1])+why[1:]+".")
@@ -42,6 +43,42 @@ func (r *run) report() report.Report {
 	out.Conditions, out.Passed = judge(s.Pass, &r.totals)
 	r.costs(&out)
 	r.warn(&out)
+	return out
+}
+
+// length is how long it ran.
+func (r *run) length() time.Duration {
+	if r.partial || r.shut {
+		return max(0, r.end.at)
+	}
+	return r.config.Scenario.Duration
+}
+
+const (
+	// linkFull is the share of packets that a link's queue had no room for from which it is what gives way: with that the sound
+	// of a call is no longer good.
+	linkFull = 0.01
+	// linkUsed is how many packets a link must have carried for a share to say something.
+	linkUsed = 100
+)
+
+// withLinks puts what modelled links did into every second: only their sums are known. By how much they were late is a mean over
+// packets, so that a link with few of them does not speak for all.
+func withLinks(loads []measure.Load, links []report.Link) []measure.Load {
+	var late, packets float64
+	full := false
+	for _, l := range links {
+		late += l.LateP99 * float64(l.Packets)
+		packets += float64(l.Packets)
+		full = full || l.Packets >= linkUsed && float64(l.Overflow) >= linkFull*float64(l.Packets)
+	}
+	out := slices.Clone(loads)
+	for i := range out {
+		out[i].LinkFull = full
+		if packets > 0 {
+			out[i].EmulatorLate = time.Duration(late / packets * float64(time.Millisecond))
+		}
+	}
 	return out
 }
 
@@ -120,6 +157,9 @@ func (r *run) warn(out *report.Report) {
 	}
 	if r.oneIn > 1 {
 		add("Light callers counted every packet and opened one in %d: their delays are of those.", r.oneIn)
+	}
+	if r.gone {
+		add("The server ended, or one of its processes did, while it was measured.")
 	}
 	if r.server == nil {
 		add("The server runs elsewhere: what it costs is not known, and delays are true only where both clocks are one.")

@@ -303,6 +303,13 @@ func (f *full) results(end time.Duration, to *measure.Totals) {
 	to.AddCaller(c)
 }
 
+// dropped are the packets that came and that nobody read in time.
+func (f *full) dropped() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.before.Dropped + f.stats.Dropped
+}
+
 // setup measures each step from the end of the one before. Who found nobody there has no steps of media: to wait for somebody is
 // no part of coming in.
 func (f *full) setup() map[measure.Step]float64 {

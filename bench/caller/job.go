@@ -62,7 +62,7 @@ type Snapshot struct {
 	Lost     int64         `json:"lost"`
 	DelayP95 float64       `json:"delay_p95_ms"` // of the last second
 	Worst    string        `json:"worst"`        // the stream that fares worst, in words
-	Drops    int64         `json:"drops"`        // datagrams the worker's sockets had no room for, since the start
+	Drops    int64         `json:"drops"`        // packets the worker's sockets and readers had no room for, since the start
 	Lag      float64       `json:"lag_ms"`       // by how much the worker's own timers were late at most, nine times of ten in the last second
 }
 
@@ -71,7 +71,7 @@ type Result struct {
 	Totals     measure.Totals     `json:"totals"` // of all callers and streams, mergeable
 	Links      []report.Link      `json:"links"`
 	Recordings []report.Recording `json:"recordings,omitempty"`
-	Drops      int64              `json:"drops"`
+	Drops      int64              `json:"drops"`       // as in Snapshot
 	OpenOneIn  int                `json:"open_one_in"` // of the light callers; 0: there are none
 	Partial    bool               `json:"partial"`
 }

@@ -230,6 +230,7 @@ func (w *work) results(end time.Duration) *Result {
 	for _, f := range w.fulls {
 		f.note()
 		f.results(end, &r.Totals)
+		r.Drops += f.dropped()
 	}
 	return r
 }
@@ -276,6 +277,7 @@ func (f *full) snapshot(s *Snapshot) {
 	for _, t := range f.tapes {
 		s.Sent += t.packets.Load()
 	}
+	s.Drops += f.before.Dropped + f.stats.Dropped
 	s.Received += f.receiver.packets
 	for _, st := range f.receiver.order {
 		second, loss := st.latest(s.At)
