@@ -65,7 +65,7 @@ func (m *AudioMeter) Stamped(now, sent time.Duration, sender uint32) {
 	m.meter.stamped(now, sent, sender)
 }
 
-// Late counts a packet that came after its moment.
+// Late counts a packet that came after its moment, and that Packet has taken.
 func (m *AudioMeter) Late() { m.late++ }
 
 // Dropped counts packets that the receiver itself was too slow to take.
@@ -115,7 +115,7 @@ func (m *AudioMeter) Latest(now time.Duration) (Slice, Loss) { return m.meter.la
 func (m *AudioMeter) Stream(end time.Duration) Stream {
 	s := m.meter.stream(end, Audio)
 	sound := &Sound{
-		Concealed: share(m.concealed, m.samples), Events: m.events, Late: share(m.late, s.Packets+m.late),
+		Concealed: share(m.concealed, m.samples), Events: m.events, Late: share(min(m.late, s.Packets), s.Packets),
 		Accelerated: share(m.accelerated, m.samples), Expanded: share(m.expanded, m.samples),
 	}
 	if m.config.LipSync != nil {

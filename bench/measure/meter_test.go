@@ -436,7 +436,7 @@ func TestConcealment(t *testing.T) {
 	require.Equal(t, int64(10), s.Sound.Events)
 	require.Equal(t, 240.0/480_000, s.Sound.Accelerated)
 	require.Equal(t, 240.0/480_000, s.Sound.Expanded)
-	require.Equal(t, 1.0/501, s.Sound.Late)
+	require.Equal(t, 1.0/500, s.Sound.Late)
 	require.Equal(t, 120.0, s.Played.P99)
 	require.Equal(t, 60.0, s.Buffered.Mean)
 	require.Equal(t, 0.04, s.Slices[5].Concealed)

@@ -185,6 +185,9 @@ func (t *Totals) Timeline() []Slice {
 				mean(&sum.Concealed, &w.sounds, s.Concealed, 1)
 				continue
 			}
+			if t.Streams[i].Picture == nil {
+				continue // nobody looked at its frames
+			}
 			frames := w.pictures
 			mean(&sum.FPS, &frames, s.FPS, 1)
 			mean(&sum.Frozen, &w.pictures, s.Frozen, 1)

@@ -82,6 +82,17 @@ func TestSummary(t *testing.T) {
 	require.Equal(t, float64(v.Bytes)/19.96*60, v.PerMinute*20/19.96, "20 s of stream")
 }
 
+// Who counts packets and looks at no frames says nothing of how many there were.
+func TestTimelineOfPicturesThatNobodyLookedAt(t *testing.T) {
+	seen := measure.Stream{Kind: measure.Video, Packets: 60, Picture: &measure.Picture{}, Slices: []measure.Slice{{Packets: 60, FPS: 30}}}
+	counted := measure.Stream{Kind: measure.Video, Packets: 60, Slices: []measure.Slice{{Packets: 60}}}
+	var run measure.Totals
+	for _, s := range []measure.Stream{counted, seen, counted} {
+		run.AddStream(s, measure.Histograms{})
+	}
+	require.Equal(t, []measure.Slice{{Packets: 180, FPS: 30}}, run.Timeline())
+}
+
 func TestSetupAndTimeline(t *testing.T) {
 	run := call()
 	require.Equal(t, 50.0, run.Setup()[measure.Connect].Mean)
