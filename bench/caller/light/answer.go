@@ -21,7 +21,7 @@ const (
 // answerDue sends what is due of what a browser sends: feedback, wishes, reports, checks.
 func (d *device) answerDue(l *loop, now time.Duration) {
 	if now >= d.feedbackAt {
-		d.feedbackAt = now + l.cfg.FeedbackEvery
+		d.feedbackAt = after(d.feedbackAt, l.cfg.FeedbackEvery, now)
 		// Reduced-size (RFC 5506), as negotiated: nothing before it.
 		for {
 			b := d.recorder.Append(l.scratch[:0], d.ssrc, d.lastSSRC())
@@ -36,15 +36,19 @@ func (d *device) answerDue(l *loop, now time.Duration) {
 		d.wish(l, now)
 	}
 	if now >= d.reportAt {
-		d.reportAt = now + reportEvery
+		d.reportAt = after(d.reportAt, reportEvery, now)
 		d.sendReports(l, now)
 	}
 	if now >= d.checkAt {
-		d.checkAt = now + checkEvery
+		d.checkAt = after(d.checkAt, checkEvery, now)
 		d.checked = l.now()
 		d.path.check()
 	}
 }
+
+// after is the next time after now of what is due each time every from at on: who was held up keeps the place between the
+// others, so that not all answer in one moment from then on.
+func after(at, every, now time.Duration) time.Duration { return at + ((now-at)/every+1)*every }
 
 func (d *device) lastSSRC() uint32 {
 	if d.last == nil {

@@ -151,6 +151,7 @@ func New(cfg Config) (*Fleet, error) {
 			}
 		}
 	}
+	useLargePages(len(cfg.Callers))
 	for i := range cfg.Loops {
 		l, err := newLoop(&f.env.cfg, cfg.Epoch, i)
 		if err != nil {

@@ -3,6 +3,7 @@ package light
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tolkyn/tolkyn/bench/measure"
@@ -40,6 +41,9 @@ type loop struct {
 	mu     sync.Mutex
 	orders []func(now time.Duration)
 	wake   chan struct{} // holds a token when orders came
+
+	// Atomic.
+	slips atomic.Int64 // how often media was put off, see slip
 }
 
 func newLoop(cfg *Config, start time.Time, number int) (*loop, error) {
@@ -68,6 +72,8 @@ const (
 	sharedBuffer = 192 << 20
 	// sharedQueue is a turn's datagrams of a thousand callers; more are sent in two calls.
 	sharedQueue = 256
+	// stall is how late a turn may be and the media that is due still goes out at once: two packets of sound of each caller.
+	stall = 40 * time.Millisecond
 )
 
 func (l *loop) now() time.Duration { return time.Since(l.start) }
@@ -97,12 +103,29 @@ func (l *loop) run() {
 		now = l.now()
 		due := time.Duration(l.wheel.turned+1) * tick
 		l.late.Add(max(0, now-due))
+		if now-due > stall {
+			l.slip(now - due)
+		}
 		l.wheel.turn(now, fire)
+		l.flush() // what is stamped as sent does not wait until all is read
 		l.read(l.now())
 		l.flush()
 		// Up to the next tick, so that a turn that took long does not push the others back.
 		if wait := time.Duration(l.wheel.turned+1)*tick - l.now(); wait > 0 {
 			sleeper.sleep(wait)
+		}
+	}
+}
+
+// slip puts off all media by as long as the loop was held up. A thousand callers on machines of their own do not pause together
+// and then send in one moment what they owe: a server's socket has no room for that, and its loss would be of our making.
+// Each keeps its place between the others.
+func (l *loop) slip(by time.Duration) {
+	l.slips.Add(1)
+	for d := range l.devices {
+		for _, t := range d.published {
+			t.began += by
+			l.wheel.arm(&t.timer, t.timer.at+by)
 		}
 	}
 }

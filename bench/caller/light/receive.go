@@ -81,7 +81,7 @@ func (d *device) take(l *loop, now time.Duration, i int, picked bool) {
 		d.takeRTP(now, at, data, size, picked)
 	case packet.RTCP:
 		if size == len(data) {
-			d.takeRTCP(l, now, at, data)
+			d.takeRTCP(l, now, at, data, picked)
 		}
 	case packet.STUN:
 		if d.path.handle(data, from) && d.checked > 0 {
@@ -203,7 +203,10 @@ func (d *device) count(at time.Duration, s *stream, number uint16, size int, h *
 }
 
 // takeRTCP reads a compound: reports of the server, and what it wants from what we send.
-func (d *device) takeRTCP(l *loop, now, at time.Duration, data []byte) {
+func (d *device) takeRTCP(l *loop, now, at time.Duration, data []byte, picked bool) {
+	if !picked && feedbackAlone(data) {
+		return // nothing here goes by it, and it is every third datagram of a caller in a pair
+	}
 	size, verdict := d.opener.OpenRTCP(data)
 	if verdict != srtp.OK {
 		d.forged++
@@ -224,6 +227,16 @@ func (d *device) takeRTCP(l *loop, now, at time.Duration, data []byte) {
 		d.heed(l, now, p)
 	}
 	d.flush(l)
+}
+
+// srtcpOverhead is what AES-GCM adds to a compound: tag and index (RFC 7714 §9).
+const srtcpOverhead = 16 + 4
+
+// feedbackAlone reports whether an SRTCP packet is one of transport-wide feedback and nothing else. Type and length of the first
+// packet of a compound are in clear (RFC 3711 §3.4); the length counts padding too.
+func feedbackAlone(data []byte) bool {
+	return len(data) >= 8 && data[0]&^(1<<5) == 2<<6|rtcp.FmtTWCC && data[1] == rtcp.TypeRTPFB &&
+		4*(int(binary.BigEndian.Uint16(data[2:]))+1)+srtcpOverhead == len(data)
 }
 
 // heed does what feedback asks for.

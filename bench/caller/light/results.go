@@ -36,6 +36,7 @@ type Counts struct {
 	NACKs                          int64 // numbers asked for
 	Overflow                       int64 // datagrams our sockets had no room for (SO_RXQ_OVFL)
 	SendDrops                      int64 // datagrams our kernel did not take
+	Slips                          int64 // times that a loop was held up so long that it put off all its media
 }
 
 func (c *Counts) add(o Counts) {
@@ -53,6 +54,7 @@ func (c *Counts) add(o Counts) {
 	c.NACKs += o.NACKs
 	c.Overflow += o.Overflow
 	c.SendDrops += o.SendDrops
+	c.Slips += o.Slips
 }
 
 // Snapshot is how things stand.
@@ -227,9 +229,10 @@ func (f *Fleet) Result() Result {
 	return out
 }
 
-// addShared adds what the loops' own sockets had no room for.
+// addShared adds what is the loops' own: what their sockets had no room for, and how often they were held up.
 func (f *Fleet) addShared(c *Counts) {
 	for _, l := range f.loops {
+		c.Slips += l.slips.Load()
 		if l.shared != nil {
 			c.addDrops(l.shared.Stats())
 		}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package light
+
+// useLargePages: only Linux is asked for them.
+func useLargePages(int) {}
