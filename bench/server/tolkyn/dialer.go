@@ -2,6 +2,7 @@ package tolkyn
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -28,14 +29,13 @@ import (
 // Dialer dials into one server.
 type Dialer struct {
 	target caller.Target
-	roots  *x509.CertPool // nil: the system's
-
-	asking sync.Once
-	ways   []*wire.Transport // how else the server can be reached
+	roots  *x509.CertPool    // nil: the system's
+	ways   []*wire.Transport // how else the server can be reached; nil: the SDK guesses
 }
 
 // New returns a Dialer whose participants share nothing of earlier connections: each is as new to the server as a phone that
-// calls for the first time.
+// calls for the first time. It asks the server how else it can be reached, over this process's own network, for 5 s at most: that
+// is nobody's time to connect.
 func New(t caller.Target) (*Dialer, error) {
 	d := &Dialer{target: t}
 	if t.CA != "" {
@@ -43,6 +43,9 @@ func New(t caller.Target) (*Dialer, error) {
 		if !d.roots.AppendCertsFromPEM([]byte(t.CA)) {
 			return nil, errors.New("the target's CA holds no certificate in PEM")
 		}
+	}
+	if t.Transport != "websocket" {
+		d.ways = d.askTransports()
 	}
 	return d, nil
 }
@@ -70,22 +73,20 @@ func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connect
 			DTLS:     func() { c.step(measure.DTLS) },
 		},
 	}
-	if d.target.Transport != "websocket" {
-		d.asking.Do(func() { d.ways = askTransports(ctx, p.Network.Dial, d.target.URL) })
-		options.Transports = d.ways
-	}
-	if d.target.Transport == "websocket" && options.Dial == nil {
-		options.Dial = (&net.Dialer{}).DialContext
-	}
 	if d.target.Transport == "websocket" {
 		options.ListenPacket = nil
+		if options.Dial == nil {
+			options.Dial = (&net.Dialer{}).DialContext
+		}
+	} else {
+		options.Transports = d.ways
 	}
 	token := func(ctx context.Context) (string, error) {
 		person := scenario.Person(p.Room, p.Identity)
 		if token, err := d.target.Sign(p.Room, person); token != "" || err != nil {
 			return token, err
 		}
-		return devToken(ctx, p.Network.Dial, d.target.URL, p.Room, person)
+		return d.devToken(ctx, p.Network.Dial, p.Room, person)
 	}
 	var err error
 	if c.client, err = client.Dial(ctx, d.target.URL, token, options); err != nil {
@@ -212,14 +213,14 @@ func (c *connection) Close() error {
 
 // askTransports reads GET /v1/transports, as an application that ships with its server's name knows them: ports that are not the
 // usual ones cannot be guessed. Without an answer the SDK guesses.
-func askTransports(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), server string) []*wire.Transport {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func (d *Dialer) askTransports() []*wire.Transport {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(server, "/")+"/v1/transports", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(d.target.URL, "/")+"/v1/transports", http.NoBody)
 	if err != nil {
 		return nil
 	}
-	transport := &http.Transport{DialContext: dial}
+	transport := d.web(nil)
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
 	if err != nil {
@@ -237,16 +238,24 @@ func askTransports(ctx context.Context, dial func(context.Context, string, strin
 	return all.GetTransports()
 }
 
+// dialFunc opens TCP connections; nil: as usual.
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// web is HTTP to the server.
+func (d *Dialer) web(dial dialFunc) *http.Transport {
+	return &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{RootCAs: d.roots}}
+}
+
 // devToken asks a server in development mode.
-func devToken(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), server, room, identity string) (string, error) {
-	door := strings.TrimSuffix(server, "/") + "/v1/dev-token?" + url.Values{"room": {room}, "identity": {identity}}.Encode()
+func (d *Dialer) devToken(ctx context.Context, dial dialFunc, room, identity string) (string, error) {
+	door := strings.TrimSuffix(d.target.URL, "/") + "/v1/dev-token?" + url.Values{"room": {room}, "identity": {identity}}.Encode()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, door, http.NoBody)
 	if err != nil {
 		return "", err
 	}
-	transport := &http.Transport{DialContext: dial}
+	transport := d.web(dial)
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
 	if err != nil {
