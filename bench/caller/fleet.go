@@ -86,6 +86,7 @@ func addFleet(f *light.Fleet, to *Snapshot) {
 	to.GaveUp += s.GaveUp
 	to.Sent += s.SentPackets
 	to.Received += s.ReceivedPackets
+	to.Expected += s.ReceivedPackets + s.Lost
 	to.Lost += s.Lost
 	to.Drops += s.Overflow
 	to.Lag = max(to.Lag, float64(s.Late)/float64(time.Millisecond))

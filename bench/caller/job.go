@@ -58,7 +58,7 @@ type Snapshot struct {
 	GaveUp   int           `json:"gave_up"` // of them: those that do not try any more, unless the schedule has them come again
 	Sent     int64         `json:"sent"`    // packets since the start
 	Received int64         `json:"received"`
-	Expected int64         `json:"expected"` // packets that full callers should have
+	Expected int64         `json:"expected"` // packets that should have come
 	Lost     int64         `json:"lost"`
 	DelayP95 float64       `json:"delay_p95_ms"` // of the last second
 	Worst    string        `json:"worst"`        // the stream that fares worst, in words
