@@ -19,4 +19,8 @@
 // Beside a server on this machine all callers of a loop share one socket: each has an address of its own in 127.64.0.0/10, so
 // to the server they are as many clients, and one system call serves all. Elsewhere each has a socket. None has UDP_GRO: on
 // loopback it would halve what the sender seems to cost.
+//
+// A loop that was held up does not make up for it: its callers' media is put off, by all alike, and that is counted
+// (Counts.Slips). People elsewhere do not fall asleep together, and what a thousand owe after 200 ms, sent in one moment, is more
+// than a server's socket holds.
 package light

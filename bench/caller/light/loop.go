@@ -35,7 +35,9 @@ type loop struct {
 	blocks  []rtcp.ReportBlock
 	numbers []uint16
 	devices map[*device]struct{}
-	late    measure.Histogram // by how much turns were late, since it was last told
+	here    [udp.MaxMessages]*device // whom the batch's datagrams are for
+	seen    uint64                   // of no meaning, see approach
+	late    measure.Histogram        // by how much turns were late, since it was last told
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -151,8 +153,11 @@ func (l *loop) read(now time.Duration) {
 		if err != nil {
 			return
 		}
+		l.approach(n)
 		for i := range n {
-			l.hand(now, i, whole&(1<<i) != 0)
+			if d := l.here[i]; d != nil {
+				l.hand(now, d, i, whole&(1<<i) != 0)
+			}
 		}
 		l.sampler.passed(n)
 		if n < udp.MaxMessages {
@@ -161,13 +166,31 @@ func (l *loop) read(now time.Duration) {
 	}
 }
 
-// hand gives the i-th datagram of the batch to the device that has its address.
-func (l *loop) hand(now time.Duration, i int, picked bool) {
-	number := addressNumber(l.batch.To(i))
-	if number >= len(l.places) || l.places[number] == nil {
-		return // it has left
+// approach finds the devices that the batch's n datagrams are for, and looks at what of each is needed first. None of it is in
+// the processor's caches, and reads that do not wait for each other are made at one time: handing over one by one waits for each.
+func (l *loop) approach(n int) {
+	for i := range n {
+		l.here[i] = nil // it has left
+		if number := addressNumber(l.batch.To(i)); number < len(l.places) {
+			l.here[i] = l.places[number]
+		}
 	}
-	d := l.places[number]
+	sum := l.seen
+	for _, d := range l.here[:n] {
+		if d != nil {
+			sum += uint64(d.heard) + uint64(d.rtt) + uint64(d.receivedPackets)
+		}
+	}
+	for _, d := range l.here[:n] {
+		if d != nil && d.last != nil {
+			sum += uint64(d.last.slot.ssrc) + uint64(d.last.gaps.received) + uint64(d.last.lastSRAt)
+		}
+	}
+	l.seen = sum // so that the reads are made
+}
+
+// hand gives the i-th datagram of the batch to a device.
+func (l *loop) hand(now time.Duration, d *device, i int, picked bool) {
 	if !d.ready {
 		if data, from := l.batch.Datagram(i); l.batch.Size(i) == len(data) {
 			d.greet(data, from)
