@@ -20,6 +20,7 @@ import (
 	"github.com/tolkyn/tolkyn/bench/netem"
 	"github.com/tolkyn/tolkyn/bench/report"
 	"github.com/tolkyn/tolkyn/bench/scenario"
+	"github.com/tolkyn/tolkyn/bench/server"
 	"github.com/tolkyn/tolkyn/internal/netsim"
 )
 
@@ -126,7 +127,7 @@ func (f *benchFlags) config(cmd *cobra.Command) (bench.Config, *report.Live, err
 	b := readBuild()
 	c := bench.Config{
 		Scenario: s, Command: commandLine(os.Args[1:]), Version: b.version, Commit: b.commit,
-		Ground: bench.Ground(f.ground), OpenOneIn: f.oneIn, Debug: f.bundle != "",
+		Floor: server.Floor, Ground: bench.Ground(f.ground), OpenOneIn: f.oneIn, Debug: f.bundle != "",
 	}
 	if !slices.Contains([]bench.Ground{"", bench.Loopback, bench.Veth, bench.TUN}, c.Ground) {
 		return c, nil, fmt.Errorf("--ground: got %q, want loopback, veth or tun", f.ground)
