@@ -110,7 +110,7 @@ func (s *rawSocket) setOptions(addr netip.AddrPort, cfg Config) error {
 		if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1); err != nil {
 			return os.NewSyscallError("setsockopt IP_PKTINFO", err)
 		}
-		// A datagram that may not be cut needs no number of its own to be put together by: choosing one was a fortieth of sending.
+		// A datagram that may not be cut needs no number of its own to be put together by: choosing one was a fifteenth of sending.
 		if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO); err != nil {
 			return os.NewSyscallError("setsockopt IP_MTU_DISCOVER", err)
 		}

@@ -15,7 +15,7 @@ const (
 
 // useLargePages has the kernel back the memory that callers will take with pages of 2 MiB, where it lets programs choose. Each
 // packet is another caller's, so its state is in no cache and its page in no table of the processor's: within a virtual machine
-// looking a page up takes as long as four to five misses. It was a tenth of what a caller costs.
+// looking one up is dear. It was a twentieth to a tenth of what a caller costs.
 func useLargePages(callers int) {
 	if callers <= fewCallers {
 		return

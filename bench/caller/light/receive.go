@@ -205,7 +205,7 @@ func (d *device) count(at time.Duration, s *stream, number uint16, size int, h *
 // takeRTCP reads a compound: reports of the server, and what it wants from what we send.
 func (d *device) takeRTCP(l *loop, now, at time.Duration, data []byte, picked bool) {
 	if !picked && feedbackAlone(data) {
-		return // nothing here goes by it, and it is every third datagram of a caller in a pair
+		return // nothing here goes by it, and it is two datagrams of seven in a room of two
 	}
 	size, verdict := d.opener.OpenRTCP(data)
 	if verdict != srtp.OK {
