@@ -282,6 +282,7 @@ func write(t *testing.T, dir, name string, value int) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(strconv.Itoa(value)), 0o644))
 }
 
+// Six that see each other need several times the fifth of a core that they are given.
 func TestRunSaysThatTheBenchGaveWay(t *testing.T) {
 	s := parse(t, `
 name: too-much
@@ -289,7 +290,7 @@ duration: 4s
 rooms:
   - name: call
     callers:
-      - {name: person, count: 4, publish: [{media: microphone}, {media: camera, profile: 720p}]}
+      - {name: person, count: 6, publish: [{media: microphone}, {media: camera, profile: 720p}]}
 pass: [wrong == 0]
 `)
 	c := config(t, s, bench.Loopback)
