@@ -67,6 +67,10 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	settings.SetDTLSRetransmissionInterval(100 * time.Millisecond)
 	settings.SetICEMaxBindingRequests(100)
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	// pion gathers UDP alone by itself, and where UDP is dropped media goes over TCP.
+	settings.SetNetworkTypes([]webrtc.NetworkType{
+		webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
+	})
 	settings.SetIncludeLoopbackCandidate(c.nearby)
 	if c.settings != nil {
 		c.settings(&settings)

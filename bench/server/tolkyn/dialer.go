@@ -58,10 +58,6 @@ func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connect
 		Settings: func(s *webrtc.SettingEngine) {
 			// pion would write to stderr whatever happens to a connection that is being closed.
 			s.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard}
-			// Where no UDP passes, the call goes on over TCP, as a browser's does.
-			s.SetNetworkTypes([]webrtc.NetworkType{
-				webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
-			})
 			if p.Network.Settings != nil {
 				p.Network.Settings(s)
 			}
