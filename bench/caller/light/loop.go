@@ -120,7 +120,7 @@ func (l *loop) run() {
 }
 
 // slip puts off all media by as long as the loop was held up. A thousand callers on machines of their own do not pause together
-// and then send in one moment what they owe: a server's socket has no room for that, and its loss would be of our making.
+// and then send in one moment what they owe: after 0.9 s a server's socket had no room for that, and its loss was of our making.
 // Each keeps its place between the others.
 func (l *loop) slip(by time.Duration) {
 	l.slips.Add(1)
