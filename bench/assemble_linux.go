@@ -158,11 +158,17 @@ func (r *run) warn(out *report.Report) {
 	if r.oneIn > 1 {
 		add("Light callers counted every packet and opened one in %d: their delays are of those.", r.oneIn)
 	}
+	if r.slips > 0 {
+		add("Light callers were held up %d times so long that they put off their media: this machine has too little room.", r.slips)
+	}
+	if out.ServerCost.Drops > 0 {
+		add("The server's sockets had no room for %d datagrams: that loss is the server's, or its machine's.", out.ServerCost.Drops)
+	}
 	if r.gone {
 		add("The server ended, or one of its processes did, while it was measured.")
 	}
 	if r.server == nil {
-		add("The server runs elsewhere: what it costs is not known, and delays are true only where both clocks are one.")
+		add("The server runs elsewhere: what it costs is not known, and delays are there and back.")
 	}
 }
 

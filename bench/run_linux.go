@@ -162,6 +162,7 @@ type run struct {
 	links   []report.Link
 	drops   int64
 	oneIn   int
+	slips   int64
 	figures server.Figures
 	floor   float64
 	events  []report.Event
@@ -457,6 +458,7 @@ func (r *run) gather() error {
 		r.links = append(r.links, result.Links...)
 		r.drops += result.Drops
 		r.oneIn = max(r.oneIn, result.OpenOneIn)
+		r.slips += result.Slips
 		r.partial = r.partial || result.Partial
 	}
 	r.links = append(r.links, r.site.links()...)

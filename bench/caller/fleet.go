@@ -95,5 +95,5 @@ func addFleet(f *light.Fleet, to *Snapshot) {
 func fleetResult(r light.Result, to *Result) {
 	to.Totals.Merge(&r.Totals)
 	to.Drops += r.Overflow
-	to.OpenOneIn = r.OpenOneIn
+	to.OpenOneIn, to.Slips = r.OpenOneIn, r.Slips
 }

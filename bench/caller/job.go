@@ -73,5 +73,6 @@ type Result struct {
 	Recordings []report.Recording `json:"recordings,omitempty"`
 	Drops      int64              `json:"drops"`       // as in Snapshot
 	OpenOneIn  int                `json:"open_one_in"` // of the light callers; 0: there are none
+	Slips      int64              `json:"slips"`       // times that light callers were held up so long that they put off all their media
 	Partial    bool               `json:"partial"`
 }
