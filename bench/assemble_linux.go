@@ -168,7 +168,7 @@ func (r *run) warn(out *report.Report) {
 		add("The server ended, or one of its processes did, while it was measured.")
 	}
 	if r.server == nil {
-		add("The server runs elsewhere: what it costs is not known, and delays are there and back.")
+		add("The server runs elsewhere: what it costs is not known; a delay is the way to it and back.")
 	}
 }
 

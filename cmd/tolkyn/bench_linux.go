@@ -138,6 +138,10 @@ func (f *benchFlags) config(cmd *cobra.Command) (bench.Config, *report.Live, err
 	if err := f.subject.apply(&c); err != nil {
 		return c, nil, err
 	}
+	if _, people := s.Size(); c.Target != nil && c.Target.Token != "" && people > 1 {
+		return c, nil, fmt.Errorf("--token is one person's, and each of the scenario's %d callers would replace the one before: "+
+			"take --key and --secret-file", people)
+	}
 	out := cmd.ErrOrStderr()
 	if f.quiet {
 		out = io.Discard

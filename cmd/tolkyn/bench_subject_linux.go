@@ -36,7 +36,7 @@ func (f *subjectFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.server, "server", "", "address of a server that runs already; default: one is started here")
 	flags.StringVar(&f.kind, "kind", "tolkyn", "what the server is: tolkyn, plain (a stock SFU on pion), janus, livekit")
-	flags.StringVar(&f.token, "token", "", "one token for all callers, whose room it then is")
+	flags.StringVar(&f.token, "token", "", "the token of the one caller that the scenario has, whose room it then is")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with that token")
 	flags.StringVar(&f.keyID, "key", "", "name of the server's key that signs the callers' tokens")
 	flags.StringVar(&f.secret, "secret", "", "the secret of that key")
