@@ -84,7 +84,8 @@ func (d *device) take(l *loop, now time.Duration, i int, picked bool) {
 			d.takeRTCP(l, now, at, data, picked)
 		}
 	case packet.STUN:
-		if d.path.handle(data, from) && d.checked > 0 {
+		// An answer that came before the newest check went out is to one before it.
+		if d.path.handle(data, from) && d.checked > 0 && at > d.checked {
 			d.rtt = at - d.checked
 			d.checked = 0
 		}
