@@ -17,8 +17,8 @@ import "math"
 // bands of Zinner et al., QoMEX 2010. The fit is off by 0.32 on average (RMS), by 0.6 at most.
 //
 // Held against scenes A and C of bench/source (scene.Draw, 90 frames, coded at 0.01 to 0.16 bits per pixel and frame as above) it is
-// off by 0.32 (RMS) at 320×180 and 640×360. At 1280×720 their SSIM stops at 0.942 however many bits there are: what is missing is the
-// drawing's grain, which no viewer misses, so nothing was fitted to that.
+// off by 0.32 (RMS) at 320×180 and 640×360. At 1280×720 their SSIM stops at 0.942 however many bits there are: probably
+// the drawing's grain, which no codec keeps, so nothing was fitted to that. (Scratch work: no command here makes these two figures.)
 const (
 	sharpHalf  = 0.012
 	sharpSteep = 0.85
