@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -62,9 +61,9 @@ type server struct {
 // metrics.
 func startServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{admin: freeAddress(t), log: &syncBuffer{}}
-	cmd := exec.Command(buildServer(t), "serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0",
-		"--quic", "127.0.0.1:0", "--state", t.TempDir(), "--admin", s.admin, "--log-level", "debug", "--log-format", "text")
+	s := &server{log: &syncBuffer{}}
+	cmd := exec.Command(buildServer(t), "serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--quic", "127.0.0.1:0",
+		"--admin", "127.0.0.1:0", "--state", t.TempDir(), "--log-level", "debug", "--log-format", "text")
 	cmd.Stderr = s.log
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -95,6 +94,14 @@ func startServer(t *testing.T) *server {
 	case <-time.After(patience):
 		require.FailNow(t, "the server did not say that it is ready", s.log.String())
 	}
+	started := regexp.MustCompile(`msg=started .*admin\.listen=(\S+)`)
+	require.Eventually(t, func() bool {
+		told := started.FindStringSubmatch(s.log.String())
+		if told != nil {
+			s.admin = told[1]
+		}
+		return told != nil
+	}, patience, patience/200, "the server logs its admin address:\n%s", s.log)
 	return s
 }
 
@@ -137,15 +144,6 @@ func (s *server) holds(t *testing.T, sessions int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return s.counted(t, "tolkyn_signaling_sessions") == sessions }, patience, patience/200,
 		"the server holds %d sessions", sessions)
-}
-
-// freeAddress is a TCP address of loopback that was free just now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
 }
 
 // syncBuffer is a buffer that a process writes while a test reads.
