@@ -27,7 +27,7 @@ const module = "github.com/tolkyn/tolkyn"
 //	signaling   turn   web   bench
 //	sfu
 //	shard | plan
-//	handshake | downlink, uplink
+//	handshake | ladder | speaker | downlink, uplink
 //	bwe pace jitter alloc   codec
 //	internal
 var floors = []struct {
@@ -43,10 +43,14 @@ var floors = []struct {
 	{"web/...", nil},
 	{"bench/...", slices.Concat([]string{"bench/...", "signaling/client", "signaling/wire", "codec", "internal/..."}, publicCores)},
 	{"sfu/bwe/pionbwe", []string{"sfu/bwe"}},
-	{"sfu/internal/shard", slices.Concat([]string{"sfu/internal/handshake", "sfu/internal/uplink", "sfu/internal/downlink", "codec", "internal/..."}, publicCores)},
+	{"sfu/internal/shard", slices.Concat([]string{
+		"sfu/internal/handshake", "sfu/internal/uplink", "sfu/internal/downlink", "sfu/internal/ladder", "sfu/internal/speaker",
+		"codec", "internal/...",
+	}, publicCores)},
 	{"sfu/internal/handshake", []string{"codec", "internal/..."}},
 	{"sfu/internal/plan", []string{"codec"}},
 	{"sfu/internal/speaker", []string{"codec", "internal/seq"}},
+	{"sfu/internal/ladder", []string{"codec"}},
 	{"sfu/internal/downlink", slices.Concat([]string{"sfu/internal/uplink"}, coreGround, publicCores)},
 	{"sfu/internal/uplink", slices.Concat(coreGround, publicCores)},
 	{"sfu", slices.Concat([]string{"sfu/internal/...", "codec", "internal/..."}, publicCores)},
@@ -73,7 +77,7 @@ var (
 // cores decide and do nothing else: no clock, no lock, no goroutine, no socket.
 var cores = []string{
 	"codec", "sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc", "sfu/internal/uplink", "sfu/internal/downlink",
-	"sfu/internal/plan", "sfu/internal/speaker", "signaling/call", "internal/seq", "internal/rtcp",
+	"sfu/internal/plan", "sfu/internal/speaker", "sfu/internal/ladder", "signaling/call", "internal/seq", "internal/rtcp",
 	"internal/clip", "internal/spell", "bench/scenario", "bench/measure", "bench/source", "bench/source/scene",
 }
 

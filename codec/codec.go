@@ -7,6 +7,9 @@ type Codec uint8
 const (
 	Opus Codec = iota + 1
 	VP8
+	VP9
+	H264
+	AV1
 	Count int = iota + 1
 )
 
@@ -17,17 +20,24 @@ func (c Codec) String() string {
 		return "opus"
 	case VP8:
 		return "VP8"
+	case VP9:
+		return "VP9"
+	case H264:
+		return "H264"
+	case AV1:
+		return "AV1"
 	default:
 		return "unknown"
 	}
 }
 
-// ClockRate returns the RTP timestamp's ticks a second (RFC 7587 §4.1, RFC 7741 §4.1), 0 for no codec.
+// ClockRate returns the RTP timestamp's ticks a second (RFC 7587 §4.1, RFC 7741 §4.1, RFC 9628 §4.1, RFC 6184 §5.1, AV1's
+// RTP specification §4.1), 0 for no codec.
 func (c Codec) ClockRate() uint32 {
 	switch c {
 	case Opus:
 		return 48000
-	case VP8:
+	case VP8, VP9, H264, AV1:
 		return 90000
 	default:
 		return 0
@@ -35,38 +45,63 @@ func (c Codec) ClockRate() uint32 {
 }
 
 // Video reports whether the codec carries pictures.
-func (c Codec) Video() bool { return c == VP8 }
+func (c Codec) Video() bool { return c >= VP8 && int(c) < Count }
 
-// Meta is what forwarding needs to know of one packet. It holds no pointers.
+// Layer is a point in a scalable stream: a spatial and a temporal layer, counted from 0, the base.
+type Layer struct{ Spatial, Temporal uint8 }
+
+// Holds says whether who receives l receives a frame of layer of, as a rule: structures may say otherwise (Descriptor).
+func (l Layer) Holds(of Layer) bool { return of.Spatial <= l.Spatial && of.Temporal <= l.Temporal }
+
+// Everything is above every layer there is.
+var Everything = Layer{Spatial: 255, Temporal: 255}
+
+// Meta is what forwarding needs to know of one packet. It holds no pointers. A frame is one spatial layer of one picture;
+// where there is one spatial layer, frame and picture are the same.
 type Meta struct {
-	Keyframe bool // set on the first packet of a keyframe only
+	Keyframe bool // set on the first packet only of a frame that a decoder can begin with; of a picture, its base layer
 	Start    bool // first packet of a frame
 	End      bool // last packet of a frame
+	Last     bool // last packet of a picture: the RTP marker
 
-	HasPictureID  bool
+	HasPictureID  bool // VP8, VP9
 	LongPictureID bool // 15 bits rather than 7
-	HasTL0        bool
-	HasTID        bool
-	Sync          bool // layer sync: decodable after base-layer frames alone; meaningful with HasTID
+	HasTL0        bool // VP8, VP9
+	HasLayer      bool // Layer is told; else it is the base
+
+	// SwitchUp: who has had the lower temporal layers only may receive this frame's temporal layer from here on (VP8's Y,
+	// VP9's U).
+	SwitchUp bool
+	// Entry: this frame needs no earlier picture, so that its spatial layer can be received from here on by who has had only
+	// those below (VP9 without P). Of a base layer it comes with Keyframe.
+	Entry bool
+	// Inherits: this frame needs the spatial layer below, of the same picture (VP9's D).
+	Inherits bool
+	// Unused: no higher spatial layer needs this frame (VP9's Z).
+	Unused bool
 
 	PictureID uint16
 	TL0       uint8 // TL0PICIDX, the running number of base-layer frames
-	TID       uint8 // temporal layer, 0 is the base
+	Layer     Layer
 
-	Width, Height uint16 // in pixels, on keyframes
+	Width, Height uint16 // in pixels, where the packet tells: of the highest spatial layer; 0 else
 }
 
 // Inspect reads one packet's payload, with padding removed. marker is the RTP header's marker bit. An empty payload,
 // which is what padding-only packets have, yields the zero Meta and true; false means malformed or no known codec.
 func (c Codec) Inspect(payload []byte, marker bool) (Meta, bool) {
-	if c != Opus && c != VP8 {
+	if c == 0 || int(c) >= Count {
 		return Meta{}, false
 	}
 	if len(payload) == 0 {
 		return Meta{}, true
 	}
-	if c == Opus {
+	switch c {
+	case Opus:
 		return inspectOpus(), true
+	case VP8:
+		return inspectVP8(payload, marker)
+	default:
+		return Meta{}, false
 	}
-	return inspectVP8(payload, marker)
 }

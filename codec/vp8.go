@@ -74,9 +74,10 @@ func inspectVP8(payload []byte, marker bool) (Meta, bool) {
 	m := Meta{
 		Start:        payload[0]&vp8Start != 0 && payload[0]&vp8Partition == 0,
 		End:          marker,
+		Last:         marker,
 		HasPictureID: d.pictureID != 0, LongPictureID: d.long,
 		HasTL0: d.tl0 != 0,
-		HasTID: d.tid != 0,
+		HasLayer: d.tid != 0,
 	}
 	switch {
 	case d.long:
@@ -87,8 +88,8 @@ func inspectVP8(payload []byte, marker bool) (Meta, bool) {
 	if m.HasTL0 {
 		m.TL0 = payload[d.tl0]
 	}
-	if m.HasTID {
-		m.TID, m.Sync = payload[d.tid]>>6, payload[d.tid]&vp8Sync != 0
+	if m.HasLayer {
+		m.Layer.Temporal, m.SwitchUp = payload[d.tid]>>6, payload[d.tid]&vp8Sync != 0
 	}
 	if !m.Start {
 		return m, true
@@ -105,7 +106,7 @@ func (m Meta) withVP8Frame(frame []byte) (Meta, bool) {
 	if len(frame) < vp8KeyframeSize || frame[3] != 0x9d || frame[4] != 0x01 || frame[5] != 0x2a {
 		return Meta{}, false
 	}
-	m.Keyframe = true
+	m.Keyframe, m.Entry = true, true
 	m.Width = binary.LittleEndian.Uint16(frame[6:]) & 0x3fff
 	m.Height = binary.LittleEndian.Uint16(frame[8:]) & 0x3fff
 	return m, true

@@ -22,16 +22,16 @@ func TestInspectVP8(t *testing.T) {
 		ok      bool
 	}{
 		{"padding only", nil, false, Meta{}, true},
-		{"bare keyframe", key(0x10), false, Meta{Start: true, Keyframe: true, Width: 640, Height: 360}, true},
-		{"scaling bits are not size", append([]byte{0x10}, 0x10, 2, 0, 0x9d, 1, 0x2a, 0x80, 0x42, 0x68, 0xc1), false, Meta{Start: true, Keyframe: true, Width: 640, Height: 360}, true},
-		{"bare delta frame", []byte{0x10, 0x11}, true, Meta{Start: true, End: true}, true},
+		{"bare keyframe", key(0x10), false, Meta{Start: true, Keyframe: true, Entry: true, Width: 640, Height: 360}, true},
+		{"scaling bits are not size", append([]byte{0x10}, 0x10, 2, 0, 0x9d, 1, 0x2a, 0x80, 0x42, 0x68, 0xc1), false, Meta{Start: true, Keyframe: true, Entry: true, Width: 640, Height: 360}, true},
+		{"bare delta frame", []byte{0x10, 0x11}, true, Meta{Start: true, End: true, Last: true}, true},
 		{"middle of a frame", []byte{0x00, 0x10}, false, Meta{}, true},
 		{"start of another partition", []byte{0x13, 0x10}, false, Meta{}, true},
 		{"short picture id", []byte{0x90, 0x80, 0x11, 0x01}, false, Meta{Start: true, HasPictureID: true, PictureID: 0x11}, true},
 		{"long picture id", []byte{0x90, 0x80, 0x92, 0x34, 0x01}, false, Meta{Start: true, HasPictureID: true, LongPictureID: true, PictureID: 0x1234}, true},
 		{
 			"all fields", key(0x90, 0xf0, 0x92, 0x34, 0x56, 0xa3), true,
-			Meta{Start: true, End: true, Keyframe: true, Width: 640, Height: 360, HasPictureID: true, LongPictureID: true, PictureID: 0x1234, HasTL0: true, TL0: 0x56, HasTID: true, TID: 2, Sync: true},
+			Meta{Start: true, End: true, Last: true, Keyframe: true, Entry: true, Width: 640, Height: 360, HasPictureID: true, LongPictureID: true, PictureID: 0x1234, HasTL0: true, TL0: 0x56, HasLayer: true, Layer: Layer{Temporal: 2}, SwitchUp: true},
 			true,
 		},
 		{"key index without layer", []byte{0x90, 0x10, 0xe5, 0x01}, false, Meta{Start: true}, true},
@@ -114,7 +114,7 @@ func checkVP8(t require.TestingT, payload []byte, pictureID uint16, tl0 uint8) {
 		require.NoError(t, err, "what we take, pion takes")
 		require.Equal(t, theirs.PictureID, m.PictureID)
 		require.Equal(t, theirs.TL0PICIDX, m.TL0)
-		require.Equal(t, theirs.TID, m.TID)
+		require.Equal(t, theirs.TID, m.Layer.Temporal)
 		require.Equal(t, theirs.S == 1 && theirs.PID == 0, m.Start)
 	}
 	got := bytes.Clone(payload)

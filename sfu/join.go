@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/tolkyn/tolkyn/codec"
 )
 
 // TrackKind says whether a track is heard or seen.
@@ -33,6 +35,29 @@ type Track struct {
 	Source TrackSource
 	MID    string // a=mid of the m-line that carries it; only on the way in
 	Muted  bool
+	// BackupOf is the id of the track that shows the same in another codec, as CodecWanted asked for; only on the way in.
+	// Nobody hears of a backup: who cannot decode the first gets it in the same slot.
+	BackupOf string
+}
+
+// DeviceClass sums up what a device can do.
+type DeviceClass uint8
+
+// The classes. The zero value is not told: the SFU concludes from the rest of Device.
+const (
+	LowDevice    DeviceClass = iota + 1 // publishes one encoding of 360 lines, H.264 where it has it, and receives two videos
+	NormalDevice                        // three encodings
+	HighDevice                          // three encodings, and codecs that cost more
+)
+
+// Device is what a client knows of the machine it runs on; zero for what it does not know.
+type Device struct {
+	Class            DeviceClass
+	Decoders         int // videos it can decode at once
+	Cores            int // of its processor
+	SavingPower      bool
+	Hot              bool // its operating system calls it serious or critical
+	HardwareEncoders []codec.Codec
 }
 
 // PeerInfo is what others see of a peer.
@@ -60,6 +85,13 @@ type Wish struct {
 	Height   uint32
 }
 
+// Subscription is all that a client says of what it wants to see; see Peer.Subscribe.
+type Subscription struct {
+	Wishes      []Wish // in order of preference
+	VideoPaused bool   // no video in any slot
+	LastN       int    // at most so many videos in the slots; 0: no bound
+}
+
 // JoinRequest opens a media session.
 type JoinRequest struct {
 	Tenant    string
@@ -70,6 +102,7 @@ type JoinRequest struct {
 	Subscribe bool // may receive
 	Offer     string
 	Tracks    []Track
+	Device    Device
 	// Events receives everything that happens to this peer after Join returned, in order. It is called from the room's
 	// goroutine and must not block.
 	Events func(Event)
@@ -79,11 +112,20 @@ type JoinRequest struct {
 type Joined struct {
 	PeerID string
 	Answer string
-	Peers  []PeerInfo // everybody else in the room
+	Peers  []PeerInfo // everybody else in a small room; the first page of a large one, those in Slots among them
 	Slots  []SlotInfo
+	Size   int // peers in the room, this one counted
 }
 
-// Event is one of PeerJoined, PeerLeft, TrackPublished, TrackUnpublished, TrackMuted, SlotsChanged, Gone.
+// RosterPage is a part of those in a room, in join order.
+type RosterPage struct {
+	Peers []PeerInfo
+	Size  int  // peers in the room, the asking one counted
+	More  bool // there are more behind the last of Peers
+}
+
+// Event is one of PeerJoined, PeerLeft, TrackPublished, TrackUnpublished, TrackMuted, SlotsChanged, RosterChanged,
+// SpeakersChanged, LayersWanted, CodecWanted, LayersChanged, Gone.
 type Event interface{ event() }
 
 // PeerJoined: somebody is in the room from now on.
@@ -110,8 +152,71 @@ type TrackMuted struct {
 	Track  Track
 }
 
-// SlotsChanged: the whole slot map of this peer from now on.
-type SlotsChanged struct{ Slots []SlotInfo }
+// SlotsChanged: the whole slot map of this peer from now on. Peers are those in it whom this peer has not been told of.
+type SlotsChanged struct {
+	Slots []SlotInfo
+	Peers []PeerInfo
+}
+
+// RosterChanged: so many are in the room now, this peer counted. In large rooms only, at most once a second.
+type RosterChanged struct{ Size int }
+
+// Speaker is somebody who speaks.
+type Speaker struct {
+	PeerID string
+	Level  uint8 // 0 silent to 127 loudest: 127 less RFC 6464's level
+}
+
+// SpeakersChanged: these speak now, loudest first, at most five; none when nobody does.
+type SpeakersChanged struct{ Speakers []Speaker }
+
+// EncodingWanted says whether anybody watches an encoding, and up to which layer.
+type EncodingWanted struct {
+	RID    string // empty for a track with one encoding
+	Wanted bool
+	Layer  codec.Layer // the highest that anybody watches
+}
+
+// LayersWanted tells the publisher of a track which of its encodings are watched.
+type LayersWanted struct {
+	TrackID   string
+	Encodings []EncodingWanted
+}
+
+// CodecWanted asks the publisher of a track to publish it in another codec too (Track.BackupOf), or says that it is no longer
+// needed.
+type CodecWanted struct {
+	TrackID string
+	Codec   codec.Codec
+	Wanted  bool
+}
+
+// Limit says what keeps a video from being larger.
+type Limit uint8
+
+// The limits.
+const (
+	NoLimit        Limit = iota + 1
+	WishLimit            // the client asked for no more
+	PublisherLimit       // the publisher sends no more
+	BandwidthLimit       // the client's link carries no more
+	DeviceLimit          // the client's device takes no more
+	CodecLimit           // the client cannot decode what is published, and there is no other yet
+	PausedLimit          // video is paused
+)
+
+// SlotLayer says what a video slot receives.
+type SlotLayer struct {
+	MID           string
+	Width, Height int // pixels; 0 when nothing flows or the size is unknown
+	Encoding      int // counted from 0, in the publisher's order
+	Layer         codec.Layer
+	Bitrate       int // bits a second, as measured
+	Limit         Limit
+}
+
+// LayersChanged: what some of this peer's video slots receive changed. Slots that did not are left out.
+type LayersChanged struct{ Slots []SlotLayer }
 
 // Gone is the last event of a peer that did not leave by itself.
 type Gone struct{ Reason GoneReason }
@@ -137,6 +242,11 @@ func (TrackPublished) event()   {}
 func (TrackUnpublished) event() {}
 func (TrackMuted) event()       {}
 func (SlotsChanged) event()     {}
+func (RosterChanged) event()    {}
+func (SpeakersChanged) event()  {}
+func (LayersWanted) event()     {}
+func (CodecWanted) event()      {}
+func (LayersChanged) event()    {}
 func (Gone) event()             {}
 
 // The errors a join or a later request can meet; test with errors.Is.

@@ -121,7 +121,7 @@ func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp
 		return "", nil, nil, err
 	}
 	defer p.sfu.shard.Post(shard.Wrote{ID: p.id})
-	answer, err := p.hs.Answer(ctx, offer, func(sending map[string]bool) error {
+	answer, err := p.hs.Answer(ctx, offer, handshake.Policy{}, func(sending map[string]bool) error {
 		if err := checkTracks(sending, tracks); err != nil {
 			return err
 		}
@@ -331,10 +331,10 @@ func (p *Peer) Unpublish(_ context.Context, ids []string) error {
 	return err
 }
 
-// Subscribe replaces the peer's wishes. Wishes about peers or tracks that are not in the room wait for them.
-func (p *Peer) Subscribe(_ context.Context, wishes []Wish) error {
+// Subscribe replaces what the peer wants to see. Wishes about peers or tracks that are not in the room wait for them.
+func (p *Peer) Subscribe(_ context.Context, s Subscription) error {
 	c := plan.Subscribe{Peer: planID(p.id)}
-	for _, w := range wishes {
+	for _, w := range s.Wishes {
 		id, err := parseID(w.PeerID)
 		if err != nil {
 			return fmt.Errorf("%w: peer %q", ErrNotFound, w.PeerID)
@@ -349,14 +349,20 @@ func (p *Peer) Mute(_ context.Context, trackID string, muted bool) error {
 	return p.command(plan.Mute{Peer: planID(p.id), ID: trackID, Muted: muted})
 }
 
-// State returns what Joined would say now: for a session that lost its events.
-func (p *Peer) State(context.Context) (peers []PeerInfo, slots []SlotInfo, err error) {
+// State returns what Joined would say now, without the answer: for a session that lost its events.
+func (p *Peer) State(context.Context) (Joined, error) {
 	if !p.use() {
-		return nil, nil, ErrGone
+		return Joined{}, ErrGone
 	}
 	defer p.sfu.exit(p.room)
 	out := p.room.do(p, nil)
-	return out.peers, out.slots, nil
+	return Joined{PeerID: p.ID(), Peers: out.peers, Slots: out.slots, Size: len(out.peers) + 1}, nil
+}
+
+// Roster returns a page of the room's peers, in join order: limit of them (1 to 64) behind the peer named after, from the
+// beginning when that is empty. Events tell of those on the page from then on.
+func (p *Peer) Roster(_ context.Context, after string, limit int) (RosterPage, error) {
+	return RosterPage{}, errors.ErrUnsupported
 }
 
 // Leave ends the media session; others see PeerLeft. Idempotent.
@@ -500,7 +506,7 @@ func (p *Peer) event(e plan.Event) Event {
 	case plan.TrackMuted:
 		return TrackMuted{idString(e.Peer), track(e.Track)}
 	case plan.SlotsChanged:
-		return SlotsChanged{p.slotInfos(e.Slots)}
+		return SlotsChanged{Slots: p.slotInfos(e.Slots)}
 	}
 	return nil
 }

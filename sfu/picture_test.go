@@ -54,7 +54,7 @@ func TestASlotChangesItsSourceWithoutRenegotiation(t *testing.T) {
 				if hide == boris {
 					shown = anna
 				}
-				require.NoError(t, viewer.peer.Subscribe(context.Background(), []sfu.Wish{{PeerID: hide.peer.ID(), Hidden: true}}))
+				require.NoError(t, viewer.peer.Subscribe(context.Background(), sfu.Subscription{Wishes: []sfu.Wish{{PeerID: hide.peer.ID(), Hidden: true}}}))
 				n := 0
 				// A publisher asked a moment ago is not asked again within 500 ms; the old source flows meanwhile.
 				w.eventually(800*time.Millisecond, "the slot has changed", func() bool {

@@ -311,12 +311,12 @@ func (s *Server) call(ctx context.Context, st *seat, r *request) answered {
 	case unpublishRequest:
 		return answered{err: st.peer.Unpublish(ctx, do.ids)}
 	case subscribeRequest:
-		return answered{err: st.peer.Subscribe(ctx, do.wishes)}
+		return answered{err: st.peer.Subscribe(ctx, sfu.Subscription{Wishes: do.wishes})}
 	case muteRequest:
 		return answered{err: st.peer.Mute(ctx, do.id, do.muted)}
 	case stateRequest:
-		peers, slots, err := st.peer.State(ctx)
-		return answered{result: state{peers: peers, slots: slots}, err: err}
+		joined, err := st.peer.State(ctx)
+		return answered{result: state{peers: joined.Peers, slots: joined.Slots}, err: err}
 	case leaveRequest:
 		err := st.peer.Leave(ctx)
 		st.peer = nil

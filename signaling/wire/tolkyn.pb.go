@@ -80,6 +80,115 @@ func (Transport_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_tolkyn_proto_rawDescGZIP(), []int{5, 0}
 }
 
+type Device_Class int32
+
+const (
+	Device_CLASS_UNSPECIFIED Device_Class = 0
+	// Publishes one picture of 360 lines and receives at most two: an old telephone, or one that saves its battery.
+	Device_LOW    Device_Class = 1
+	Device_NORMAL Device_Class = 2
+	Device_HIGH   Device_Class = 3
+)
+
+// Enum value maps for Device_Class.
+var (
+	Device_Class_name = map[int32]string{
+		0: "CLASS_UNSPECIFIED",
+		1: "LOW",
+		2: "NORMAL",
+		3: "HIGH",
+	}
+	Device_Class_value = map[string]int32{
+		"CLASS_UNSPECIFIED": 0,
+		"LOW":               1,
+		"NORMAL":            2,
+		"HIGH":              3,
+	}
+)
+
+func (x Device_Class) Enum() *Device_Class {
+	p := new(Device_Class)
+	*p = x
+	return p
+}
+
+func (x Device_Class) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Device_Class) Descriptor() protoreflect.EnumDescriptor {
+	return file_tolkyn_proto_enumTypes[1].Descriptor()
+}
+
+func (Device_Class) Type() protoreflect.EnumType {
+	return &file_tolkyn_proto_enumTypes[1]
+}
+
+func (x Device_Class) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Device_Class.Descriptor instead.
+func (Device_Class) EnumDescriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{13, 0}
+}
+
+// Thermal is the operating system's word for how hot the device is.
+type Device_Thermal int32
+
+const (
+	Device_THERMAL_UNSPECIFIED Device_Thermal = 0
+	Device_NOMINAL             Device_Thermal = 1
+	Device_FAIR                Device_Thermal = 2
+	Device_SERIOUS             Device_Thermal = 3
+	Device_CRITICAL            Device_Thermal = 4
+)
+
+// Enum value maps for Device_Thermal.
+var (
+	Device_Thermal_name = map[int32]string{
+		0: "THERMAL_UNSPECIFIED",
+		1: "NOMINAL",
+		2: "FAIR",
+		3: "SERIOUS",
+		4: "CRITICAL",
+	}
+	Device_Thermal_value = map[string]int32{
+		"THERMAL_UNSPECIFIED": 0,
+		"NOMINAL":             1,
+		"FAIR":                2,
+		"SERIOUS":             3,
+		"CRITICAL":            4,
+	}
+)
+
+func (x Device_Thermal) Enum() *Device_Thermal {
+	p := new(Device_Thermal)
+	*p = x
+	return p
+}
+
+func (x Device_Thermal) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Device_Thermal) Descriptor() protoreflect.EnumDescriptor {
+	return file_tolkyn_proto_enumTypes[2].Descriptor()
+}
+
+func (Device_Thermal) Type() protoreflect.EnumType {
+	return &file_tolkyn_proto_enumTypes[2]
+}
+
+func (x Device_Thermal) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Device_Thermal.Descriptor instead.
+func (Device_Thermal) EnumDescriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{13, 1}
+}
+
 type Sdp_Type int32
 
 const (
@@ -113,11 +222,11 @@ func (x Sdp_Type) String() string {
 }
 
 func (Sdp_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[1].Descriptor()
+	return file_tolkyn_proto_enumTypes[3].Descriptor()
 }
 
 func (Sdp_Type) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[1]
+	return &file_tolkyn_proto_enumTypes[3]
 }
 
 func (x Sdp_Type) Number() protoreflect.EnumNumber {
@@ -126,7 +235,7 @@ func (x Sdp_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Sdp_Type.Descriptor instead.
 func (Sdp_Type) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{19, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{23, 0}
 }
 
 type Track_Kind int32
@@ -162,11 +271,11 @@ func (x Track_Kind) String() string {
 }
 
 func (Track_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[2].Descriptor()
+	return file_tolkyn_proto_enumTypes[4].Descriptor()
 }
 
 func (Track_Kind) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[2]
+	return &file_tolkyn_proto_enumTypes[4]
 }
 
 func (x Track_Kind) Number() protoreflect.EnumNumber {
@@ -175,7 +284,7 @@ func (x Track_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Track_Kind.Descriptor instead.
 func (Track_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{22, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{26, 0}
 }
 
 type Track_Source int32
@@ -217,11 +326,11 @@ func (x Track_Source) String() string {
 }
 
 func (Track_Source) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[3].Descriptor()
+	return file_tolkyn_proto_enumTypes[5].Descriptor()
 }
 
 func (Track_Source) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[3]
+	return &file_tolkyn_proto_enumTypes[5]
 }
 
 func (x Track_Source) Number() protoreflect.EnumNumber {
@@ -230,7 +339,7 @@ func (x Track_Source) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Track_Source.Descriptor instead.
 func (Track_Source) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{22, 1}
+	return file_tolkyn_proto_rawDescGZIP(), []int{26, 1}
 }
 
 type PeerUpdate_Change int32
@@ -266,11 +375,11 @@ func (x PeerUpdate_Change) String() string {
 }
 
 func (PeerUpdate_Change) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[4].Descriptor()
+	return file_tolkyn_proto_enumTypes[6].Descriptor()
 }
 
 func (PeerUpdate_Change) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[4]
+	return &file_tolkyn_proto_enumTypes[6]
 }
 
 func (x PeerUpdate_Change) Number() protoreflect.EnumNumber {
@@ -279,7 +388,7 @@ func (x PeerUpdate_Change) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PeerUpdate_Change.Descriptor instead.
 func (PeerUpdate_Change) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{23, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{27, 0}
 }
 
 type TrackUpdate_Change int32
@@ -321,11 +430,11 @@ func (x TrackUpdate_Change) String() string {
 }
 
 func (TrackUpdate_Change) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[5].Descriptor()
+	return file_tolkyn_proto_enumTypes[7].Descriptor()
 }
 
 func (TrackUpdate_Change) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[5]
+	return &file_tolkyn_proto_enumTypes[7]
 }
 
 func (x TrackUpdate_Change) Number() protoreflect.EnumNumber {
@@ -334,7 +443,78 @@ func (x TrackUpdate_Change) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TrackUpdate_Change.Descriptor instead.
 func (TrackUpdate_Change) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{24, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{28, 0}
+}
+
+type SlotLayer_Limit int32
+
+const (
+	SlotLayer_LIMIT_UNSPECIFIED SlotLayer_Limit = 0
+	// Nothing holds it back: it is the best there is.
+	SlotLayer_NONE SlotLayer_Limit = 1
+	// This client asked for no more.
+	SlotLayer_WISH SlotLayer_Limit = 2
+	// The publisher sends no more.
+	SlotLayer_PUBLISHER SlotLayer_Limit = 3
+	// This client's link carries no more.
+	SlotLayer_BANDWIDTH SlotLayer_Limit = 4
+	// This client's device takes no more.
+	SlotLayer_DEVICE SlotLayer_Limit = 5
+	// The publisher's codec cannot be decoded here, and there is no other yet.
+	SlotLayer_CODEC SlotLayer_Limit = 6
+	// Video is paused.
+	SlotLayer_PAUSED SlotLayer_Limit = 7
+)
+
+// Enum value maps for SlotLayer_Limit.
+var (
+	SlotLayer_Limit_name = map[int32]string{
+		0: "LIMIT_UNSPECIFIED",
+		1: "NONE",
+		2: "WISH",
+		3: "PUBLISHER",
+		4: "BANDWIDTH",
+		5: "DEVICE",
+		6: "CODEC",
+		7: "PAUSED",
+	}
+	SlotLayer_Limit_value = map[string]int32{
+		"LIMIT_UNSPECIFIED": 0,
+		"NONE":              1,
+		"WISH":              2,
+		"PUBLISHER":         3,
+		"BANDWIDTH":         4,
+		"DEVICE":            5,
+		"CODEC":             6,
+		"PAUSED":            7,
+	}
+)
+
+func (x SlotLayer_Limit) Enum() *SlotLayer_Limit {
+	p := new(SlotLayer_Limit)
+	*p = x
+	return p
+}
+
+func (x SlotLayer_Limit) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SlotLayer_Limit) Descriptor() protoreflect.EnumDescriptor {
+	return file_tolkyn_proto_enumTypes[8].Descriptor()
+}
+
+func (SlotLayer_Limit) Type() protoreflect.EnumType {
+	return &file_tolkyn_proto_enumTypes[8]
+}
+
+func (x SlotLayer_Limit) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SlotLayer_Limit.Descriptor instead.
+func (SlotLayer_Limit) EnumDescriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{37, 0}
 }
 
 type Error_Code int32
@@ -405,11 +585,11 @@ func (x Error_Code) String() string {
 }
 
 func (Error_Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[6].Descriptor()
+	return file_tolkyn_proto_enumTypes[9].Descriptor()
 }
 
 func (Error_Code) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[6]
+	return &file_tolkyn_proto_enumTypes[9]
 }
 
 func (x Error_Code) Number() protoreflect.EnumNumber {
@@ -418,7 +598,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{30, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{39, 0}
 }
 
 type Bye_Reason int32
@@ -472,11 +652,11 @@ func (x Bye_Reason) String() string {
 }
 
 func (Bye_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[7].Descriptor()
+	return file_tolkyn_proto_enumTypes[10].Descriptor()
 }
 
 func (Bye_Reason) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[7]
+	return &file_tolkyn_proto_enumTypes[10]
 }
 
 func (x Bye_Reason) Number() protoreflect.EnumNumber {
@@ -485,7 +665,7 @@ func (x Bye_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Bye_Reason.Descriptor instead.
 func (Bye_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{31, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{40, 0}
 }
 
 type Bye_Action int32
@@ -524,11 +704,11 @@ func (x Bye_Action) String() string {
 }
 
 func (Bye_Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[8].Descriptor()
+	return file_tolkyn_proto_enumTypes[11].Descriptor()
 }
 
 func (Bye_Action) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[8]
+	return &file_tolkyn_proto_enumTypes[11]
 }
 
 func (x Bye_Action) Number() protoreflect.EnumNumber {
@@ -537,7 +717,7 @@ func (x Bye_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Bye_Action.Descriptor instead.
 func (Bye_Action) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{31, 1}
+	return file_tolkyn_proto_rawDescGZIP(), []int{40, 1}
 }
 
 // ClientFrame is what a client sends.
@@ -560,6 +740,7 @@ type ClientFrame struct {
 	//	*ClientFrame_Subscribe
 	//	*ClientFrame_Sdp
 	//	*ClientFrame_Mute
+	//	*ClientFrame_Roster
 	Message       isClientFrame_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -706,6 +887,15 @@ func (x *ClientFrame) GetMute() *Mute {
 	return nil
 }
 
+func (x *ClientFrame) GetRoster() *Roster {
+	if x != nil {
+		if x, ok := x.Message.(*ClientFrame_Roster); ok {
+			return x.Roster
+		}
+	}
+	return nil
+}
+
 type isClientFrame_Message interface {
 	isClientFrame_Message()
 }
@@ -750,6 +940,10 @@ type ClientFrame_Mute struct {
 	Mute *Mute `protobuf:"bytes,19,opt,name=mute,proto3,oneof"`
 }
 
+type ClientFrame_Roster struct {
+	Roster *Roster `protobuf:"bytes,20,opt,name=roster,proto3,oneof"`
+}
+
 func (*ClientFrame_Hello) isClientFrame_Message() {}
 
 func (*ClientFrame_Resume) isClientFrame_Message() {}
@@ -769,6 +963,8 @@ func (*ClientFrame_Subscribe) isClientFrame_Message() {}
 func (*ClientFrame_Sdp) isClientFrame_Message() {}
 
 func (*ClientFrame_Mute) isClientFrame_Message() {}
+
+func (*ClientFrame_Roster) isClientFrame_Message() {}
 
 // ServerFrame is what the server sends: an answer (id set, seq 0) or an event (id 0, seq set).
 type ServerFrame struct {
@@ -790,6 +986,11 @@ type ServerFrame struct {
 	//	*ServerFrame_SlotMap
 	//	*ServerFrame_Speakers
 	//	*ServerFrame_Bye
+	//	*ServerFrame_RosterPage
+	//	*ServerFrame_RosterUpdate
+	//	*ServerFrame_LayersWanted
+	//	*ServerFrame_CodecWanted
+	//	*ServerFrame_LayerState
 	Message       isServerFrame_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -963,6 +1164,51 @@ func (x *ServerFrame) GetBye() *Bye {
 	return nil
 }
 
+func (x *ServerFrame) GetRosterPage() *RosterPage {
+	if x != nil {
+		if x, ok := x.Message.(*ServerFrame_RosterPage); ok {
+			return x.RosterPage
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetRosterUpdate() *RosterUpdate {
+	if x != nil {
+		if x, ok := x.Message.(*ServerFrame_RosterUpdate); ok {
+			return x.RosterUpdate
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetLayersWanted() *LayersWanted {
+	if x != nil {
+		if x, ok := x.Message.(*ServerFrame_LayersWanted); ok {
+			return x.LayersWanted
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetCodecWanted() *CodecWanted {
+	if x != nil {
+		if x, ok := x.Message.(*ServerFrame_CodecWanted); ok {
+			return x.CodecWanted
+		}
+	}
+	return nil
+}
+
+func (x *ServerFrame) GetLayerState() *LayerState {
+	if x != nil {
+		if x, ok := x.Message.(*ServerFrame_LayerState); ok {
+			return x.LayerState
+		}
+	}
+	return nil
+}
+
 type isServerFrame_Message interface {
 	isServerFrame_Message()
 }
@@ -1019,6 +1265,26 @@ type ServerFrame_Bye struct {
 	Bye *Bye `protobuf:"bytes,22,opt,name=bye,proto3,oneof"`
 }
 
+type ServerFrame_RosterPage struct {
+	RosterPage *RosterPage `protobuf:"bytes,23,opt,name=roster_page,json=rosterPage,proto3,oneof"`
+}
+
+type ServerFrame_RosterUpdate struct {
+	RosterUpdate *RosterUpdate `protobuf:"bytes,24,opt,name=roster_update,json=rosterUpdate,proto3,oneof"`
+}
+
+type ServerFrame_LayersWanted struct {
+	LayersWanted *LayersWanted `protobuf:"bytes,25,opt,name=layers_wanted,json=layersWanted,proto3,oneof"`
+}
+
+type ServerFrame_CodecWanted struct {
+	CodecWanted *CodecWanted `protobuf:"bytes,26,opt,name=codec_wanted,json=codecWanted,proto3,oneof"`
+}
+
+type ServerFrame_LayerState struct {
+	LayerState *LayerState `protobuf:"bytes,27,opt,name=layer_state,json=layerState,proto3,oneof"`
+}
+
 func (*ServerFrame_Welcome) isServerFrame_Message() {}
 
 func (*ServerFrame_Resumed) isServerFrame_Message() {}
@@ -1044,6 +1310,16 @@ func (*ServerFrame_SlotMap) isServerFrame_Message() {}
 func (*ServerFrame_Speakers) isServerFrame_Message() {}
 
 func (*ServerFrame_Bye) isServerFrame_Message() {}
+
+func (*ServerFrame_RosterPage) isServerFrame_Message() {}
+
+func (*ServerFrame_RosterUpdate) isServerFrame_Message() {}
+
+func (*ServerFrame_LayersWanted) isServerFrame_Message() {}
+
+func (*ServerFrame_CodecWanted) isServerFrame_Message() {}
+
+func (*ServerFrame_LayerState) isServerFrame_Message() {}
 
 // Hello opens a session. It must be the first frame, unless Resume is.
 type Hello struct {
@@ -1530,10 +1806,12 @@ type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The last event that is part of this state; the next event is seq + 1. An event that follows may already show in the
 	// state: events are upserts and removals, so applying it again changes nothing.
-	Seq           uint64   `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	Peers         []*Peer  `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
-	Slots         *SlotMap `protobuf:"bytes,3,opt,name=slots,proto3" json:"slots,omitempty"`
-	Joined        bool     `protobuf:"varint,4,opt,name=joined,proto3" json:"joined,omitempty"`
+	Seq    uint64   `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Peers  []*Peer  `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	Slots  *SlotMap `protobuf:"bytes,3,opt,name=slots,proto3" json:"slots,omitempty"`
+	Joined bool     `protobuf:"varint,4,opt,name=joined,proto3" json:"joined,omitempty"`
+	// How many are in the room, this client counted. peers may name fewer: see Joined.
+	RosterSize    uint32 `protobuf:"varint,5,opt,name=roster_size,json=rosterSize,proto3" json:"roster_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1594,6 +1872,13 @@ func (x *Snapshot) GetJoined() bool {
 		return x.Joined
 	}
 	return false
+}
+
+func (x *Snapshot) GetRosterSize() uint32 {
+	if x != nil {
+		return x.RosterSize
+	}
+	return 0
 }
 
 type Ping struct {
@@ -1701,7 +1986,9 @@ type Join struct {
 	Name  string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Offer *Sdp   `protobuf:"bytes,2,opt,name=offer,proto3" json:"offer,omitempty"`
 	// What the offer's sending m-lines carry.
-	Tracks        []*Track `protobuf:"bytes,3,rep,name=tracks,proto3" json:"tracks,omitempty"`
+	Tracks []*Track `protobuf:"bytes,3,rep,name=tracks,proto3" json:"tracks,omitempty"`
+	// What this device can do; the server chooses codec and layers by it.
+	Device        *Device `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1757,22 +2044,122 @@ func (x *Join) GetTracks() []*Track {
 	return nil
 }
 
+func (x *Join) GetDevice() *Device {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+// Device is what a client knows of the machine it runs on. What it does not know it leaves out.
+type Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Left out: the server concludes from the rest.
+	Class Device_Class `protobuf:"varint,1,opt,name=class,proto3,enum=tolkyn.v1.Device_Class" json:"class,omitempty"`
+	// Videos that can be decoded at once; 0 unknown.
+	Decoders uint32 `protobuf:"varint,2,opt,name=decoders,proto3" json:"decoders,omitempty"`
+	// Processor cores; 0 unknown.
+	Cores uint32 `protobuf:"varint,3,opt,name=cores,proto3" json:"cores,omitempty"`
+	// Running on a battery that is low or in a saving mode.
+	SavingPower bool           `protobuf:"varint,4,opt,name=saving_power,json=savingPower,proto3" json:"saving_power,omitempty"`
+	Thermal     Device_Thermal `protobuf:"varint,5,opt,name=thermal,proto3,enum=tolkyn.v1.Device_Thermal" json:"thermal,omitempty"`
+	// Codecs it encodes in hardware, named as in SDP: "H264".
+	HardwareEncoders []string `protobuf:"bytes,6,rep,name=hardware_encoders,json=hardwareEncoders,proto3" json:"hardware_encoders,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_tolkyn_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Device) GetClass() Device_Class {
+	if x != nil {
+		return x.Class
+	}
+	return Device_CLASS_UNSPECIFIED
+}
+
+func (x *Device) GetDecoders() uint32 {
+	if x != nil {
+		return x.Decoders
+	}
+	return 0
+}
+
+func (x *Device) GetCores() uint32 {
+	if x != nil {
+		return x.Cores
+	}
+	return 0
+}
+
+func (x *Device) GetSavingPower() bool {
+	if x != nil {
+		return x.SavingPower
+	}
+	return false
+}
+
+func (x *Device) GetThermal() Device_Thermal {
+	if x != nil {
+		return x.Thermal
+	}
+	return Device_THERMAL_UNSPECIFIED
+}
+
+func (x *Device) GetHardwareEncoders() []string {
+	if x != nil {
+		return x.HardwareEncoders
+	}
+	return nil
+}
+
 // Joined answers Join.
 type Joined struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// This client's id in the room.
 	PeerId string `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
 	Answer *Sdp   `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
-	// Everybody already in the room, this client left out.
-	Peers         []*Peer  `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
-	Slots         *SlotMap `protobuf:"bytes,4,opt,name=slots,proto3" json:"slots,omitempty"`
+	// Who is in the room, this client left out: all of a small room; of a large one the first page, those who fill this
+	// client's slots among them. More by Roster.
+	Peers []*Peer  `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
+	Slots *SlotMap `protobuf:"bytes,4,opt,name=slots,proto3" json:"slots,omitempty"`
+	// How many are in the room, this client counted.
+	RosterSize    uint32 `protobuf:"varint,5,opt,name=roster_size,json=rosterSize,proto3" json:"roster_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_tolkyn_proto_msgTypes[13]
+	mi := &file_tolkyn_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +2171,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[13]
+	mi := &file_tolkyn_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +2184,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{13}
+	return file_tolkyn_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Joined) GetPeerId() string {
@@ -1828,6 +2215,176 @@ func (x *Joined) GetSlots() *SlotMap {
 	return nil
 }
 
+func (x *Joined) GetRosterSize() uint32 {
+	if x != nil {
+		return x.RosterSize
+	}
+	return 0
+}
+
+// Roster asks for a page of those in the room, in join order; answered by RosterPage. From then on the client hears of
+// changes of those on the page it asked for last, of those in its slots, and of those named in Joined.
+type Roster struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Begin behind this peer; empty: at the beginning.
+	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	// At most 64; 0 means 64.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Roster) Reset() {
+	*x = Roster{}
+	mi := &file_tolkyn_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Roster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Roster) ProtoMessage() {}
+
+func (x *Roster) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Roster.ProtoReflect.Descriptor instead.
+func (*Roster) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Roster) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *Roster) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type RosterPage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Peers []*Peer                `protobuf:"bytes,1,rep,name=peers,proto3" json:"peers,omitempty"`
+	// How many are in the room, this client counted.
+	Size uint32 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// There are more behind the last one named.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RosterPage) Reset() {
+	*x = RosterPage{}
+	mi := &file_tolkyn_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RosterPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RosterPage) ProtoMessage() {}
+
+func (x *RosterPage) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RosterPage.ProtoReflect.Descriptor instead.
+func (*RosterPage) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RosterPage) GetPeers() []*Peer {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *RosterPage) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *RosterPage) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// RosterUpdate: the number of those in a large room changed; at most one a second. In a small one PeerUpdate tells of each.
+type RosterUpdate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Size          uint32                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RosterUpdate) Reset() {
+	*x = RosterUpdate{}
+	mi := &file_tolkyn_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RosterUpdate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RosterUpdate) ProtoMessage() {}
+
+func (x *RosterUpdate) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RosterUpdate.ProtoReflect.Descriptor instead.
+func (*RosterUpdate) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RosterUpdate) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
 // Leave ends the media session and the signaling session; answered by Ok, then Bye.
 type Leave struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1837,7 +2394,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_tolkyn_proto_msgTypes[14]
+	mi := &file_tolkyn_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +2406,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[14]
+	mi := &file_tolkyn_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +2419,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{14}
+	return file_tolkyn_proto_rawDescGZIP(), []int{18}
 }
 
 // Publish describes tracks on m-lines that a later (or the same) Sdp offer opens.
@@ -1877,7 +2434,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_tolkyn_proto_msgTypes[15]
+	mi := &file_tolkyn_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2446,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[15]
+	mi := &file_tolkyn_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2459,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{15}
+	return file_tolkyn_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Publish) GetTracks() []*Track {
@@ -1929,7 +2486,7 @@ type Unpublish struct {
 
 func (x *Unpublish) Reset() {
 	*x = Unpublish{}
-	mi := &file_tolkyn_proto_msgTypes[16]
+	mi := &file_tolkyn_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2498,7 @@ func (x *Unpublish) String() string {
 func (*Unpublish) ProtoMessage() {}
 
 func (x *Unpublish) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[16]
+	mi := &file_tolkyn_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2511,7 @@ func (x *Unpublish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unpublish.ProtoReflect.Descriptor instead.
 func (*Unpublish) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{16}
+	return file_tolkyn_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Unpublish) GetTrackIds() []string {
@@ -1967,15 +2524,19 @@ func (x *Unpublish) GetTrackIds() []string {
 // Subscribe states what this client wants to see, in order of preference. Tracks not named fill the free slots in join
 // order. Answered by Ok; the SlotMap event follows when something changes.
 type Subscribe struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Wishes        []*Wish                `protobuf:"bytes,1,rep,name=wishes,proto3" json:"wishes,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Wishes []*Wish                `protobuf:"bytes,1,rep,name=wishes,proto3" json:"wishes,omitempty"`
+	// No video at all, as long as this stands: the page is in the background.
+	VideoPaused bool `protobuf:"varint,2,opt,name=video_paused,json=videoPaused,proto3" json:"video_paused,omitempty"`
+	// At most so many videos in the slots; 0: as many as there are slots.
+	LastN         uint32 `protobuf:"varint,3,opt,name=last_n,json=lastN,proto3" json:"last_n,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_tolkyn_proto_msgTypes[17]
+	mi := &file_tolkyn_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2548,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[17]
+	mi := &file_tolkyn_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2561,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{17}
+	return file_tolkyn_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Subscribe) GetWishes() []*Wish {
@@ -2008,6 +2569,20 @@ func (x *Subscribe) GetWishes() []*Wish {
 		return x.Wishes
 	}
 	return nil
+}
+
+func (x *Subscribe) GetVideoPaused() bool {
+	if x != nil {
+		return x.VideoPaused
+	}
+	return false
+}
+
+func (x *Subscribe) GetLastN() uint32 {
+	if x != nil {
+		return x.LastN
+	}
+	return 0
 }
 
 type Wish struct {
@@ -2028,7 +2603,7 @@ type Wish struct {
 
 func (x *Wish) Reset() {
 	*x = Wish{}
-	mi := &file_tolkyn_proto_msgTypes[18]
+	mi := &file_tolkyn_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2615,7 @@ func (x *Wish) String() string {
 func (*Wish) ProtoMessage() {}
 
 func (x *Wish) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[18]
+	mi := &file_tolkyn_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2628,7 @@ func (x *Wish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wish.ProtoReflect.Descriptor instead.
 func (*Wish) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{18}
+	return file_tolkyn_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Wish) GetPeerId() string {
@@ -2111,7 +2686,7 @@ type Sdp struct {
 
 func (x *Sdp) Reset() {
 	*x = Sdp{}
-	mi := &file_tolkyn_proto_msgTypes[19]
+	mi := &file_tolkyn_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2698,7 @@ func (x *Sdp) String() string {
 func (*Sdp) ProtoMessage() {}
 
 func (x *Sdp) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[19]
+	mi := &file_tolkyn_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2711,7 @@ func (x *Sdp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sdp.ProtoReflect.Descriptor instead.
 func (*Sdp) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{19}
+	return file_tolkyn_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Sdp) GetType() Sdp_Type {
@@ -2164,7 +2739,7 @@ type Mute struct {
 
 func (x *Mute) Reset() {
 	*x = Mute{}
-	mi := &file_tolkyn_proto_msgTypes[20]
+	mi := &file_tolkyn_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2751,7 @@ func (x *Mute) String() string {
 func (*Mute) ProtoMessage() {}
 
 func (x *Mute) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[20]
+	mi := &file_tolkyn_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2764,7 @@ func (x *Mute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mute.ProtoReflect.Descriptor instead.
 func (*Mute) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{20}
+	return file_tolkyn_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Mute) GetTrackId() string {
@@ -2218,7 +2793,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_tolkyn_proto_msgTypes[21]
+	mi := &file_tolkyn_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2805,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[21]
+	mi := &file_tolkyn_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2818,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{21}
+	return file_tolkyn_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Peer) GetPeerId() string {
@@ -2281,15 +2856,18 @@ type Track struct {
 	Kind    Track_Kind   `protobuf:"varint,2,opt,name=kind,proto3,enum=tolkyn.v1.Track_Kind" json:"kind,omitempty"`
 	Source  Track_Source `protobuf:"varint,3,opt,name=source,proto3,enum=tolkyn.v1.Track_Source" json:"source,omitempty"`
 	// a=mid of the m-line that carries it. Only from publisher to server.
-	Mid           string `protobuf:"bytes,4,opt,name=mid,proto3" json:"mid,omitempty"`
-	Muted         bool   `protobuf:"varint,5,opt,name=muted,proto3" json:"muted,omitempty"`
+	Mid   string `protobuf:"bytes,4,opt,name=mid,proto3" json:"mid,omitempty"`
+	Muted bool   `protobuf:"varint,5,opt,name=muted,proto3" json:"muted,omitempty"`
+	// The same picture in another codec, for those who cannot decode the first: the track_id of that one. Only from publisher
+	// to server, who asked for it by CodecWanted; others hear of one track.
+	BackupOf      string `protobuf:"bytes,6,opt,name=backup_of,json=backupOf,proto3" json:"backup_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Track) Reset() {
 	*x = Track{}
-	mi := &file_tolkyn_proto_msgTypes[22]
+	mi := &file_tolkyn_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2879,7 @@ func (x *Track) String() string {
 func (*Track) ProtoMessage() {}
 
 func (x *Track) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[22]
+	mi := &file_tolkyn_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2892,7 @@ func (x *Track) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Track.ProtoReflect.Descriptor instead.
 func (*Track) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{22}
+	return file_tolkyn_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Track) GetTrackId() string {
@@ -2352,6 +2930,13 @@ func (x *Track) GetMuted() bool {
 	return false
 }
 
+func (x *Track) GetBackupOf() string {
+	if x != nil {
+		return x.BackupOf
+	}
+	return ""
+}
+
 // PeerUpdate: somebody joined or left.
 type PeerUpdate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2363,7 +2948,7 @@ type PeerUpdate struct {
 
 func (x *PeerUpdate) Reset() {
 	*x = PeerUpdate{}
-	mi := &file_tolkyn_proto_msgTypes[23]
+	mi := &file_tolkyn_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2960,7 @@ func (x *PeerUpdate) String() string {
 func (*PeerUpdate) ProtoMessage() {}
 
 func (x *PeerUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[23]
+	mi := &file_tolkyn_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2973,7 @@ func (x *PeerUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerUpdate.ProtoReflect.Descriptor instead.
 func (*PeerUpdate) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{23}
+	return file_tolkyn_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PeerUpdate) GetChange() PeerUpdate_Change {
@@ -2417,7 +3002,7 @@ type TrackUpdate struct {
 
 func (x *TrackUpdate) Reset() {
 	*x = TrackUpdate{}
-	mi := &file_tolkyn_proto_msgTypes[24]
+	mi := &file_tolkyn_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +3014,7 @@ func (x *TrackUpdate) String() string {
 func (*TrackUpdate) ProtoMessage() {}
 
 func (x *TrackUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[24]
+	mi := &file_tolkyn_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +3027,7 @@ func (x *TrackUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrackUpdate.ProtoReflect.Descriptor instead.
 func (*TrackUpdate) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{24}
+	return file_tolkyn_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TrackUpdate) GetChange() TrackUpdate_Change {
@@ -2468,15 +3053,17 @@ func (x *TrackUpdate) GetTrack() *Track {
 
 // SlotMap says what flows in each of the receiver's slots from now on. It is always whole, never a difference.
 type SlotMap struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Slots         []*Slot                `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slots []*Slot                `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
+	// Those in the slots whom this client has not been told of yet: in large rooms.
+	Peers         []*Peer `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SlotMap) Reset() {
 	*x = SlotMap{}
-	mi := &file_tolkyn_proto_msgTypes[25]
+	mi := &file_tolkyn_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +3075,7 @@ func (x *SlotMap) String() string {
 func (*SlotMap) ProtoMessage() {}
 
 func (x *SlotMap) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[25]
+	mi := &file_tolkyn_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,12 +3088,19 @@ func (x *SlotMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotMap.ProtoReflect.Descriptor instead.
 func (*SlotMap) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{25}
+	return file_tolkyn_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SlotMap) GetSlots() []*Slot {
 	if x != nil {
 		return x.Slots
+	}
+	return nil
+}
+
+func (x *SlotMap) GetPeers() []*Peer {
+	if x != nil {
+		return x.Peers
 	}
 	return nil
 }
@@ -2524,7 +3118,7 @@ type Slot struct {
 
 func (x *Slot) Reset() {
 	*x = Slot{}
-	mi := &file_tolkyn_proto_msgTypes[26]
+	mi := &file_tolkyn_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +3130,7 @@ func (x *Slot) String() string {
 func (*Slot) ProtoMessage() {}
 
 func (x *Slot) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[26]
+	mi := &file_tolkyn_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +3143,7 @@ func (x *Slot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slot.ProtoReflect.Descriptor instead.
 func (*Slot) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{26}
+	return file_tolkyn_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Slot) GetMid() string {
@@ -2573,7 +3167,7 @@ func (x *Slot) GetTrackId() string {
 	return ""
 }
 
-// Speakers lists who speaks, loudest first. Not sent yet.
+// Speakers lists who speaks, loudest first; at most five, and empty when nobody does.
 type Speakers struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Speakers      []*Speaker             `protobuf:"bytes,1,rep,name=speakers,proto3" json:"speakers,omitempty"`
@@ -2583,7 +3177,7 @@ type Speakers struct {
 
 func (x *Speakers) Reset() {
 	*x = Speakers{}
-	mi := &file_tolkyn_proto_msgTypes[27]
+	mi := &file_tolkyn_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +3189,7 @@ func (x *Speakers) String() string {
 func (*Speakers) ProtoMessage() {}
 
 func (x *Speakers) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[27]
+	mi := &file_tolkyn_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +3202,7 @@ func (x *Speakers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Speakers.ProtoReflect.Descriptor instead.
 func (*Speakers) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{27}
+	return file_tolkyn_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Speakers) GetSpeakers() []*Speaker {
@@ -2629,7 +3223,7 @@ type Speaker struct {
 
 func (x *Speaker) Reset() {
 	*x = Speaker{}
-	mi := &file_tolkyn_proto_msgTypes[28]
+	mi := &file_tolkyn_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +3235,7 @@ func (x *Speaker) String() string {
 func (*Speaker) ProtoMessage() {}
 
 func (x *Speaker) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[28]
+	mi := &file_tolkyn_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +3248,7 @@ func (x *Speaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Speaker.ProtoReflect.Descriptor instead.
 func (*Speaker) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{28}
+	return file_tolkyn_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Speaker) GetPeerId() string {
@@ -2671,6 +3265,341 @@ func (x *Speaker) GetLevel() uint32 {
 	return 0
 }
 
+// LayersWanted tells a publisher which encodings of a track somebody watches. Those that nobody does are not to be sent.
+type LayersWanted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TrackId       string                 `protobuf:"bytes,1,opt,name=track_id,json=trackId,proto3" json:"track_id,omitempty"`
+	Encodings     []*EncodingWanted      `protobuf:"bytes,2,rep,name=encodings,proto3" json:"encodings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayersWanted) Reset() {
+	*x = LayersWanted{}
+	mi := &file_tolkyn_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayersWanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayersWanted) ProtoMessage() {}
+
+func (x *LayersWanted) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayersWanted.ProtoReflect.Descriptor instead.
+func (*LayersWanted) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *LayersWanted) GetTrackId() string {
+	if x != nil {
+		return x.TrackId
+	}
+	return ""
+}
+
+func (x *LayersWanted) GetEncodings() []*EncodingWanted {
+	if x != nil {
+		return x.Encodings
+	}
+	return nil
+}
+
+type EncodingWanted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The a=rid of the encoding; empty for a track that has only one.
+	Rid    string `protobuf:"bytes,1,opt,name=rid,proto3" json:"rid,omitempty"`
+	Wanted bool   `protobuf:"varint,2,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	// The highest layers of an SVC stream that anybody watches, from 0; meaningful when wanted.
+	Spatial       uint32 `protobuf:"varint,3,opt,name=spatial,proto3" json:"spatial,omitempty"`
+	Temporal      uint32 `protobuf:"varint,4,opt,name=temporal,proto3" json:"temporal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EncodingWanted) Reset() {
+	*x = EncodingWanted{}
+	mi := &file_tolkyn_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EncodingWanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EncodingWanted) ProtoMessage() {}
+
+func (x *EncodingWanted) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EncodingWanted.ProtoReflect.Descriptor instead.
+func (*EncodingWanted) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *EncodingWanted) GetRid() string {
+	if x != nil {
+		return x.Rid
+	}
+	return ""
+}
+
+func (x *EncodingWanted) GetWanted() bool {
+	if x != nil {
+		return x.Wanted
+	}
+	return false
+}
+
+func (x *EncodingWanted) GetSpatial() uint32 {
+	if x != nil {
+		return x.Spatial
+	}
+	return 0
+}
+
+func (x *EncodingWanted) GetTemporal() uint32 {
+	if x != nil {
+		return x.Temporal
+	}
+	return 0
+}
+
+// CodecWanted asks a publisher for a second publication of a track in another codec, because somebody cannot decode the
+// first; or says that it is no longer needed.
+type CodecWanted struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	TrackId string                 `protobuf:"bytes,1,opt,name=track_id,json=trackId,proto3" json:"track_id,omitempty"`
+	// As in SDP: "VP8".
+	Codec         string `protobuf:"bytes,2,opt,name=codec,proto3" json:"codec,omitempty"`
+	Wanted        bool   `protobuf:"varint,3,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CodecWanted) Reset() {
+	*x = CodecWanted{}
+	mi := &file_tolkyn_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CodecWanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CodecWanted) ProtoMessage() {}
+
+func (x *CodecWanted) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CodecWanted.ProtoReflect.Descriptor instead.
+func (*CodecWanted) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CodecWanted) GetTrackId() string {
+	if x != nil {
+		return x.TrackId
+	}
+	return ""
+}
+
+func (x *CodecWanted) GetCodec() string {
+	if x != nil {
+		return x.Codec
+	}
+	return ""
+}
+
+func (x *CodecWanted) GetWanted() bool {
+	if x != nil {
+		return x.Wanted
+	}
+	return false
+}
+
+// LayerState says what the video slots of this client receive, and why not more. Only slots that changed are named.
+type LayerState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slots         []*SlotLayer           `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayerState) Reset() {
+	*x = LayerState{}
+	mi := &file_tolkyn_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayerState) ProtoMessage() {}
+
+func (x *LayerState) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayerState.ProtoReflect.Descriptor instead.
+func (*LayerState) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *LayerState) GetSlots() []*SlotLayer {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+type SlotLayer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// a=mid of the receiving m-line.
+	Mid string `protobuf:"bytes,1,opt,name=mid,proto3" json:"mid,omitempty"`
+	// In pixels; 0 when nothing flows or the size is unknown.
+	Width  uint32 `protobuf:"varint,2,opt,name=width,proto3" json:"width,omitempty"`
+	Height uint32 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
+	// Layers of what flows, from 0.
+	Encoding uint32 `protobuf:"varint,4,opt,name=encoding,proto3" json:"encoding,omitempty"`
+	Spatial  uint32 `protobuf:"varint,5,opt,name=spatial,proto3" json:"spatial,omitempty"`
+	Temporal uint32 `protobuf:"varint,6,opt,name=temporal,proto3" json:"temporal,omitempty"`
+	// As measured, in bits a second.
+	Bitrate       uint32          `protobuf:"varint,7,opt,name=bitrate,proto3" json:"bitrate,omitempty"`
+	Limit         SlotLayer_Limit `protobuf:"varint,8,opt,name=limit,proto3,enum=tolkyn.v1.SlotLayer_Limit" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotLayer) Reset() {
+	*x = SlotLayer{}
+	mi := &file_tolkyn_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotLayer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotLayer) ProtoMessage() {}
+
+func (x *SlotLayer) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotLayer.ProtoReflect.Descriptor instead.
+func (*SlotLayer) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SlotLayer) GetMid() string {
+	if x != nil {
+		return x.Mid
+	}
+	return ""
+}
+
+func (x *SlotLayer) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *SlotLayer) GetHeight() uint32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *SlotLayer) GetEncoding() uint32 {
+	if x != nil {
+		return x.Encoding
+	}
+	return 0
+}
+
+func (x *SlotLayer) GetSpatial() uint32 {
+	if x != nil {
+		return x.Spatial
+	}
+	return 0
+}
+
+func (x *SlotLayer) GetTemporal() uint32 {
+	if x != nil {
+		return x.Temporal
+	}
+	return 0
+}
+
+func (x *SlotLayer) GetBitrate() uint32 {
+	if x != nil {
+		return x.Bitrate
+	}
+	return 0
+}
+
+func (x *SlotLayer) GetLimit() SlotLayer_Limit {
+	if x != nil {
+		return x.Limit
+	}
+	return SlotLayer_LIMIT_UNSPECIFIED
+}
+
 // Ok answers a request that returns nothing else.
 type Ok struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2680,7 +3609,7 @@ type Ok struct {
 
 func (x *Ok) Reset() {
 	*x = Ok{}
-	mi := &file_tolkyn_proto_msgTypes[29]
+	mi := &file_tolkyn_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2692,7 +3621,7 @@ func (x *Ok) String() string {
 func (*Ok) ProtoMessage() {}
 
 func (x *Ok) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[29]
+	mi := &file_tolkyn_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2705,7 +3634,7 @@ func (x *Ok) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ok.ProtoReflect.Descriptor instead.
 func (*Ok) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{29}
+	return file_tolkyn_proto_rawDescGZIP(), []int{38}
 }
 
 // Error answers a request that failed, or (id 0) precedes the Bye of a broken session.
@@ -2723,7 +3652,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_tolkyn_proto_msgTypes[30]
+	mi := &file_tolkyn_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2735,7 +3664,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[30]
+	mi := &file_tolkyn_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2748,7 +3677,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{30}
+	return file_tolkyn_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -2790,7 +3719,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_tolkyn_proto_msgTypes[31]
+	mi := &file_tolkyn_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +3731,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[31]
+	mi := &file_tolkyn_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +3744,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{31}
+	return file_tolkyn_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Bye) GetReason() Bye_Reason {
@@ -2836,7 +3765,7 @@ var File_tolkyn_proto protoreflect.FileDescriptor
 
 const file_tolkyn_proto_rawDesc = "" +
 	"\n" +
-	"\ftolkyn.proto\x12\ttolkyn.v1\"\xf0\x03\n" +
+	"\ftolkyn.proto\x12\ttolkyn.v1\"\x9d\x04\n" +
 	"\vClientFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
 	"\x03ack\x18\x02 \x01(\x04R\x03ack\x12(\n" +
@@ -2850,8 +3779,9 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\tunpublish\x18\x10 \x01(\v2\x14.tolkyn.v1.UnpublishH\x00R\tunpublish\x124\n" +
 	"\tsubscribe\x18\x11 \x01(\v2\x14.tolkyn.v1.SubscribeH\x00R\tsubscribe\x12\"\n" +
 	"\x03sdp\x18\x12 \x01(\v2\x0e.tolkyn.v1.SdpH\x00R\x03sdp\x12%\n" +
-	"\x04mute\x18\x13 \x01(\v2\x0f.tolkyn.v1.MuteH\x00R\x04muteB\t\n" +
-	"\amessage\"\x8f\x05\n" +
+	"\x04mute\x18\x13 \x01(\v2\x0f.tolkyn.v1.MuteH\x00R\x04mute\x12+\n" +
+	"\x06roster\x18\x14 \x01(\v2\x11.tolkyn.v1.RosterH\x00R\x06rosterB\t\n" +
+	"\amessage\"\xc0\a\n" +
 	"\vServerFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12.\n" +
@@ -2869,7 +3799,14 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\ftrack_update\x18\x13 \x01(\v2\x16.tolkyn.v1.TrackUpdateH\x00R\vtrackUpdate\x12/\n" +
 	"\bslot_map\x18\x14 \x01(\v2\x12.tolkyn.v1.SlotMapH\x00R\aslotMap\x121\n" +
 	"\bspeakers\x18\x15 \x01(\v2\x13.tolkyn.v1.SpeakersH\x00R\bspeakers\x12\"\n" +
-	"\x03bye\x18\x16 \x01(\v2\x0e.tolkyn.v1.ByeH\x00R\x03byeB\t\n" +
+	"\x03bye\x18\x16 \x01(\v2\x0e.tolkyn.v1.ByeH\x00R\x03bye\x128\n" +
+	"\vroster_page\x18\x17 \x01(\v2\x15.tolkyn.v1.RosterPageH\x00R\n" +
+	"rosterPage\x12>\n" +
+	"\rroster_update\x18\x18 \x01(\v2\x17.tolkyn.v1.RosterUpdateH\x00R\frosterUpdate\x12>\n" +
+	"\rlayers_wanted\x18\x19 \x01(\v2\x17.tolkyn.v1.LayersWantedH\x00R\flayersWanted\x12;\n" +
+	"\fcodec_wanted\x18\x1a \x01(\v2\x16.tolkyn.v1.CodecWantedH\x00R\vcodecWanted\x128\n" +
+	"\vlayer_state\x18\x1b \x01(\v2\x15.tolkyn.v1.LayerStateH\x00R\n" +
+	"layerStateB\t\n" +
 	"\amessage\"5\n" +
 	"\x05Hello\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x16\n" +
@@ -2915,34 +3852,70 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\fresume_token\x18\x02 \x01(\fR\vresumeToken\x12\x19\n" +
 	"\blast_seq\x18\x03 \x01(\x04R\alastSeq\"$\n" +
 	"\aResumed\x12\x19\n" +
-	"\bfrom_seq\x18\x01 \x01(\x04R\afromSeq\"\x85\x01\n" +
+	"\bfrom_seq\x18\x01 \x01(\x04R\afromSeq\"\xa6\x01\n" +
 	"\bSnapshot\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12%\n" +
 	"\x05peers\x18\x02 \x03(\v2\x0f.tolkyn.v1.PeerR\x05peers\x12(\n" +
 	"\x05slots\x18\x03 \x01(\v2\x12.tolkyn.v1.SlotMapR\x05slots\x12\x16\n" +
-	"\x06joined\x18\x04 \x01(\bR\x06joined\",\n" +
+	"\x06joined\x18\x04 \x01(\bR\x06joined\x12\x1f\n" +
+	"\vroster_size\x18\x05 \x01(\rR\n" +
+	"rosterSize\",\n" +
 	"\x04Ping\x12$\n" +
 	"\x0eclient_time_ms\x18\x01 \x01(\x03R\fclientTimeMs\"R\n" +
 	"\x04Pong\x12$\n" +
 	"\x0eclient_time_ms\x18\x01 \x01(\x03R\fclientTimeMs\x12$\n" +
-	"\x0eserver_time_ms\x18\x02 \x01(\x03R\fserverTimeMs\"j\n" +
+	"\x0eserver_time_ms\x18\x02 \x01(\x03R\fserverTimeMs\"\x95\x01\n" +
 	"\x04Join\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
 	"\x05offer\x18\x02 \x01(\v2\x0e.tolkyn.v1.SdpR\x05offer\x12(\n" +
-	"\x06tracks\x18\x03 \x03(\v2\x10.tolkyn.v1.TrackR\x06tracks\"\x9a\x01\n" +
+	"\x06tracks\x18\x03 \x03(\v2\x10.tolkyn.v1.TrackR\x06tracks\x12)\n" +
+	"\x06device\x18\x04 \x01(\v2\x11.tolkyn.v1.DeviceR\x06device\"\x83\x03\n" +
+	"\x06Device\x12-\n" +
+	"\x05class\x18\x01 \x01(\x0e2\x17.tolkyn.v1.Device.ClassR\x05class\x12\x1a\n" +
+	"\bdecoders\x18\x02 \x01(\rR\bdecoders\x12\x14\n" +
+	"\x05cores\x18\x03 \x01(\rR\x05cores\x12!\n" +
+	"\fsaving_power\x18\x04 \x01(\bR\vsavingPower\x123\n" +
+	"\athermal\x18\x05 \x01(\x0e2\x19.tolkyn.v1.Device.ThermalR\athermal\x12+\n" +
+	"\x11hardware_encoders\x18\x06 \x03(\tR\x10hardwareEncoders\"=\n" +
+	"\x05Class\x12\x15\n" +
+	"\x11CLASS_UNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03LOW\x10\x01\x12\n" +
+	"\n" +
+	"\x06NORMAL\x10\x02\x12\b\n" +
+	"\x04HIGH\x10\x03\"T\n" +
+	"\aThermal\x12\x17\n" +
+	"\x13THERMAL_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aNOMINAL\x10\x01\x12\b\n" +
+	"\x04FAIR\x10\x02\x12\v\n" +
+	"\aSERIOUS\x10\x03\x12\f\n" +
+	"\bCRITICAL\x10\x04\"\xbb\x01\n" +
 	"\x06Joined\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12&\n" +
 	"\x06answer\x18\x02 \x01(\v2\x0e.tolkyn.v1.SdpR\x06answer\x12%\n" +
 	"\x05peers\x18\x03 \x03(\v2\x0f.tolkyn.v1.PeerR\x05peers\x12(\n" +
-	"\x05slots\x18\x04 \x01(\v2\x12.tolkyn.v1.SlotMapR\x05slots\"\a\n" +
+	"\x05slots\x18\x04 \x01(\v2\x12.tolkyn.v1.SlotMapR\x05slots\x12\x1f\n" +
+	"\vroster_size\x18\x05 \x01(\rR\n" +
+	"rosterSize\"4\n" +
+	"\x06Roster\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"[\n" +
+	"\n" +
+	"RosterPage\x12%\n" +
+	"\x05peers\x18\x01 \x03(\v2\x0f.tolkyn.v1.PeerR\x05peers\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\rR\x04size\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\"\n" +
+	"\fRosterUpdate\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\rR\x04size\"\a\n" +
 	"\x05Leave\"Y\n" +
 	"\aPublish\x12(\n" +
 	"\x06tracks\x18\x01 \x03(\v2\x10.tolkyn.v1.TrackR\x06tracks\x12$\n" +
 	"\x05offer\x18\x02 \x01(\v2\x0e.tolkyn.v1.SdpR\x05offer\"(\n" +
 	"\tUnpublish\x12\x1b\n" +
-	"\ttrack_ids\x18\x01 \x03(\tR\btrackIds\"4\n" +
+	"\ttrack_ids\x18\x01 \x03(\tR\btrackIds\"n\n" +
 	"\tSubscribe\x12'\n" +
-	"\x06wishes\x18\x01 \x03(\v2\x0f.tolkyn.v1.WishR\x06wishes\"\x9c\x01\n" +
+	"\x06wishes\x18\x01 \x03(\v2\x0f.tolkyn.v1.WishR\x06wishes\x12!\n" +
+	"\fvideo_paused\x18\x02 \x01(\bR\vvideoPaused\x12\x15\n" +
+	"\x06last_n\x18\x03 \x01(\rR\x05lastN\"\x9c\x01\n" +
 	"\x04Wish\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x19\n" +
 	"\btrack_id\x18\x02 \x01(\tR\atrackId\x12\x16\n" +
@@ -2965,13 +3938,14 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12(\n" +
-	"\x06tracks\x18\x04 \x03(\v2\x10.tolkyn.v1.TrackR\x06tracks\"\xb6\x02\n" +
+	"\x06tracks\x18\x04 \x03(\v2\x10.tolkyn.v1.TrackR\x06tracks\"\xd3\x02\n" +
 	"\x05Track\x12\x19\n" +
 	"\btrack_id\x18\x01 \x01(\tR\atrackId\x12)\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.tolkyn.v1.Track.KindR\x04kind\x12/\n" +
 	"\x06source\x18\x03 \x01(\x0e2\x17.tolkyn.v1.Track.SourceR\x06source\x12\x10\n" +
 	"\x03mid\x18\x04 \x01(\tR\x03mid\x12\x14\n" +
-	"\x05muted\x18\x05 \x01(\bR\x05muted\"2\n" +
+	"\x05muted\x18\x05 \x01(\bR\x05muted\x12\x1b\n" +
+	"\tbackup_of\x18\x06 \x01(\tR\bbackupOf\"2\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05AUDIO\x10\x01\x12\t\n" +
@@ -3003,9 +3977,10 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\tPUBLISHED\x10\x01\x12\x0f\n" +
 	"\vUNPUBLISHED\x10\x02\x12\t\n" +
 	"\x05MUTED\x10\x03\x12\v\n" +
-	"\aUNMUTED\x10\x04\"0\n" +
+	"\aUNMUTED\x10\x04\"W\n" +
 	"\aSlotMap\x12%\n" +
-	"\x05slots\x18\x01 \x03(\v2\x0f.tolkyn.v1.SlotR\x05slots\"L\n" +
+	"\x05slots\x18\x01 \x03(\v2\x0f.tolkyn.v1.SlotR\x05slots\x12%\n" +
+	"\x05peers\x18\x02 \x03(\v2\x0f.tolkyn.v1.PeerR\x05peers\"L\n" +
 	"\x04Slot\x12\x10\n" +
 	"\x03mid\x18\x01 \x01(\tR\x03mid\x12\x17\n" +
 	"\apeer_id\x18\x02 \x01(\tR\x06peerId\x12\x19\n" +
@@ -3014,7 +3989,42 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\bspeakers\x18\x01 \x03(\v2\x12.tolkyn.v1.SpeakerR\bspeakers\"8\n" +
 	"\aSpeaker\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x14\n" +
-	"\x05level\x18\x02 \x01(\rR\x05level\"\x04\n" +
+	"\x05level\x18\x02 \x01(\rR\x05level\"b\n" +
+	"\fLayersWanted\x12\x19\n" +
+	"\btrack_id\x18\x01 \x01(\tR\atrackId\x127\n" +
+	"\tencodings\x18\x02 \x03(\v2\x19.tolkyn.v1.EncodingWantedR\tencodings\"p\n" +
+	"\x0eEncodingWanted\x12\x10\n" +
+	"\x03rid\x18\x01 \x01(\tR\x03rid\x12\x16\n" +
+	"\x06wanted\x18\x02 \x01(\bR\x06wanted\x12\x18\n" +
+	"\aspatial\x18\x03 \x01(\rR\aspatial\x12\x1a\n" +
+	"\btemporal\x18\x04 \x01(\rR\btemporal\"V\n" +
+	"\vCodecWanted\x12\x19\n" +
+	"\btrack_id\x18\x01 \x01(\tR\atrackId\x12\x14\n" +
+	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x16\n" +
+	"\x06wanted\x18\x03 \x01(\bR\x06wanted\"8\n" +
+	"\n" +
+	"LayerState\x12*\n" +
+	"\x05slots\x18\x01 \x03(\v2\x14.tolkyn.v1.SlotLayerR\x05slots\"\xde\x02\n" +
+	"\tSlotLayer\x12\x10\n" +
+	"\x03mid\x18\x01 \x01(\tR\x03mid\x12\x14\n" +
+	"\x05width\x18\x02 \x01(\rR\x05width\x12\x16\n" +
+	"\x06height\x18\x03 \x01(\rR\x06height\x12\x1a\n" +
+	"\bencoding\x18\x04 \x01(\rR\bencoding\x12\x18\n" +
+	"\aspatial\x18\x05 \x01(\rR\aspatial\x12\x1a\n" +
+	"\btemporal\x18\x06 \x01(\rR\btemporal\x12\x18\n" +
+	"\abitrate\x18\a \x01(\rR\abitrate\x120\n" +
+	"\x05limit\x18\b \x01(\x0e2\x1a.tolkyn.v1.SlotLayer.LimitR\x05limit\"s\n" +
+	"\x05Limit\x12\x15\n" +
+	"\x11LIMIT_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04NONE\x10\x01\x12\b\n" +
+	"\x04WISH\x10\x02\x12\r\n" +
+	"\tPUBLISHER\x10\x03\x12\r\n" +
+	"\tBANDWIDTH\x10\x04\x12\n" +
+	"\n" +
+	"\x06DEVICE\x10\x05\x12\t\n" +
+	"\x05CODEC\x10\x06\x12\n" +
+	"\n" +
+	"\x06PAUSED\x10\a\"\x04\n" +
 	"\x02Ok\"\xdd\x02\n" +
 	"\x05Error\x12)\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x15.tolkyn.v1.Error.CodeR\x04code\x12\x18\n" +
@@ -3069,107 +4079,133 @@ func file_tolkyn_proto_rawDescGZIP() []byte {
 	return file_tolkyn_proto_rawDescData
 }
 
-var file_tolkyn_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_tolkyn_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_tolkyn_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
+var file_tolkyn_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_tolkyn_proto_goTypes = []any{
 	(Transport_Kind)(0),     // 0: tolkyn.v1.Transport.Kind
-	(Sdp_Type)(0),           // 1: tolkyn.v1.Sdp.Type
-	(Track_Kind)(0),         // 2: tolkyn.v1.Track.Kind
-	(Track_Source)(0),       // 3: tolkyn.v1.Track.Source
-	(PeerUpdate_Change)(0),  // 4: tolkyn.v1.PeerUpdate.Change
-	(TrackUpdate_Change)(0), // 5: tolkyn.v1.TrackUpdate.Change
-	(Error_Code)(0),         // 6: tolkyn.v1.Error.Code
-	(Bye_Reason)(0),         // 7: tolkyn.v1.Bye.Reason
-	(Bye_Action)(0),         // 8: tolkyn.v1.Bye.Action
-	(*ClientFrame)(nil),     // 9: tolkyn.v1.ClientFrame
-	(*ServerFrame)(nil),     // 10: tolkyn.v1.ServerFrame
-	(*Hello)(nil),           // 11: tolkyn.v1.Hello
-	(*Welcome)(nil),         // 12: tolkyn.v1.Welcome
-	(*Transports)(nil),      // 13: tolkyn.v1.Transports
-	(*Transport)(nil),       // 14: tolkyn.v1.Transport
-	(*Limits)(nil),          // 15: tolkyn.v1.Limits
-	(*Resume)(nil),          // 16: tolkyn.v1.Resume
-	(*Resumed)(nil),         // 17: tolkyn.v1.Resumed
-	(*Snapshot)(nil),        // 18: tolkyn.v1.Snapshot
-	(*Ping)(nil),            // 19: tolkyn.v1.Ping
-	(*Pong)(nil),            // 20: tolkyn.v1.Pong
-	(*Join)(nil),            // 21: tolkyn.v1.Join
-	(*Joined)(nil),          // 22: tolkyn.v1.Joined
-	(*Leave)(nil),           // 23: tolkyn.v1.Leave
-	(*Publish)(nil),         // 24: tolkyn.v1.Publish
-	(*Unpublish)(nil),       // 25: tolkyn.v1.Unpublish
-	(*Subscribe)(nil),       // 26: tolkyn.v1.Subscribe
-	(*Wish)(nil),            // 27: tolkyn.v1.Wish
-	(*Sdp)(nil),             // 28: tolkyn.v1.Sdp
-	(*Mute)(nil),            // 29: tolkyn.v1.Mute
-	(*Peer)(nil),            // 30: tolkyn.v1.Peer
-	(*Track)(nil),           // 31: tolkyn.v1.Track
-	(*PeerUpdate)(nil),      // 32: tolkyn.v1.PeerUpdate
-	(*TrackUpdate)(nil),     // 33: tolkyn.v1.TrackUpdate
-	(*SlotMap)(nil),         // 34: tolkyn.v1.SlotMap
-	(*Slot)(nil),            // 35: tolkyn.v1.Slot
-	(*Speakers)(nil),        // 36: tolkyn.v1.Speakers
-	(*Speaker)(nil),         // 37: tolkyn.v1.Speaker
-	(*Ok)(nil),              // 38: tolkyn.v1.Ok
-	(*Error)(nil),           // 39: tolkyn.v1.Error
-	(*Bye)(nil),             // 40: tolkyn.v1.Bye
+	(Device_Class)(0),       // 1: tolkyn.v1.Device.Class
+	(Device_Thermal)(0),     // 2: tolkyn.v1.Device.Thermal
+	(Sdp_Type)(0),           // 3: tolkyn.v1.Sdp.Type
+	(Track_Kind)(0),         // 4: tolkyn.v1.Track.Kind
+	(Track_Source)(0),       // 5: tolkyn.v1.Track.Source
+	(PeerUpdate_Change)(0),  // 6: tolkyn.v1.PeerUpdate.Change
+	(TrackUpdate_Change)(0), // 7: tolkyn.v1.TrackUpdate.Change
+	(SlotLayer_Limit)(0),    // 8: tolkyn.v1.SlotLayer.Limit
+	(Error_Code)(0),         // 9: tolkyn.v1.Error.Code
+	(Bye_Reason)(0),         // 10: tolkyn.v1.Bye.Reason
+	(Bye_Action)(0),         // 11: tolkyn.v1.Bye.Action
+	(*ClientFrame)(nil),     // 12: tolkyn.v1.ClientFrame
+	(*ServerFrame)(nil),     // 13: tolkyn.v1.ServerFrame
+	(*Hello)(nil),           // 14: tolkyn.v1.Hello
+	(*Welcome)(nil),         // 15: tolkyn.v1.Welcome
+	(*Transports)(nil),      // 16: tolkyn.v1.Transports
+	(*Transport)(nil),       // 17: tolkyn.v1.Transport
+	(*Limits)(nil),          // 18: tolkyn.v1.Limits
+	(*Resume)(nil),          // 19: tolkyn.v1.Resume
+	(*Resumed)(nil),         // 20: tolkyn.v1.Resumed
+	(*Snapshot)(nil),        // 21: tolkyn.v1.Snapshot
+	(*Ping)(nil),            // 22: tolkyn.v1.Ping
+	(*Pong)(nil),            // 23: tolkyn.v1.Pong
+	(*Join)(nil),            // 24: tolkyn.v1.Join
+	(*Device)(nil),          // 25: tolkyn.v1.Device
+	(*Joined)(nil),          // 26: tolkyn.v1.Joined
+	(*Roster)(nil),          // 27: tolkyn.v1.Roster
+	(*RosterPage)(nil),      // 28: tolkyn.v1.RosterPage
+	(*RosterUpdate)(nil),    // 29: tolkyn.v1.RosterUpdate
+	(*Leave)(nil),           // 30: tolkyn.v1.Leave
+	(*Publish)(nil),         // 31: tolkyn.v1.Publish
+	(*Unpublish)(nil),       // 32: tolkyn.v1.Unpublish
+	(*Subscribe)(nil),       // 33: tolkyn.v1.Subscribe
+	(*Wish)(nil),            // 34: tolkyn.v1.Wish
+	(*Sdp)(nil),             // 35: tolkyn.v1.Sdp
+	(*Mute)(nil),            // 36: tolkyn.v1.Mute
+	(*Peer)(nil),            // 37: tolkyn.v1.Peer
+	(*Track)(nil),           // 38: tolkyn.v1.Track
+	(*PeerUpdate)(nil),      // 39: tolkyn.v1.PeerUpdate
+	(*TrackUpdate)(nil),     // 40: tolkyn.v1.TrackUpdate
+	(*SlotMap)(nil),         // 41: tolkyn.v1.SlotMap
+	(*Slot)(nil),            // 42: tolkyn.v1.Slot
+	(*Speakers)(nil),        // 43: tolkyn.v1.Speakers
+	(*Speaker)(nil),         // 44: tolkyn.v1.Speaker
+	(*LayersWanted)(nil),    // 45: tolkyn.v1.LayersWanted
+	(*EncodingWanted)(nil),  // 46: tolkyn.v1.EncodingWanted
+	(*CodecWanted)(nil),     // 47: tolkyn.v1.CodecWanted
+	(*LayerState)(nil),      // 48: tolkyn.v1.LayerState
+	(*SlotLayer)(nil),       // 49: tolkyn.v1.SlotLayer
+	(*Ok)(nil),              // 50: tolkyn.v1.Ok
+	(*Error)(nil),           // 51: tolkyn.v1.Error
+	(*Bye)(nil),             // 52: tolkyn.v1.Bye
 }
 var file_tolkyn_proto_depIdxs = []int32{
-	11, // 0: tolkyn.v1.ClientFrame.hello:type_name -> tolkyn.v1.Hello
-	16, // 1: tolkyn.v1.ClientFrame.resume:type_name -> tolkyn.v1.Resume
-	19, // 2: tolkyn.v1.ClientFrame.ping:type_name -> tolkyn.v1.Ping
-	21, // 3: tolkyn.v1.ClientFrame.join:type_name -> tolkyn.v1.Join
-	23, // 4: tolkyn.v1.ClientFrame.leave:type_name -> tolkyn.v1.Leave
-	24, // 5: tolkyn.v1.ClientFrame.publish:type_name -> tolkyn.v1.Publish
-	25, // 6: tolkyn.v1.ClientFrame.unpublish:type_name -> tolkyn.v1.Unpublish
-	26, // 7: tolkyn.v1.ClientFrame.subscribe:type_name -> tolkyn.v1.Subscribe
-	28, // 8: tolkyn.v1.ClientFrame.sdp:type_name -> tolkyn.v1.Sdp
-	29, // 9: tolkyn.v1.ClientFrame.mute:type_name -> tolkyn.v1.Mute
-	12, // 10: tolkyn.v1.ServerFrame.welcome:type_name -> tolkyn.v1.Welcome
-	17, // 11: tolkyn.v1.ServerFrame.resumed:type_name -> tolkyn.v1.Resumed
-	18, // 12: tolkyn.v1.ServerFrame.snapshot:type_name -> tolkyn.v1.Snapshot
-	20, // 13: tolkyn.v1.ServerFrame.pong:type_name -> tolkyn.v1.Pong
-	22, // 14: tolkyn.v1.ServerFrame.joined:type_name -> tolkyn.v1.Joined
-	38, // 15: tolkyn.v1.ServerFrame.ok:type_name -> tolkyn.v1.Ok
-	39, // 16: tolkyn.v1.ServerFrame.error:type_name -> tolkyn.v1.Error
-	28, // 17: tolkyn.v1.ServerFrame.sdp:type_name -> tolkyn.v1.Sdp
-	32, // 18: tolkyn.v1.ServerFrame.peer_update:type_name -> tolkyn.v1.PeerUpdate
-	33, // 19: tolkyn.v1.ServerFrame.track_update:type_name -> tolkyn.v1.TrackUpdate
-	34, // 20: tolkyn.v1.ServerFrame.slot_map:type_name -> tolkyn.v1.SlotMap
-	36, // 21: tolkyn.v1.ServerFrame.speakers:type_name -> tolkyn.v1.Speakers
-	40, // 22: tolkyn.v1.ServerFrame.bye:type_name -> tolkyn.v1.Bye
-	15, // 23: tolkyn.v1.Welcome.limits:type_name -> tolkyn.v1.Limits
-	14, // 24: tolkyn.v1.Welcome.transports:type_name -> tolkyn.v1.Transport
-	14, // 25: tolkyn.v1.Transports.transports:type_name -> tolkyn.v1.Transport
-	0,  // 26: tolkyn.v1.Transport.kind:type_name -> tolkyn.v1.Transport.Kind
-	30, // 27: tolkyn.v1.Snapshot.peers:type_name -> tolkyn.v1.Peer
-	34, // 28: tolkyn.v1.Snapshot.slots:type_name -> tolkyn.v1.SlotMap
-	28, // 29: tolkyn.v1.Join.offer:type_name -> tolkyn.v1.Sdp
-	31, // 30: tolkyn.v1.Join.tracks:type_name -> tolkyn.v1.Track
-	28, // 31: tolkyn.v1.Joined.answer:type_name -> tolkyn.v1.Sdp
-	30, // 32: tolkyn.v1.Joined.peers:type_name -> tolkyn.v1.Peer
-	34, // 33: tolkyn.v1.Joined.slots:type_name -> tolkyn.v1.SlotMap
-	31, // 34: tolkyn.v1.Publish.tracks:type_name -> tolkyn.v1.Track
-	28, // 35: tolkyn.v1.Publish.offer:type_name -> tolkyn.v1.Sdp
-	27, // 36: tolkyn.v1.Subscribe.wishes:type_name -> tolkyn.v1.Wish
-	1,  // 37: tolkyn.v1.Sdp.type:type_name -> tolkyn.v1.Sdp.Type
-	31, // 38: tolkyn.v1.Peer.tracks:type_name -> tolkyn.v1.Track
-	2,  // 39: tolkyn.v1.Track.kind:type_name -> tolkyn.v1.Track.Kind
-	3,  // 40: tolkyn.v1.Track.source:type_name -> tolkyn.v1.Track.Source
-	4,  // 41: tolkyn.v1.PeerUpdate.change:type_name -> tolkyn.v1.PeerUpdate.Change
-	30, // 42: tolkyn.v1.PeerUpdate.peer:type_name -> tolkyn.v1.Peer
-	5,  // 43: tolkyn.v1.TrackUpdate.change:type_name -> tolkyn.v1.TrackUpdate.Change
-	31, // 44: tolkyn.v1.TrackUpdate.track:type_name -> tolkyn.v1.Track
-	35, // 45: tolkyn.v1.SlotMap.slots:type_name -> tolkyn.v1.Slot
-	37, // 46: tolkyn.v1.Speakers.speakers:type_name -> tolkyn.v1.Speaker
-	6,  // 47: tolkyn.v1.Error.code:type_name -> tolkyn.v1.Error.Code
-	7,  // 48: tolkyn.v1.Bye.reason:type_name -> tolkyn.v1.Bye.Reason
-	8,  // 49: tolkyn.v1.Bye.action:type_name -> tolkyn.v1.Bye.Action
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	14, // 0: tolkyn.v1.ClientFrame.hello:type_name -> tolkyn.v1.Hello
+	19, // 1: tolkyn.v1.ClientFrame.resume:type_name -> tolkyn.v1.Resume
+	22, // 2: tolkyn.v1.ClientFrame.ping:type_name -> tolkyn.v1.Ping
+	24, // 3: tolkyn.v1.ClientFrame.join:type_name -> tolkyn.v1.Join
+	30, // 4: tolkyn.v1.ClientFrame.leave:type_name -> tolkyn.v1.Leave
+	31, // 5: tolkyn.v1.ClientFrame.publish:type_name -> tolkyn.v1.Publish
+	32, // 6: tolkyn.v1.ClientFrame.unpublish:type_name -> tolkyn.v1.Unpublish
+	33, // 7: tolkyn.v1.ClientFrame.subscribe:type_name -> tolkyn.v1.Subscribe
+	35, // 8: tolkyn.v1.ClientFrame.sdp:type_name -> tolkyn.v1.Sdp
+	36, // 9: tolkyn.v1.ClientFrame.mute:type_name -> tolkyn.v1.Mute
+	27, // 10: tolkyn.v1.ClientFrame.roster:type_name -> tolkyn.v1.Roster
+	15, // 11: tolkyn.v1.ServerFrame.welcome:type_name -> tolkyn.v1.Welcome
+	20, // 12: tolkyn.v1.ServerFrame.resumed:type_name -> tolkyn.v1.Resumed
+	21, // 13: tolkyn.v1.ServerFrame.snapshot:type_name -> tolkyn.v1.Snapshot
+	23, // 14: tolkyn.v1.ServerFrame.pong:type_name -> tolkyn.v1.Pong
+	26, // 15: tolkyn.v1.ServerFrame.joined:type_name -> tolkyn.v1.Joined
+	50, // 16: tolkyn.v1.ServerFrame.ok:type_name -> tolkyn.v1.Ok
+	51, // 17: tolkyn.v1.ServerFrame.error:type_name -> tolkyn.v1.Error
+	35, // 18: tolkyn.v1.ServerFrame.sdp:type_name -> tolkyn.v1.Sdp
+	39, // 19: tolkyn.v1.ServerFrame.peer_update:type_name -> tolkyn.v1.PeerUpdate
+	40, // 20: tolkyn.v1.ServerFrame.track_update:type_name -> tolkyn.v1.TrackUpdate
+	41, // 21: tolkyn.v1.ServerFrame.slot_map:type_name -> tolkyn.v1.SlotMap
+	43, // 22: tolkyn.v1.ServerFrame.speakers:type_name -> tolkyn.v1.Speakers
+	52, // 23: tolkyn.v1.ServerFrame.bye:type_name -> tolkyn.v1.Bye
+	28, // 24: tolkyn.v1.ServerFrame.roster_page:type_name -> tolkyn.v1.RosterPage
+	29, // 25: tolkyn.v1.ServerFrame.roster_update:type_name -> tolkyn.v1.RosterUpdate
+	45, // 26: tolkyn.v1.ServerFrame.layers_wanted:type_name -> tolkyn.v1.LayersWanted
+	47, // 27: tolkyn.v1.ServerFrame.codec_wanted:type_name -> tolkyn.v1.CodecWanted
+	48, // 28: tolkyn.v1.ServerFrame.layer_state:type_name -> tolkyn.v1.LayerState
+	18, // 29: tolkyn.v1.Welcome.limits:type_name -> tolkyn.v1.Limits
+	17, // 30: tolkyn.v1.Welcome.transports:type_name -> tolkyn.v1.Transport
+	17, // 31: tolkyn.v1.Transports.transports:type_name -> tolkyn.v1.Transport
+	0,  // 32: tolkyn.v1.Transport.kind:type_name -> tolkyn.v1.Transport.Kind
+	37, // 33: tolkyn.v1.Snapshot.peers:type_name -> tolkyn.v1.Peer
+	41, // 34: tolkyn.v1.Snapshot.slots:type_name -> tolkyn.v1.SlotMap
+	35, // 35: tolkyn.v1.Join.offer:type_name -> tolkyn.v1.Sdp
+	38, // 36: tolkyn.v1.Join.tracks:type_name -> tolkyn.v1.Track
+	25, // 37: tolkyn.v1.Join.device:type_name -> tolkyn.v1.Device
+	1,  // 38: tolkyn.v1.Device.class:type_name -> tolkyn.v1.Device.Class
+	2,  // 39: tolkyn.v1.Device.thermal:type_name -> tolkyn.v1.Device.Thermal
+	35, // 40: tolkyn.v1.Joined.answer:type_name -> tolkyn.v1.Sdp
+	37, // 41: tolkyn.v1.Joined.peers:type_name -> tolkyn.v1.Peer
+	41, // 42: tolkyn.v1.Joined.slots:type_name -> tolkyn.v1.SlotMap
+	37, // 43: tolkyn.v1.RosterPage.peers:type_name -> tolkyn.v1.Peer
+	38, // 44: tolkyn.v1.Publish.tracks:type_name -> tolkyn.v1.Track
+	35, // 45: tolkyn.v1.Publish.offer:type_name -> tolkyn.v1.Sdp
+	34, // 46: tolkyn.v1.Subscribe.wishes:type_name -> tolkyn.v1.Wish
+	3,  // 47: tolkyn.v1.Sdp.type:type_name -> tolkyn.v1.Sdp.Type
+	38, // 48: tolkyn.v1.Peer.tracks:type_name -> tolkyn.v1.Track
+	4,  // 49: tolkyn.v1.Track.kind:type_name -> tolkyn.v1.Track.Kind
+	5,  // 50: tolkyn.v1.Track.source:type_name -> tolkyn.v1.Track.Source
+	6,  // 51: tolkyn.v1.PeerUpdate.change:type_name -> tolkyn.v1.PeerUpdate.Change
+	37, // 52: tolkyn.v1.PeerUpdate.peer:type_name -> tolkyn.v1.Peer
+	7,  // 53: tolkyn.v1.TrackUpdate.change:type_name -> tolkyn.v1.TrackUpdate.Change
+	38, // 54: tolkyn.v1.TrackUpdate.track:type_name -> tolkyn.v1.Track
+	42, // 55: tolkyn.v1.SlotMap.slots:type_name -> tolkyn.v1.Slot
+	37, // 56: tolkyn.v1.SlotMap.peers:type_name -> tolkyn.v1.Peer
+	44, // 57: tolkyn.v1.Speakers.speakers:type_name -> tolkyn.v1.Speaker
+	46, // 58: tolkyn.v1.LayersWanted.encodings:type_name -> tolkyn.v1.EncodingWanted
+	49, // 59: tolkyn.v1.LayerState.slots:type_name -> tolkyn.v1.SlotLayer
+	8,  // 60: tolkyn.v1.SlotLayer.limit:type_name -> tolkyn.v1.SlotLayer.Limit
+	9,  // 61: tolkyn.v1.Error.code:type_name -> tolkyn.v1.Error.Code
+	10, // 62: tolkyn.v1.Bye.reason:type_name -> tolkyn.v1.Bye.Reason
+	11, // 63: tolkyn.v1.Bye.action:type_name -> tolkyn.v1.Bye.Action
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_tolkyn_proto_init() }
@@ -3188,6 +4224,7 @@ func file_tolkyn_proto_init() {
 		(*ClientFrame_Subscribe)(nil),
 		(*ClientFrame_Sdp)(nil),
 		(*ClientFrame_Mute)(nil),
+		(*ClientFrame_Roster)(nil),
 	}
 	file_tolkyn_proto_msgTypes[1].OneofWrappers = []any{
 		(*ServerFrame_Welcome)(nil),
@@ -3203,14 +4240,19 @@ func file_tolkyn_proto_init() {
 		(*ServerFrame_SlotMap)(nil),
 		(*ServerFrame_Speakers)(nil),
 		(*ServerFrame_Bye)(nil),
+		(*ServerFrame_RosterPage)(nil),
+		(*ServerFrame_RosterUpdate)(nil),
+		(*ServerFrame_LayersWanted)(nil),
+		(*ServerFrame_CodecWanted)(nil),
+		(*ServerFrame_LayerState)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tolkyn_proto_rawDesc), len(file_tolkyn_proto_rawDesc)),
-			NumEnums:      9,
-			NumMessages:   32,
+			NumEnums:      12,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

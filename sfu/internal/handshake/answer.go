@@ -18,6 +18,9 @@ type ExtensionIDs struct {
 	TransportSeq uint8 // draft-holmer-rmcat-transport-wide-cc-extensions-01
 	AudioLevel   uint8 // RFC 6464
 	ColorSpace   uint8 // libwebrtc's docs/native-code/rtp-hdrext/color-space
+	RID          uint8 // RFC 8852 §3.1
+	RepairedRID  uint8 // RFC 8852 §3.2
+	Descriptor   uint8 // the dependency descriptor, AV1's RTP specification, annex A
 }
 
 // Payload is one codec of an m-line.
@@ -37,6 +40,23 @@ type Published struct {
 	NACK        bool   // the client was told that it may be asked to send again
 	TransportCC bool   // the client expects transport-wide feedback; never NACK audio that has it
 	Ext         ExtensionIDs
+	// Encodings are what a=simulcast:send lists and the answer takes (RFC 8853), in the order of the offer; one without a RID
+	// when there is no simulcast.
+	Encodings []Encoding
+}
+
+// Encoding is one stream of a simulcast, or the only one of an m-line without.
+type Encoding struct {
+	RID           string // empty without simulcast
+	SSRC, RTXSSRC uint32 // 0: learn them from the RID and repaired-RID extensions
+}
+
+// Policy is what we want of the m-lines on which the client sends. The zero value takes what the client prefers.
+type Policy struct {
+	// Codecs of video in order of preference; those not named are not taken. Nil: the first in the offer that we know.
+	Codecs []codec.Codec
+	// MaxEncodings of a simulcast, those listed first in the offer; 0: three.
+	MaxEncodings int
 }
 
 // Slot is an m-line on which the client receives.
@@ -81,7 +101,7 @@ var ErrBroken = errors.New("negotiation broke off half-way")
 // and whether each is video. An offer that is refused, by accept or by us, leaves no trace: the client goes on with
 // what was agreed before and may offer anew. Errors: *OfferError, accept's, ErrClosed, ctx's, and ErrBroken, which
 // Hooks.Failed hears as well.
-func (p *Peer) Answer(ctx context.Context, sdp string, accept func(sending map[string]bool) error) (*Answer, error) {
+func (p *Peer) Answer(ctx context.Context, sdp string, policy Policy, accept func(sending map[string]bool) error) (*Answer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ending.Lock()

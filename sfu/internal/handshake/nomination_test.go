@@ -34,7 +34,7 @@ func TestPionFollowsTheNomination(t *testing.T) {
 		p, err := engine.NewPeer(wire, Hooks{})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, p.Close()) }()
-		a, err := p.Answer(context.Background(), testOffer("audio sendonly"), nil)
+		a, err := p.Answer(context.Background(), testOffer("audio sendonly"), Policy{}, nil)
 		require.NoError(t, err)
 
 		check := func(from netip.AddrPort, priority uint32, use bool) {
@@ -78,7 +78,7 @@ func TestPionHearsFromFewAddresses(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, p.Close()) }()
 		for generation, ufrag := range []string{"abcd", "efgh"} {
-			a, err := p.Answer(context.Background(), strings.ReplaceAll(testOffer("audio sendonly"), "a=ice-ufrag:abcd", "a=ice-ufrag:"+ufrag), nil)
+			a, err := p.Answer(context.Background(), strings.ReplaceAll(testOffer("audio sendonly"), "a=ice-ufrag:abcd", "a=ice-ufrag:"+ufrag), Policy{}, nil)
 			require.NoError(t, err)
 			for n := range 100 {
 				m, err := stun.Build(stun.BindingRequest, stun.TransactionID, stun.NewUsername(a.LocalUfrag+":"+a.RemoteUfrag),

@@ -62,7 +62,7 @@ func testOffer(mlines ...string) string {
 func TestAnswerTellsWhatWasAgreed(t *testing.T) {
 	h := newHall(t, hallConfig{})
 	defer h.close()
-	a, err := h.peer.Answer(context.Background(), testOffer("audio sendrecv", "video sendonly", "audio recvonly", "video recvonly"), nil)
+	a, err := h.peer.Answer(context.Background(), testOffer("audio sendrecv", "video sendonly", "audio recvonly", "video recvonly"), Policy{}, nil)
 	require.NoError(t, err)
 	for i := range a.Slots {
 		require.NotZero(t, a.Slots[i].SSRC)
@@ -146,7 +146,7 @@ func TestHostileOffers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHall(t, hallConfig{})
 			defer h.close()
-			_, err := h.peer.Answer(context.Background(), test.offer, nil)
+			_, err := h.peer.Answer(context.Background(), test.offer, Policy{}, nil)
 			require.ErrorIs(t, err, test.kind)
 			require.ErrorContains(t, err, test.says)
 			var e *OfferError
@@ -154,7 +154,7 @@ func TestHostileOffers(t *testing.T) {
 			require.NotEmpty(t, e.Fix)
 			require.Less(t, len(err.Error()), 400)
 			// A refused offer leaves the peer as it was.
-			_, err = h.peer.Answer(context.Background(), good, nil)
+			_, err = h.peer.Answer(context.Background(), good, Policy{}, nil)
 			require.NoError(t, err)
 		})
 	}
@@ -171,11 +171,11 @@ func TestLaterOfferMustAgreeWithTheFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHall(t, hallConfig{})
 			defer h.close()
-			_, err := h.peer.Answer(context.Background(), good, nil)
+			_, err := h.peer.Answer(context.Background(), good, Policy{}, nil)
 			require.NoError(t, err)
-			_, err = h.peer.Answer(context.Background(), later, nil)
+			_, err = h.peer.Answer(context.Background(), later, Policy{}, nil)
 			require.ErrorIs(t, err, ErrBadSDP)
-			_, err = h.peer.Answer(context.Background(), good, nil)
+			_, err = h.peer.Answer(context.Background(), good, Policy{}, nil)
 			require.NoError(t, err)
 		})
 	}
@@ -224,10 +224,10 @@ func TestARefusedOfferIsForgotten(t *testing.T) {
 	defer h.close()
 	ctx := context.Background()
 	good := testOffer("audio sendonly", "video recvonly")
-	first, err := h.peer.Answer(ctx, good, nil)
+	first, err := h.peer.Answer(ctx, good, Policy{}, nil)
 	require.NoError(t, err)
 	no := errors.New("not this one")
-	_, err = h.peer.Answer(ctx, testOffer("audio sendonly", "video recvonly", "video sendonly", "audio recvonly"), func(sending map[string]bool) error {
+	_, err = h.peer.Answer(ctx, testOffer("audio sendonly", "video recvonly", "video sendonly", "audio recvonly"), Policy{}, func(sending map[string]bool) error {
 		require.Equal(t, map[string]bool{"0": false, "2": true}, sending)
 		return no
 	})
@@ -235,13 +235,13 @@ func TestARefusedOfferIsForgotten(t *testing.T) {
 	require.Len(t, h.peer.pc.GetTransceivers(), 2)
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = h.peer.Answer(cancelled, testOffer("audio sendonly", "video recvonly", "video sendonly"), nil)
+	_, err = h.peer.Answer(cancelled, testOffer("audio sendonly", "video recvonly", "video sendonly"), Policy{}, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	// Fewer m-lines than in the refused ones, and then others in their places.
-	again, err := h.peer.Answer(ctx, good, nil)
+	again, err := h.peer.Answer(ctx, good, Policy{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, first.Slots, again.Slots)
-	later, err := h.peer.Answer(ctx, testOffer("audio sendonly", "video recvonly", "audio sendonly", "video recvonly"), nil)
+	later, err := h.peer.Answer(ctx, testOffer("audio sendonly", "video recvonly", "audio sendonly", "video recvonly"), Policy{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, first.Slots[0], later.Slots[0])
 	require.Equal(t, 1, later.Slots[1].Index)
@@ -252,13 +252,13 @@ func TestARefusedOfferIsForgotten(t *testing.T) {
 func TestASessionThatPionLeavesHalfWayEnds(t *testing.T) {
 	h := newHall(t, hallConfig{})
 	defer h.close()
-	_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"), nil)
+	_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"), Policy{}, nil)
 	require.NoError(t, err)
 	// Out of step: pion waits for an answer to an offer of its own.
 	own, err := h.peer.pc.CreateOffer(nil)
 	require.NoError(t, err)
 	require.NoError(t, h.peer.pc.SetLocalDescription(own))
-	_, err = h.peer.Answer(context.Background(), testOffer("audio sendonly", "video recvonly"), nil)
+	_, err = h.peer.Answer(context.Background(), testOffer("audio sendonly", "video recvonly"), Policy{}, nil)
 	require.ErrorIs(t, err, ErrBroken)
 	require.ErrorIs(t, <-h.failed, ErrBroken)
 }
@@ -277,7 +277,7 @@ func TestRecyclingIsBounded(t *testing.T) {
 		prefix := fmt.Sprintf("r%d-", round)
 		renamed := head + "a=group:BUNDLE" + strings.ReplaceAll(group, " ", " "+prefix) + "\r\n" +
 			strings.ReplaceAll(body, "a=mid:", "a=mid:"+prefix)
-		_, err := h.peer.Answer(context.Background(), renamed, nil)
+		_, err := h.peer.Answer(context.Background(), renamed, Policy{}, nil)
 		if round*MaxMLines < maxTransceivers {
 			require.NoError(t, err)
 		} else {
@@ -292,7 +292,7 @@ func TestDataChannelIsRefusedInItsPlace(t *testing.T) {
 		"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:data\r\na=sctp-port:5000\r\nm=video", 1)
 	h := newHall(t, hallConfig{})
 	defer h.close()
-	a, err := h.peer.Answer(context.Background(), offer, nil)
+	a, err := h.peer.Answer(context.Background(), offer, Policy{}, nil)
 	require.NoError(t, err)
 	require.Contains(t, a.SDP, "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:data\r\nm=video")
 	require.Len(t, a.Slots, 1)
@@ -337,7 +337,7 @@ func FuzzAnswer(f *testing.F) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		for _, offer := range []string{first, second} {
-			if a, err := p.Answer(ctx, offer, nil); err == nil {
+			if a, err := p.Answer(ctx, offer, Policy{}, nil); err == nil {
 				require.NotEmpty(t, a.SDP)
 			} else {
 				var e *OfferError

@@ -232,7 +232,7 @@ func (h *hall) negotiate(options *webrtc.OfferOptions) *Answer {
 	gathered := webrtc.GatheringCompletePromise(h.client)
 	require.NoError(h.t, h.client.SetLocalDescription(offer))
 	<-gathered
-	answer, err := h.peer.Answer(context.Background(), h.client.LocalDescription().SDP, nil)
+	answer, err := h.peer.Answer(context.Background(), h.client.LocalDescription().SDP, Policy{}, nil)
 	require.NoError(h.t, err)
 	require.NoError(h.t, h.client.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDP}))
 	return answer

@@ -110,22 +110,22 @@ func TestDirectionsChangeWithoutStoppingSenders(t *testing.T) {
 	ctx := context.Background()
 	lines := func(directions ...string) string { return testOffer(directions...) }
 
-	first, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"), nil)
+	first, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"), Policy{}, nil)
 	require.NoError(t, err)
 	require.Len(t, first.Slots, 2)
 	require.Contains(t, first.SDP, "a=recvonly")
 
-	paused, err := h.peer.Answer(ctx, lines("audio sendonly", "video inactive", "video recvonly"), nil)
+	paused, err := h.peer.Answer(ctx, lines("audio sendonly", "video inactive", "video recvonly"), Policy{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, first.Slots[1:], paused.Slots)
 	require.Contains(t, section1(paused.SDP), "a=inactive")
 	require.NotContains(t, section1(paused.SDP), "a=ssrc")
 
-	back, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"), nil)
+	back, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"), Policy{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, first.Slots, back.Slots, "same SSRCs as before the pause")
 
-	turned, err := h.peer.Answer(ctx, lines("audio sendonly", "video sendonly", "video recvonly"), nil)
+	turned, err := h.peer.Answer(ctx, lines("audio sendonly", "video sendonly", "video recvonly"), Policy{}, nil)
 	require.NoError(t, err)
 	require.Len(t, turned.Published, 2)
 	require.Equal(t, []string{"1"}, turned.Ended)
@@ -133,7 +133,7 @@ func TestDirectionsChangeWithoutStoppingSenders(t *testing.T) {
 	require.NotContains(t, section1(turned.SDP), "a=msid")
 
 	// What opens anew has new SSRCs: the shard begins its numbers anew, and a number used twice under one key breaks it.
-	returned, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"), nil)
+	returned, err := h.peer.Answer(ctx, lines("audio sendonly", "video recvonly", "video recvonly"), Policy{}, nil)
 	require.NoError(t, err)
 	require.Empty(t, returned.Ended)
 	require.Len(t, returned.Slots, 2)
@@ -143,7 +143,7 @@ func TestDirectionsChangeWithoutStoppingSenders(t *testing.T) {
 	require.Equal(t, first.Slots[1], returned.Slots[1])
 
 	stopped, err := h.peer.Answer(ctx, strings.Replace(lines("audio sendonly", "video recvonly", "video recvonly"),
-		"m=video 9", "m=video 0", 1), nil)
+		"m=video 9", "m=video 0", 1), Policy{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"1"}, stopped.Ended)
 	require.Len(t, stopped.Slots, 1)
@@ -152,7 +152,7 @@ func TestDirectionsChangeWithoutStoppingSenders(t *testing.T) {
 	require.Equal(t, 1, strings.Count(stopped.SDP, "a=group:BUNDLE 0 2\r\n"))
 
 	recycled, err := h.peer.Answer(ctx, strings.NewReplacer("a=mid:1\r\n", "a=mid:7\r\n", "BUNDLE 0 1 2", "BUNDLE 0 7 2").
-		Replace(lines("audio sendonly", "video recvonly", "video recvonly")), nil)
+		Replace(lines("audio sendonly", "video recvonly", "video recvonly")), Policy{}, nil)
 	require.NoError(t, err)
 	require.Empty(t, recycled.Ended)
 	require.Len(t, recycled.Slots, 2)
@@ -173,7 +173,7 @@ func TestClientLeaves(t *testing.T) {
 		synctest.Wait() // a client that has not got our Finished yet leaves without a word: the shard notices its silence
 		require.NoError(t, h.client.Close())
 		require.ErrorIs(t, <-h.failed, ErrRemoteClosed)
-		_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"), nil)
+		_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"), Policy{}, nil)
 		require.ErrorIs(t, err, ErrClosed)
 		h.close()
 		require.Empty(t, h.failed, "reported once")
@@ -196,7 +196,7 @@ func TestForeignCertificateGetsNoKeys(t *testing.T) {
 				lines[i] = "a=fingerprint:" + testFingerprint
 			}
 		}
-		answer, err := h.peer.Answer(context.Background(), strings.Join(lines, "\r\n"), nil)
+		answer, err := h.peer.Answer(context.Background(), strings.Join(lines, "\r\n"), Policy{}, nil)
 		require.NoError(t, err)
 		require.NoError(t, h.client.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDP}))
 		require.ErrorIs(t, <-h.failed, ErrDTLS)
@@ -208,7 +208,7 @@ func TestCloseWithoutAnswerAndInMidHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, hallConfig{})
 		h.close()
-		_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"), nil)
+		_, err := h.peer.Answer(context.Background(), testOffer("audio sendonly"), Policy{}, nil)
 		require.ErrorIs(t, err, ErrClosed)
 		require.NoError(t, h.peer.Close(), "idempotent")
 
@@ -229,7 +229,7 @@ func TestAnswerNamesEveryAddress(t *testing.T) {
 		TCPAddrs:  []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7882")},
 	}})
 	defer h.close()
-	answer, err := h.peer.Answer(context.Background(), testOffer("audio sendonly", "video recvonly"), nil)
+	answer, err := h.peer.Answer(context.Background(), testOffer("audio sendonly", "video recvonly"), Policy{}, nil)
 	require.NoError(t, err)
 	require.Contains(t, answer.SDP, "a=candidate:1 1 udp 2130706431 192.0.2.1 7882 typ host\r\n"+
 		"a=candidate:2 1 udp 2130706175 2001:db8::1 7882 typ host\r\n"+
@@ -250,7 +250,7 @@ func TestTurningSlotsIsBounded(t *testing.T) {
 		for i := range lines {
 			lines[i] = "video " + direction
 		}
-		_, err := h.peer.Answer(context.Background(), testOffer(lines...), nil)
+		_, err := h.peer.Answer(context.Background(), testOffer(lines...), Policy{}, nil)
 		return err
 	}
 	for range maxTransceivers / len(lines) {

@@ -57,9 +57,11 @@ type Wish struct {
 	Track    string
 	Hidden   bool
 	Priority uint32 // higher first
+	Width    uint32 // pixels on screen; 0 when unknown
+	Height   uint32
 }
 
-// Command is one of Join, Leave, Publish, Unpublish, Mute, Subscribe, Resize.
+// Command is one of Join, Leave, Publish, Unpublish, Mute, Subscribe, Resize, Speak, Page, Tick.
 type Command interface{ command() }
 
 // Join lets a peer in. A peer of the same, not empty Identity is evicted first. The joiner is told nothing: the answer
@@ -71,6 +73,8 @@ type Join struct {
 	CanSubscribe           bool
 	Tracks                 []Track
 	AudioSlots, VideoSlots int
+	// MaxVideos is how many videos the device takes at once; 0: as many as there are slots.
+	MaxVideos int
 }
 
 // Leave takes a peer out, whatever the reason. Its own slots die with it: no Assign speaks of them.
@@ -97,8 +101,10 @@ type Mute struct {
 
 // Subscribe replaces the wishes of a peer. A wish may name a peer or a track that comes only later.
 type Subscribe struct {
-	Peer   PeerID
-	Wishes []Wish
+	Peer        PeerID
+	Wishes      []Wish
+	VideoPaused bool // no video in any slot
+	LastN       int  // at most so many videos; 0: no bound
 }
 
 // Resize says which receive slots there are after a later offer, by index: true for those that are open, false for those
@@ -108,7 +114,29 @@ type Resize struct {
 	Audio, Video []bool
 }
 
+// Speak says who speaks now, loudest first, as internal/speaker ranks them.
+type Speak struct{ Speakers []Speaker }
+
+// Speaker is a microphone that is heard.
+type Speaker struct {
+	Peer  PeerID
+	Level uint8 // 0 silent to 127 loudest
+}
+
+// Page notes which page of the roster a peer looks at: events tell of those on it from now on. Room.Page returns it.
+type Page struct {
+	Peer  PeerID
+	After PeerID // 0: the beginning
+	Limit int
+}
+
+// Tick says that the time has come that Room.Next named.
+type Tick struct{}
+
 func (Join) command()      {}
+func (Speak) command()     {}
+func (Page) command()      {}
+func (Tick) command()      {}
 func (Leave) command()     {}
 func (Publish) command()   {}
 func (Unpublish) command() {}
@@ -129,12 +157,21 @@ type Reject struct {
 	Reason Reason
 }
 
-// Assign says what a receive slot shows from now on. It comes at most once a slot and Step, and only for a change.
+// Assign says what a receive slot shows from now on. It comes at most once a slot and Step, and only for a change, be it of
+// the track or of the view.
 type Assign struct {
 	Peer  PeerID
 	Video bool
 	Slot  int
 	Track *TrackRef // nil: nothing
+	View  View      // of a video slot
+}
+
+// View says how large a slot's video should be.
+type View struct {
+	Width, Height uint32 // pixels on screen; 0 when unknown: as large as there is
+	Detail        bool   // a screen: sharpness before motion
+	Limited       bool   // the device and not the client's wish keeps it so small
 }
 
 // Tell hands an event to a peer.
@@ -177,7 +214,8 @@ func (r Reason) String() string {
 	}
 }
 
-// Event is one of PeerJoined, PeerLeft, TrackPublished, TrackUnpublished, TrackMuted, SlotsChanged.
+// Event is one of PeerJoined, PeerLeft, TrackPublished, TrackUnpublished, TrackMuted, SlotsChanged, RosterChanged,
+// SpeakersChanged.
 type Event interface{ event() }
 
 // PeerJoined: somebody is in the room from now on.
@@ -205,7 +243,17 @@ type TrackMuted struct {
 }
 
 // SlotsChanged is the whole slot map of the peer from now on. It comes at most once a Step, after its Assigns.
-type SlotsChanged struct{ Slots SlotMap }
+// Peers are those in it whom the peer has not been told of.
+type SlotsChanged struct {
+	Slots SlotMap
+	Peers []PeerInfo
+}
+
+// RosterChanged: so many are in the room now. In large rooms only, at most once a second.
+type RosterChanged struct{ Size int }
+
+// SpeakersChanged: these speak now, loudest first, at most five.
+type SpeakersChanged struct{ Speakers []Speaker }
 
 func (PeerJoined) event()       {}
 func (PeerLeft) event()         {}
@@ -213,3 +261,5 @@ func (TrackPublished) event()   {}
 func (TrackUnpublished) event() {}
 func (TrackMuted) event()       {}
 func (SlotsChanged) event()     {}
+func (RosterChanged) event()    {}
+func (SpeakersChanged) event()  {}

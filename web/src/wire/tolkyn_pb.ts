@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tolkyn.proto.
  */
 export const file_tolkyn: GenFile = /*@__PURE__*/
-  fileDesc("Cgx0b2xreW4ucHJvdG8SCXRvbGt5bi52MSKbAwoLQ2xpZW50RnJhbWUSCgoCaWQYASABKAQSCwoDYWNrGAIgASgEEiEKBWhlbGxvGAogASgLMhAudG9sa3luLnYxLkhlbGxvSAASIwoGcmVzdW1lGAsgASgLMhEudG9sa3luLnYxLlJlc3VtZUgAEh8KBHBpbmcYDCABKAsyDy50b2xreW4udjEuUGluZ0gAEh8KBGpvaW4YDSABKAsyDy50b2xreW4udjEuSm9pbkgAEiEKBWxlYXZlGA4gASgLMhAudG9sa3luLnYxLkxlYXZlSAASJQoHcHVibGlzaBgPIAEoCzISLnRvbGt5bi52MS5QdWJsaXNoSAASKQoJdW5wdWJsaXNoGBAgASgLMhQudG9sa3luLnYxLlVucHVibGlzaEgAEikKCXN1YnNjcmliZRgRIAEoCzIULnRvbGt5bi52MS5TdWJzY3JpYmVIABIdCgNzZHAYEiABKAsyDi50b2xreW4udjEuU2RwSAASHwoEbXV0ZRgTIAEoCzIPLnRvbGt5bi52MS5NdXRlSABCCQoHbWVzc2FnZSKbBAoLU2VydmVyRnJhbWUSCgoCaWQYASABKAQSCwoDc2VxGAIgASgEEiUKB3dlbGNvbWUYCiABKAsyEi50b2xreW4udjEuV2VsY29tZUgAEiUKB3Jlc3VtZWQYCyABKAsyEi50b2xreW4udjEuUmVzdW1lZEgAEicKCHNuYXBzaG90GAwgASgLMhMudG9sa3luLnYxLlNuYXBzaG90SAASHwoEcG9uZxgNIAEoCzIPLnRvbGt5bi52MS5Qb25nSAASIwoGam9pbmVkGA4gASgLMhEudG9sa3luLnYxLkpvaW5lZEgAEhsKAm9rGA8gASgLMg0udG9sa3luLnYxLk9rSAASIQoFZXJyb3IYECABKAsyEC50b2xreW4udjEuRXJyb3JIABIdCgNzZHAYESABKAsyDi50b2xreW4udjEuU2RwSAASLAoLcGVlcl91cGRhdGUYEiABKAsyFS50b2xreW4udjEuUGVlclVwZGF0ZUgAEi4KDHRyYWNrX3VwZGF0ZRgTIAEoCzIWLnRvbGt5bi52MS5UcmFja1VwZGF0ZUgAEiYKCHNsb3RfbWFwGBQgASgLMhIudG9sa3luLnYxLlNsb3RNYXBIABInCghzcGVha2VycxgVIAEoCzITLnRvbGt5bi52MS5TcGVha2Vyc0gAEh0KA2J5ZRgWIAEoCzIOLnRvbGt5bi52MS5CeWVIAEIJCgdtZXNzYWdlIiYKBUhlbGxvEg0KBXRva2VuGAEgASgJEg4KBmNsaWVudBgCIAEoCSL/AQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEhQKDHJlc3VtZV90b2tlbhgCIAEoDBIRCglyZXN1bWVfbXMYAyABKA0SIQoGbGltaXRzGAQgASgLMhEudG9sa3luLnYxLkxpbWl0cxIQCghpZGVudGl0eRgFIAEoCRIMCgRyb29tGAYgASgJEg8KB3B1Ymxpc2gYByABKAgSEQoJc3Vic2NyaWJlGAggASgIEhYKDnNlcnZlcl90aW1lX21zGAkgASgDEg4KBnNlcnZlchgKIAEoCRIoCgp0cmFuc3BvcnRzGAsgAygLMhQudG9sa3luLnYxLlRyYW5zcG9ydCI2CgpUcmFuc3BvcnRzEigKCnRyYW5zcG9ydHMYASADKAsyFC50b2xreW4udjEuVHJhbnNwb3J0IqYBCglUcmFuc3BvcnQSJwoEa2luZBgBIAEoDjIZLnRvbGt5bi52MS5UcmFuc3BvcnQuS2luZBIMCgRwb3J0GAIgASgNEgwKBHBhdGgYAyABKAkSGgoSY2VydGlmaWNhdGVfc2hhMjU2GAQgAygMIjgKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEggKBFFVSUMQARIQCgxXRUJUUkFOU1BPUlQQAiJqCgZMaW1pdHMSFwoPbWF4X2ZyYW1lX2J5dGVzGAEgASgNEhUKDW1heF9zZHBfYnl0ZXMYAiABKA0SFwoPbWF4X2F1ZGlvX3Nsb3RzGAMgASgNEhcKD21heF92aWRlb19zbG90cxgEIAEoDSJECgZSZXN1bWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxyZXN1bWVfdG9rZW4YAiABKAwSEAoIbGFzdF9zZXEYAyABKAQiGwoHUmVzdW1lZBIQCghmcm9tX3NlcRgBIAEoBCJqCghTbmFwc2hvdBILCgNzZXEYASABKAQSHgoFcGVlcnMYAiADKAsyDy50b2xreW4udjEuUGVlchIhCgVzbG90cxgDIAEoCzISLnRvbGt5bi52MS5TbG90TWFwEg4KBmpvaW5lZBgEIAEoCCIeCgRQaW5nEhYKDmNsaWVudF90aW1lX21zGAEgASgDIjYKBFBvbmcSFgoOY2xpZW50X3RpbWVfbXMYASABKAMSFgoOc2VydmVyX3RpbWVfbXMYAiABKAMiVQoESm9pbhIMCgRuYW1lGAEgASgJEh0KBW9mZmVyGAIgASgLMg4udG9sa3luLnYxLlNkcBIgCgZ0cmFja3MYAyADKAsyEC50b2xreW4udjEuVHJhY2sifAoGSm9pbmVkEg8KB3BlZXJfaWQYASABKAkSHgoGYW5zd2VyGAIgASgLMg4udG9sa3luLnYxLlNkcBIeCgVwZWVycxgDIAMoCzIPLnRvbGt5bi52MS5QZWVyEiEKBXNsb3RzGAQgASgLMhIudG9sa3luLnYxLlNsb3RNYXAiBwoFTGVhdmUiSgoHUHVibGlzaBIgCgZ0cmFja3MYASADKAsyEC50b2xreW4udjEuVHJhY2sSHQoFb2ZmZXIYAiABKAsyDi50b2xreW4udjEuU2RwIh4KCVVucHVibGlzaBIRCgl0cmFja19pZHMYASADKAkiLAoJU3Vic2NyaWJlEh8KBndpc2hlcxgBIAMoCzIPLnRvbGt5bi52MS5XaXNoImoKBFdpc2gSDwoHcGVlcl9pZBgBIAEoCRIQCgh0cmFja19pZBgCIAEoCRIOCgZoaWRkZW4YAyABKAgSEAoIcHJpb3JpdHkYBCABKA0SDQoFd2lkdGgYBSABKA0SDgoGaGVpZ2h0GAYgASgNIm4KA1NkcBIhCgR0eXBlGAEgASgOMhMudG9sa3luLnYxLlNkcC5UeXBlEg8KB2RlZmxhdGUYAiABKAwiMwoEVHlwZRIUChBUWVBFX1VOU1BFQ0lGSUVEEAASCQoFT0ZGRVIQARIKCgZBTlNXRVIQAiInCgRNdXRlEhAKCHRyYWNrX2lkGAEgASgJEg0KBW11dGVkGAIgASgIIlkKBFBlZXISDwoHcGVlcl9pZBgBIAEoCRIQCghpZGVudGl0eRgCIAEoCRIMCgRuYW1lGAMgASgJEiAKBnRyYWNrcxgEIAMoCzIQLnRvbGt5bi52MS5UcmFjayKTAgoFVHJhY2sSEAoIdHJhY2tfaWQYASABKAkSIwoEa2luZBgCIAEoDjIVLnRvbGt5bi52MS5UcmFjay5LaW5kEicKBnNvdXJjZRgDIAEoDjIXLnRvbGt5bi52MS5UcmFjay5Tb3VyY2USCwoDbWlkGAQgASgJEg0KBW11dGVkGAUgASgIIjIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEgkKBUFVRElPEAESCQoFVklERU8QAiJaCgZTb3VyY2USFgoSU09VUkNFX1VOU1BFQ0lGSUVEEAASDgoKTUlDUk9QSE9ORRABEgoKBkNBTUVSQRACEgoKBlNDUkVFThADEhAKDFNDUkVFTl9BVURJTxAEIpEBCgpQZWVyVXBkYXRlEiwKBmNoYW5nZRgBIAEoDjIcLnRvbGt5bi52MS5QZWVyVXBkYXRlLkNoYW5nZRIdCgRwZWVyGAIgASgLMg8udG9sa3luLnYxLlBlZXIiNgoGQ2hhbmdlEhYKEkNIQU5HRV9VTlNQRUNJRklFRBAAEgoKBkpPSU5FRBABEggKBExFRlQQAiLIAQoLVHJhY2tVcGRhdGUSLQoGY2hhbmdlGAEgASgOMh0udG9sa3luLnYxLlRyYWNrVXBkYXRlLkNoYW5nZRIPCgdwZWVyX2lkGAIgASgJEh8KBXRyYWNrGAMgASgLMhAudG9sa3luLnYxLlRyYWNrIlgKBkNoYW5nZRIWChJDSEFOR0VfVU5TUEVDSUZJRUQQABINCglQVUJMSVNIRUQQARIPCgtVTlBVQkxJU0hFRBACEgkKBU1VVEVEEAMSCwoHVU5NVVRFRBAEIikKB1Nsb3RNYXASHgoFc2xvdHMYASADKAsyDy50b2xreW4udjEuU2xvdCI2CgRTbG90EgsKA21pZBgBIAEoCRIPCgdwZWVyX2lkGAIgASgJEhAKCHRyYWNrX2lkGAMgASgJIjAKCFNwZWFrZXJzEiQKCHNwZWFrZXJzGAEgAygLMhIudG9sa3luLnYxLlNwZWFrZXIiKQoHU3BlYWtlchIPCgdwZWVyX2lkGAEgASgJEg0KBWxldmVsGAIgASgNIgQKAk9rIrkCCgVFcnJvchIjCgRjb2RlGAEgASgOMhUudG9sa3luLnYxLkVycm9yLkNvZGUSDwoHbWVzc2FnZRgCIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgDIAEoDRINCgVmYXRhbBgEIAEoCCLSAQoEQ29kZRIUChBDT0RFX1VOU1BFQ0lGSUVEEAASDAoIUFJPVE9DT0wQARIQCgxVTkFVVEhPUklaRUQQAhINCglGT1JCSURERU4QAxINCglST09NX0ZVTEwQBBIICgRCVVNZEAUSCAoEUkFURRAGEgsKB0JBRF9TRFAQBxIVChFVTlNVUFBPUlRFRF9DT0RFQxAIEg0KCVRPT19MQVJHRRAJEg0KCU5PVF9GT1VORBAKEhIKDlJFU1VNRV9FWFBJUkVEEAsSDAoISU5URVJOQUwQDCKhAgoDQnllEiUKBnJlYXNvbhgBIAEoDjIVLnRvbGt5bi52MS5CeWUuUmVhc29uEiUKBmFjdGlvbhgCIAEoDjIVLnRvbGt5bi52MS5CeWUuQWN0aW9uIocBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASCAoETEVGVBABEgwKCFJFUExBQ0VEEAISDAoIU0hVVERPV04QAxILCgdUSU1FT1VUEAQSCgoGS0lDS0VEEAUSEgoOUFJPVE9DT0xfRVJST1IQBhISCg5JTlRFUk5BTF9FUlJPUhAHIkIKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIICgRTVE9QEAESCgoGUkVTVU1FEAISCgoGUkVKT0lOEANCKVonZ2l0aHViLmNvbS90b2xreW4vdG9sa3luL3NpZ25hbGluZy93aXJlYgZwcm90bzM");
+  fileDesc("Cgx0b2xreW4ucHJvdG8SCXRvbGt5bi52MSLAAwoLQ2xpZW50RnJhbWUSCgoCaWQYASABKAQSCwoDYWNrGAIgASgEEiEKBWhlbGxvGAogASgLMhAudG9sa3luLnYxLkhlbGxvSAASIwoGcmVzdW1lGAsgASgLMhEudG9sa3luLnYxLlJlc3VtZUgAEh8KBHBpbmcYDCABKAsyDy50b2xreW4udjEuUGluZ0gAEh8KBGpvaW4YDSABKAsyDy50b2xreW4udjEuSm9pbkgAEiEKBWxlYXZlGA4gASgLMhAudG9sa3luLnYxLkxlYXZlSAASJQoHcHVibGlzaBgPIAEoCzISLnRvbGt5bi52MS5QdWJsaXNoSAASKQoJdW5wdWJsaXNoGBAgASgLMhQudG9sa3luLnYxLlVucHVibGlzaEgAEikKCXN1YnNjcmliZRgRIAEoCzIULnRvbGt5bi52MS5TdWJzY3JpYmVIABIdCgNzZHAYEiABKAsyDi50b2xreW4udjEuU2RwSAASHwoEbXV0ZRgTIAEoCzIPLnRvbGt5bi52MS5NdXRlSAASIwoGcm9zdGVyGBQgASgLMhEudG9sa3luLnYxLlJvc3RlckgAQgkKB21lc3NhZ2UiiwYKC1NlcnZlckZyYW1lEgoKAmlkGAEgASgEEgsKA3NlcRgCIAEoBBIlCgd3ZWxjb21lGAogASgLMhIudG9sa3luLnYxLldlbGNvbWVIABIlCgdyZXN1bWVkGAsgASgLMhIudG9sa3luLnYxLlJlc3VtZWRIABInCghzbmFwc2hvdBgMIAEoCzITLnRvbGt5bi52MS5TbmFwc2hvdEgAEh8KBHBvbmcYDSABKAsyDy50b2xreW4udjEuUG9uZ0gAEiMKBmpvaW5lZBgOIAEoCzIRLnRvbGt5bi52MS5Kb2luZWRIABIbCgJvaxgPIAEoCzINLnRvbGt5bi52MS5Pa0gAEiEKBWVycm9yGBAgASgLMhAudG9sa3luLnYxLkVycm9ySAASHQoDc2RwGBEgASgLMg4udG9sa3luLnYxLlNkcEgAEiwKC3BlZXJfdXBkYXRlGBIgASgLMhUudG9sa3luLnYxLlBlZXJVcGRhdGVIABIuCgx0cmFja191cGRhdGUYEyABKAsyFi50b2xreW4udjEuVHJhY2tVcGRhdGVIABImCghzbG90X21hcBgUIAEoCzISLnRvbGt5bi52MS5TbG90TWFwSAASJwoIc3BlYWtlcnMYFSABKAsyEy50b2xreW4udjEuU3BlYWtlcnNIABIdCgNieWUYFiABKAsyDi50b2xreW4udjEuQnllSAASLAoLcm9zdGVyX3BhZ2UYFyABKAsyFS50b2xreW4udjEuUm9zdGVyUGFnZUgAEjAKDXJvc3Rlcl91cGRhdGUYGCABKAsyFy50b2xreW4udjEuUm9zdGVyVXBkYXRlSAASMAoNbGF5ZXJzX3dhbnRlZBgZIAEoCzIXLnRvbGt5bi52MS5MYXllcnNXYW50ZWRIABIuCgxjb2RlY193YW50ZWQYGiABKAsyFi50b2xreW4udjEuQ29kZWNXYW50ZWRIABIsCgtsYXllcl9zdGF0ZRgbIAEoCzIVLnRvbGt5bi52MS5MYXllclN0YXRlSABCCQoHbWVzc2FnZSImCgVIZWxsbxINCgV0b2tlbhgBIAEoCRIOCgZjbGllbnQYAiABKAki/wEKB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIUCgxyZXN1bWVfdG9rZW4YAiABKAwSEQoJcmVzdW1lX21zGAMgASgNEiEKBmxpbWl0cxgEIAEoCzIRLnRvbGt5bi52MS5MaW1pdHMSEAoIaWRlbnRpdHkYBSABKAkSDAoEcm9vbRgGIAEoCRIPCgdwdWJsaXNoGAcgASgIEhEKCXN1YnNjcmliZRgIIAEoCBIWCg5zZXJ2ZXJfdGltZV9tcxgJIAEoAxIOCgZzZXJ2ZXIYCiABKAkSKAoKdHJhbnNwb3J0cxgLIAMoCzIULnRvbGt5bi52MS5UcmFuc3BvcnQiNgoKVHJhbnNwb3J0cxIoCgp0cmFuc3BvcnRzGAEgAygLMhQudG9sa3luLnYxLlRyYW5zcG9ydCKmAQoJVHJhbnNwb3J0EicKBGtpbmQYASABKA4yGS50b2xreW4udjEuVHJhbnNwb3J0LktpbmQSDAoEcG9ydBgCIAEoDRIMCgRwYXRoGAMgASgJEhoKEmNlcnRpZmljYXRlX3NoYTI1NhgEIAMoDCI4CgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIICgRRVUlDEAESEAoMV0VCVFJBTlNQT1JUEAIiagoGTGltaXRzEhcKD21heF9mcmFtZV9ieXRlcxgBIAEoDRIVCg1tYXhfc2RwX2J5dGVzGAIgASgNEhcKD21heF9hdWRpb19zbG90cxgDIAEoDRIXCg9tYXhfdmlkZW9fc2xvdHMYBCABKA0iRAoGUmVzdW1lEhIKCnNlc3Npb25faWQYASABKAkSFAoMcmVzdW1lX3Rva2VuGAIgASgMEhAKCGxhc3Rfc2VxGAMgASgEIhsKB1Jlc3VtZWQSEAoIZnJvbV9zZXEYASABKAQifwoIU25hcHNob3QSCwoDc2VxGAEgASgEEh4KBXBlZXJzGAIgAygLMg8udG9sa3luLnYxLlBlZXISIQoFc2xvdHMYAyABKAsyEi50b2xreW4udjEuU2xvdE1hcBIOCgZqb2luZWQYBCABKAgSEwoLcm9zdGVyX3NpemUYBSABKA0iHgoEUGluZxIWCg5jbGllbnRfdGltZV9tcxgBIAEoAyI2CgRQb25nEhYKDmNsaWVudF90aW1lX21zGAEgASgDEhYKDnNlcnZlcl90aW1lX21zGAIgASgDIngKBEpvaW4SDAoEbmFtZRgBIAEoCRIdCgVvZmZlchgCIAEoCzIOLnRvbGt5bi52MS5TZHASIAoGdHJhY2tzGAMgAygLMhAudG9sa3luLnYxLlRyYWNrEiEKBmRldmljZRgEIAEoCzIRLnRvbGt5bi52MS5EZXZpY2UiwwIKBkRldmljZRImCgVjbGFzcxgBIAEoDjIXLnRvbGt5bi52MS5EZXZpY2UuQ2xhc3MSEAoIZGVjb2RlcnMYAiABKA0SDQoFY29yZXMYAyABKA0SFAoMc2F2aW5nX3Bvd2VyGAQgASgIEioKB3RoZXJtYWwYBSABKA4yGS50b2xreW4udjEuRGV2aWNlLlRoZXJtYWwSGQoRaGFyZHdhcmVfZW5jb2RlcnMYBiADKAkiPQoFQ2xhc3MSFQoRQ0xBU1NfVU5TUEVDSUZJRUQQABIHCgNMT1cQARIKCgZOT1JNQUwQAhIICgRISUdIEAMiVAoHVGhlcm1hbBIXChNUSEVSTUFMX1VOU1BFQ0lGSUVEEAASCwoHTk9NSU5BTBABEggKBEZBSVIQAhILCgdTRVJJT1VTEAMSDAoIQ1JJVElDQUwQBCKRAQoGSm9pbmVkEg8KB3BlZXJfaWQYASABKAkSHgoGYW5zd2VyGAIgASgLMg4udG9sa3luLnYxLlNkcBIeCgVwZWVycxgDIAMoCzIPLnRvbGt5bi52MS5QZWVyEiEKBXNsb3RzGAQgASgLMhIudG9sa3luLnYxLlNsb3RNYXASEwoLcm9zdGVyX3NpemUYBSABKA0iJgoGUm9zdGVyEg0KBWFmdGVyGAEgASgJEg0KBWxpbWl0GAIgASgNIkgKClJvc3RlclBhZ2USHgoFcGVlcnMYASADKAsyDy50b2xreW4udjEuUGVlchIMCgRzaXplGAIgASgNEgwKBG1vcmUYAyABKAgiHAoMUm9zdGVyVXBkYXRlEgwKBHNpemUYASABKA0iBwoFTGVhdmUiSgoHUHVibGlzaBIgCgZ0cmFja3MYASADKAsyEC50b2xreW4udjEuVHJhY2sSHQoFb2ZmZXIYAiABKAsyDi50b2xreW4udjEuU2RwIh4KCVVucHVibGlzaBIRCgl0cmFja19pZHMYASADKAkiUgoJU3Vic2NyaWJlEh8KBndpc2hlcxgBIAMoCzIPLnRvbGt5bi52MS5XaXNoEhQKDHZpZGVvX3BhdXNlZBgCIAEoCBIOCgZsYXN0X24YAyABKA0iagoEV2lzaBIPCgdwZWVyX2lkGAEgASgJEhAKCHRyYWNrX2lkGAIgASgJEg4KBmhpZGRlbhgDIAEoCBIQCghwcmlvcml0eRgEIAEoDRINCgV3aWR0aBgFIAEoDRIOCgZoZWlnaHQYBiABKA0ibgoDU2RwEiEKBHR5cGUYASABKA4yEy50b2xreW4udjEuU2RwLlR5cGUSDwoHZGVmbGF0ZRgCIAEoDCIzCgRUeXBlEhQKEFRZUEVfVU5TUEVDSUZJRUQQABIJCgVPRkZFUhABEgoKBkFOU1dFUhACIicKBE11dGUSEAoIdHJhY2tfaWQYASABKAkSDQoFbXV0ZWQYAiABKAgiWQoEUGVlchIPCgdwZWVyX2lkGAEgASgJEhAKCGlkZW50aXR5GAIgASgJEgwKBG5hbWUYAyABKAkSIAoGdHJhY2tzGAQgAygLMhAudG9sa3luLnYxLlRyYWNrIqYCCgVUcmFjaxIQCgh0cmFja19pZBgBIAEoCRIjCgRraW5kGAIgASgOMhUudG9sa3luLnYxLlRyYWNrLktpbmQSJwoGc291cmNlGAMgASgOMhcudG9sa3luLnYxLlRyYWNrLlNvdXJjZRILCgNtaWQYBCABKAkSDQoFbXV0ZWQYBSABKAgSEQoJYmFja3VwX29mGAYgASgJIjIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEgkKBUFVRElPEAESCQoFVklERU8QAiJaCgZTb3VyY2USFgoSU09VUkNFX1VOU1BFQ0lGSUVEEAASDgoKTUlDUk9QSE9ORRABEgoKBkNBTUVSQRACEgoKBlNDUkVFThADEhAKDFNDUkVFTl9BVURJTxAEIpEBCgpQZWVyVXBkYXRlEiwKBmNoYW5nZRgBIAEoDjIcLnRvbGt5bi52MS5QZWVyVXBkYXRlLkNoYW5nZRIdCgRwZWVyGAIgASgLMg8udG9sa3luLnYxLlBlZXIiNgoGQ2hhbmdlEhYKEkNIQU5HRV9VTlNQRUNJRklFRBAAEgoKBkpPSU5FRBABEggKBExFRlQQAiLIAQoLVHJhY2tVcGRhdGUSLQoGY2hhbmdlGAEgASgOMh0udG9sa3luLnYxLlRyYWNrVXBkYXRlLkNoYW5nZRIPCgdwZWVyX2lkGAIgASgJEh8KBXRyYWNrGAMgASgLMhAudG9sa3luLnYxLlRyYWNrIlgKBkNoYW5nZRIWChJDSEFOR0VfVU5TUEVDSUZJRUQQABINCglQVUJMSVNIRUQQARIPCgtVTlBVQkxJU0hFRBACEgkKBU1VVEVEEAMSCwoHVU5NVVRFRBAEIkkKB1Nsb3RNYXASHgoFc2xvdHMYASADKAsyDy50b2xreW4udjEuU2xvdBIeCgVwZWVycxgCIAMoCzIPLnRvbGt5bi52MS5QZWVyIjYKBFNsb3QSCwoDbWlkGAEgASgJEg8KB3BlZXJfaWQYAiABKAkSEAoIdHJhY2tfaWQYAyABKAkiMAoIU3BlYWtlcnMSJAoIc3BlYWtlcnMYASADKAsyEi50b2xreW4udjEuU3BlYWtlciIpCgdTcGVha2VyEg8KB3BlZXJfaWQYASABKAkSDQoFbGV2ZWwYAiABKA0iTgoMTGF5ZXJzV2FudGVkEhAKCHRyYWNrX2lkGAEgASgJEiwKCWVuY29kaW5ncxgCIAMoCzIZLnRvbGt5bi52MS5FbmNvZGluZ1dhbnRlZCJQCg5FbmNvZGluZ1dhbnRlZBILCgNyaWQYASABKAkSDgoGd2FudGVkGAIgASgIEg8KB3NwYXRpYWwYAyABKA0SEAoIdGVtcG9yYWwYBCABKA0iPgoLQ29kZWNXYW50ZWQSEAoIdHJhY2tfaWQYASABKAkSDQoFY29kZWMYAiABKAkSDgoGd2FudGVkGAMgASgIIjEKCkxheWVyU3RhdGUSIwoFc2xvdHMYASADKAsyFC50b2xreW4udjEuU2xvdExheWVyIp0CCglTbG90TGF5ZXISCwoDbWlkGAEgASgJEg0KBXdpZHRoGAIgASgNEg4KBmhlaWdodBgDIAEoDRIQCghlbmNvZGluZxgEIAEoDRIPCgdzcGF0aWFsGAUgASgNEhAKCHRlbXBvcmFsGAYgASgNEg8KB2JpdHJhdGUYByABKA0SKQoFbGltaXQYCCABKA4yGi50b2xreW4udjEuU2xvdExheWVyLkxpbWl0InMKBUxpbWl0EhUKEUxJTUlUX1VOU1BFQ0lGSUVEEAASCAoETk9ORRABEggKBFdJU0gQAhINCglQVUJMSVNIRVIQAxINCglCQU5EV0lEVEgQBBIKCgZERVZJQ0UQBRIJCgVDT0RFQxAGEgoKBlBBVVNFRBAHIgQKAk9rIrkCCgVFcnJvchIjCgRjb2RlGAEgASgOMhUudG9sa3luLnYxLkVycm9yLkNvZGUSDwoHbWVzc2FnZRgCIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgDIAEoDRINCgVmYXRhbBgEIAEoCCLSAQoEQ29kZRIUChBDT0RFX1VOU1BFQ0lGSUVEEAASDAoIUFJPVE9DT0wQARIQCgxVTkFVVEhPUklaRUQQAhINCglGT1JCSURERU4QAxINCglST09NX0ZVTEwQBBIICgRCVVNZEAUSCAoEUkFURRAGEgsKB0JBRF9TRFAQBxIVChFVTlNVUFBPUlRFRF9DT0RFQxAIEg0KCVRPT19MQVJHRRAJEg0KCU5PVF9GT1VORBAKEhIKDlJFU1VNRV9FWFBJUkVEEAsSDAoISU5URVJOQUwQDCKhAgoDQnllEiUKBnJlYXNvbhgBIAEoDjIVLnRvbGt5bi52MS5CeWUuUmVhc29uEiUKBmFjdGlvbhgCIAEoDjIVLnRvbGt5bi52MS5CeWUuQWN0aW9uIocBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASCAoETEVGVBABEgwKCFJFUExBQ0VEEAISDAoIU0hVVERPV04QAxILCgdUSU1FT1VUEAQSCgoGS0lDS0VEEAUSEgoOUFJPVE9DT0xfRVJST1IQBhISCg5JTlRFUk5BTF9FUlJPUhAHIkIKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIICgRTVE9QEAESCgoGUkVTVU1FEAISCgoGUkVKT0lOEANCKVonZ2l0aHViLmNvbS90b2xreW4vdG9sa3luL3NpZ25hbGluZy93aXJlYgZwcm90bzM");
 
 /**
  * ClientFrame is what a client sends.
@@ -105,6 +105,12 @@ export type ClientFrame = Message<"tolkyn.v1.ClientFrame"> & {
      */
     value: Mute;
     case: "mute";
+  } | {
+    /**
+     * @generated from field: tolkyn.v1.Roster roster = 20;
+     */
+    value: Roster;
+    case: "roster";
   } | { case: undefined; value?: undefined };
 };
 
@@ -212,6 +218,36 @@ export type ServerFrame = Message<"tolkyn.v1.ServerFrame"> & {
      */
     value: Bye;
     case: "bye";
+  } | {
+    /**
+     * @generated from field: tolkyn.v1.RosterPage roster_page = 23;
+     */
+    value: RosterPage;
+    case: "rosterPage";
+  } | {
+    /**
+     * @generated from field: tolkyn.v1.RosterUpdate roster_update = 24;
+     */
+    value: RosterUpdate;
+    case: "rosterUpdate";
+  } | {
+    /**
+     * @generated from field: tolkyn.v1.LayersWanted layers_wanted = 25;
+     */
+    value: LayersWanted;
+    case: "layersWanted";
+  } | {
+    /**
+     * @generated from field: tolkyn.v1.CodecWanted codec_wanted = 26;
+     */
+    value: CodecWanted;
+    case: "codecWanted";
+  } | {
+    /**
+     * @generated from field: tolkyn.v1.LayerState layer_state = 27;
+     */
+    value: LayerState;
+    case: "layerState";
   } | { case: undefined; value?: undefined };
 };
 
@@ -528,6 +564,13 @@ export type Snapshot = Message<"tolkyn.v1.Snapshot"> & {
    * @generated from field: bool joined = 4;
    */
   joined: boolean;
+
+  /**
+   * How many are in the room, this client counted. peers may name fewer: see Joined.
+   *
+   * @generated from field: uint32 roster_size = 5;
+   */
+  rosterSize: number;
 };
 
 /**
@@ -603,6 +646,13 @@ export type Join = Message<"tolkyn.v1.Join"> & {
    * @generated from field: repeated tolkyn.v1.Track tracks = 3;
    */
   tracks: Track[];
+
+  /**
+   * What this device can do; the server chooses codec and layers by it.
+   *
+   * @generated from field: tolkyn.v1.Device device = 4;
+   */
+  device?: Device | undefined;
 };
 
 /**
@@ -611,6 +661,131 @@ export type Join = Message<"tolkyn.v1.Join"> & {
  */
 export const JoinSchema: GenMessage<Join> = /*@__PURE__*/
   messageDesc(file_tolkyn, 12);
+
+/**
+ * Device is what a client knows of the machine it runs on. What it does not know it leaves out.
+ *
+ * @generated from message tolkyn.v1.Device
+ */
+export type Device = Message<"tolkyn.v1.Device"> & {
+  /**
+   * Left out: the server concludes from the rest.
+   *
+   * @generated from field: tolkyn.v1.Device.Class class = 1;
+   */
+  class: Device_Class;
+
+  /**
+   * Videos that can be decoded at once; 0 unknown.
+   *
+   * @generated from field: uint32 decoders = 2;
+   */
+  decoders: number;
+
+  /**
+   * Processor cores; 0 unknown.
+   *
+   * @generated from field: uint32 cores = 3;
+   */
+  cores: number;
+
+  /**
+   * Running on a battery that is low or in a saving mode.
+   *
+   * @generated from field: bool saving_power = 4;
+   */
+  savingPower: boolean;
+
+  /**
+   * @generated from field: tolkyn.v1.Device.Thermal thermal = 5;
+   */
+  thermal: Device_Thermal;
+
+  /**
+   * Codecs it encodes in hardware, named as in SDP: "H264".
+   *
+   * @generated from field: repeated string hardware_encoders = 6;
+   */
+  hardwareEncoders: string[];
+};
+
+/**
+ * Describes the message tolkyn.v1.Device.
+ * Use `create(DeviceSchema)` to create a new message.
+ */
+export const DeviceSchema: GenMessage<Device> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 13);
+
+/**
+ * @generated from enum tolkyn.v1.Device.Class
+ */
+export enum Device_Class {
+  /**
+   * @generated from enum value: CLASS_UNSPECIFIED = 0;
+   */
+  CLASS_UNSPECIFIED = 0,
+
+  /**
+   * Publishes one picture of 360 lines and receives at most two: an old telephone, or one that saves its battery.
+   *
+   * @generated from enum value: LOW = 1;
+   */
+  LOW = 1,
+
+  /**
+   * @generated from enum value: NORMAL = 2;
+   */
+  NORMAL = 2,
+
+  /**
+   * @generated from enum value: HIGH = 3;
+   */
+  HIGH = 3,
+}
+
+/**
+ * Describes the enum tolkyn.v1.Device.Class.
+ */
+export const Device_ClassSchema: GenEnum<Device_Class> = /*@__PURE__*/
+  enumDesc(file_tolkyn, 13, 0);
+
+/**
+ * Thermal is the operating system's word for how hot the device is.
+ *
+ * @generated from enum tolkyn.v1.Device.Thermal
+ */
+export enum Device_Thermal {
+  /**
+   * @generated from enum value: THERMAL_UNSPECIFIED = 0;
+   */
+  THERMAL_UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: NOMINAL = 1;
+   */
+  NOMINAL = 1,
+
+  /**
+   * @generated from enum value: FAIR = 2;
+   */
+  FAIR = 2,
+
+  /**
+   * @generated from enum value: SERIOUS = 3;
+   */
+  SERIOUS = 3,
+
+  /**
+   * @generated from enum value: CRITICAL = 4;
+   */
+  CRITICAL = 4,
+}
+
+/**
+ * Describes the enum tolkyn.v1.Device.Thermal.
+ */
+export const Device_ThermalSchema: GenEnum<Device_Thermal> = /*@__PURE__*/
+  enumDesc(file_tolkyn, 13, 1);
 
 /**
  * Joined answers Join.
@@ -631,7 +806,8 @@ export type Joined = Message<"tolkyn.v1.Joined"> & {
   answer?: Sdp | undefined;
 
   /**
-   * Everybody already in the room, this client left out.
+   * Who is in the room, this client left out: all of a small room; of a large one the first page, those who fill this
+   * client's slots among them. More by Roster.
    *
    * @generated from field: repeated tolkyn.v1.Peer peers = 3;
    */
@@ -641,6 +817,13 @@ export type Joined = Message<"tolkyn.v1.Joined"> & {
    * @generated from field: tolkyn.v1.SlotMap slots = 4;
    */
   slots?: SlotMap | undefined;
+
+  /**
+   * How many are in the room, this client counted.
+   *
+   * @generated from field: uint32 roster_size = 5;
+   */
+  rosterSize: number;
 };
 
 /**
@@ -648,7 +831,86 @@ export type Joined = Message<"tolkyn.v1.Joined"> & {
  * Use `create(JoinedSchema)` to create a new message.
  */
 export const JoinedSchema: GenMessage<Joined> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 13);
+  messageDesc(file_tolkyn, 14);
+
+/**
+ * Roster asks for a page of those in the room, in join order; answered by RosterPage. From then on the client hears of
+ * changes of those on the page it asked for last, of those in its slots, and of those named in Joined.
+ *
+ * @generated from message tolkyn.v1.Roster
+ */
+export type Roster = Message<"tolkyn.v1.Roster"> & {
+  /**
+   * Begin behind this peer; empty: at the beginning.
+   *
+   * @generated from field: string after = 1;
+   */
+  after: string;
+
+  /**
+   * At most 64; 0 means 64.
+   *
+   * @generated from field: uint32 limit = 2;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message tolkyn.v1.Roster.
+ * Use `create(RosterSchema)` to create a new message.
+ */
+export const RosterSchema: GenMessage<Roster> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 15);
+
+/**
+ * @generated from message tolkyn.v1.RosterPage
+ */
+export type RosterPage = Message<"tolkyn.v1.RosterPage"> & {
+  /**
+   * @generated from field: repeated tolkyn.v1.Peer peers = 1;
+   */
+  peers: Peer[];
+
+  /**
+   * How many are in the room, this client counted.
+   *
+   * @generated from field: uint32 size = 2;
+   */
+  size: number;
+
+  /**
+   * There are more behind the last one named.
+   *
+   * @generated from field: bool more = 3;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message tolkyn.v1.RosterPage.
+ * Use `create(RosterPageSchema)` to create a new message.
+ */
+export const RosterPageSchema: GenMessage<RosterPage> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 16);
+
+/**
+ * RosterUpdate: the number of those in a large room changed; at most one a second. In a small one PeerUpdate tells of each.
+ *
+ * @generated from message tolkyn.v1.RosterUpdate
+ */
+export type RosterUpdate = Message<"tolkyn.v1.RosterUpdate"> & {
+  /**
+   * @generated from field: uint32 size = 1;
+   */
+  size: number;
+};
+
+/**
+ * Describes the message tolkyn.v1.RosterUpdate.
+ * Use `create(RosterUpdateSchema)` to create a new message.
+ */
+export const RosterUpdateSchema: GenMessage<RosterUpdate> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 17);
 
 /**
  * Leave ends the media session and the signaling session; answered by Ok, then Bye.
@@ -663,7 +925,7 @@ export type Leave = Message<"tolkyn.v1.Leave"> & {
  * Use `create(LeaveSchema)` to create a new message.
  */
 export const LeaveSchema: GenMessage<Leave> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 14);
+  messageDesc(file_tolkyn, 18);
 
 /**
  * Publish describes tracks on m-lines that a later (or the same) Sdp offer opens.
@@ -689,7 +951,7 @@ export type Publish = Message<"tolkyn.v1.Publish"> & {
  * Use `create(PublishSchema)` to create a new message.
  */
 export const PublishSchema: GenMessage<Publish> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 15);
+  messageDesc(file_tolkyn, 19);
 
 /**
  * Unpublish ends tracks by id; answered by Ok. The m-line stays for reuse.
@@ -708,7 +970,7 @@ export type Unpublish = Message<"tolkyn.v1.Unpublish"> & {
  * Use `create(UnpublishSchema)` to create a new message.
  */
 export const UnpublishSchema: GenMessage<Unpublish> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 16);
+  messageDesc(file_tolkyn, 20);
 
 /**
  * Subscribe states what this client wants to see, in order of preference. Tracks not named fill the free slots in join
@@ -721,6 +983,20 @@ export type Subscribe = Message<"tolkyn.v1.Subscribe"> & {
    * @generated from field: repeated tolkyn.v1.Wish wishes = 1;
    */
   wishes: Wish[];
+
+  /**
+   * No video at all, as long as this stands: the page is in the background.
+   *
+   * @generated from field: bool video_paused = 2;
+   */
+  videoPaused: boolean;
+
+  /**
+   * At most so many videos in the slots; 0: as many as there are slots.
+   *
+   * @generated from field: uint32 last_n = 3;
+   */
+  lastN: number;
 };
 
 /**
@@ -728,7 +1004,7 @@ export type Subscribe = Message<"tolkyn.v1.Subscribe"> & {
  * Use `create(SubscribeSchema)` to create a new message.
  */
 export const SubscribeSchema: GenMessage<Subscribe> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 17);
+  messageDesc(file_tolkyn, 21);
 
 /**
  * @generated from message tolkyn.v1.Wish
@@ -778,7 +1054,7 @@ export type Wish = Message<"tolkyn.v1.Wish"> & {
  * Use `create(WishSchema)` to create a new message.
  */
 export const WishSchema: GenMessage<Wish> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 18);
+  messageDesc(file_tolkyn, 22);
 
 /**
  * Sdp is an offer from the client or the answer to it: the client is always the offerer (RFC 3264). Also the way of an
@@ -805,7 +1081,7 @@ export type Sdp = Message<"tolkyn.v1.Sdp"> & {
  * Use `create(SdpSchema)` to create a new message.
  */
 export const SdpSchema: GenMessage<Sdp> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 19);
+  messageDesc(file_tolkyn, 23);
 
 /**
  * @generated from enum tolkyn.v1.Sdp.Type
@@ -831,7 +1107,7 @@ export enum Sdp_Type {
  * Describes the enum tolkyn.v1.Sdp.Type.
  */
 export const Sdp_TypeSchema: GenEnum<Sdp_Type> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 19, 0);
+  enumDesc(file_tolkyn, 23, 0);
 
 /**
  * Mute says that a track of the sender is silent or dark; answered by Ok and told to others by TrackUpdate.
@@ -855,7 +1131,7 @@ export type Mute = Message<"tolkyn.v1.Mute"> & {
  * Use `create(MuteSchema)` to create a new message.
  */
 export const MuteSchema: GenMessage<Mute> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 20);
+  messageDesc(file_tolkyn, 24);
 
 /**
  * @generated from message tolkyn.v1.Peer
@@ -887,7 +1163,7 @@ export type Peer = Message<"tolkyn.v1.Peer"> & {
  * Use `create(PeerSchema)` to create a new message.
  */
 export const PeerSchema: GenMessage<Peer> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 21);
+  messageDesc(file_tolkyn, 25);
 
 /**
  * @generated from message tolkyn.v1.Track
@@ -921,6 +1197,14 @@ export type Track = Message<"tolkyn.v1.Track"> & {
    * @generated from field: bool muted = 5;
    */
   muted: boolean;
+
+  /**
+   * The same picture in another codec, for those who cannot decode the first: the track_id of that one. Only from publisher
+   * to server, who asked for it by CodecWanted; others hear of one track.
+   *
+   * @generated from field: string backup_of = 6;
+   */
+  backupOf: string;
 };
 
 /**
@@ -928,7 +1212,7 @@ export type Track = Message<"tolkyn.v1.Track"> & {
  * Use `create(TrackSchema)` to create a new message.
  */
 export const TrackSchema: GenMessage<Track> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 22);
+  messageDesc(file_tolkyn, 26);
 
 /**
  * @generated from enum tolkyn.v1.Track.Kind
@@ -954,7 +1238,7 @@ export enum Track_Kind {
  * Describes the enum tolkyn.v1.Track.Kind.
  */
 export const Track_KindSchema: GenEnum<Track_Kind> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 22, 0);
+  enumDesc(file_tolkyn, 26, 0);
 
 /**
  * @generated from enum tolkyn.v1.Track.Source
@@ -990,7 +1274,7 @@ export enum Track_Source {
  * Describes the enum tolkyn.v1.Track.Source.
  */
 export const Track_SourceSchema: GenEnum<Track_Source> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 22, 1);
+  enumDesc(file_tolkyn, 26, 1);
 
 /**
  * PeerUpdate: somebody joined or left.
@@ -1014,7 +1298,7 @@ export type PeerUpdate = Message<"tolkyn.v1.PeerUpdate"> & {
  * Use `create(PeerUpdateSchema)` to create a new message.
  */
 export const PeerUpdateSchema: GenMessage<PeerUpdate> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 23);
+  messageDesc(file_tolkyn, 27);
 
 /**
  * @generated from enum tolkyn.v1.PeerUpdate.Change
@@ -1040,7 +1324,7 @@ export enum PeerUpdate_Change {
  * Describes the enum tolkyn.v1.PeerUpdate.Change.
  */
 export const PeerUpdate_ChangeSchema: GenEnum<PeerUpdate_Change> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 23, 0);
+  enumDesc(file_tolkyn, 27, 0);
 
 /**
  * TrackUpdate: a track of a peer was published, muted, unmuted or unpublished.
@@ -1069,7 +1353,7 @@ export type TrackUpdate = Message<"tolkyn.v1.TrackUpdate"> & {
  * Use `create(TrackUpdateSchema)` to create a new message.
  */
 export const TrackUpdateSchema: GenMessage<TrackUpdate> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 24);
+  messageDesc(file_tolkyn, 28);
 
 /**
  * @generated from enum tolkyn.v1.TrackUpdate.Change
@@ -1105,7 +1389,7 @@ export enum TrackUpdate_Change {
  * Describes the enum tolkyn.v1.TrackUpdate.Change.
  */
 export const TrackUpdate_ChangeSchema: GenEnum<TrackUpdate_Change> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 24, 0);
+  enumDesc(file_tolkyn, 28, 0);
 
 /**
  * SlotMap says what flows in each of the receiver's slots from now on. It is always whole, never a difference.
@@ -1117,6 +1401,13 @@ export type SlotMap = Message<"tolkyn.v1.SlotMap"> & {
    * @generated from field: repeated tolkyn.v1.Slot slots = 1;
    */
   slots: Slot[];
+
+  /**
+   * Those in the slots whom this client has not been told of yet: in large rooms.
+   *
+   * @generated from field: repeated tolkyn.v1.Peer peers = 2;
+   */
+  peers: Peer[];
 };
 
 /**
@@ -1124,7 +1415,7 @@ export type SlotMap = Message<"tolkyn.v1.SlotMap"> & {
  * Use `create(SlotMapSchema)` to create a new message.
  */
 export const SlotMapSchema: GenMessage<SlotMap> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 25);
+  messageDesc(file_tolkyn, 29);
 
 /**
  * @generated from message tolkyn.v1.Slot
@@ -1155,10 +1446,10 @@ export type Slot = Message<"tolkyn.v1.Slot"> & {
  * Use `create(SlotSchema)` to create a new message.
  */
 export const SlotSchema: GenMessage<Slot> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 26);
+  messageDesc(file_tolkyn, 30);
 
 /**
- * Speakers lists who speaks, loudest first. Not sent yet.
+ * Speakers lists who speaks, loudest first; at most five, and empty when nobody does.
  *
  * @generated from message tolkyn.v1.Speakers
  */
@@ -1174,7 +1465,7 @@ export type Speakers = Message<"tolkyn.v1.Speakers"> & {
  * Use `create(SpeakersSchema)` to create a new message.
  */
 export const SpeakersSchema: GenMessage<Speakers> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 27);
+  messageDesc(file_tolkyn, 31);
 
 /**
  * @generated from message tolkyn.v1.Speaker
@@ -1198,7 +1489,243 @@ export type Speaker = Message<"tolkyn.v1.Speaker"> & {
  * Use `create(SpeakerSchema)` to create a new message.
  */
 export const SpeakerSchema: GenMessage<Speaker> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 28);
+  messageDesc(file_tolkyn, 32);
+
+/**
+ * LayersWanted tells a publisher which encodings of a track somebody watches. Those that nobody does are not to be sent.
+ *
+ * @generated from message tolkyn.v1.LayersWanted
+ */
+export type LayersWanted = Message<"tolkyn.v1.LayersWanted"> & {
+  /**
+   * @generated from field: string track_id = 1;
+   */
+  trackId: string;
+
+  /**
+   * @generated from field: repeated tolkyn.v1.EncodingWanted encodings = 2;
+   */
+  encodings: EncodingWanted[];
+};
+
+/**
+ * Describes the message tolkyn.v1.LayersWanted.
+ * Use `create(LayersWantedSchema)` to create a new message.
+ */
+export const LayersWantedSchema: GenMessage<LayersWanted> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 33);
+
+/**
+ * @generated from message tolkyn.v1.EncodingWanted
+ */
+export type EncodingWanted = Message<"tolkyn.v1.EncodingWanted"> & {
+  /**
+   * The a=rid of the encoding; empty for a track that has only one.
+   *
+   * @generated from field: string rid = 1;
+   */
+  rid: string;
+
+  /**
+   * @generated from field: bool wanted = 2;
+   */
+  wanted: boolean;
+
+  /**
+   * The highest layers of an SVC stream that anybody watches, from 0; meaningful when wanted.
+   *
+   * @generated from field: uint32 spatial = 3;
+   */
+  spatial: number;
+
+  /**
+   * @generated from field: uint32 temporal = 4;
+   */
+  temporal: number;
+};
+
+/**
+ * Describes the message tolkyn.v1.EncodingWanted.
+ * Use `create(EncodingWantedSchema)` to create a new message.
+ */
+export const EncodingWantedSchema: GenMessage<EncodingWanted> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 34);
+
+/**
+ * CodecWanted asks a publisher for a second publication of a track in another codec, because somebody cannot decode the
+ * first; or says that it is no longer needed.
+ *
+ * @generated from message tolkyn.v1.CodecWanted
+ */
+export type CodecWanted = Message<"tolkyn.v1.CodecWanted"> & {
+  /**
+   * @generated from field: string track_id = 1;
+   */
+  trackId: string;
+
+  /**
+   * As in SDP: "VP8".
+   *
+   * @generated from field: string codec = 2;
+   */
+  codec: string;
+
+  /**
+   * @generated from field: bool wanted = 3;
+   */
+  wanted: boolean;
+};
+
+/**
+ * Describes the message tolkyn.v1.CodecWanted.
+ * Use `create(CodecWantedSchema)` to create a new message.
+ */
+export const CodecWantedSchema: GenMessage<CodecWanted> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 35);
+
+/**
+ * LayerState says what the video slots of this client receive, and why not more. Only slots that changed are named.
+ *
+ * @generated from message tolkyn.v1.LayerState
+ */
+export type LayerState = Message<"tolkyn.v1.LayerState"> & {
+  /**
+   * @generated from field: repeated tolkyn.v1.SlotLayer slots = 1;
+   */
+  slots: SlotLayer[];
+};
+
+/**
+ * Describes the message tolkyn.v1.LayerState.
+ * Use `create(LayerStateSchema)` to create a new message.
+ */
+export const LayerStateSchema: GenMessage<LayerState> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 36);
+
+/**
+ * @generated from message tolkyn.v1.SlotLayer
+ */
+export type SlotLayer = Message<"tolkyn.v1.SlotLayer"> & {
+  /**
+   * a=mid of the receiving m-line.
+   *
+   * @generated from field: string mid = 1;
+   */
+  mid: string;
+
+  /**
+   * In pixels; 0 when nothing flows or the size is unknown.
+   *
+   * @generated from field: uint32 width = 2;
+   */
+  width: number;
+
+  /**
+   * @generated from field: uint32 height = 3;
+   */
+  height: number;
+
+  /**
+   * Layers of what flows, from 0.
+   *
+   * @generated from field: uint32 encoding = 4;
+   */
+  encoding: number;
+
+  /**
+   * @generated from field: uint32 spatial = 5;
+   */
+  spatial: number;
+
+  /**
+   * @generated from field: uint32 temporal = 6;
+   */
+  temporal: number;
+
+  /**
+   * As measured, in bits a second.
+   *
+   * @generated from field: uint32 bitrate = 7;
+   */
+  bitrate: number;
+
+  /**
+   * @generated from field: tolkyn.v1.SlotLayer.Limit limit = 8;
+   */
+  limit: SlotLayer_Limit;
+};
+
+/**
+ * Describes the message tolkyn.v1.SlotLayer.
+ * Use `create(SlotLayerSchema)` to create a new message.
+ */
+export const SlotLayerSchema: GenMessage<SlotLayer> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 37);
+
+/**
+ * @generated from enum tolkyn.v1.SlotLayer.Limit
+ */
+export enum SlotLayer_Limit {
+  /**
+   * @generated from enum value: LIMIT_UNSPECIFIED = 0;
+   */
+  LIMIT_UNSPECIFIED = 0,
+
+  /**
+   * Nothing holds it back: it is the best there is.
+   *
+   * @generated from enum value: NONE = 1;
+   */
+  NONE = 1,
+
+  /**
+   * This client asked for no more.
+   *
+   * @generated from enum value: WISH = 2;
+   */
+  WISH = 2,
+
+  /**
+   * The publisher sends no more.
+   *
+   * @generated from enum value: PUBLISHER = 3;
+   */
+  PUBLISHER = 3,
+
+  /**
+   * This client's link carries no more.
+   *
+   * @generated from enum value: BANDWIDTH = 4;
+   */
+  BANDWIDTH = 4,
+
+  /**
+   * This client's device takes no more.
+   *
+   * @generated from enum value: DEVICE = 5;
+   */
+  DEVICE = 5,
+
+  /**
+   * The publisher's codec cannot be decoded here, and there is no other yet.
+   *
+   * @generated from enum value: CODEC = 6;
+   */
+  CODEC = 6,
+
+  /**
+   * Video is paused.
+   *
+   * @generated from enum value: PAUSED = 7;
+   */
+  PAUSED = 7,
+}
+
+/**
+ * Describes the enum tolkyn.v1.SlotLayer.Limit.
+ */
+export const SlotLayer_LimitSchema: GenEnum<SlotLayer_Limit> = /*@__PURE__*/
+  enumDesc(file_tolkyn, 37, 0);
 
 /**
  * Ok answers a request that returns nothing else.
@@ -1213,7 +1740,7 @@ export type Ok = Message<"tolkyn.v1.Ok"> & {
  * Use `create(OkSchema)` to create a new message.
  */
 export const OkSchema: GenMessage<Ok> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 29);
+  messageDesc(file_tolkyn, 38);
 
 /**
  * Error answers a request that failed, or (id 0) precedes the Bye of a broken session.
@@ -1251,7 +1778,7 @@ export type Error = Message<"tolkyn.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 30);
+  messageDesc(file_tolkyn, 39);
 
 /**
  * @generated from enum tolkyn.v1.Error.Code
@@ -1337,7 +1864,7 @@ export enum Error_Code {
  * Describes the enum tolkyn.v1.Error.Code.
  */
 export const Error_CodeSchema: GenEnum<Error_Code> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 30, 0);
+  enumDesc(file_tolkyn, 39, 0);
 
 /**
  * Bye is the last frame of a session.
@@ -1361,7 +1888,7 @@ export type Bye = Message<"tolkyn.v1.Bye"> & {
  * Use `create(ByeSchema)` to create a new message.
  */
 export const ByeSchema: GenMessage<Bye> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 31);
+  messageDesc(file_tolkyn, 40);
 
 /**
  * @generated from enum tolkyn.v1.Bye.Reason
@@ -1418,7 +1945,7 @@ export enum Bye_Reason {
  * Describes the enum tolkyn.v1.Bye.Reason.
  */
 export const Bye_ReasonSchema: GenEnum<Bye_Reason> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 31, 0);
+  enumDesc(file_tolkyn, 40, 0);
 
 /**
  * @generated from enum tolkyn.v1.Bye.Action
@@ -1449,5 +1976,5 @@ export enum Bye_Action {
  * Describes the enum tolkyn.v1.Bye.Action.
  */
 export const Bye_ActionSchema: GenEnum<Bye_Action> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 31, 1);
+  enumDesc(file_tolkyn, 40, 1);
 
