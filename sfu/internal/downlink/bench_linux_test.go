@@ -32,7 +32,7 @@ func stream(size int, forward func(d *Downlink, now time.Duration, dst []byte)) 
 		now := time.Second + time.Duration(i)*ms
 		h := packet.Header{SSRC: 1, Timestamp: uint32(i) * 90, Marker: true}
 		payload[5] = min(byte(i), 1) // the first is a keyframe
-		src.Handle(now, &h, 1<<16+seq.Extended(i), payload, uplink.Extensions{})
+		src.Handle(now, &h, 1<<16+seq.Extended(i), payload, uplink.Extensions{}, nil)
 		forward(d, now, dst)
 		i++
 	}
@@ -77,7 +77,7 @@ func BenchmarkNext(b *testing.B) {
 					now += ms
 					h := packet.Header{SSRC: 1, Timestamp: uint32(i) * 90, Marker: true}
 					payload[5] = min(byte(i), 1)
-					src.Handle(now, &h, 1<<16+seq.Extended(i), payload, uplink.Extensions{})
+					src.Handle(now, &h, 1<<16+seq.Extended(i), payload, uplink.Extensions{}, nil)
 					i++
 				}
 				once(slots[n%len(slots)], now, dst)

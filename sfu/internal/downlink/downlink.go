@@ -40,6 +40,10 @@ type Config struct {
 	TransportSeqID uint8     // header extension id of the transport-wide number, 1 to 14; 0: not negotiated
 	AudioLevelID   uint8     // header extension id of the audio level (RFC 6464), 1 to 14; 0: not negotiated
 	ColorSpaceID   uint8     // header extension id of libwebrtc's color-space, 1 to 14; 0: not negotiated
+	DescriptorID   uint8     // header extension id of the dependency descriptor, 1 to 14; 0: not negotiated
+	// Mixed: the subscriber takes header extensions in the two-byte form too (a=extmap-allow-mixed, RFC 8285 §6). Without it
+	// a descriptor of more than 16 bytes cannot be told, and the slot leaves that stream's descriptors out.
+	Mixed bool
 	NACK           bool      // the slot negotiated NACK: without RTX (audio) the sealed bytes are kept to be sent again
 
 	// Where the slot's streams start: random numbers, so that a guess at a packet's header is no help (RFC 3550 §5.1).

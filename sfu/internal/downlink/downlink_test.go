@@ -81,7 +81,7 @@ func (p *publisher) frame(key bool, packets int) []made {
 
 func (p *publisher) arrive(now time.Duration, all ...made) {
 	for _, m := range all {
-		p.Handle(now, &m.h, m.e, m.payload, uplink.Extensions{})
+		p.Handle(now, &m.h, m.e, m.payload, uplink.Extensions{}, nil)
 	}
 }
 
@@ -208,7 +208,7 @@ func TestHeaderOfAFirstPacket(t *testing.T) {
 	p := newPublisher(codec.Opus, 1)
 	s.d.Assign(s.now, p.Uplink, 42)
 	m := p.frame(false, 1)[0]
-	p.Handle(s.now, &m.h, m.e, m.payload, uplink.Extensions{Has: uplink.HasLevel, Level: 0x85})
+	p.Handle(s.now, &m.h, m.e, m.payload, uplink.Extensions{Has: uplink.HasLevel, Level: 0x85}, nil)
 	s.tseq = 0xabcd
 	all := s.drain()
 	require.Len(t, all, 1)
@@ -255,7 +255,7 @@ func TestHeaderHoldsOnlyWhatWasNegotiated(t *testing.T) {
 			p := newPublisher(codec.Opus, 1)
 			s.d.Assign(s.now, p.Uplink, 0)
 			m := p.frame(false, 1)[0]
-			p.Handle(s.now, &m.h, m.e, m.payload, c.brought)
+			p.Handle(s.now, &m.h, m.e, m.payload, c.brought, nil)
 			g := s.drain()[0]
 			require.Equal(t, c.size, g.HeaderSize)
 			require.Equal(t, c.seqID != 0, g.tseq >= 0)
@@ -286,7 +286,7 @@ func TestColorsFollowTheirFrame(t *testing.T) {
 			if i == 2 {
 				x = brought
 			}
-			p.Handle(s.now, &m.h, m.e, m.payload, x)
+			p.Handle(s.now, &m.h, m.e, m.payload, x, nil)
 		}
 		s.wait(100 * ms)
 		all := s.drain()

@@ -136,7 +136,7 @@ func (w *world) deliver(i int) {
 func (w *world) store(i int, m made) {
 	p := w.publishers[i]
 	at := p.Head()
-	v := p.Handle(w.now, &m.h, m.e, m.payload, uplink.Extensions{Has: uplink.Carried(w.choose.below(int(uplink.CarriedSets), "extensions"))})
+	v := p.Handle(w.now, &m.h, m.e, m.payload, uplink.Extensions{Has: uplink.Carried(w.choose.below(int(uplink.CarriedSets), "extensions"))}, nil)
 	if v == uplink.Stored {
 		w.arrivals[p.ssrc][m.e] = at
 	}
@@ -367,7 +367,7 @@ func FuzzRewrite(f *testing.F) {
 		_, state = d.Next(time.Hour, dst, 0)
 		require.Equal(t, Sent, state)
 		m := b.frame(false, 1)[0]
-		if b.Handle(time.Hour, &m.h, m.e, payload, uplink.Extensions{Has: uplink.Carried(has) % uplink.CarriedSets}) != uplink.Stored {
+		if b.Handle(time.Hour, &m.h, m.e, payload, uplink.Extensions{Has: uplink.Carried(has) % uplink.CarriedSets}, nil) != uplink.Stored {
 			return
 		}
 		out, state := d.Next(time.Hour, dst, 7)

@@ -74,10 +74,14 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 	}
 	var verdict uplink.Verdict
 	x := p.carried(&h, b, u.cfg.Codec.Video())
+	var dd []byte // the dependency descriptor
+	if p.ext.Descriptor != 0 && u.cfg.Codec.Video() {
+		dd, _ = h.Extension(b, p.ext.Descriptor)
+	}
 	if h.SSRC == u.cfg.RTXSSRC {
-		verdict = u.up.HandleRTX(now, &h, payload, x)
+		verdict = u.up.HandleRTX(now, &h, payload, x, dd)
 	} else {
-		verdict = u.up.Handle(now, &h, e, payload, x)
+		verdict = u.up.Handle(now, &h, e, payload, x, dd)
 	}
 	s.stats.Drops.uplinked(verdict)
 	if verdict == uplink.Stored && !u.dirty {

@@ -17,7 +17,7 @@ func TestQuietVoiceIsCheap(t *testing.T) {
 	require.Zero(t, u.Stats().HistoryBytes, "nothing before the first packet")
 	for i := range 1000 {
 		e := first + seq.Extended(i)
-		u.Handle(time.Duration(i)*20*ms, &packet.Header{SSRC: 1, Timestamp: uint32(i) * 960}, e, make([]byte, 60), Extensions{})
+		u.Handle(time.Duration(i)*20*ms, &packet.Header{SSRC: 1, Timestamp: uint32(i) * 960}, e, make([]byte, 60), Extensions{}, nil)
 	}
 	require.Less(t, u.Stats().HistoryBytes, 6<<10)
 	require.GreaterOrEqual(t, u.Head()-u.Tail(), uint64(25), "500 ms")
@@ -39,7 +39,7 @@ func TestHistoryReachesBackASecond(t *testing.T) {
 			payload := make([]byte, c.size)
 			payload[0], payload[1] = 0x10, 1
 			for i := range 8000 {
-				u.Handle(time.Duration(i)*c.every, &packet.Header{SSRC: 1}, first+seq.Extended(i), payload, Extensions{})
+				u.Handle(time.Duration(i)*c.every, &packet.Header{SSRC: 1}, first+seq.Extended(i), payload, Extensions{}, nil)
 			}
 			held := u.Head() - u.Tail()
 			require.GreaterOrEqual(t, held, c.packets)
@@ -87,7 +87,7 @@ func TestHistoryHoldsWhatCame(t *testing.T) {
 			for i := range payload {
 				payload[i] = fill
 			}
-			v := u.Handle(now, &packet.Header{SSRC: 1}, n, payload, Extensions{})
+			v := u.Handle(now, &packet.Header{SSRC: 1}, n, payload, Extensions{}, nil)
 			if came[n] {
 				require.Equal(t, Duplicate, v)
 			} else {
@@ -126,7 +126,7 @@ func TestRequestsAreOnlyForWhatIsMissing(t *testing.T) {
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
 			now += time.Duration(rapid.IntRange(0, 40).Draw(t, "ms")) * ms
 			n := e - seq.Extended(rapid.IntRange(0, 8).Draw(t, "late"))
-			u.Handle(now, &packet.Header{SSRC: 1, Marker: true}, n, delta(1), Extensions{})
+			u.Handle(now, &packet.Header{SSRC: 1, Marker: true}, n, delta(1), Extensions{}, nil)
 			came[n.Uint16()] = true
 			out := u.Poll(now)
 			if out.PLI {
@@ -157,7 +157,7 @@ func BenchmarkHandle(b *testing.B) {
 	payload[0], payload[1] = 0x10, 1
 	h := packet.Header{SSRC: 1, Marker: true}
 	handle := func(i int) {
-		u.Handle(time.Duration(i)*ms, &h, first+seq.Extended(i), payload, Extensions{})
+		u.Handle(time.Duration(i)*ms, &h, first+seq.Extended(i), payload, Extensions{}, nil)
 	}
 	i := 0
 	for ; i < 5000; i++ {
@@ -176,7 +176,7 @@ func BenchmarkPollWithLoss(b *testing.B) {
 	payload := delta(1)
 	step := func(i int) {
 		now := time.Duration(i) * ms
-		u.Handle(now, &h, first+seq.Extended(i+i/10), payload, Extensions{})
+		u.Handle(now, &h, first+seq.Extended(i+i/10), payload, Extensions{}, nil)
 		u.Poll(now)
 	}
 	i := 0
@@ -199,7 +199,7 @@ func TestHandleAndPollDoNotAllocate(t *testing.T) {
 	i := 0
 	step := func() {
 		now := time.Duration(i) * ms
-		u.Handle(now, &h, first+seq.Extended(i+i/10), payload, Extensions{})
+		u.Handle(now, &h, first+seq.Extended(i+i/10), payload, Extensions{}, nil)
 		u.Poll(now)
 		i++
 	}

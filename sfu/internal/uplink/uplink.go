@@ -157,9 +157,9 @@ func (u *Uplink) Config() Config {
 func (u *Uplink) Codec() codec.Codec { return u.cfg.Codec }
 
 // Handle takes one authenticated packet of the primary stream: its header, its number as the SRTP opener extended it,
-// its payload without padding (empty: a padding-only packet, kept as such) and the extensions it carries. The payload is
-// copied.
-func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, x Extensions) Verdict {
+// its payload without padding (empty: a padding-only packet, kept as such), the extensions it carries, and its dependency
+// descriptor (nil: none). Payload and descriptor are copied.
+func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, x Extensions, descriptor []byte) Verdict {
 	if !u.follow(now, h.SSRC, e) {
 		u.stats.TooOld++
 		return TooOld
@@ -171,7 +171,7 @@ func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, pay
 // HandleRTX takes one authenticated packet of the RTX stream (RFC 4588 §4): payload opens with the original sequence
 // number. Its extensions are the original's: senders repeat them. An empty one is how publishers probe for bandwidth; it
 // repairs nothing and counts as a Duplicate.
-func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte, x Extensions) Verdict {
+func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte, x Extensions, descriptor []byte) Verdict {
 	switch len(payload) {
 	case 0:
 		u.stats.Duplicates++
@@ -344,6 +344,10 @@ func (u *Uplink) At(i uint64) *Packet { return u.history.at(i) }
 
 // Payload returns the packet's decrypted payload, valid as long as the packet; it must not be written to.
 func (u *Uplink) Payload(p *Packet) []byte { return u.history.payload(p) }
+
+// Descriptor returns the packet's dependency descriptor as the publisher wrote it, nil when it has none; valid and kept
+// from writing as its payload.
+func (u *Uplink) Descriptor(p *Packet) []byte { return nil }
 
 // Find returns the packet with the given number, nil when it never came or is gone. It is valid as long as At's.
 func (u *Uplink) Find(s seq.Extended) *Packet {

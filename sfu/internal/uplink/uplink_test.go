@@ -56,20 +56,20 @@ func (t *test) send(n ...int) {
 	t.Helper()
 	for _, n := range n {
 		e := first + seq.Extended(n)
-		require.Equal(t, Stored, t.u.Handle(t.now, t.header(e), e, t.payload(e), Extensions{}), "packet %d", n)
+		require.Equal(t, Stored, t.u.Handle(t.now, t.header(e), e, t.payload(e), Extensions{}, nil), "packet %d", n)
 	}
 }
 
 func (t *test) sendKeyframe(n int) {
 	t.Helper()
 	e := first + seq.Extended(n)
-	require.Equal(t, Stored, t.u.Handle(t.now, t.header(e), e, keyframe(), Extensions{}))
+	require.Equal(t, Stored, t.u.Handle(t.now, t.header(e), e, keyframe(), Extensions{}, nil))
 }
 
 func (t *test) rtx(n int) Verdict {
 	e := first + seq.Extended(n)
 	b := binary.BigEndian.AppendUint16(nil, e.Uint16())
-	return t.u.HandleRTX(t.now, t.header(e), append(b, t.payload(e)...), Extensions{})
+	return t.u.HandleRTX(t.now, t.header(e), append(b, t.payload(e)...), Extensions{}, nil)
 }
 
 func (t *test) wait(d time.Duration) { t.now += d }
@@ -113,7 +113,7 @@ func TestExtensionsAreKeptWithTheirPacket(t *testing.T) {
 	}
 	handle := func(n int, x Extensions) *Packet {
 		e := first + seq.Extended(n)
-		require.Equal(t, Stored, u.u.Handle(u.now, u.header(e), e, delta(0), x))
+		require.Equal(t, Stored, u.u.Handle(u.now, u.header(e), e, delta(0), x, nil))
 		return u.u.Find(e)
 	}
 	require.Equal(t, Extensions{}, handle(0, carried(nil, nil)).Ext)
@@ -123,7 +123,7 @@ func TestExtensionsAreKeptWithTheirPacket(t *testing.T) {
 	require.Equal(t, Extensions{}, handle(4, carried(nil, colors[:3])).Ext)
 	handle(6, Extensions{})
 	missing := binary.BigEndian.AppendUint16(nil, seq.Extended(first+5).Uint16())
-	require.Equal(t, Stored, u.u.HandleRTX(u.now, u.header(first+5), append(missing, delta(0)...), carried(nil, colors)))
+	require.Equal(t, Stored, u.u.HandleRTX(u.now, u.header(first+5), append(missing, delta(0)...), carried(nil, colors), nil))
 	require.Equal(t, Extensions{Has: HasColorSpace, ColorSpace: [4]byte(colors)}, u.u.Find(first+5).Ext, "a resent packet brings them again")
 }
 
@@ -133,7 +133,7 @@ func TestVerdicts(t *testing.T) {
 	u.send(2000)
 	handle := func(n int, payload []byte) Verdict {
 		e := first + seq.Extended(n)
-		return u.u.Handle(u.now, u.header(e), e, payload, Extensions{})
+		return u.u.Handle(u.now, u.header(e), e, payload, Extensions{}, nil)
 	}
 	require.Equal(t, Duplicate, handle(2000, delta(0)))
 	require.Equal(t, TooOld, handle(2000-window, delta(0)))
@@ -146,8 +146,8 @@ func TestVerdicts(t *testing.T) {
 	require.Zero(t, u.u.At(u.u.Head()-1).Size())
 	require.Equal(t, Duplicate, u.rtx(2000), "publishers probe with resends of what has come")
 	require.Equal(t, TooOld, u.rtx(1))
-	require.Equal(t, Malformed, u.u.HandleRTX(u.now, u.header(first), []byte{1}, Extensions{}))
-	require.Equal(t, Duplicate, u.u.HandleRTX(u.now, u.header(first), nil, Extensions{}), "publishers probe with padding on the RTX stream")
+	require.Equal(t, Malformed, u.u.HandleRTX(u.now, u.header(first), []byte{1}, Extensions{}, nil))
+	require.Equal(t, Duplicate, u.u.HandleRTX(u.now, u.header(first), nil, Extensions{}, nil), "publishers probe with padding on the RTX stream")
 	for v, name := range map[Verdict]string{Stored: "stored", Duplicate: "duplicate", TooOld: "too old", Malformed: "malformed"} {
 		require.Equal(t, name, v.String())
 	}
@@ -160,7 +160,7 @@ func TestRTXBeforeItsPrimary(t *testing.T) {
 	require.Equal(t, Stored, u.rtx(3))
 	require.Equal(t, Stored, u.rtx(2))
 	e := first + 3
-	require.Equal(t, Duplicate, u.u.Handle(u.now, u.header(e), e, delta(0), Extensions{}))
+	require.Equal(t, Duplicate, u.u.Handle(u.now, u.header(e), e, delta(0), Extensions{}, nil))
 }
 
 func TestFirstRequestWaitsForReordering(t *testing.T) {
@@ -361,7 +361,7 @@ func TestSkippingIsBounded(t *testing.T) {
 	for name, send := range map[string]func(u *test, n int) Verdict{
 		"primary": func(u *test, n int) Verdict {
 			e := first + seq.Extended(n)
-			return u.u.Handle(u.now, u.header(e), e, delta(0), Extensions{})
+			return u.u.Handle(u.now, u.header(e), e, delta(0), Extensions{}, nil)
 		},
 		"resent": func(u *test, n int) Verdict { return u.rtx(n) },
 	} {
@@ -409,7 +409,7 @@ func TestRestartedStreamIsNotLoss(t *testing.T) {
 		u.send(10000)
 		back := func(n int) Verdict {
 			e := first + seq.Extended(n)
-			return u.u.Handle(u.now, u.header(e), e, delta(0), Extensions{})
+			return u.u.Handle(u.now, u.header(e), e, delta(0), Extensions{}, nil)
 		}
 		require.Equal(t, TooOld, back(0))
 		require.Equal(t, TooOld, back(5))
@@ -423,12 +423,12 @@ func TestRestartedStreamIsNotLoss(t *testing.T) {
 		u.send(0, 1)
 		h := u.header(1<<16 + 7)
 		h.SSRC = 99
-		require.Equal(t, Stored, u.u.Handle(u.now, h, 1<<16+7, delta(0), Extensions{}))
+		require.Equal(t, Stored, u.u.Handle(u.now, h, 1<<16+7, delta(0), Extensions{}, nil))
 		require.Equal(t, uint32(99), u.u.Config().SSRC)
 		require.Equal(t, uint32(1), u.u.Epoch())
 		old := u.header(first + 2)
 		old.SSRC = 1
-		require.Equal(t, TooOld, u.u.Handle(u.now, old, first+2, delta(0), Extensions{}), "a straggler of the old stream")
+		require.Equal(t, TooOld, u.u.Handle(u.now, old, first+2, delta(0), Extensions{}, nil), "a straggler of the old stream")
 		b := u.u.ReportBlock(u.now)
 		require.Equal(t, uint32(99), b.SSRC)
 		require.Equal(t, uint32(7), b.HighestSeq)
@@ -478,7 +478,7 @@ func TestJitter(t *testing.T) {
 		e := first + seq.Extended(n)
 		h := u.header(e)
 		h.Timestamp = uint32(n) * 960
-		u.u.Handle(u.now+time.Duration(n)*20*ms+late, h, e, []byte{1}, Extensions{})
+		u.u.Handle(u.now+time.Duration(n)*20*ms+late, h, e, []byte{1}, Extensions{}, nil)
 	}
 	handle(0, 0)
 	handle(1, 0)
@@ -549,7 +549,7 @@ func TestTicks(t *testing.T) {
 
 func TestUnknownCodecIsMalformed(t *testing.T) {
 	u := New(Config{SSRC: 1})
-	require.Equal(t, Malformed, u.Handle(0, &packet.Header{SSRC: 1}, first, []byte{1}, Extensions{}))
+	require.Equal(t, Malformed, u.Handle(0, &packet.Header{SSRC: 1}, first, []byte{1}, Extensions{}, nil))
 	require.Zero(t, u.Stats().Packets)
 	require.NotPanics(t, func() {
 		u.HandleSenderReport(0, 0, 0)
