@@ -35,7 +35,7 @@ var floors = []struct {
 	may      []string
 }{
 	{"cmd/...", []string{"signaling", "signaling/wire", "signaling/client", "turn", "web", "bench/...", "sfu", "internal/..."}},
-	{"signaling", []string{"sfu", "signaling/wire", "signaling/call", "internal/..."}},
+	{"signaling", []string{"sfu", "signaling/wire", "signaling/call", "codec", "internal/..."}},
 	{"signaling/wire", nil},
 	{"signaling/call", nil},
 	{"signaling/client", slices.Concat([]string{"signaling/wire", "codec", "internal/..."}, publicCores)},

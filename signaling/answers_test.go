@@ -90,7 +90,7 @@ func TestJoinedIsSaidAgainWithThoseWhoAreThereNow(t *testing.T) {
 	p.client(join(2)).want("request state")
 	p.client(join(2)).want() // under way
 	p.event(1, sfu.PeerLeft{PeerID: "c"}).want()
-	p.in(answered{result: state{peers: []sfu.PeerInfo{{ID: "c"}}, slots: []sfu.SlotInfo{{MID: "1"}}}}).want(
+	p.in(answered{result: sfu.Joined{Peers: []sfu.PeerInfo{{ID: "c"}}, Slots: []sfu.SlotInfo{{MID: "1"}}}}).want(
 		`{"id":"2","joined":{"peerId":"me","answer":{"type":"ANSWER","deflate":"KrM14OUCBAAA//8="},`+
 			`"peers":[{"peerId":"c"}],"slots":{"slots":[{"mid":"1"}]}}}`, left(2, "c"))
 	p.event(1, sfu.PeerLeft{PeerID: "d"}).want(left(3, "d"))
@@ -101,8 +101,8 @@ func TestAJoinSentAgainThatWaitsIsForItsConnection(t *testing.T) {
 	p.lose().resume(0).client(join(2)).want("request state")
 	p.lose().resume(0).want(`{"id":"9","resumed":{"fromSeq":"1"}}`)
 	p.client(join(2)).want() // behind the one that nobody waits for
-	p.in(answered{result: state{}}).want("request state")
-	p.in(answered{result: state{}}).want(joinedAlone)
+	p.in(answered{result: sfu.Joined{}}).want("request state")
+	p.in(answered{result: sfu.Joined{}}).want(joinedAlone)
 }
 
 func TestAJoinWhosePeerIsLostIsDoneAgain(t *testing.T) {
@@ -189,7 +189,7 @@ func TestWhatNobodyComesBackForIsLetGo(t *testing.T) {
 	require.Nil(t, p.s.log.kept)
 	require.Nil(t, p.s.answers.kept)
 	p.lose().resume(0).wantRequest("state")
-	p.in(answered{result: state{}})
+	p.in(answered{result: sfu.Joined{}})
 	p.client(join(2)).want(refused(2, "PROTOCOL", "id: 2 is too old, its answer is no longer kept; ask again with a new id"))
 }
 
@@ -206,7 +206,7 @@ func TestTheAnswerToResumeComesFirst(t *testing.T) {
 	p.client(`{"id":"6","ping":{}}`).want(`{"id":"6","pong":{"serverTimeMs":"1000000"}}`) // it does not matter where
 	p.in(answered{err: sfu.ErrNotFound}).want("request state")
 	p.event(1, sfu.PeerLeft{PeerID: "b"}).want()
-	p.in(answered{result: state{}}).want(`{"id":"9","snapshot":{"seq":"1","slots":{},"joined":true}}`,
+	p.in(answered{result: sfu.Joined{}}).want(`{"id":"9","snapshot":{"seq":"1","slots":{},"joined":true}}`,
 		ok(3), ok(5), refused(4, "NOT_FOUND", "no such track or peer"), left(2, "b"))
 	p.client(`{"id":"7","ack":"1","ping":{}}`)
 	require.Len(t, p.s.answers.kept, 3, "they came after the snapshot")
@@ -234,7 +234,7 @@ func TestAnswersThatWaitForASnapshotAreBounded(t *testing.T) {
 	}
 	p.client(`{"id":"100","publish":{}}`).want(
 		`{"id":"100","error":{"code":"RATE","message":"requests: too many answers are waiting for the room's state","retryAfterMs":1000}}`)
-	p.in(answered{result: state{}})
+	p.in(answered{result: sfu.Joined{}})
 	require.Len(t, p.out.frames, 1+maxAnswers)
 }
 

@@ -311,12 +311,15 @@ func (s *Server) call(ctx context.Context, st *seat, r *request) answered {
 	case unpublishRequest:
 		return answered{err: st.peer.Unpublish(ctx, do.ids)}
 	case subscribeRequest:
-		return answered{err: st.peer.Subscribe(ctx, sfu.Subscription{Wishes: do.wishes})}
+		return answered{err: st.peer.Subscribe(ctx, do.subscription)}
 	case muteRequest:
 		return answered{err: st.peer.Mute(ctx, do.id, do.muted)}
 	case stateRequest:
-		joined, err := st.peer.State(ctx)
-		return answered{result: state{peers: joined.Peers, slots: joined.Slots}, err: err}
+		current, err := st.peer.State(ctx)
+		return answered{result: current, err: err}
+	case rosterRequest:
+		page, err := st.peer.Roster(ctx, do.after, do.limit)
+		return answered{result: page, err: err}
 	case leaveRequest:
 		err := st.peer.Leave(ctx)
 		st.peer = nil

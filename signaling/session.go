@@ -41,6 +41,9 @@ type session struct {
 	sent uint64 // the last event handed to the attached connection
 	hold bool   // the whole state is on its way: events wait behind it
 
+	// Events of which only the newest counts.
+	standing standing
+
 	// The Snapshot on its way answers a Resume, and is the first that its connection hears: answers wait in held.
 	greeting bool
 	held     []*wire.ServerFrame
@@ -111,7 +114,8 @@ type (
 		join  uint64
 		event sfu.Event
 	}
-	// answered: the request of an earlier output is done. result is sfu.Joined, string (an SDP answer), state or nil.
+	// answered: the request of an earlier output is done. result is sfu.Joined (a state: without the answer), string (an SDP
+	// answer), sfu.RosterPage or nil.
 	answered struct {
 		result any
 		err    error
@@ -131,12 +135,6 @@ func (happened) input() {}
 func (answered) input() {}
 func (tick) input()     {}
 func (shutdown) input() {}
-
-// state is the answer to a stateRequest.
-type state struct {
-	peers []sfu.PeerInfo
-	slots []sfu.SlotInfo
-}
 
 // output is what a step wants done, in this order.
 type output struct {
@@ -168,7 +166,11 @@ type (
 		tracks []sfu.Track
 	}
 	unpublishRequest struct{ ids []string }
-	subscribeRequest struct{ wishes []sfu.Wish }
+	subscribeRequest struct{ subscription sfu.Subscription }
+	rosterRequest    struct {
+		after string
+		limit int
+	}
 	muteRequest      struct {
 		id    string
 		muted bool
@@ -235,6 +237,7 @@ func (s *session) step(now time.Duration, in input) output {
 		// Sessions live in memory: after a restart there is nothing to resume.
 		s.end(now, wire.Bye_SHUTDOWN, wire.Bye_REJOIN, &out)
 	}
+	s.sayStanding(now, &out)
 	s.start(&out)
 	s.settle(now, &out)
 	return out
@@ -339,7 +342,7 @@ func (s *session) end(now time.Duration, reason wire.Bye_Reason, action wire.Bye
 	}
 	s.bye, s.goneAt = &wire.Bye{Reason: reason, Action: action}, now
 	s.queue, s.early, s.missed, s.deferred, s.hold, s.joining, s.silent = nil, nil, false, nil, false, false, false
-	s.log.kept, s.answers, s.greeting, s.held = nil, answers{}, false, nil
+	s.log.kept, s.answers, s.greeting, s.held, s.standing = nil, answers{}, false, nil, standing{}
 	s.say(out, wire.Reply(0, &wire.ServerFrame_Bye{Bye: s.bye}))
 	s.hangup(out)
 	if s.peer != 0 && reason != wire.Bye_SHUTDOWN {

@@ -60,6 +60,8 @@ func (s *session) change(now time.Duration, frame *wire.ClientFrame, out *output
 		s.renegotiate(now, id, m.Sdp, out)
 	case *wire.ClientFrame_Mute:
 		s.mute(now, id, m.Mute, out)
+	case *wire.ClientFrame_Roster:
+		s.roster(id, m.Roster, out)
 	}
 }
 
@@ -127,7 +129,7 @@ func (s *session) join(now time.Duration, id uint64, m *wire.Join, out *output) 
 	s.enqueue(request{frame: id, do: joinRequest{req: sfu.JoinRequest{
 		Tenant: s.grants.Tenant, Room: s.grants.Room, Identity: s.grants.Identity, Name: m.GetName(),
 		Publish: s.grants.Publish, Subscribe: s.grants.Subscribe,
-		Offer: offer, Tracks: tracks,
+		Offer: offer, Tracks: tracks, Device: deviceOf(m.GetDevice()),
 	}}}, out)
 }
 
@@ -216,7 +218,16 @@ func (s *session) subscribe(id uint64, m *wire.Subscribe, out *output) {
 			Priority: w.GetPriority(), Width: w.GetWidth(), Height: w.GetHeight(),
 		}
 	}
-	s.enqueue(request{frame: id, do: subscribeRequest{wishes: wishes}}, out)
+	s.enqueue(request{frame: id, do: subscribeRequest{sfu.Subscription{
+		Wishes: wishes, VideoPaused: m.GetVideoPaused(), LastN: int(min(m.GetLastN(), maxWishes)),
+	}}}, out)
+}
+
+func (s *session) roster(id uint64, m *wire.Roster, out *output) {
+	if !s.inRoom(id, "roster", out) {
+		return
+	}
+	s.enqueue(request{frame: id, do: rosterRequest{after: m.GetAfter(), limit: int(min(m.GetLimit(), maxWishes))}}, out)
 }
 
 func (s *session) mute(now time.Duration, id uint64, m *wire.Mute, out *output) {

@@ -288,7 +288,7 @@ func (l *life) answer(how int) {
 			done.result = incompressible
 		}
 	case stateRequest:
-		done.result = state{slots: room(l.told)}
+		done.result = sfu.Joined{Slots: room(l.told)}
 	}
 	if l.peer == 0 && !failed {
 		if _, leaves := r.do.(leaveRequest); !leaves {

@@ -95,7 +95,7 @@ func TestEveryEventArrivesOnceOrASnapshotStandsForIt(t *testing.T) {
 				return
 			}
 			w.running = nil
-			w.take(w.s.step(w.now, answered{result: state{peers: make([]sfu.PeerInfo, w.told)}}))
+			w.take(w.s.step(w.now, answered{result: sfu.Joined{Peers: make([]sfu.PeerInfo, w.told)}}))
 		}
 		resume := func(*rapid.T) {
 			w.conn++

@@ -93,6 +93,15 @@ func (s *session) answer(now time.Duration, in answered, out *output) {
 		s.peer = 0
 		s.ok(done.frame, out)
 		s.end(now, wire.Bye_LEFT, wire.Bye_STOP, out)
+	case rosterRequest:
+		page, ok := in.result.(sfu.RosterPage)
+		if in.err != nil || !ok {
+			s.explain(done.frame, in.err, out)
+			return
+		}
+		s.sayInTurn(out, wire.Reply(done.frame, &wire.ServerFrame_RosterPage{RosterPage: &wire.RosterPage{
+			Peers: peersOut(page.Peers), Size: uint32(page.Size), More: page.More,
+		}}))
 	case negotiateRequest:
 		if in.err != nil {
 			s.explain(done.frame, in.err, out)
@@ -126,7 +135,7 @@ func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, i
 		}
 		return
 	}
-	s.peer, s.silent, s.pending = do.join, false, nil
+	s.peer, s.silent, s.pending, s.standing = do.join, false, nil, standing{}
 	joined, _ := in.result.(sfu.Joined)
 	packed, err := wire.Answer(joined.Answer)
 	if err != nil {
@@ -139,12 +148,13 @@ func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, i
 		s.queue = slices.Delete(s.queue, i, i+1)
 		s.sent, s.hold = s.log.last, false
 		s.say(out, wire.Reply(resume, &wire.ServerFrame_Snapshot{Snapshot: &wire.Snapshot{
-			Seq: s.sent, Joined: true, Peers: peersOut(joined.Peers), Slots: slotsOut(joined.Slots),
+			Seq: s.sent, Joined: true, Peers: peersOut(joined.Peers), Slots: slotsOut(joined.Slots), RosterSize: uint32(joined.Size),
 		}}))
 		s.greeted(out)
 	}
 	s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Joined{Joined: &wire.Joined{
-		PeerId: joined.PeerID, Answer: packed, Peers: peersOut(joined.Peers), Slots: slotsOut(joined.Slots),
+		PeerId: joined.PeerID, Answer: packed,
+		Peers: peersOut(joined.Peers), Slots: slotsOut(joined.Slots), RosterSize: uint32(joined.Size),
 	}}))
 	s.answers.replaced(do.join)
 	s.keep(answer{id: done.frame, join: do.join, frame: wire.Reply(done.frame, &wire.ServerFrame_Joined{Joined: &wire.Joined{
@@ -164,13 +174,14 @@ func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, i
 // answerJoinAgain says a Joined once more, with those who are in the room by now: events that came after the first one have
 // been said since, and an old list would undo them.
 func (s *session) answerJoinAgain(now time.Duration, done *request, do stateRequest, in answered, out *output) {
-	current, ok := in.result.(state)
+	current, ok := in.result.(sfu.Joined)
 	switch {
 	case in.err == nil && ok && do.join == s.peer:
 		s.say(out, wire.Reply(done.frame, &wire.ServerFrame_Joined{Joined: &wire.Joined{
 			PeerId: do.joined.GetPeerId(), Answer: do.joined.GetAnswer(),
-			Peers: peersOut(current.peers), Slots: slotsOut(current.slots),
+			Peers: peersOut(current.Peers), Slots: slotsOut(current.Slots), RosterSize: uint32(current.Size),
 		}}))
+		s.standing.again()
 		if a := s.answers.find(done.frame); a != nil {
 			a.conn, a.after = s.conn, s.sent
 		}
@@ -195,9 +206,11 @@ func (s *session) stateless(now time.Duration, frame uint64, err error, out *out
 func (s *session) answerState(now time.Duration, done *request, in answered, out *output) {
 	s.sent = done.seq
 	what := &wire.Snapshot{Seq: done.seq}
-	switch current, ok := in.result.(state); {
+	switch current, ok := in.result.(sfu.Joined); {
 	case in.err == nil && ok:
-		what.Joined, what.Peers, what.Slots = true, peersOut(current.peers), slotsOut(current.slots)
+		what.Joined, what.Peers, what.Slots = true, peersOut(current.Peers), slotsOut(current.Slots)
+		what.RosterSize = uint32(current.Size)
+		s.standing.again()
 	case isGone(in.err):
 	default:
 		s.stateless(now, done.frame, in.err, out)
@@ -259,7 +272,29 @@ func (s *session) tell(now time.Duration, event sfu.Event, out *output) {
 		s.lostPeer(now, lost, out)
 		return
 	}
-	if frame := eventOut(event); frame != nil {
+	if layers, ok := event.(sfu.LayersChanged); ok {
+		for _, slot := range layers.Slots {
+			s.standing.set("slot "+slot.MID, slotLayerOut(slot))
+		}
+		return
+	}
+	frame := eventOut(event)
+	if frame == nil {
+		return
+	}
+	if key := standingKey(frame); key != "" {
+		s.standing.set(key, frame)
+		return
+	}
+	s.number(now, frame, out)
+}
+
+// sayStanding says what stands and has not been said, once the client has all that came before.
+func (s *session) sayStanding(now time.Duration, out *output) {
+	if s.conn == 0 || s.hold || s.greeting || s.peer == 0 || s.bye != nil {
+		return
+	}
+	for _, frame := range s.standing.due() {
 		s.number(now, frame, out)
 	}
 }
@@ -284,7 +319,7 @@ func (s *session) flush(out *output) {
 
 // lostPeer: the peer is no longer in the room, and it was not the client's wish.
 func (s *session) lostPeer(now time.Duration, lost sfu.Gone, out *output) {
-	s.peer, s.pending = 0, nil
+	s.peer, s.pending, s.standing = 0, nil, standing{}
 	// Nothing of what was done is left: who asks again means the next peer.
 	s.answers = answers{}
 	switch lost.Reason {

@@ -130,7 +130,9 @@ func requestName(r *request) string {
 	case unpublishRequest:
 		return "unpublish " + strings.Join(do.ids, ",")
 	case subscribeRequest:
-		return fmt.Sprintf("subscribe %+v", do.wishes)
+		return fmt.Sprintf("subscribe %+v", do.subscription.Wishes)
+	case rosterRequest:
+		return fmt.Sprintf("roster %s %d", do.after, do.limit)
 	case muteRequest:
 		return fmt.Sprintf("mute %s %v", do.id, do.muted)
 	case stateRequest:
@@ -371,7 +373,7 @@ func TestOnlyTheSecretResumes(t *testing.T) {
 }
 
 func TestASnapshotStandsForEventsThatAreGone(t *testing.T) {
-	whole := state{peers: []sfu.PeerInfo{{ID: "b"}}, slots: []sfu.SlotInfo{{MID: "1"}}}
+	whole := sfu.Joined{Peers: []sfu.PeerInfo{{ID: "b"}}, Slots: []sfu.SlotInfo{{MID: "1"}}}
 	for name, gone := range map[string]func(p *play) uint64{
 		"too many": func(p *play) uint64 {
 			p.lose()
@@ -416,7 +418,7 @@ func TestASnapshotGoesToWhoAskedForIt(t *testing.T) {
 	p.client(`{"id":"3","ack":"1","ping":{}}`)
 	p.resume(0).wantRequest("state")
 	p.resume(1).want("displaced 2", `{"id":"9","resumed":{"fromSeq":"2"}}`)
-	p.in(answered{result: state{}}).want()
+	p.in(answered{result: sfu.Joined{}}).want()
 	p.event(1, sfu.PeerLeft{PeerID: "y"}).want(left(2, "y"))
 }
 
@@ -452,7 +454,7 @@ func TestTooManyEventsBeforeJoinedBecomeASnapshot(t *testing.T) {
 		p.event(1, sfu.PeerLeft{PeerID: "x"})
 	}
 	p.in(answered{result: sfu.Joined{PeerID: "me", Answer: "v=0\r\n"}}).want(joinedAlone, "request state")
-	p.in(answered{result: state{}}).want(`{"snapshot":{"seq":"1","slots":{},"joined":true}}`)
+	p.in(answered{result: sfu.Joined{}}).want(`{"snapshot":{"seq":"1","slots":{},"joined":true}}`)
 	p.event(1, sfu.PeerLeft{PeerID: "y"}).want(left(2, "y"))
 }
 

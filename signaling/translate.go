@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
@@ -36,8 +38,35 @@ func trackOf(t *wire.Track) (sfu.Track, error) {
 		return sfu.Track{}, errors.New("source: want MICROPHONE, CAMERA, SCREEN or SCREEN_AUDIO")
 	case t.GetMid() == "" || len(t.GetMid()) > maxTrackID:
 		return sfu.Track{}, errors.New("mid: want the a=mid of the m-line that carries the track")
+	case len(t.GetBackupOf()) > maxTrackID || t.GetBackupOf() == t.GetTrackId():
+		return sfu.Track{}, errors.New("backup_of: want the track_id of another track, the one that this shows in another codec")
 	}
-	return sfu.Track{ID: t.GetTrackId(), Kind: kind, Source: source, MID: t.GetMid(), Muted: t.GetMuted()}, nil
+	return sfu.Track{
+		ID: t.GetTrackId(), Kind: kind, Source: source, MID: t.GetMid(), Muted: t.GetMuted(), BackupOf: t.GetBackupOf(),
+	}, nil
+}
+
+// deviceOf takes what a client says of its device; what we do not know of it is left out.
+func deviceOf(d *wire.Device) sfu.Device {
+	const most = 1024 // beyond which a number says nothing
+	device := sfu.Device{
+		Decoders: int(min(d.GetDecoders(), most)), Cores: int(min(d.GetCores(), most)), SavingPower: d.GetSavingPower(),
+		Hot: d.GetThermal() == wire.Device_SERIOUS || d.GetThermal() == wire.Device_CRITICAL,
+	}
+	switch d.GetClass() {
+	case wire.Device_LOW:
+		device.Class = sfu.LowDevice
+	case wire.Device_NORMAL:
+		device.Class = sfu.NormalDevice
+	case wire.Device_HIGH:
+		device.Class = sfu.HighDevice
+	}
+	for c := codec.VP8; int(c) < codec.Count; c++ {
+		if slices.ContainsFunc(d.GetHardwareEncoders(), func(name string) bool { return strings.EqualFold(name, c.String()) }) {
+			device.HardwareEncoders = append(device.HardwareEncoders, c)
+		}
+	}
+	return device
 }
 
 // eventOut says an event of the SFU on the wire. Gone is not an event there: see session.lostPeer.
@@ -61,9 +90,45 @@ func eventOut(event sfu.Event) *wire.ServerFrame {
 		}
 		return trackUpdate(wire.TrackUpdate_UNMUTED, e.PeerID, e.Track)
 	case sfu.SlotsChanged:
-		return wire.Event(&wire.ServerFrame_SlotMap{SlotMap: slotsOut(e.Slots)})
+		slots := slotsOut(e.Slots)
+		slots.Peers = peersOut(e.Peers)
+		return wire.Event(&wire.ServerFrame_SlotMap{SlotMap: slots})
+	case sfu.RosterChanged:
+		return wire.Event(&wire.ServerFrame_RosterUpdate{RosterUpdate: &wire.RosterUpdate{Size: uint32(e.Size)}})
+	case sfu.SpeakersChanged:
+		speakers := &wire.Speakers{}
+		for _, who := range e.Speakers {
+			speakers.Speakers = append(speakers.Speakers, &wire.Speaker{PeerId: who.PeerID, Level: uint32(who.Level)})
+		}
+		return wire.Event(&wire.ServerFrame_Speakers{Speakers: speakers})
+	case sfu.LayersWanted:
+		wanted := &wire.LayersWanted{TrackId: e.TrackID}
+		for _, one := range e.Encodings {
+			wanted.Encodings = append(wanted.Encodings, &wire.EncodingWanted{
+				Rid: one.RID, Wanted: one.Wanted, Spatial: uint32(one.Layer.Spatial), Temporal: uint32(one.Layer.Temporal),
+			})
+		}
+		return wire.Event(&wire.ServerFrame_LayersWanted{LayersWanted: wanted})
+	case sfu.CodecWanted:
+		return wire.Event(&wire.ServerFrame_CodecWanted{CodecWanted: &wire.CodecWanted{
+			TrackId: e.TrackID, Codec: e.Codec.String(), Wanted: e.Wanted,
+		}})
 	}
 	return nil
+}
+
+var limitsOut = map[sfu.Limit]wire.SlotLayer_Limit{
+	sfu.NoLimit: wire.SlotLayer_NONE, sfu.WishLimit: wire.SlotLayer_WISH, sfu.PublisherLimit: wire.SlotLayer_PUBLISHER,
+	sfu.BandwidthLimit: wire.SlotLayer_BANDWIDTH, sfu.DeviceLimit: wire.SlotLayer_DEVICE, sfu.CodecLimit: wire.SlotLayer_CODEC,
+	sfu.PausedLimit: wire.SlotLayer_PAUSED,
+}
+
+// slotLayerOut says what one slot shows.
+func slotLayerOut(s sfu.SlotLayer) *wire.ServerFrame {
+	return wire.Event(&wire.ServerFrame_LayerState{LayerState: &wire.LayerState{Slots: []*wire.SlotLayer{{
+		Mid: s.MID, Width: uint32(s.Width), Height: uint32(s.Height), Encoding: uint32(s.Encoding),
+		Spatial: uint32(s.Layer.Spatial), Temporal: uint32(s.Layer.Temporal), Bitrate: uint32(s.Bitrate), Limit: limitsOut[s.Limit],
+	}}}})
 }
 
 func trackUpdate(change wire.TrackUpdate_Change, peer string, t sfu.Track) *wire.ServerFrame {
