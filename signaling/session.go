@@ -171,7 +171,7 @@ type (
 		after string
 		limit int
 	}
-	muteRequest      struct {
+	muteRequest struct {
 		id    string
 		muted bool
 	}
