@@ -8,8 +8,8 @@
 //	┌──────────┬────────┬─────────────────────┬───────────────┬─────────┐
 //	│ 12 fixed │ CSRCs  │ extension (RFC 8285)│    payload    │ padding │
 //	└──────────┴────────┴─────────────────────┴───────────────┴─────────┘
-//	 ParseHeader ........ Extension            Payload (only after decryption)
-//	 PutHeader   PutCSRC  PutExtensions
+//	 ParseHeader ........ Extension, Elements  Payload (only after decryption)
+//	 PutHeader   PutCSRC  PutExtensions, Block
 //
 // Pure functions on bytes the caller owns; any goroutine.
 package packet

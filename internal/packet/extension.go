@@ -9,6 +9,9 @@ const (
 	profileTwoByteMask = 0xfff0
 )
 
+// maxBlock is the longest block: a 16-bit count of 32-bit words (RFC 3550 §5.3.1).
+const maxBlock = 4 * 0xffff
+
 // idStop ends the one-byte form: elements after it are not considered (RFC 8285 §4.2).
 const idStop = 15
 
@@ -18,62 +21,157 @@ type Extension struct {
 	Data []byte
 }
 
-// Extension returns the data of the first element with this id in packet b, where h was parsed from; false when it is
-// not there. Elements that reach beyond the block end the search.
-func (h *Header) Extension(b []byte, id uint8) ([]byte, bool) {
-	if id == 0 || h.ExtSize <= 0 || h.ExtOffset < fixedSize || len(b)-h.ExtOffset < h.ExtSize {
-		return nil, false
+// Elements walks the elements of one extension block, in either form, in the order of the packet:
+//
+//	for e := h.Elements(b); e.Next(); {
+//		switch e.ID {
+//
+// Who wants several elements of a packet reads them in one walk.
+type Elements struct {
+	ID uint8 // of the element that Next has come to: 1..14 in the one-byte form, 1..255 in the two-byte form
+
+	twoByte  bool
+	block    []byte
+	from, at int // where the element's data begins, and the next element
+}
+
+// Data is what the element holds: part of the packet.
+func (e *Elements) Data() []byte { return e.block[e.from:e.at:e.at] }
+
+// Elements begins a walk through the extension block of packet b, where h was parsed from. There is nothing to walk when
+// the packet has no block, or one that is not of RFC 8285.
+func (h *Header) Elements(b []byte) Elements {
+	if h.ExtSize <= 0 || h.ExtOffset < fixedSize || len(b)-h.ExtOffset < h.ExtSize {
+		return Elements{}
 	}
 	block := b[h.ExtOffset : h.ExtOffset+h.ExtSize]
 	switch {
 	case h.ExtProfile == profileOneByte:
-		return findOneByte(block, id)
+		return Elements{block: block}
 	case h.ExtProfile&profileTwoByteMask == profileTwoByte:
-		return findTwoByte(block, id)
+		return Elements{block: block, twoByte: true}
 	default:
-		return nil, false
+		return Elements{}
 	}
 }
 
-// findOneByte walks elements of the form id(4) length-1(4) data (RFC 8285 §4.2).
-func findOneByte(block []byte, id uint8) ([]byte, bool) {
-	for len(block) > 0 {
-		if block[0] == 0 {
-			block = block[1:]
-			continue
+// Next goes to the next element; false when there is none, or one that reaches beyond the block.
+func (e *Elements) Next() bool {
+	block, at := e.block, e.at
+	for at < len(block) && block[at] == 0 { // padding
+		at++
+	}
+	if at >= len(block) {
+		return e.end()
+	}
+	head := block[at]
+	at++
+	size := int(head&0x0f) + 1
+	if !e.twoByte { // id(4) length-1(4) data (RFC 8285 §4.2)
+		if head >>= 4; head == 0 || head == idStop {
+			return e.end()
 		}
-		found, size := block[0]>>4, int(block[0]&0x0f)+1
-		if found == 0 || found == idStop || len(block) < 1+size {
-			return nil, false
+	} else { // id(8) length(8) data (RFC 8285 §4.3)
+		if at == len(block) {
+			return e.end()
 		}
-		if found == id {
-			return block[1 : 1+size : 1+size], true
+		size = int(block[at])
+		at++
+	}
+	if len(block)-at < size {
+		return e.end()
+	}
+	e.ID, e.from, e.at = head, at, at+size
+	return true
+}
+
+// end ends the walk for good.
+func (e *Elements) end() bool {
+	e.ID, e.from, e.at = 0, len(e.block), len(e.block)
+	return false
+}
+
+// Extension returns the data of the first element with this id in packet b, where h was parsed from; false when it is
+// not there. Elements that reach beyond the block end the search.
+func (h *Header) Extension(b []byte, id uint8) ([]byte, bool) {
+	for e := h.Elements(b); e.Next(); {
+		if e.ID == id {
+			return e.Data(), true
 		}
-		block = block[1+size:]
 	}
 	return nil, false
 }
 
-// findTwoByte walks elements of the form id(8) length(8) data (RFC 8285 §4.3).
-func findTwoByte(block []byte, id uint8) ([]byte, bool) {
-	for len(block) > 0 {
-		if block[0] == 0 {
-			block = block[1:]
-			continue
-		}
-		if len(block) < 2 {
-			return nil, false
-		}
-		size := int(block[1])
-		if len(block) < 2+size {
-			return nil, false
-		}
-		if block[0] == id {
-			return block[2 : 2+size : 2+size], true
-		}
-		block = block[2+size:]
+// Block writes an extension block element by element, for those who do not want to gather a slice of them first:
+//
+//	w := packet.OpenBlock(dst, size, long)
+//	copy(w.Element(id, len(data)), data)
+//	size = w.Close()
+type Block struct {
+	dst     []byte
+	size    int // of the header in front
+	at      int // 0: no block can be here
+	twoByte bool
+}
+
+// OpenBlock begins a block behind the header of size bytes in dst, in the two-byte form (RFC 8285 §4.3) or the one-byte
+// form (§4.2). Nothing can be put where dst is too short or a block is there already.
+func OpenBlock(dst []byte, size int, twoByte bool) Block {
+	w := Block{size: size, twoByte: twoByte}
+	if size >= fixedSize && len(dst) >= size+extHeaderSize && dst[0]&extensionBit == 0 {
+		w.dst = dst[:min(len(dst), size+extHeaderSize+maxBlock)]
+		w.at = size + extHeaderSize
 	}
-	return nil, false
+	return w
+}
+
+// Element adds the head of an element and returns its size bytes of data to fill in: nil, with nothing written, when the
+// form cannot say this id or size, or dst is too short.
+func (w *Block) Element(id uint8, size int) []byte {
+	head := 1
+	if w.twoByte {
+		head = 2
+	}
+	end := w.at + head + size
+	// What Close pads must fit as well.
+	if w.at == 0 || !fits(id, size, w.twoByte) || len(w.dst) < w.size+(end-w.size+3)&^3 {
+		return nil
+	}
+	if w.twoByte {
+		w.dst[w.at], w.dst[w.at+1] = id, uint8(size)
+	} else {
+		w.dst[w.at] = id<<4 | uint8(size-1)
+	}
+	data := w.dst[w.at+head : end : end]
+	w.at = end
+	return data
+}
+
+// Close ends the block and returns the header's new size; the size it was opened with, when no element was put.
+func (w *Block) Close() int {
+	start := w.size + extHeaderSize
+	if w.at == 0 || w.at == start {
+		return w.size
+	}
+	end := start + (w.at-start+3)&^3
+	clear(w.dst[w.at:end])
+	w.dst[0] |= extensionBit
+	profile := uint16(profileOneByte)
+	if w.twoByte {
+		profile = profileTwoByte
+	}
+	binary.BigEndian.PutUint16(w.dst[w.size:], profile)
+	binary.BigEndian.PutUint16(w.dst[w.size+2:], uint16((end-start)/4))
+	w.at = 0
+	return end
+}
+
+// fits reports whether a form can carry an element.
+func fits(id uint8, size int, twoByte bool) bool {
+	if twoByte {
+		return id != 0 && size >= 0 && size <= 255
+	}
+	return id != 0 && id < idStop && size >= 1 && size <= 16
 }
 
 // PutExtensions adds an extension block to the header of size bytes in dst and returns its new size. The one-byte form
@@ -81,40 +179,26 @@ func findTwoByte(block []byte, id uint8) ([]byte, bool) {
 // element has ID 0 or more than 255 bytes, dst is too short, or a block is there already.
 func PutExtensions(dst []byte, size int, elements []Extension) int {
 	oneByte, twoByte := 0, 0
-	fitsOneByte := true
+	long := false
 	for _, e := range elements {
-		if e.ID == 0 || len(e.Data) > 255 {
+		if !fits(e.ID, len(e.Data), true) {
 			return size
 		}
-		fitsOneByte = fitsOneByte && e.ID < idStop && len(e.Data) >= 1 && len(e.Data) <= 16
+		long = long || !fits(e.ID, len(e.Data), false)
 		oneByte += 1 + len(e.Data)
 		twoByte += 2 + len(e.Data)
 	}
-	block := twoByte
-	if fitsOneByte {
-		block = oneByte
+	block := oneByte
+	if long {
+		block = twoByte
 	}
 	padded := (block + 3) &^ 3
-	end := size + extHeaderSize + padded
-	if block == 0 || padded > 4*0xffff || size < fixedSize || len(dst) < end || dst[0]&extensionBit != 0 {
+	if padded > maxBlock || len(dst) < size+extHeaderSize+padded {
 		return size
 	}
-	dst[0] |= extensionBit
-	at := size + extHeaderSize
-	binary.BigEndian.PutUint16(dst[size+2:], uint16(padded/4))
-	if fitsOneByte {
-		binary.BigEndian.PutUint16(dst[size:], profileOneByte)
-		for _, e := range elements {
-			dst[at] = e.ID<<4 | uint8(len(e.Data)-1)
-			at += 1 + copy(dst[at+1:], e.Data)
-		}
-	} else {
-		binary.BigEndian.PutUint16(dst[size:], profileTwoByte)
-		for _, e := range elements {
-			dst[at], dst[at+1] = e.ID, uint8(len(e.Data))
-			at += 2 + copy(dst[at+2:], e.Data)
-		}
+	w := OpenBlock(dst, size, long)
+	for _, e := range elements {
+		copy(w.Element(e.ID, len(e.Data)), e.Data)
 	}
-	clear(dst[at:end])
-	return end
+	return w.Close()
 }

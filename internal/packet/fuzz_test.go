@@ -75,6 +75,19 @@ func FuzzExtension(f *testing.F) {
 			require.True(t, ok)
 			require.Equal(t, e.Data, data)
 		}
+		// One walk finds what the searches found, each first of its id.
+		var first [256]bool
+		walked := 0
+		for e := h.Elements(b); e.Next(); {
+			if !first[e.ID] {
+				first[e.ID] = true
+				data, ok := h.Extension(b, e.ID)
+				require.True(t, ok)
+				require.Equal(t, e.Data(), data)
+				walked++
+			}
+		}
+		require.Len(t, elements, walked)
 		// A header of another packet must not lead outside this one.
 		for n := range len(b) {
 			h.Extension(b[:n], 1)

@@ -215,8 +215,16 @@ func TestNoAllocations(t *testing.T) {
 		n = PutExtensions(b, n, []Extension{{ID: 1, Data: sequence}, {ID: 2, Data: level}})
 		h, _ := ParseHeader(b)
 		data, ok := h.Extension(b, 2)
+		ok = ok && data[0] == 0x85
+		for e := h.Elements(b); e.Next(); {
+			ok = ok && e.ID != 0
+		}
+		w := OpenBlock(b, PutHeader(b, Header{}), true)
+		copy(w.Element(200, len(sequence)), sequence)
+		n = w.Close()
+		h, _ = ParseHeader(b)
 		payload, _ := h.Payload(b)
-		if !ok || data[0] != 0x85 || len(payload) != len(b)-n {
+		if !ok || len(payload) != len(b)-n {
 			t.Fail()
 		}
 	}))
