@@ -36,17 +36,17 @@ type Peer struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	uplinks  map[string]publication // by track id
+	tracks   map[string]publication // by track id
 	slots    [2][]peerSlot          // audio, video, each by the index that the handshake gave it
 	opened   int                    // numbers given to slots on the shard
 	joining  bool                   // Join has not returned: it will see to the end of a peer that departs meanwhile
 	departed bool
 }
 
-// publication is one published track: its m-line, which carries no other, and its uplink on the shard.
+// publication is one published track: its m-line, which carries no other, and its name on the shard.
 type publication struct {
-	mid    string
-	uplink shard.UplinkID
+	mid   string
+	track shard.TrackID
 }
 
 // peerSlot is one receive slot: its m-line and its number on the shard.
@@ -171,7 +171,7 @@ func (p *Peer) mayPublish(tracks []Track) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(tracks)
-	for id, u := range p.uplinks {
+	for id, u := range p.tracks {
 		if !slices.ContainsFunc(tracks, func(t Track) bool { return t.ID == id || t.MID == u.mid }) {
 			n++
 		}
@@ -186,29 +186,42 @@ func (p *Peer) mayPublish(tracks []Track) error {
 func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (published []plan.Track, replaced []string) {
 	for _, t := range tracks {
 		line := lines[t.MID]
-		id := shard.UplinkID(p.sfu.uplinkIDs.Add(1))
+		id := shard.TrackID(p.sfu.trackIDs.Add(1))
 		p.mu.Lock()
-		for old, u := range p.uplinks {
+		for old, u := range p.tracks {
 			if old == t.ID || u.mid == t.MID {
-				delete(p.uplinks, old)
+				delete(p.tracks, old)
 				replaced = append(replaced, old)
-				p.sfu.shard.Post(shard.Unpublish{Uplink: u.uplink})
+				p.sfu.shard.Post(shard.Unpublish{Track: u.track})
 			}
 		}
-		p.uplinks[t.ID] = publication{t.MID, id}
+		p.tracks[t.ID] = publication{t.MID, id}
 		p.mu.Unlock()
 		p.sfu.shard.Post(shard.Publish{
-			ID: p.id, Uplink: id, MID: line.MID, Ext: line.Ext,
-			Config: uplink.Config{
-				SSRC: line.SSRC, RTXSSRC: line.RTXSSRC,
-				PayloadType: line.PayloadType, RTXPayloadType: line.RTXPayloadType, Codec: line.Codec,
-				// Without RTX, what carries transport-cc is resent with a new number under the same nonce (seen with audio).
-				NACK: line.NACK && (line.RTXPayloadType != 0 || !line.TransportCC),
-			},
+			ID: p.id, Track: id, MID: line.MID, Ext: line.Ext, Voice: t.Source == Microphone, Muted: t.Muted,
+			Encodings: encodings(line),
 		})
 		published = append(published, plan.Track{ID: t.ID, Kind: plan.Kind(t.Kind), Source: plan.Source(t.Source), Muted: t.Muted})
 	}
 	return published, replaced
+}
+
+// encodings lists the streams of an m-line.
+func encodings(line handshake.Published) []shard.Encoding {
+	streams := line.Encodings
+	if len(streams) == 0 {
+		streams = []handshake.Encoding{{SSRC: line.SSRC, RTXSSRC: line.RTXSSRC}}
+	}
+	var all []shard.Encoding
+	for _, e := range streams {
+		all = append(all, shard.Encoding{RID: e.RID, Config: uplink.Config{
+			SSRC: e.SSRC, RTXSSRC: e.RTXSSRC,
+			PayloadType: line.PayloadType, RTXPayloadType: line.RTXPayloadType, Codec: line.Codec,
+			// Without RTX, what carries transport-cc is resent with a new number under the same nonce (seen with audio).
+			NACK: line.NACK && (line.RTXPayloadType != 0 || !line.TransportCC),
+		}})
+	}
+	return all
 }
 
 // closeSlots forgets the receive slots whose m-lines have been stopped; true when there were any.
@@ -323,9 +336,9 @@ func (p *Peer) Unpublish(_ context.Context, ids []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range ids {
-		if u, ok := p.uplinks[id]; ok {
-			delete(p.uplinks, id)
-			p.sfu.shard.Post(shard.Unpublish{Uplink: u.uplink})
+		if u, ok := p.tracks[id]; ok {
+			delete(p.tracks, id)
+			p.sfu.shard.Post(shard.Unpublish{Track: u.track})
 		}
 	}
 	return err
@@ -437,10 +450,10 @@ func (p *Peer) dismantle() {
 	p.sfu.expel(p)
 }
 
-func (p *Peer) uplink(track string) shard.UplinkID {
+func (p *Peer) track(id string) shard.TrackID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.uplinks[track].uplink
+	return p.tracks[id].track
 }
 
 // openNow tells of each slot whether it is open.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
 	"github.com/tolkyn/tolkyn/sfu/internal/plan"
 	"github.com/tolkyn/tolkyn/sfu/internal/shard"
 )
@@ -128,10 +129,10 @@ func (r *room) assign(p *Peer, e plan.Assign) {
 	if !ok {
 		return
 	}
-	m := shard.Assign{ID: p.id, Slot: slot}
+	m := shard.Assign{ID: p.id, Slot: slot, View: ladder.View(e.View)}
 	if e.Track != nil {
 		if publisher := r.peers[e.Track.Peer]; publisher != nil {
-			m.Uplink = publisher.uplink(e.Track.ID)
+			m.Track = publisher.track(e.Track.ID)
 			m.CSRC = uint32(publisher.id)
 		}
 	}

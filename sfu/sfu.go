@@ -59,7 +59,7 @@ type SFU struct {
 	shard  *shard.Shard
 
 	// Atomic.
-	uplinkIDs atomic.Uint64
+	trackIDs atomic.Uint64
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -123,7 +123,7 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 	if err != nil {
 		return nil, Joined{}, err
 	}
-	p := &Peer{sfu: s, room: r, id: newPeerID(), req: req, joining: true, uplinks: map[string]publication{}}
+	p := &Peer{sfu: s, room: r, id: newPeerID(), req: req, joining: true, tracks: map[string]publication{}}
 	joined, err := p.join(ctx)
 	if err = p.arrive(err); err != nil {
 		return nil, Joined{}, err

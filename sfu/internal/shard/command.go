@@ -8,6 +8,7 @@ import (
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
+	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
 
@@ -51,6 +52,7 @@ func (s *Shard) commands() {
 // AddPeer makes a peer known. Packets find it by the credentials that follow.
 type AddPeer struct {
 	ID        PeerID
+	Room      RoomID // whose speakers it may be among
 	Handshake *handshake.Peer
 }
 
@@ -168,38 +170,62 @@ func (c RemovePeer) apply(s *Shard, _ time.Duration) {
 	}
 }
 
-// Publish opens an uplink. Packets find it by its SSRC or, when the offer named none, by the MID they carry.
+// Publish opens a track. A packet finds its encoding by its SSRC, else by the MID and the RID it carries (RFC 8843 §9.2,
+// RFC 8852), else by the MID alone.
 type Publish struct {
-	ID     PeerID
-	Uplink UplinkID
-	MID    string
-	Ext    handshake.ExtensionIDs
-	Config uplink.Config
+	ID        PeerID
+	Track     TrackID
+	Primary   TrackID // shows the same in another codec: this one is for those who cannot decode that; 0: none
+	MID       string
+	Ext       handshake.ExtensionIDs
+	Voice     bool       // its audio level says whether the publisher speaks
+	Muted     bool       // likewise Mute
+	Encodings []Encoding // in the publisher's order; at least one, all of one codec
 }
 
-func (c Publish) apply(s *Shard, _ time.Duration) {
+// Encoding is one stream of a track.
+type Encoding struct {
+	RID    string        // empty for the only one of a track without simulcast
+	Config uplink.Config // SSRC and RTXSSRC 0: found by MID and RID; Clock is the shard's
+}
+
+func (c Publish) apply(s *Shard, now time.Duration) {
 	p := s.peers[c.ID]
-	if p == nil {
+	if p == nil || len(c.Encodings) == 0 {
 		return
 	}
 	p.ext = mergeExt(p.ext, c.Ext)
-	c.Config.Clock = &p.clock
-	u := &published{id: c.Uplink, owner: p, mid: c.MID, cfg: c.Config}
-	p.uplinks = append(p.uplinks, u)
-	s.uplinks[c.Uplink] = u
-	if c.Config.SSRC != 0 {
-		s.bind(u, c.Config.SSRC)
+	t := &track{id: c.Track, owner: p, mid: c.MID, codec: c.Encodings[0].Config.Codec}
+	for i, e := range c.Encodings {
+		e.Config.Clock = &p.clock
+		u := &published{track: t, index: i, owner: p, rid: e.RID, cfg: e.Config}
+		t.encodings = append(t.encodings, u)
+		p.uplinks = append(p.uplinks, u)
+	}
+	s.tracks[c.Track] = t
+	for _, u := range t.encodings {
+		if u.cfg.SSRC != 0 {
+			s.bind(u, u.cfg.SSRC)
+		}
 	}
 }
 
-// Unpublish ends an uplink; slots that show it run dry until assigned anew.
-type Unpublish struct{ Uplink UplinkID }
+// Unpublish ends a track; slots that show it run dry until assigned anew.
+type Unpublish struct{ Track TrackID }
 
 func (c Unpublish) apply(s *Shard, now time.Duration) {
-	if u := s.uplinks[c.Uplink]; u != nil {
-		s.closeUplink(now, u)
+	if t := s.tracks[c.Track]; t != nil {
+		s.closeTrack(now, t)
 	}
 }
+
+// Mute says that a track is silent or dark, or no longer: who is muted does not speak, whatever his audio level.
+type Mute struct {
+	Track TrackID
+	Muted bool
+}
+
+func (c Mute) apply(s *Shard, now time.Duration) {}
 
 // OpenSlot opens receive slot number Slot of a peer; numbers rise from 0 without holes. A number that is open already
 // is opened anew and shows nothing: another m-line has its place.
@@ -246,12 +272,14 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 	p.byOut[c.Config.SSRC] = sl
 }
 
-// Assign makes a slot show an uplink, 0 for none. CSRC names the participant to the receiver.
+// Assign makes a slot show a track, 0 for none, as large as View says. CSRC names the participant to the receiver. The shard
+// decides which encoding and layer of the track that is, and changes it as the track changes.
 type Assign struct {
-	ID     PeerID
-	Slot   int
-	Uplink UplinkID
-	CSRC   uint32
+	ID    PeerID
+	Slot  int
+	Track TrackID
+	CSRC  uint32
+	View  ladder.View
 }
 
 func (c Assign) apply(s *Shard, now time.Duration) {
@@ -259,7 +287,11 @@ func (c Assign) apply(s *Shard, now time.Duration) {
 	if p == nil || c.Slot >= len(p.slots) {
 		return
 	}
-	s.assign(now, p.slots[c.Slot], s.uplinks[c.Uplink], c.CSRC)
+	var u *published
+	if t := s.tracks[c.Track]; t != nil {
+		u = t.encodings[0]
+	}
+	s.assign(now, p.slots[c.Slot], u, c.CSRC)
 }
 
 // Query runs a function inside the loop, for figures and health checks; it must be short.
@@ -279,6 +311,15 @@ func mergeExt(have, more handshake.ExtensionIDs) handshake.ExtensionIDs {
 	}
 	if more.ColorSpace != 0 {
 		have.ColorSpace = more.ColorSpace
+	}
+	if more.RID != 0 {
+		have.RID = more.RID
+	}
+	if more.RepairedRID != 0 {
+		have.RepairedRID = more.RepairedRID
+	}
+	if more.Descriptor != 0 {
+		have.Descriptor = more.Descriptor
 	}
 	return have
 }
@@ -307,7 +348,7 @@ func (s *Shard) remove(p *peer) {
 		sl.leave()
 	}
 	for len(p.uplinks) > 0 {
-		s.closeUplink(now, p.uplinks[0])
+		s.closeTrack(now, p.uplinks[0].track)
 	}
 	for c := range s.ready {
 		s.ready[c].drop(p)

@@ -98,7 +98,7 @@ func (b *bench) stranger(id PeerID, slots int) *member {
 		LocalCredentials{ID: id, Ufrag: m.ufrag(), Pwd: memberPwd},
 		RemoteCredentials{ID: id, Ufrag: "remote", Pwd: memberPwd},
 		Keys{ID: id, Local: testKey(2, byte(id)), Remote: testKey(1, byte(id))},
-		Publish{ID: id, Uplink: UplinkID(id), MID: "0", Config: uplink.Config{SSRC: m.ssrc, PayloadType: 111, Codec: codec.Opus}},
+		Publish{ID: id, Track: TrackID(id), MID: "0", Encodings: []Encoding{{Config: uplink.Config{SSRC: m.ssrc, PayloadType: 111, Codec: codec.Opus}}}},
 	} {
 		require.True(t, b.shard.Post(c))
 	}
@@ -168,7 +168,7 @@ func TestAFaultRemovesOnePeer(t *testing.T) {
 		broken PeerID
 		inject func(s *Shard)
 	}{
-		{"in an uplink, when its packet comes", 1, func(s *Shard) { s.uplinks[1].up = nil }},
+		{"in an uplink, when its packet comes", 1, func(s *Shard) { s.tracks[1].encodings[0].up = nil }},
 		{"in a downlink, when it is served", 3, func(s *Shard) { s.peers[3].slots[0].down = nil }},
 		{"in a timer", 1, func(s *Shard) {
 			p := s.peers[1]
@@ -187,8 +187,8 @@ func TestAFaultRemovesOnePeer(t *testing.T) {
 				}
 				// 3 and 4 hear 1 and 2; 1 and 2 hear nobody.
 				for _, id := range []PeerID{3, 4} {
-					b.shard.Post(Assign{ID: id, Slot: 0, Uplink: 1})
-					b.shard.Post(Assign{ID: id, Slot: 1, Uplink: 2})
+					b.shard.Post(Assign{ID: id, Slot: 0, Track: 1})
+					b.shard.Post(Assign{ID: id, Slot: 1, Track: 2})
 				}
 				talk := func() {
 					for range rounds {
@@ -233,7 +233,7 @@ func TestAFaultWhileSpreadingEndsThere(t *testing.T) {
 		b := newBench(t)
 		defer b.close()
 		one, two := b.member(1, 1), b.member(2, 1)
-		b.shard.Post(Assign{ID: 2, Slot: 0, Uplink: 1})
+		b.shard.Post(Assign{ID: 2, Slot: 0, Track: 1})
 		time.Sleep(time.Millisecond)
 		b.shard.Post(Query{func(s *Shard) { s.touched = append(s.touched, &published{}) }}) // of nobody
 		for range 10 {

@@ -15,7 +15,7 @@ func TestMediaWaitsForTheFirstAddressToAnswer(t *testing.T) {
 		b := newBench(t)
 		defer b.close()
 		anna, boris := b.member(1, 0), b.stranger(2, 1)
-		b.shard.Post(Assign{ID: 2, Slot: 0, Uplink: 1})
+		b.shard.Post(Assign{ID: 2, Slot: 0, Track: 1})
 		boris.deaf = true
 		talk := func() {
 			for range 50 {

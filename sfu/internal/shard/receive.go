@@ -9,11 +9,12 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
 
-// published is one uplink and who listens to it.
+// published is one encoding of a track and who listens to it.
 type published struct {
-	id    UplinkID
+	track *track
+	index int // among the track's encodings
 	owner *peer
-	mid   string
+	rid   string
 	cfg   uplink.Config
 	up    *uplink.Uplink // nil until its SSRC is known
 	subs  []*slot        // slots that show it or wait for its keyframe
@@ -187,7 +188,7 @@ func (s *Shard) bindByMID(p *peer, h *packet.Header, b []byte) *published {
 		return nil
 	}
 	for _, u := range p.uplinks {
-		if u.mid != string(mid) {
+		if u.track.mid != string(mid) {
 			continue
 		}
 		switch {
@@ -219,7 +220,6 @@ func (s *Shard) closeUplink(now time.Duration, u *published) {
 			sl.down.Assign(now, sl.source.up, sl.csrc)
 		}
 	}
-	delete(s.uplinks, u.id)
 	if u.up != nil {
 		u.up.Release() // downlinks may still name it for a while, to answer NACKs
 	}

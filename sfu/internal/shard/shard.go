@@ -11,9 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
+	"github.com/tolkyn/tolkyn/sfu/internal/speaker"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
 
@@ -38,8 +40,11 @@ const (
 // PeerID names a peer on its shard.
 type PeerID uint64
 
-// UplinkID names a published encoding on its shard.
-type UplinkID uint64
+// TrackID names a published track on its shard.
+type TrackID uint64
+
+// RoomID names a room on its shard.
+type RoomID uint64
 
 // Config of a Shard.
 type Config struct {
@@ -52,6 +57,18 @@ type Config struct {
 	// Gone is called when a peer fell silent or had to be removed; from the shard's goroutine, must not block. The shard
 	// keeps a silent peer until RemovePeer; a faulty one is already out of its tables.
 	Gone func(PeerID, Reason)
+	// What the shard finds out, each nil when nobody wants to know. Like Gone they are called from the shard's goroutine and
+	// must not block; the slices are the receiver's.
+	//
+	// LayersWanted: which encodings of a track anybody watches, all of them, in the publisher's order. A track begins with
+	// all watched.
+	LayersWanted func(publisher PeerID, track TrackID, encodings []EncodingWanted)
+	// CodecWanted: somebody can decode the track in that codec only (wanted), or nobody needs it any more.
+	CodecWanted func(publisher PeerID, track TrackID, c codec.Codec, wanted bool)
+	// LayersChanged: what video slots of a subscriber receive, those that changed; at most 4 calls a second a peer.
+	LayersChanged func(subscriber PeerID, slots []SlotLayer)
+	// Speakers: who speaks in a room, loudest first; their IDs are PeerIDs. On change only.
+	Speakers func(room RoomID, speakers []speaker.Speaker)
 	// Logger gets contained faults, never packets; nil discards.
 	Logger *slog.Logger
 }
@@ -93,7 +110,7 @@ type Shard struct {
 	gate    *handshake.Gate[PeerID, heldPacket]
 	gateAt  time.Duration
 	peers   map[PeerID]*peer
-	uplinks map[UplinkID]*published
+	tracks  map[TrackID]*track
 	sources map[netip.AddrPort]*peer // addresses of authenticated checks, nothing else
 	ufrags  map[string]*peer
 	ssrcs   map[uint32]*peer // publishers by SSRC: finds the owner of a packet from a new address
@@ -123,7 +140,7 @@ func newShard(cfg Config) *Shard {
 		batch: udp.NewBatch(), queue: udp.NewQueue(turnBudget + 64), sealRaw: make([]byte, 2048),
 		gate:    handshake.NewGate[PeerID, heldPacket](runtime.GOMAXPROCS(0)),
 		peers:   map[PeerID]*peer{},
-		uplinks: map[UplinkID]*published{},
+		tracks:  map[TrackID]*track{},
 		sources: map[netip.AddrPort]*peer{},
 		ufrags:  map[string]*peer{},
 		ssrcs:   map[uint32]*peer{},

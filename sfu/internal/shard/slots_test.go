@@ -17,10 +17,10 @@ import (
 
 // slotModel is what the slots of two viewers should show, after any commands and packets.
 type slotModel struct {
-	uplinks map[UplinkID]bool // video?
-	shown   map[[2]int]UplinkID
-	numbers map[UplinkID]int // packets so far
-	nextID  UplinkID
+	uplinks map[TrackID]bool // video?
+	shown   map[[2]int]TrackID
+	numbers map[TrackID]int // packets so far
+	nextID  TrackID
 }
 
 func bothCodecs() []downlink.Payload {
@@ -54,7 +54,7 @@ func TestSlotsKeepTheirBooks(t *testing.T) {
 				}
 			}
 		})
-		m := &slotModel{uplinks: map[UplinkID]bool{}, shown: map[[2]int]UplinkID{}, numbers: map[UplinkID]int{}}
+		m := &slotModel{uplinks: map[TrackID]bool{}, shown: map[[2]int]TrackID{}, numbers: map[TrackID]int{}}
 		for range rapid.IntRange(50, 200).Draw(t, "steps") {
 			m.step(t, b)
 			b.ask(t, func(s *Shard) { m.check(t, s) })
@@ -75,13 +75,13 @@ func (b *bench) ask(t require.TestingT, run func(s *Shard)) {
 }
 
 func (m *slotModel) step(t *rapid.T, b *bench) {
-	ids := make([]UplinkID, 0, len(m.uplinks))
+	ids := make([]TrackID, 0, len(m.uplinks))
 	for id := range m.uplinks {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	pick := func(video bool) UplinkID { // 0 among them
-		of := []UplinkID{0}
+	pick := func(video bool) TrackID { // 0 among them
+		of := []TrackID{0}
 		for _, id := range ids {
 			if m.uplinks[id] == video {
 				of = append(of, id)
@@ -89,7 +89,7 @@ func (m *slotModel) step(t *rapid.T, b *bench) {
 		}
 		return rapid.SampledFrom(of).Draw(t, "uplink")
 	}
-	forget := func(gone UplinkID) {
+	forget := func(gone TrackID) {
 		delete(m.uplinks, gone)
 		for at, id := range m.shown {
 			if id == gone {
@@ -119,11 +119,11 @@ func (m *slotModel) step(t *rapid.T, b *bench) {
 			c.SSRC = uint32(m.nextID)
 		}
 		m.uplinks[m.nextID] = video
-		b.shard.Post(Publish{ID: PeerID(1 + m.nextID%2), Uplink: m.nextID, Config: c})
+		b.shard.Post(Publish{ID: PeerID(1 + m.nextID%2), Track: m.nextID, Encodings: []Encoding{{Config: c}}})
 	case 1: // unpublish
 		if id := pick(rapid.Bool().Draw(t, "video")); id != 0 {
 			forget(id)
-			b.shard.Post(Unpublish{Uplink: id})
+			b.shard.Post(Unpublish{Track: id})
 		}
 	case 2, 3, 4, 5, 6: // assign
 		peer, slot := rapid.IntRange(3, 4).Draw(t, "peer"), rapid.IntRange(0, 1).Draw(t, "slot")
@@ -132,13 +132,13 @@ func (m *slotModel) step(t *rapid.T, b *bench) {
 		if id != 0 {
 			m.shown[[2]int{peer, slot}] = id
 		}
-		b.shard.Post(Assign{ID: PeerID(peer), Slot: slot, Uplink: id, CSRC: uint32(id)})
+		b.shard.Post(Assign{ID: PeerID(peer), Slot: slot, Track: id, CSRC: uint32(id)})
 	default: // a packet
 		if id := pick(rapid.Bool().Draw(t, "video")); id != 0 {
 			key := rapid.Bool().Draw(t, "keyframe")
 			m.numbers[id]++
 			n := m.numbers[id]
-			b.ask(t, func(s *Shard) { s.arrives(s.uplinks[id], n, key) })
+			b.ask(t, func(s *Shard) { s.arrives(s.tracks[id].encodings[0], n, key) })
 		}
 	}
 }
@@ -146,7 +146,7 @@ func (m *slotModel) step(t *rapid.T, b *bench) {
 // arrives does what receiveRTP does once a packet has been opened.
 func (s *Shard) arrives(u *published, n int, key bool) {
 	if u.up == nil {
-		s.bind(u, uint32(u.id))
+		s.bind(u, uint32(u.track.id))
 	}
 	payload := []byte{0x78, 1, 2, 3}
 	if u.cfg.Codec.Video() {
@@ -165,8 +165,9 @@ func (s *Shard) arrives(u *published, n int, key bool) {
 // check holds the loop's state to the model, between two turns.
 func (m *slotModel) check(t *rapid.T, s *Shard) {
 	require.Zero(t, s.stats.Faults)
-	require.Len(t, s.uplinks, len(m.uplinks))
-	for _, u := range s.uplinks {
+	require.Len(t, s.tracks, len(m.uplinks))
+	for _, t0 := range s.tracks {
+		u := t0.encodings[0]
 		for i, sl := range u.subs {
 			require.NotContains(t, u.subs[:i], sl, "listens twice")
 			require.True(t, sl.source == u || sl.old == u, "listens to what it neither shows nor showed")
@@ -185,14 +186,14 @@ func (m *slotModel) check(t *rapid.T, s *Shard) {
 				continue
 			}
 			require.NotNil(t, sl.source)
-			require.Equal(t, want, sl.source.id)
+			require.Equal(t, want, sl.source.track.id)
 			require.Contains(t, sl.source.subs, sl)
 			if up := sl.source.up; up != nil {
 				require.True(t, current == up || next == up, "shows neither now nor next what it was assigned")
 			}
 			if sl.old != nil {
 				require.NotSame(t, sl.source, sl.old)
-				require.Same(t, s.uplinks[sl.old.id], sl.old, "shows an uplink that has ended")
+				require.Same(t, s.tracks[sl.old.track.id].encodings[0], sl.old, "shows an uplink that has ended")
 				require.Contains(t, sl.old.subs, sl)
 			} else {
 				require.True(t, current == nil || current == sl.source.up)

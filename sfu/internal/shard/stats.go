@@ -81,9 +81,10 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 	if !s.Post(Query{func(s *Shard) {
 		st := s.stats
 		st.Busy = s.Busy()
-		st.Peers, st.Uplinks, st.Socket, st.Gate = len(s.peers), len(s.uplinks), s.sock.Stats(), s.gate.Stats()
+		st.Peers, st.Socket, st.Gate = len(s.peers), s.sock.Stats(), s.gate.Stats()
 		for _, p := range s.peers {
 			st.Handshake.Add(p.handshakeStats())
+			st.Uplinks += len(p.uplinks)
 		}
 		if s.tcp != nil {
 			st.Drops.TCPStale += s.tcp.stale.Load()

@@ -72,9 +72,9 @@ func newFan(t testing.TB, subscribers, size int) *fan {
 		f.shard.moveTo(f.shard.now(), p, path{addr: from})
 	}
 	add(1, publisherAddr)
-	Publish{ID: 1, Uplink: 1, MID: "0", Ext: handshake.ExtensionIDs{TransportSeq: 3}, Config: uplink.Config{
+	Publish{ID: 1, Track: 1, MID: "0", Ext: handshake.ExtensionIDs{TransportSeq: 3}, Encodings: []Encoding{{Config: uplink.Config{
 		SSRC: 7, RTXSSRC: 8, PayloadType: 96, RTXPayloadType: 97, Codec: codec.VP8, NACK: true,
-	}}.apply(f.shard, f.shard.now())
+	}}}}.apply(f.shard, f.shard.now())
 	for i := range subscribers {
 		id := PeerID(i + 2)
 		add(id, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 2}), uint16(1000+i)))
@@ -82,7 +82,7 @@ func newFan(t testing.TB, subscribers, size int) *fan {
 			SSRC: 100 + uint32(i), RTXSSRC: 10000 + uint32(i), Video: true, TransportSeqID: 3, NACK: true,
 			Payloads: []downlink.Payload{{Codec: codec.VP8, PayloadType: 96, RTXPayloadType: 97}},
 		}}.apply(f.shard, f.shard.now())
-		Assign{ID: id, Uplink: 1, CSRC: 1}.apply(f.shard, f.shard.now())
+		Assign{ID: id, Track: 1, CSRC: 1}.apply(f.shard, f.shard.now())
 	}
 	time.Sleep(downlink.Hold + 2*tick) // real time: the loop's clock is the machine's
 	f.round()                          // enters at its keyframe
