@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/pion/webrtc/v4"
 
@@ -65,11 +63,12 @@ type Slot struct {
 	Video       bool
 	Index       int // counted from 0, audio and video apart; a slot keeps it while its m-line lives
 	SSRC        uint32
-	RTXSSRC     uint32 // 0 without RTX
-	Payloads    []Payload
-	NACK        bool // the client may ask for packets again
-	TransportCC bool // the client reports arrivals of what carries Ext.TransportSeq
+	RTXSSRC     uint32    // 0 without RTX
+	Payloads    []Payload // any of them may come next: the payload type alone tells; in the client's order of preference
+	NACK        bool      // the client may ask for packets again
+	TransportCC bool      // the client reports arrivals of what carries Ext.TransportSeq
 	Ext         ExtensionIDs
+	Mixed       bool // packets may have two-byte header extensions (RFC 8285 §6): values of more than 16 bytes, ids above 14
 	// CNAME for this slot's SDES. Audio slot i and video slot i share it, and their msid stream: browsers keep audio
 	// and video in step only within one stream.
 	CNAME string
@@ -83,13 +82,10 @@ type Answer struct {
 	RemoteUfrag, RemotePwd string
 	Published              []Published // in m-line order; those inactive now are absent
 	Slots                  []Slot      // likewise
-	// Ended are the mids of slots that earlier answers had and whose m-lines have been stopped since: their places are free,
-	// and one of Slots may have taken one.
+	// Ended are the mids of slots that earlier answers had and that are no more: their m-lines have been stopped, or take
+	// other codecs or extensions now. Their places are free, and one of Slots may have taken one, even of the same mid.
 	Ended []string
 }
-
-// 512 transceivers over a session's life: pion never forgets one, and each recycled m-line makes one.
-const maxTransceivers = 512
 
 // ErrBroken: pion would not go on with an offer after it had begun. It cannot be taken back, so the session is over.
 var ErrBroken = errors.New("negotiation broke off half-way")
@@ -110,15 +106,12 @@ func (p *Peer) Answer(ctx context.Context, sdp string, policy Policy, accept fun
 	if ended {
 		return nil, ErrClosed
 	}
-	o, agreed, err := parseOffer(sdp, p.agreed)
+	o, agreed, err := parseOffer(sdp, p.agreed, policy)
 	if err != nil {
 		return nil, err
 	}
-	slots, err := p.planSlots(o)
+	slots, gone, err := p.planSlots(o)
 	if err != nil {
-		return nil, err
-	}
-	if err := p.mayGrow(o, slots); err != nil {
 		return nil, err
 	}
 	if accept != nil {
@@ -133,12 +126,11 @@ func (p *Peer) Answer(ctx context.Context, sdp string, policy Policy, accept fun
 	if err != nil {
 		return nil, p.broken(err)
 	}
-	for mid := range p.slots {
-		if _, goesOn := slots[mid]; !goesOn {
-			a.Ended = append(a.Ended, mid)
-		}
-	}
+	a.Ended = gone
 	p.agreed, p.slots = agreed, slots
+	for _, s := range slots {
+		p.ssrcs[s.ssrc], p.ssrcs[s.rtx] = true, true
+	}
 	return a, nil
 }
 
@@ -146,7 +138,7 @@ func (p *Peer) Answer(ctx context.Context, sdp string, policy Policy, accept fun
 func (o *offer) sending() map[string]bool {
 	sending := map[string]bool{}
 	for _, s := range o.sections {
-		if !s.refused && (s.direction == sendonly || s.direction == sendrecv) {
+		if !s.refused && s.sends() {
 			sending[s.mid] = s.video
 		}
 	}
@@ -165,108 +157,29 @@ func (p *Peer) broken(err error) error {
 
 // apply takes the checked offer through pion and completes its answer.
 func (p *Peer) apply(ctx context.Context, o *offer, slots map[string]slotPlace) (*Answer, error) {
-	text, err := p.negotiate(ctx, o, slots)
+	text, err := p.negotiate(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 
 	// Out of the answer, not from pion's ICETransport: that is being started, and reads there would race with it.
-	ufrag, pwd := credentialsOf(text)
-	if ufrag != "" && ufrag != p.ufrag {
-		p.ufrag = ufrag
+	t := transportOf(text)
+	if t.ufrag != p.ufrag {
+		p.ufrag = t.ufrag
 		if p.hooks.LocalCredentials != nil {
-			p.hooks.LocalCredentials(ufrag, pwd)
+			p.hooks.LocalCredentials(t.ufrag, t.pwd)
 		}
 	}
-	a := &Answer{LocalUfrag: ufrag, LocalPwd: pwd, RemoteUfrag: o.ufrag, RemotePwd: o.pwd}
-	if err := a.complete(o, slots, text, p.engine.candidates); err != nil {
-		return nil, err
-	}
+	p.id.version++
+	a := &Answer{LocalUfrag: t.ufrag, LocalPwd: t.pwd, RemoteUfrag: o.ufrag, RemotePwd: o.pwd}
+	a.write(o, slots, t, p.id, p.engine.candidates)
 	return a, nil
 }
 
-// credentialsOf reads the ICE credentials of pion's answer, the same in every m-line of its one bundle.
-func credentialsOf(text string) (ufrag, pwd string) {
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\r\n")
-		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
-			ufrag = v
-		}
-		if v, ok := strings.CutPrefix(line, "a=ice-pwd:"); ok {
-			pwd = v
-		}
-	}
-	return ufrag, pwd
-}
-
-// planSlots gives every receiving m-line its index: the one it had, else the lowest that is free.
-func (p *Peer) planSlots(o *offer) (map[string]slotPlace, error) {
-	slots := map[string]slotPlace{}
-	taken := map[slotPlace]bool{}
-	for _, s := range o.sections {
-		place, had := p.slots[s.mid]
-		if !s.refused && had && (s.direction == recvonly || s.direction == inactive) {
-			slots[s.mid], taken[place] = place, true
-		}
-	}
-	limit := map[bool]int{false: p.engine.cfg.MaxAudioSlots, true: p.engine.cfg.MaxVideoSlots}
-	count := map[bool]int{}
-	for _, s := range o.sections {
-		place, have := slots[s.mid]
-		if !have && (s.refused || s.direction != recvonly) {
-			continue
-		}
-		if count[s.video]++; count[s.video] > limit[s.video] {
-			return nil, &OfferError{
-				ErrTooManySlots, s.line, fmt.Sprintf("there are more than %d for %s", limit[s.video], s.media),
-				"offer fewer recvonly transceivers",
-			}
-		}
-		if !have {
-			place = slotPlace{video: s.video}
-			for taken[place] {
-				place.index++
-			}
-			slots[s.mid], taken[place] = place, true
-		}
-	}
-	return slots, nil
-}
-
-// mayGrow bounds the transceivers and the senders of a session, with those that the offer adds.
-func (p *Peer) mayGrow(o *offer, slots map[string]slotPlace) error {
-	known := map[string]bool{}
-	for _, t := range p.pc.GetTransceivers() {
-		known[t.Mid()] = true
-	}
-	total := len(known)
-	for _, s := range o.sections {
-		if !s.refused && !known[s.mid] {
-			total++
-		}
-	}
-	senders := len(p.ssrcs) / 2 // one for the media, one for RTX
-	for mid := range slots {
-		if _, had := p.slots[mid]; !had {
-			senders++
-		}
-	}
-	if max(total, senders) > maxTransceivers {
-		return &OfferError{
-			ErrTooManyMLines, 0, fmt.Sprintf("this session has recycled m-lines more than %d times", maxTransceivers),
-			"join again",
-		}
-	}
-	return nil
-}
-
-// negotiate takes the offer through pion and returns pion's answer.
-func (p *Peer) negotiate(ctx context.Context, o *offer, slots map[string]slotPlace) (string, error) {
-	reduced := o.reduce(func(mid string) bool { _, ok := slots[mid]; return ok }, p.engine.checkable(o.candidates))
+// negotiate takes the offer's ICE and DTLS through pion and returns pion's answer.
+func (p *Peer) negotiate(ctx context.Context, o *offer) (string, error) {
+	reduced := o.reduce(p.engine.checkable(o.candidates))
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: reduced}); err != nil {
-		return "", err
-	}
-	if err := p.addSenders(slots); err != nil {
 		return "", err
 	}
 	answer, err := p.pc.CreateAnswer(nil)
@@ -277,264 +190,4 @@ func (p *Peer) negotiate(ctx context.Context, o *offer, slots map[string]slotPla
 		return "", err
 	}
 	return answer.SDP, p.gathered(ctx)
-}
-
-// addSenders gives each new slot a sender of its own, also one whose m-line was a slot before: its numbers begin anew, so
-// they need a new SSRC. By SetSender, never AddTrack: that would pick its own transceiver.
-func (p *Peer) addSenders(slots map[string]slotPlace) error {
-	for _, t := range p.pc.GetTransceivers() {
-		place, ok := slots[t.Mid()]
-		if _, had := p.slots[t.Mid()]; !ok || had {
-			continue
-		}
-		if old := t.Sender(); old != nil {
-			if err := old.Stop(); err != nil {
-				return err
-			}
-		}
-		track := slotTrack{place}
-		s, err := p.newSender(track)
-		if err != nil {
-			return err
-		}
-		if err := t.SetSender(s, track); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// newSender makes a sender whose SSRCs this session has never used. pion draws them at random, and two alike under one
-// key would use every nonce twice.
-func (p *Peer) newSender(track slotTrack) (*webrtc.RTPSender, error) {
-	for {
-		s, err := p.api.NewRTPSender(track, p.pc.SCTP().Transport())
-		if err != nil {
-			return nil, err
-		}
-		e := s.GetParameters().Encodings[0]
-		media, rtx := e.SSRC, e.RTX.SSRC
-		if media == 0 || media == rtx || p.ssrcs[media] || p.ssrcs[rtx] {
-			continue
-		}
-		p.ssrcs[media] = true
-		if rtx != 0 {
-			p.ssrcs[rtx] = true
-		}
-		return s, nil
-	}
-}
-
-// slotPlace is a slot's kind and number.
-type slotPlace struct {
-	video bool
-	index int
-}
-
-func (s slotPlace) stream() string { return "slot" + strconv.Itoa(s.index) }
-
-// slotTrack is what pion takes for the track of a slot. It never writes: the shard sends.
-type slotTrack struct{ slotPlace }
-
-// Bind implements webrtc.TrackLocal.
-func (t slotTrack) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
-	if codecs := c.CodecParameters(); len(codecs) > 0 {
-		return codecs[0], nil
-	}
-	return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
-}
-
-// Unbind implements webrtc.TrackLocal.
-func (slotTrack) Unbind(webrtc.TrackLocalContext) error { return nil }
-
-// ID implements webrtc.TrackLocal.
-func (t slotTrack) ID() string { return t.Kind().String() + strconv.Itoa(t.index) }
-
-// RID implements webrtc.TrackLocal.
-func (slotTrack) RID() string { return "" }
-
-// StreamID implements webrtc.TrackLocal; pion makes it the CNAME as well.
-func (t slotTrack) StreamID() string { return t.stream() }
-
-// Kind implements webrtc.TrackLocal.
-func (t slotTrack) Kind() webrtc.RTPCodecType {
-	if t.video {
-		return webrtc.RTPCodecTypeVideo
-	}
-	return webrtc.RTPCodecTypeAudio
-}
-
-// complete reads pion's answer and writes the one that leaves: with the directions as they are, all candidates, and the
-// refused m-lines in their places.
-func (a *Answer) complete(o *offer, slots map[string]slotPlace, text string, candidates []string) error {
-	blocks, err := splitOffer(text)
-	if err != nil {
-		return err
-	}
-	var b strings.Builder
-	b.Grow(len(text) + 256)
-	put := func(line string) { b.WriteString(line); b.WriteString("\r\n") }
-	for _, l := range blocks[0] {
-		put(string(l.key) + "=" + l.value)
-	}
-	blocks = blocks[1:]
-	for _, s := range o.sections {
-		if s.refused {
-			format, _, _ := strings.Cut(s.formats, " ")
-			put("m=" + s.media + " 0 " + s.proto + " " + format)
-			put("c=IN IP4 0.0.0.0")
-			put("a=mid:" + s.mid)
-			if s.media == "audio" || s.media == "video" {
-				put("a=inactive")
-			}
-			continue
-		}
-		if len(blocks) == 0 {
-			return fmt.Errorf("pion left out the m-line with mid %q", s.mid)
-		}
-		place, isSlot := slots[s.mid]
-		m, err := readAnswered(s, blocks[0])
-		if err != nil {
-			return err
-		}
-		sends := isSlot && s.direction == recvonly
-		for _, l := range blocks[0] {
-			name, _ := attributeOf(l)
-			switch {
-			case name == "candidate" || name == "end-of-candidates":
-				continue
-			case !sends && (name == "ssrc" || name == "ssrc-group" || name == "msid"):
-				continue
-			case directionOf(name) != 0:
-				put("a=" + answerDirection(s.direction))
-				continue
-			}
-			put(string(l.key) + "=" + l.value)
-		}
-		for _, c := range candidates {
-			put(c)
-		}
-		if candidates != nil {
-			put("a=end-of-candidates")
-			candidates = nil
-		}
-		switch {
-		case sends:
-			a.Slots = append(a.Slots, m.slot(s, place))
-		case s.direction == sendonly || s.direction == sendrecv:
-			a.Published = append(a.Published, m.published(s))
-		}
-		blocks = blocks[1:]
-	}
-	a.SDP = b.String()
-	return nil
-}
-
-// answerDirection turns the client's direction into ours. Who offers both gets only his sending: slots are m-lines of
-// their own.
-func answerDirection(d direction) string {
-	switch d {
-	case recvonly:
-		return "sendonly"
-	case inactive:
-		return "inactive"
-	default:
-		return "recvonly"
-	}
-}
-
-// answered is what pion's answer says of one m-line: the only truth, since it is what the client will go by.
-type answered struct {
-	payload           Payload
-	ext               ExtensionIDs
-	nack, transportCC bool
-	ssrc, rtxSSRC     uint32
-}
-
-func readAnswered(s section, lines []sdpLine) (answered, error) {
-	m := answered{payload: Payload{Codec: s.codec}}
-	fail := func(what string) (answered, error) {
-		return m, fmt.Errorf("pion's answer for mid %q has %s", s.mid, what)
-	}
-	fields := strings.Fields(lines[0].value)
-	if len(fields) < 4 || fields[1] == "0" {
-		return fail("no live m-line")
-	}
-	uris := extensionURIs()
-	for _, l := range lines {
-		name, value := attributeOf(l)
-		head, rest, _ := strings.Cut(value, " ")
-		switch name {
-		case "mid":
-			if value != s.mid {
-				return fail("another mid: " + value)
-			}
-		case "rtpmap":
-			pt, err := strconv.ParseUint(head, 10, 7)
-			if err != nil {
-				return fail("payload type " + head)
-			}
-			if strings.HasPrefix(rest, "rtx/") {
-				m.payload.RTXPayloadType = uint8(pt)
-			} else {
-				m.payload.PayloadType = uint8(pt)
-			}
-		case "rtcp-fb":
-			m.nack = m.nack || rest == "nack"
-			m.transportCC = m.transportCC || rest == "transport-cc"
-		case "extmap":
-			id, err := strconv.ParseUint(head, 10, 8)
-			if err != nil {
-				return fail("extension id " + head)
-			}
-			switch rest {
-			case uris[extMID]:
-				m.ext.MID = uint8(id)
-			case uris[extTransportSeq]:
-				m.ext.TransportSeq = uint8(id)
-			case uris[extAudioLevel]:
-				m.ext.AudioLevel = uint8(id)
-			case uris[extColorSpace]:
-				m.ext.ColorSpace = uint8(id)
-			}
-		case "ssrc-group":
-			if f := strings.Fields(value); len(f) == 3 {
-				m.ssrc, m.rtxSSRC = ssrcOf(f[1]), ssrcOf(f[2])
-			}
-		case "ssrc":
-			if m.ssrc == 0 {
-				m.ssrc = ssrcOf(head)
-			}
-		}
-	}
-	if m.payload.PayloadType != s.pt {
-		return fail(fmt.Sprintf("payload type %d where %d was offered", m.payload.PayloadType, s.pt))
-	}
-	return m, nil
-}
-
-func ssrcOf(s string) uint32 {
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil {
-		return 0
-	}
-	return uint32(n)
-}
-
-func (m answered) published(s section) Published {
-	return Published{
-		MID: s.mid, Video: s.video, Payload: m.payload,
-		SSRC: s.ssrc, RTXSSRC: s.repair, NACK: m.nack, TransportCC: m.transportCC && m.ext.TransportSeq != 0, Ext: m.ext,
-	}
-}
-
-func (m answered) slot(s section, place slotPlace) Slot {
-	if m.payload.RTXPayloadType == 0 {
-		m.rtxSSRC = 0
-	}
-	return Slot{
-		MID: s.mid, Video: s.video, Index: place.index,
-		SSRC: m.ssrc, RTXSSRC: m.rtxSSRC, Payloads: []Payload{m.payload},
-		NACK: m.nack, TransportCC: m.transportCC && m.ext.TransportSeq != 0, Ext: m.ext, CNAME: place.stream(),
-	}
 }

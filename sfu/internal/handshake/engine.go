@@ -130,16 +130,6 @@ func candidateLines(udp, tcp []netip.AddrPort) []string {
 	return lines
 }
 
-// The codecs and their feedback. The numbers are only names inside pion: the offerer's payload types are used.
-const (
-	opusFmtp     = "minptime=10;useinbandfec=1"
-	mimeOpus     = webrtc.MimeTypeOpus
-	mimeVP8      = webrtc.MimeTypeVP8
-	namePTOpus   = 111
-	namePTVP8    = 96
-	namePTVP8RTX = 97
-)
-
 // The header extensions that are answered when offered.
 const (
 	uriMID          = "urn:ietf:params:rtp-hdrext:sdes:mid"
@@ -147,50 +137,19 @@ const (
 	uriAudioLevel   = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 	// VP8 does not say which colours its numbers mean. Chromium sends a canvas in BT.709 with full range and says so in this
 	// extension alone; who does not get it takes BT.601 with limited range, and (30, 170, 30) becomes (31, 206, 23).
-	uriColorSpace = "http://www.webrtc.org/experiments/rtp-hdrext/color-space"
+	uriColorSpace  = "http://www.webrtc.org/experiments/rtp-hdrext/color-space"
+	uriRID         = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+	uriRepairedRID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
+	uriDescriptor  = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 	// Not urn:3gpp:video-orientation: who may use it sends pictures lying on their side, and Firefox cannot turn them.
 	// Without it senders turn them before they encode, for everybody.
 )
 
+// newMediaEngine knows the one codec of the m-line that pion gets; see reduce.
 func newMediaEngine() (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
-	video := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}, {Type: "transport-cc"}}
-	codecs := []struct {
-		kind webrtc.RTPCodecType
-		pt   webrtc.PayloadType
-		cap  webrtc.RTPCodecCapability
-	}{
-		{webrtc.RTPCodecTypeAudio, namePTOpus, webrtc.RTPCodecCapability{
-			MimeType: mimeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: opusFmtp,
-			RTCPFeedback: []webrtc.RTCPFeedback{{Type: "transport-cc"}},
-		}},
-		{webrtc.RTPCodecTypeVideo, namePTVP8, webrtc.RTPCodecCapability{MimeType: mimeVP8, ClockRate: 90000, RTCPFeedback: video}},
-		{webrtc.RTPCodecTypeVideo, namePTVP8RTX, webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: fmt.Sprintf("apt=%d", namePTVP8),
-		}},
-	}
-	for _, c := range codecs {
-		if err := m.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: c.cap, PayloadType: c.pt}, c.kind); err != nil {
-			return nil, err
-		}
-	}
-	extensions := []struct {
-		uri   string
-		kinds []webrtc.RTPCodecType
-	}{
-		{uriMID, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}},
-		{uriTransportSeq, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}},
-		{uriAudioLevel, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio}},
-		{uriColorSpace, []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo}},
-	}
-	for _, x := range extensions {
-		for _, kind := range x.kinds {
-			if err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: x.uri}, kind); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return m, nil
+	opus := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}
+	return m, m.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: opus, PayloadType: 111}, webrtc.RTPCodecTypeAudio)
 }
 
 // settings of one peer: each has its own because the hooks that carry the keys out are part of them.
@@ -217,8 +176,5 @@ func (e *Engine) settings(mux ice.UDPMux, keys *keyCollector) (webrtc.SettingEng
 	// Once connected the shard answers checks and watches for silence itself: pion neither asks nor gives up.
 	s.SetICETimeouts(0, 0, 0)
 	s.SetICEBindingRequestHandler(followNomination)
-
-	// Without it the senders see payload types that were never negotiated.
-	s.DisableMediaEngineCopy(true)
 	return s, nil
 }

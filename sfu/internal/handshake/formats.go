@@ -2,127 +2,318 @@ package handshake
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tolkyn/tolkyn/codec"
 )
 
-// Which codec of an m-line is taken, under which payload types and with which feedback.
+// Which codecs of an m-line are taken, under which payload types, with which parameters and feedback.
 
-// readCodec finds the m-line's Opus or VP8, its RTX and its feedback.
-func (r *offerReader) readCodec(s *section, lines []sdpLine) error {
-	var name [128]string // by payload type, as rtpmap says
-	var apt [128]string
-	for _, l := range lines {
-		key, value := attributeOf(l)
-		if key != "rtpmap" && key != "fmtp" {
-			continue
-		}
-		number, rest, _ := strings.Cut(value, " ")
-		pt, err := strconv.ParseUint(number, 10, 8)
-		if err != nil || pt > 127 {
-			return bad(l.number, quote(number)+" is no payload type", "use 0 to 127")
-		}
-		if key == "rtpmap" {
-			name[pt] = strings.ToLower(rest)
-			continue
-		}
-		for parameter := range strings.SplitSeq(rest, ";") {
-			if a, ok := strings.CutPrefix(strings.TrimSpace(parameter), "apt="); ok {
-				apt[pt] = a
-			}
-		}
-	}
-	want, codecs, c := "opus/48000/2", "Opus", codec.Opus
-	if s.video {
-		want, codecs, c = "vp8/90000", "VP8", codec.VP8
-	}
-	found := false
-	for format := range strings.FieldsSeq(s.formats) {
-		pt, err := strconv.ParseUint(format, 10, 8)
-		if err != nil || pt > 127 {
-			return bad(s.line, quote(format)+" is no payload type", "use 0 to 127")
-		}
-		switch {
-		case !found && name[pt] == want:
-			found, s.codec, s.pt = true, c, uint8(pt)
-		case found && s.video && s.rtx == 0 && name[pt] == "rtx/90000" && apt[pt] == strconv.Itoa(int(s.pt)):
-			s.rtx = uint8(pt)
-		}
-	}
-	if !found {
-		return &OfferError{
-			ErrNoCodec, s.line, fmt.Sprintf("mid %s offers no %s", quote(s.mid), codecs),
-			fmt.Sprintf("leave %s among the codecs of each %s transceiver", codecs, s.media),
-		}
-	}
-	if err := r.agree(s); err != nil {
+// format is one codec of an m-line, as the answer names it.
+type format struct {
+	Payload
+	kind     uint8  // of H.264: its profile; else 0
+	fmtp     string // its parameters in the answer
+	feedback feedback
+}
+
+// feedback is a set of RTCP messages (RFC 4585 §4.2), a bit for each of feedbackKinds.
+type feedback uint8
+
+const (
+	feedbackNACK feedback = 1 << iota
+	feedbackPLI
+	feedbackFIR
+	feedbackTransportCC
+)
+
+// feedbackKinds are the messages in the order of their bits. goog-remb is not among them: our estimates come from
+// transport-wide feedback.
+func feedbackKinds() [4]string { return [4]string{"nack", "nack pli", "ccm fir", "transport-cc"} }
+
+// The profiles of H.264 that are taken, best first: everybody decodes constrained baseline.
+const (
+	constrainedBaseline uint8 = iota + 1
+	baseline
+	mainProfile
+	highProfile
+)
+
+const (
+	opusFmtp = "minptime=10;useinbandfec=1"
+	vp9Fmtp  = "profile-id=0"
+)
+
+// offeredFormat is what an m-line says of one payload type.
+type offeredFormat struct {
+	name     string // as in rtpmap
+	fmtp     string
+	feedback feedback
+}
+
+// readFormats finds the codecs of the m-line that we know. One on which the client sends keeps the one that is taken; a
+// slot keeps all of them, for the server changes the codec in a slot as it likes: only the payload type tells.
+func (r *offerReader) readFormats(s *section, lines []sdpLine) error {
+	offered, err := readOffered(lines)
+	if err != nil {
 		return err
 	}
-	for _, l := range lines {
-		key, value := attributeOf(l)
-		if key != "rtcp-fb" {
+	var repairs []uint8 // payload types of RTX
+	for word := range strings.FieldsSeq(s.formats) {
+		pt, err := strconv.ParseUint(word, 10, 8)
+		if err != nil || pt > 127 {
+			return bad(s.line, quote(word)+" is no payload type", "use 0 to 127")
+		}
+		o := &offered[pt]
+		if strings.EqualFold(o.name, "rtx/90000") {
+			repairs = append(repairs, uint8(pt))
 			continue
 		}
-		number, kind, _ := strings.Cut(value, " ")
-		if number != "*" && number != strconv.Itoa(int(s.pt)) || len(s.feedback) >= len(feedbackKinds(s.video)) {
+		f, ok := o.read()
+		if !ok || f.Codec.Video() != s.video {
 			continue
 		}
-		for _, known := range feedbackKinds(s.video) {
-			if kind == known && !contains(s.feedback, kind) {
-				s.feedback = append(s.feedback, kind)
+		f.PayloadType = uint8(pt)
+		// Of several profiles of H.264 the best, in the place of the first.
+		if i := slices.IndexFunc(s.taken, func(t format) bool { return t.Codec == f.Codec }); i < 0 {
+			s.taken = append(s.taken, f)
+		} else if f.kind < s.taken[i].kind {
+			s.taken[i] = f
+		}
+	}
+	for _, pt := range repairs {
+		apt, _ := parameter(offered[pt].fmtp, "apt")
+		for i := range s.taken {
+			if t := &s.taken[i]; t.Codec.Video() && t.RTXPayloadType == 0 && apt == strconv.Itoa(int(t.PayloadType)) {
+				t.RTXPayloadType = pt
 			}
+		}
+	}
+	if err := r.choose(s); err != nil {
+		return err
+	}
+	for _, f := range s.taken {
+		if err := r.agree(s, f); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func feedbackKinds(video bool) []string {
-	if !video {
-		return []string{"transport-cc"}
-	}
-	return []string{"nack", "nack pli", "ccm fir", "transport-cc"}
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
+// readOffered gathers what the lines of an m-line say, by payload type.
+func readOffered(lines []sdpLine) (offered [128]offeredFormat, err error) {
+	var everywhere feedback // rtcp-fb:*
+	for _, l := range lines {
+		key, value := attributeOf(l)
+		if key != "rtpmap" && key != "fmtp" && key != "rtcp-fb" {
+			continue
+		}
+		number, rest, _ := strings.Cut(value, " ")
+		if key == "rtcp-fb" {
+			i := slices.Index(slice(feedbackKinds()), rest)
+			pt, err := strconv.ParseUint(number, 10, 7)
+			switch {
+			case i < 0:
+			case number == "*":
+				everywhere |= 1 << i
+			case err == nil:
+				offered[pt].feedback |= 1 << i
+			}
+			continue
+		}
+		pt, err := strconv.ParseUint(number, 10, 7)
+		if err != nil {
+			return offered, bad(l.number, quote(number)+" is no payload type", "use 0 to 127")
+		}
+		if key == "rtpmap" {
+			offered[pt].name = rest
+		} else {
+			offered[pt].fmtp = rest
 		}
 	}
-	return false
+	for i := range offered {
+		offered[i].feedback |= everywhere
+	}
+	return offered, nil
 }
 
-// agree checks a payload type against the m-lines and offers before it.
-func (r *offerReader) agree(s *section) error {
-	a := &r.agreed
-	set := func(have *uint8, pt uint8, what string) error {
-		if pt >= 64 && pt <= 95 {
-			return bad(s.line, fmt.Sprintf("payload type %d of %s looks like RTCP on a shared port", pt, what), "use 35 to 63 or 96 to 127 (RFC 5761)")
+func slice(a [4]string) []string { return a[:] }
+
+// read says which codec this is; false: none of ours, or not in a form that everybody can be sent.
+func (o *offeredFormat) read() (f format, ok bool) {
+	f.feedback = o.feedback
+	switch strings.ToLower(o.name) {
+	case "opus/48000/2":
+		f.Codec, f.fmtp = codec.Opus, opusFmtp
+		// Without RTX a resent packet would be sealed twice under one nonce: see Published.TransportCC.
+		f.feedback &= feedbackTransportCC
+		return f, true
+	case "vp8/90000":
+		f.Codec = codec.VP8
+		return f, true
+	case "vp9/90000": // RFC 9628 §6.1
+		profile, told := parameter(o.fmtp, "profile-id")
+		f.Codec, f.fmtp = codec.VP9, vp9Fmtp
+		return f, !told || profile == "0"
+	case "h264/90000":
+		f.Codec = codec.H264
+		f.kind, f.fmtp = readH264(o.fmtp)
+		return f, f.kind != 0
+	case "av1/90000":
+		profile, told := parameter(o.fmtp, "profile")
+		f.Codec, f.fmtp = codec.AV1, av1Fmtp(o.fmtp)
+		return f, !told || profile == "0"
+	default:
+		return f, false
+	}
+}
+
+// readH264 reads H.264's parameters (RFC 6184 §8.1): the profile, 0 for one that is not taken, and the answer's line. Only
+// packetization mode 1 is: a large frame for it does not pass to who takes single NAL units alone.
+func readH264(fmtp string) (profile uint8, answer string) {
+	if mode, _ := parameter(fmtp, "packetization-mode"); mode != "1" {
+		return 0, ""
+	}
+	if asymmetric, _ := parameter(fmtp, "level-asymmetry-allowed"); asymmetric == "1" {
+		answer = "level-asymmetry-allowed=1;"
+	}
+	answer += "packetization-mode=1"
+	level, told := parameter(fmtp, "profile-level-id")
+	if !told {
+		return constrainedBaseline, answer // as libwebrtc takes it
+	}
+	n, err := strconv.ParseUint(level, 16, 24)
+	if err != nil || len(level) != 6 {
+		return 0, ""
+	}
+	switch idc, constraints := n>>16, n>>8&0xff; {
+	case idc == 0x42 && constraints&0x40 != 0, idc == 0x4d && constraints&0x80 != 0:
+		profile = constrainedBaseline
+	case idc == 0x42:
+		profile = baseline
+	case idc == 0x4d:
+		profile = mainProfile
+	case idc == 0x64:
+		profile = highProfile
+	default:
+		return 0, ""
+	}
+	return profile, answer + ";profile-level-id=" + level
+}
+
+// av1Fmtp answers AV1's parameters as offered (its RTP specification, §7.2): the level of who receives is the client's own
+// business, and we have none.
+func av1Fmtp(fmtp string) (answer string) {
+	for _, known := range [...]struct {
+		name string
+		bits int
+	}{{"level-idx", 5}, {"profile", 3}, {"tier", 1}} {
+		value, _ := parameter(fmtp, known.name)
+		if n, err := strconv.ParseUint(value, 10, known.bits); err == nil {
+			answer += ";" + known.name + "=" + strconv.FormatUint(n, 10)
 		}
-		if *have != 0 && *have != pt {
-			return bad(s.line, fmt.Sprintf("%s is payload type %d here and %d before", what, pt, *have), "use one for all bundled m-lines")
+	}
+	return strings.TrimPrefix(answer, ";")
+}
+
+// parameter returns one parameter of an fmtp line. Names do not care for case.
+func parameter(fmtp, name string) (value string, ok bool) {
+	for p := range strings.SplitSeq(fmtp, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if strings.EqualFold(key, name) {
+			return value, true
 		}
-		*have = pt
+	}
+	return "", false
+}
+
+// choose leaves of an m-line on which the client sends the one codec that is taken: what it was before, else what the
+// policy likes best, else what the client does.
+func (r *offerReader) choose(s *section) error {
+	before := r.agreed.lines[s.mid]
+	if !s.sends() && !(s.direction == inactive && before.codec != 0) {
+		if len(s.taken) == 0 {
+			return noCodec(s, knownCodecs(s.video))
+		}
 		return nil
 	}
+	wanted := r.policy.Codecs
 	if !s.video {
-		if err := set(&a.opus, s.pt, "Opus"); err != nil {
-			return err
-		}
-	} else {
-		if err := set(&a.vp8, s.pt, "VP8"); err != nil {
-			return err
-		}
-		if s.rtx != 0 {
-			if err := set(&a.rtx, s.rtx, "RTX of VP8"); err != nil {
-				return err
-			}
+		wanted = nil
+	}
+	if before.codec != 0 {
+		wanted = []codec.Codec{before.codec}
+	}
+	if wanted == nil {
+		wanted = knownCodecs(s.video)
+		s.taken = s.taken[:min(1, len(s.taken))]
+	}
+	for _, c := range wanted {
+		if i := slices.IndexFunc(s.taken, func(f format) bool { return f.Codec == c }); i >= 0 {
+			s.taken = s.taken[i : i+1]
+			return nil
 		}
 	}
-	if a.opus != 0 && (a.opus == a.vp8 || a.opus == a.rtx) || a.vp8 != 0 && a.vp8 == a.rtx {
-		return bad(s.line, "one payload type names two codecs", "use one for each codec in the bundle")
+	if before.codec != 0 {
+		return bad(s.line, fmt.Sprintf("mid %s sent %v before and does not offer it any more", quote(s.mid), before.codec),
+			"stop the transceiver and send on a new one")
 	}
+	return noCodec(s, wanted)
+}
+
+func knownCodecs(video bool) []codec.Codec {
+	if video {
+		return []codec.Codec{codec.VP8, codec.VP9, codec.H264, codec.AV1}
+	}
+	return []codec.Codec{codec.Opus}
+}
+
+func noCodec(s *section, wanted []codec.Codec) error {
+	names := make([]string, len(wanted))
+	for i, c := range wanted {
+		names[i] = c.String()
+	}
+	either := strings.Join(names, ", ")
+	return &OfferError{
+		ErrNoCodec, s.line, fmt.Sprintf("mid %s offers none of %s that we take", quote(s.mid), either),
+		fmt.Sprintf("leave one of them among the codecs of each %s transceiver (VP9 and AV1 profile 0, H.264 packetization-mode 1)", s.media),
+	}
+}
+
+// meaning is what a payload type names: 0 nothing.
+type meaning uint16
+
+func (f format) meaning() meaning    { return meaning(f.Codec)<<8 | meaning(f.kind) }
+func (f format) rtxMeaning() meaning { return 1<<15 | meaning(f.PayloadType) }
+
+// agree checks the payload types of a format against the m-lines and offers before it: each has one meaning in a bundle, and
+// each meaning one payload type.
+func (r *offerReader) agree(s *section, f format) error {
+	if err := r.name(s, f.PayloadType, f.meaning(), f.Codec.String()); err != nil {
+		return err
+	}
+	if f.RTXPayloadType == 0 {
+		return nil
+	}
+	return r.name(s, f.RTXPayloadType, f.rtxMeaning(), "RTX of "+f.Codec.String())
+}
+
+func (r *offerReader) name(s *section, pt uint8, m meaning, what string) error {
+	if pt >= 64 && pt <= 95 {
+		return bad(s.line, fmt.Sprintf("payload type %d of %s looks like RTCP on a shared port", pt, what), "use 35 to 63 or 96 to 127 (RFC 5761)")
+	}
+	named := &r.agreed.named
+	if named[pt] == m {
+		return nil
+	}
+	if named[pt] != 0 {
+		return bad(s.line, fmt.Sprintf("payload type %d names two codecs, %s among them", pt, what), "use one for each codec in the bundle")
+	}
+	if have := slices.Index(named[:], m); have >= 0 {
+		return bad(s.line, fmt.Sprintf("%s is payload type %d here and %d before", what, pt, have), "use one for all bundled m-lines")
+	}
+	named[pt] = m
 	return nil
 }

@@ -49,7 +49,7 @@ func (r *offerReader) section(lines []sdpLine) error {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return bad(m.number, quote(fields[1])+" is no port", "write 9, or 0 for a stopped m-line")
 	}
-	s := section{line: m.number, media: fields[0], proto: fields[2], formats: strings.Join(fields[3:], " "), direction: r.direction}
+	s := section{line: m.number, media: fields[0], proto: fields[2], formats: strings.Join(fields[3:], " "), direction: r.direction, mixed: r.offer.mixed}
 	s.video = s.media == "video"
 	bundleOnly := false
 	setup, ufrag, pwd, fingerprint := r.setup, r.ufrag, r.pwd, r.fingerprint
@@ -67,9 +67,12 @@ func (r *offerReader) section(lines []sdpLine) error {
 			if first, ok := r.mids[value]; ok {
 				return bad(l.number, fmt.Sprintf("mid %s was given in line %d already", quote(value), first), "give each m-line its own")
 			}
-			s.mid, r.mids[value] = value, l.number
+			s.mid = strings.Clone(value) // kept for long: not the whole offer with it
+			r.mids[s.mid] = l.number
 		case "bundle-only":
 			bundleOnly = true
+		case "extmap-allow-mixed":
+			s.mixed = true
 		case "setup":
 			setup = value
 		case "ice-ufrag":
@@ -91,14 +94,20 @@ func (r *offerReader) section(lines []sdpLine) error {
 		return bad(m.number, "the m-line has no a=mid", "offer in unified plan")
 	}
 	s.refused = port == "0" && !bundleOnly || s.media != "audio" && s.media != "video" || !isSRTP(s.proto)
+	before, known := r.agreed.lines[s.mid]
 	if s.refused {
+		if known {
+			r.agreed.lines[s.mid] = mline{video: before.video}
+		}
 		r.offer.sections = append(r.offer.sections, s)
 		return nil
 	}
-	if video, known := r.agreed.kinds[s.mid]; known && video != s.video {
+	if known && before.video != s.video {
 		return bad(m.number, fmt.Sprintf("mid %s was another kind of media before", quote(s.mid)), "give a recycled m-line a new mid")
 	}
-	r.agreed.kinds[s.mid] = s.video
+	if !known && len(r.agreed.lines) >= maxRecycled {
+		return recycledTooOften()
+	}
 	if setup != "" && setup != "actpass" && setup != "active" {
 		return bad(m.number, fmt.Sprintf("a=setup:%s leaves us no role but DTLS client", quote(setup)), "offer a=setup:actpass")
 	}
@@ -109,16 +118,41 @@ func (r *offerReader) section(lines []sdpLine) error {
 		if err := checkTransport(m.number, ufrag, pwd, fingerprint); err != nil {
 			return err
 		}
-		r.offer.ufrag, r.offer.pwd, r.offer.fingerprint = ufrag, pwd, fingerprint
+		r.offer.ufrag, r.offer.pwd, r.offer.fingerprint = strings.Clone(ufrag), strings.Clone(pwd), fingerprint
 	}
-	if err := r.readCodec(&s, lines[1:]); err != nil {
+	if err := r.readFormats(&s, lines[1:]); err != nil {
 		return err
 	}
-	if err := r.readMedia(&s, lines[1:]); err != nil {
+	if err := r.readExtensions(&s, lines[1:]); err != nil {
 		return err
 	}
+	if err := r.readSimulcast(&s, lines[1:]); err != nil {
+		return err
+	}
+	if err := r.readStreams(&s, lines[1:]); err != nil {
+		return err
+	}
+	now := mline{video: s.video}
+	switch {
+	case s.direction == inactive:
+		now = before
+		now.video = s.video
+	case s.sends():
+		now.codec, now.rids = s.taken[0].Codec, s.rids
+		if len(before.rids) > 0 {
+			now.rids = before.rids // one that is missing now may come back
+		}
+	}
+	r.agreed.lines[s.mid] = now
 	r.offer.sections = append(r.offer.sections, s)
 	return nil
+}
+
+func recycledTooOften() error {
+	return &OfferError{
+		ErrTooManyMLines, 0, fmt.Sprintf("this session has recycled m-lines more than %d times", maxRecycled),
+		"join again",
+	}
 }
 
 // isSRTP takes what browsers and others write for DTLS-SRTP (RFC 8829 §5.1.2).

@@ -3,6 +3,7 @@ package handshake
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strconv"
 
@@ -43,6 +44,9 @@ const (
 	MaxMLines           = 128
 	maxRemoteCandidates = 32
 	maxMIDSize          = 16 // the one-byte header extension carries no more (RFC 8285 §4.2)
+
+	// 512 m-lines and slots over a session's life: we forget the mid of none, nor the SSRC.
+	maxRecycled = 512
 )
 
 type direction uint8
@@ -82,13 +86,15 @@ type section struct {
 	// What the client does on this m-line.
 	direction direction
 
-	codec        codec.Codec
-	pt           uint8
-	rtx          uint8    // 0 without
-	feedback     []string // of the codec, those we know
+	taken        []format // of a sending m-line one, of a slot all that we know, in the client's order
+	rids         []string // the streams of the simulcast that are taken; nil without
+	mixed        bool     // the two forms of header extensions may be mixed (RFC 8285 §6)
 	extensions   [extCount]uint8
 	ssrc, repair uint32
 }
+
+// sends says whether the client sends.
+func (s *section) sends() bool { return s.direction == sendonly || s.direction == sendrecv }
 
 // offer is a checked offer: nothing in it can surprise pion.
 type offer struct {
@@ -96,19 +102,27 @@ type offer struct {
 	ufrag, pwd  string
 	fingerprint string // algorithm and value
 	candidates  []candidate
-	mixed       bool // extmap-allow-mixed
+	mixed       bool // extmap-allow-mixed, of the whole session
+	bundled     bool // there is a BUNDLE group
 }
 
 // agreed is what bundled m-lines must share (RFC 8843 §9.2 and §10.1.2), within an offer and from one to the next.
 type agreed struct {
-	opus, vp8, rtx uint8
-	uri            [15]string // by extension id 1 to 14
-	kinds          map[string]bool
-	mlines         int
+	named  [128]meaning     // by payload type
+	uri    map[uint8]string // by extension id
+	lines  map[string]mline // by mid, of all that there ever were
+	mlines int
+}
+
+// mline is what later offers may not change of an m-line.
+type mline struct {
+	video bool
+	codec codec.Codec // while the client sends on it, or has paused; 0: it does not
+	rids  []string    // of the simulcast it sends
 }
 
 // parseOffer checks an offer against all limits but the number of slots and returns what later offers must agree with.
-func parseOffer(text string, before agreed) (*offer, agreed, error) {
+func parseOffer(text string, before agreed, policy Policy) (*offer, agreed, error) {
 	if len(text) > MaxOfferSize {
 		return nil, before, &OfferError{
 			ErrTooLarge, 0, fmt.Sprintf("it has %d bytes", len(text)),
@@ -123,11 +137,13 @@ func parseOffer(text string, before agreed) (*offer, agreed, error) {
 		return nil, before, bad(0, fmt.Sprintf("it has %d m-lines, the offer before had %d", len(blocks)-1, before.mlines),
 			"keep every m-line, stopped ones with port 0")
 	}
-	r := offerReader{offer: &offer{}, agreed: before, mids: map[string]int{}, ssrcs: map[uint32]int{}, seen: map[netip.AddrPort]bool{}}
-	r.agreed.kinds = map[string]bool{}
-	for mid, video := range before.kinds {
-		r.agreed.kinds[mid] = video
+	r := offerReader{
+		offer: &offer{}, agreed: before, policy: policy,
+		mids: map[string]int{}, ssrcs: map[uint32]int{}, seen: map[netip.AddrPort]bool{},
 	}
+	r.agreed.lines, r.agreed.uri = map[string]mline{}, map[uint8]string{}
+	maps.Copy(r.agreed.lines, before.lines)
+	maps.Copy(r.agreed.uri, before.uri)
 	if err := r.session(blocks[0]); err != nil {
 		return nil, before, err
 	}
@@ -147,6 +163,7 @@ func parseOffer(text string, before agreed) (*offer, agreed, error) {
 type offerReader struct {
 	offer  *offer
 	agreed agreed
+	policy Policy
 
 	// Of the session, inherited by sections that do not say otherwise.
 	direction   direction
@@ -173,6 +190,7 @@ func (r *offerReader) finish() error {
 	if accepted > 1 && r.bundled == nil {
 		return bad(0, "there is no BUNDLE group", "bundle all m-lines (bundlePolicy max-bundle)")
 	}
+	r.offer.bundled = r.bundled != nil
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 
@@ -45,15 +46,15 @@ type Peer struct {
 	hooks  Hooks
 	mux    *mux
 	keys   *keyCollector
-	api    *webrtc.API
 	pc     *webrtc.PeerConnection
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	ufrag string
+	id    answerID
 	agreed
 	slots map[string]slotPlace // by mid; a slot that is inactive for now keeps its place and its SSRCs
-	ssrcs map[webrtc.SSRC]bool // of every sender there ever was
+	ssrcs map[uint32]bool      // of every slot there ever was, two each
 
 	// Guarded by ending.
 	ending  sync.Mutex
@@ -65,7 +66,8 @@ type Peer struct {
 
 // NewPeer opens a PeerConnection that writes to w. It sends nothing before Answer.
 func (e *Engine) NewPeer(w Wire, hooks Hooks) (*Peer, error) {
-	p := &Peer{engine: e, hooks: hooks, keys: &keyCollector{}, done: make(chan struct{}), ssrcs: map[webrtc.SSRC]bool{}}
+	p := &Peer{engine: e, hooks: hooks, keys: &keyCollector{}, done: make(chan struct{}), ssrcs: map[uint32]bool{}}
+	p.id.session = rand.Uint64() >> 2 // RFC 8829 §5.2.1
 	wrote := hooks.Wrote
 	if wrote == nil {
 		wrote = func() {}
@@ -79,9 +81,9 @@ func (e *Engine) NewPeer(w Wire, hooks Hooks) (*Peer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open peer: %w", err)
 	}
-	p.api = webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithSettingEngine(settings),
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithSettingEngine(settings),
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
-	p.pc, err = p.api.NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{e.certificate}})
+	p.pc, err = api.NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{e.certificate}})
 	if err != nil {
 		return nil, fmt.Errorf("open peer: %w", err)
 	}

@@ -253,7 +253,7 @@ func TestTurningSlotsIsBounded(t *testing.T) {
 		_, err := h.peer.Answer(context.Background(), testOffer(lines...), Policy{}, nil)
 		return err
 	}
-	for range maxTransceivers / len(lines) {
+	for range maxRecycled / len(lines) {
 		require.NoError(t, turn("recvonly"))
 		require.NoError(t, turn("sendonly"))
 	}

@@ -14,25 +14,37 @@ const (
 	extTransportSeq
 	extAudioLevel
 	extColorSpace
+	extRID
+	extRepairedRID
+	extDescriptor
 	extCount
 )
 
 func extensionURIs() [extCount]string {
-	return [extCount]string{uriMID, uriTransportSeq, uriAudioLevel, uriColorSpace}
+	return [extCount]string{uriMID, uriTransportSeq, uriAudioLevel, uriColorSpace, uriRID, uriRepairedRID, uriDescriptor}
 }
 
-// readMedia reads extension ids, SSRCs and candidates.
-func (r *offerReader) readMedia(s *section, lines []sdpLine) error {
+// wants says whether an extension is answered on the m-line.
+func (s *section) wants(extension int) bool {
+	switch extension {
+	case extAudioLevel:
+		return !s.video
+	case extColorSpace, extDescriptor:
+		return s.video
+	case extRID, extRepairedRID:
+		return s.video && s.sends() // nothing that we send has a RID
+	default:
+		return true
+	}
+}
+
+// readStreams reads SSRCs and candidates. Of a simulcast the SSRCs do not count: Firefox lists them, others do not, and the
+// RID tells whose a packet is.
+func (r *offerReader) readStreams(s *section, lines []sdpLine) error {
 	grouped := false
 	for _, l := range lines {
 		name, value := attributeOf(l)
 		switch name {
-		case "extmap":
-			if err := r.readExtension(s, l.number, value); err != nil {
-				return err
-			}
-		case "extmap-allow-mixed":
-			r.offer.mixed = true
 		case "ssrc-group":
 			fields := strings.Fields(value)
 			if len(fields) != 3 || fields[0] != "FID" || grouped {
@@ -62,7 +74,7 @@ func (r *offerReader) readMedia(s *section, lines []sdpLine) error {
 			r.readCandidate(value)
 		}
 	}
-	if s.direction == recvonly || s.direction == inactive {
+	if !s.sends() || len(s.rids) > 0 {
 		s.ssrc, s.repair = 0, 0
 	}
 	for _, ssrc := range []uint32{s.ssrc, s.repair} {
@@ -85,7 +97,19 @@ func (r *offerReader) readSSRC(line int, s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// readExtension notes an id (RFC 8285 §5). Ids above 14 need two-byte headers and are not answered.
+func (r *offerReader) readExtensions(s *section, lines []sdpLine) error {
+	for _, l := range lines {
+		if name, value := attributeOf(l); name == "extmap" {
+			if err := r.readExtension(s, l.number, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readExtension notes an id (RFC 8285 §5). Ids above 14 need two-byte headers: without leave to mix the two forms they are
+// not answered.
 func (r *offerReader) readExtension(s *section, line int, value string) error {
 	fields := strings.Fields(value)
 	if len(fields) < 2 {
@@ -96,20 +120,21 @@ func (r *offerReader) readExtension(s *section, line int, value string) error {
 	if err != nil || id == 0 {
 		return bad(line, quote(number)+" is no extension id", "use 1 to 14")
 	}
-	if id > 14 {
+	if id > 255 || id == 15 || id > 14 && !s.mixed {
 		return nil
 	}
 	uri := fields[1]
-	if have := r.agreed.uri[id]; have != "" && have != uri {
+	if have := r.agreed.uri[uint8(id)]; have != "" && have != uri {
 		return bad(line, fmt.Sprintf("extension id %d is %s here and %s before", id, quote(uri), quote(have)), "use one id for one extension in the bundle")
+	} else if have == "" {
+		r.agreed.uri[uint8(id)] = strings.Clone(uri)
 	}
-	r.agreed.uri[id] = uri
 	for i, known := range extensionURIs() {
-		if known != uri || i == extAudioLevel && s.video || i == extColorSpace && !s.video {
+		if known != uri || !s.wants(i) {
 			continue
 		}
 		for other, have := range r.agreed.uri {
-			if have == uri && other != int(id) {
+			if have == uri && other != uint8(id) {
 				return bad(line, fmt.Sprintf("extension %s has ids %d and %d", quote(uri), other, id), "use one id for one extension in the bundle")
 			}
 		}
