@@ -60,7 +60,7 @@ var Everything = Layer{Spatial: 255, Temporal: 255}
 // where there is one spatial layer, frame and picture are the same.
 type Meta struct {
 	Keyframe bool // set on the first packet only of a frame that a decoder can begin with; of a picture, its base layer
-	Start    bool // first packet of a frame
+	Start    bool // first packet of a frame; of H.264, where one packet cannot tell that, of a NAL unit
 	End      bool // last packet of a frame
 	Last     bool // last packet of a picture: the RTP marker
 
@@ -69,8 +69,9 @@ type Meta struct {
 	HasTL0        bool // VP8, VP9
 	HasLayer      bool // Layer is told; else it is the base
 
-	// SwitchUp: who has had the lower temporal layers only may receive this frame's temporal layer from here on (VP8's Y,
-	// VP9's U).
+	// SwitchUp: a way up in temporal layers. VP8's Y: who has had only the base layer may receive this frame and its
+	// temporal layer from here on (RFC 7741 §4.2). VP9's U: who receives this frame's temporal layer may receive all above
+	// it from the next picture on (RFC 9628 §4.2).
 	SwitchUp bool
 	// Entry: this frame needs no earlier picture, so that its spatial layer can be received from here on by who has had only
 	// those below (VP9 without P). Of a base layer it comes with Keyframe.
@@ -79,12 +80,14 @@ type Meta struct {
 	Inherits bool
 	// Unused: no higher spatial layer needs this frame (VP9's Z).
 	Unused bool
+	// Discardable: no later picture needs this frame (VP8's N; H.264's nal_ref_idc 0, on packets with slices).
+	Discardable bool
 
 	PictureID uint16
 	TL0       uint8 // TL0PICIDX, the running number of base-layer frames
 	Layer     Layer
 
-	Width, Height uint16 // in pixels, where the packet tells: of the highest spatial layer; 0 else
+	Width, Height uint16 // in pixels, where the packet tells: of the highest spatial layer that it tells of; 0 else
 }
 
 // Inspect reads one packet's payload, with padding removed. marker is the RTP header's marker bit. An empty payload,
@@ -101,6 +104,10 @@ func (c Codec) Inspect(payload []byte, marker bool) (Meta, bool) {
 		return inspectOpus(), true
 	case VP8:
 		return inspectVP8(payload, marker)
+	case VP9:
+		return inspectVP9(payload, marker)
+	case H264:
+		return inspectH264(payload, marker)
 	default:
 		return Meta{}, false
 	}

@@ -5,6 +5,7 @@ import "encoding/binary"
 // Bits of the VP8 payload descriptor, RFC 7741 §4.2.
 const (
 	vp8Extended  = 0x80 // X, first byte
+	vp8Unneeded  = 0x20 // N, first byte: no later frame is predicted from this one
 	vp8Start     = 0x10 // S, first byte
 	vp8Partition = 0x07 // PID, first byte
 
@@ -73,10 +74,11 @@ func inspectVP8(payload []byte, marker bool) (Meta, bool) {
 	}
 	m := Meta{
 		Start:        payload[0]&vp8Start != 0 && payload[0]&vp8Partition == 0,
+		Discardable:  payload[0]&vp8Unneeded != 0,
 		End:          marker,
 		Last:         marker,
 		HasPictureID: d.pictureID != 0, LongPictureID: d.long,
-		HasTL0: d.tl0 != 0,
+		HasTL0:   d.tl0 != 0,
 		HasLayer: d.tid != 0,
 	}
 	switch {
@@ -113,21 +115,27 @@ func (m Meta) withVP8Frame(frame []byte) (Meta, bool) {
 }
 
 // RewriteVP8 renumbers a payload in place: the picture id where m has one, cut to 7 bits where it is a short one, and
-// TL0PICIDX where m has one. The size stays. payload must be a private copy of the one m was read from; bytes that do
-// not fit m are left alone.
+// TL0PICIDX where m has one. KEYIDX and all else stay, and the size. That is enough for who drops temporal layers: the
+// picture ids of what is left shall follow each other, base layers are never dropped. payload must be a private copy of
+// the one m was read from; bytes that do not fit m are left alone.
 func RewriteVP8(payload []byte, m Meta, pictureID uint16, tl0 uint8) {
 	d, ok := parseVP8Descriptor(payload)
 	if !ok {
 		return
 	}
 	if m.HasPictureID && d.pictureID != 0 && m.LongPictureID == d.long {
-		if d.long {
-			binary.BigEndian.PutUint16(payload[d.pictureID:], pictureID|0x8000)
-		} else {
-			payload[d.pictureID] = uint8(pictureID) & 0x7f
-		}
+		putPictureID(payload[d.pictureID:], d.long, pictureID)
 	}
 	if m.HasTL0 && d.tl0 != 0 {
 		payload[d.tl0] = tl0
+	}
+}
+
+// putPictureID writes a picture id of 15 bits, or the lower 7 of it.
+func putPictureID(dst []byte, long bool, id uint16) {
+	if long {
+		binary.BigEndian.PutUint16(dst, id|0x8000)
+	} else {
+		dst[0] = uint8(id) & 0x7f
 	}
 }

@@ -1,0 +1,55 @@
+package codec
+
+// RED (RFC 2198) puts copies of earlier packets' payloads in front of a packet's own.
+//
+//	│1│ PT │ timestamp offset │ length │ … │0│ PT │ oldest copy │ … │ newest copy │ the packet's own │
+
+// MaxREDBlocks is how many blocks a RED payload may have, the packet's own included. More copies than seven would not help
+// a voice: losses longer than that are heard whatever comes later.
+const MaxREDBlocks = 8
+
+const (
+	redMore       = 0x80 // F, first byte of a block's header: another header follows
+	redHeaderSize = 4    // of a copy; the last header has 1 byte
+)
+
+// REDBlock is one block of a RED payload.
+type REDBlock struct {
+	PayloadType uint8
+	Offset      uint16 // how many ticks its timestamp lies before the packet's, at most 16383; 0 for the packet's own
+	Data        []byte // a part of the RED payload; of a copy it may be empty
+}
+
+// ReadRED takes a RED payload apart. The first n blocks are filled, in the order in which they stand: the last is the
+// packet's own. False: it has more than MaxREDBlocks, its lengths lie, or nothing is left for the packet's own.
+func ReadRED(payload []byte) (blocks [MaxREDBlocks]REDBlock, n int, ok bool) {
+	var sizes [MaxREDBlocks]int
+	rest := payload
+	for ; ; n++ {
+		if n == MaxREDBlocks || len(rest) == 0 {
+			return [MaxREDBlocks]REDBlock{}, 0, false
+		}
+		blocks[n].PayloadType = rest[0] &^ redMore
+		if rest[0]&redMore == 0 {
+			rest = rest[1:]
+			break
+		}
+		if len(rest) < redHeaderSize {
+			return [MaxREDBlocks]REDBlock{}, 0, false
+		}
+		blocks[n].Offset = uint16(rest[1])<<6 | uint16(rest[2])>>2
+		sizes[n] = int(rest[2]&3)<<8 | int(rest[3])
+		rest = rest[redHeaderSize:]
+	}
+	for i := range n {
+		if sizes[i] > len(rest) {
+			return [MaxREDBlocks]REDBlock{}, 0, false
+		}
+		blocks[i].Data, rest = rest[:sizes[i]:sizes[i]], rest[sizes[i]:]
+	}
+	if len(rest) == 0 {
+		return [MaxREDBlocks]REDBlock{}, 0, false
+	}
+	blocks[n].Data = rest
+	return blocks, n + 1, true
+}
