@@ -17,7 +17,9 @@ type room struct {
 	// Fixed after newRoom.
 	sfu   *SFU
 	key   roomKey
+	id    shard.RoomID
 	inbox chan request
+	news  *news
 	epoch time.Time
 
 	// Guarded by sfu.mu.
@@ -46,7 +48,8 @@ type outcome struct {
 
 func newRoom(s *SFU, key roomKey) *room {
 	return &room{
-		sfu: s, key: key, inbox: make(chan request, 64), epoch: time.Now(),
+		sfu: s, key: key, id: shard.RoomID(s.roomIDs.Add(1)), epoch: time.Now(),
+		inbox: make(chan request, 64), news: newNews(),
 		plan:    plan.New(plan.Config{MaxPeers: s.cfg.MaxPeers}),
 		peers:   map[plan.PeerID]*Peer{},
 		members: map[string]int{},
@@ -61,8 +64,29 @@ func (r *room) do(p *Peer, c plan.Command) outcome {
 }
 
 func (r *room) run() {
-	for m := range r.inbox {
-		m.done <- r.handle(m)
+	for {
+		select {
+		case m, open := <-r.inbox:
+			if !open {
+				return
+			}
+			m.done <- r.handle(m)
+		case <-r.news.wake:
+			r.read()
+		}
+	}
+}
+
+// read takes in what shards have told.
+func (r *room) read() {
+	speakers, spoke, notices := r.news.take()
+	if spoke {
+		r.step(nil, plan.Speak{Speakers: speakers})
+	}
+	for _, n := range notices {
+		if r.peers[planID(n.peer.id)] == n.peer {
+			n.peer.req.Events(n.event)
+		}
 	}
 }
 

@@ -59,13 +59,14 @@ type SFU struct {
 	shard  *shard.Shard
 
 	// Atomic.
-	trackIDs atomic.Uint64
+	trackIDs, roomIDs atomic.Uint64
 
 	// Guarded by mu.
-	mu     sync.Mutex
-	rooms  map[roomKey]*room
-	peers  map[shard.PeerID]*Peer
-	closed bool
+	mu       sync.Mutex
+	rooms    map[roomKey]*room
+	numbered map[shard.RoomID]*room // the same
+	peers    map[shard.PeerID]*Peer
+	closed   bool
 
 	wg sync.WaitGroup // departures and room loops under way
 }
@@ -104,9 +105,12 @@ func New(cfg Config) (*SFU, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start sfu: %w", err)
 	}
-	s := &SFU{cfg: cfg, log: cfg.Logger, engine: engine, rooms: map[roomKey]*room{}, peers: map[shard.PeerID]*Peer{}}
+	s := &SFU{
+		cfg: cfg, log: cfg.Logger, engine: engine,
+		rooms: map[roomKey]*room{}, numbered: map[shard.RoomID]*room{}, peers: map[shard.PeerID]*Peer{},
+	}
 	s.shard = shard.New(shard.Config{
-		Socket: cfg.Socket, TCP: cfg.TCP, Gone: s.gone, Logger: cfg.Logger,
+		Socket: cfg.Socket, TCP: cfg.TCP, Gone: s.gone, Speakers: s.heard, Logger: cfg.Logger,
 		PeerRate: cfg.MaxPeerRate, AudioRate: cfg.MaxAudioRate, VideoRate: cfg.MaxVideoRate,
 	})
 	return s, nil
@@ -156,7 +160,7 @@ func (s *SFU) enter(key roomKey, identity string) (*room, error) {
 	r := s.rooms[key]
 	if r == nil {
 		r = newRoom(s, key)
-		s.rooms[key] = r
+		s.rooms[key], s.numbered[r.id] = r, r
 		s.wg.Go(r.run)
 	}
 	here := r.members[identity]
@@ -207,6 +211,7 @@ func (s *SFU) exit(r *room) {
 	r.users--
 	if r.users == 0 {
 		delete(s.rooms, r.key)
+		delete(s.numbered, r.id)
 		close(r.inbox)
 	}
 }
