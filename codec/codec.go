@@ -108,6 +108,8 @@ func (c Codec) Inspect(payload []byte, marker bool) (Meta, bool) {
 		return inspectVP9(payload, marker)
 	case H264:
 		return inspectH264(payload, marker)
+	case AV1:
+		return inspectAV1(payload, marker)
 	default:
 		return Meta{}, false
 	}

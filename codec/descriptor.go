@@ -75,8 +75,8 @@ func (s *Structure) ReadDescriptor(b []byte) (Descriptor, bool) {
 		}
 		return t.describe(b, s.active), true
 	}
-	r := bits{b: b, at: 8 * mandatorySize}
-	flags := r.read(flagBits)
+	r := fieldReader{b: b, at: 8 * mandatorySize}
+	flags := r.bits(flagBits)
 	if flags&structurePresent == 0 {
 		return s.readFrame(b, &r, flags)
 	}
@@ -87,7 +87,7 @@ func (s *Structure) ReadDescriptor(b []byte) (Descriptor, bool) {
 }
 
 // readSequence reads a descriptor that carries a structure, the rest of which is by that one.
-func (s *Structure) readSequence(b []byte, r *bits, flags uint32) (Descriptor, bool) {
+func (s *Structure) readSequence(b []byte, r *fieldReader, flags uint32) (Descriptor, bool) {
 	next, ok := readStructure(r)
 	if !ok {
 		return Descriptor{}, false
@@ -101,14 +101,14 @@ func (s *Structure) readSequence(b []byte, r *bits, flags uint32) (Descriptor, b
 }
 
 // readFrame reads the active decode targets and frame_dependency_definition (§A.8.2).
-func (s *Structure) readFrame(b []byte, r *bits, flags uint32) (Descriptor, bool) {
+func (s *Structure) readFrame(b []byte, r *fieldReader, flags uint32) (Descriptor, bool) {
 	t := s.template(b)
 	if t == nil {
 		return Descriptor{}, false
 	}
 	active := s.active
 	if flags&activePresent != 0 {
-		active = r.read(int(s.targets))
+		active = r.bits(int(s.targets))
 	}
 	d := t.describe(b, active)
 	d.Structure = flags&structurePresent != 0
@@ -121,7 +121,7 @@ func (s *Structure) readFrame(b []byte, r *bits, flags uint32) (Descriptor, bool
 	if flags&customChains != 0 {
 		r.skip(8 * int(s.chains))
 	}
-	if r.short {
+	if r.ended {
 		return Descriptor{}, false
 	}
 	s.active = active
@@ -146,9 +146,9 @@ func (t *template) describe(b []byte, active uint32) Descriptor {
 }
 
 // readTargets reads one frame's decode target indications (table A.1).
-func (s *Structure) readTargets(r *bits) (needed, enter, discardable uint32) {
+func (s *Structure) readTargets(r *fieldReader) (needed, enter, discardable uint32) {
 	for i := range int(s.targets) {
-		switch r.read(2) {
+		switch r.bits(2) {
 		case 1:
 			discardable |= 1 << i
 			needed |= 1 << i
@@ -163,15 +163,15 @@ func (s *Structure) readTargets(r *bits) (needed, enter, discardable uint32) {
 }
 
 // readReferences reads frame_fdiffs of the frame with this number. More than MaxReferences are malformed.
-func readReferences(r *bits, number uint16) (numbers [MaxReferences]uint16, n int) {
+func readReferences(r *fieldReader, number uint16) (numbers [MaxReferences]uint16, n int) {
 	for {
-		size := 4 * int(r.read(2))
+		size := 4 * int(r.bits(2))
 		if size == 0 {
 			return numbers, n
 		}
-		difference := uint16(r.read(size)) + 1
+		difference := uint16(r.bits(size)) + 1
 		if n == MaxReferences {
-			r.short = true
+			r.ended = true
 			return numbers, n
 		}
 		numbers[n] = number - difference
@@ -190,7 +190,7 @@ func (s *Structure) References(b []byte) (numbers [MaxReferences]uint16, n int, 
 	number := binary.BigEndian.Uint16(b[1:])
 	if flags&customReferences != 0 {
 		numbers, n = readReferences(&r, number)
-		return numbers, n, !r.short
+		return numbers, n, !r.ended
 	}
 	for i := range t.references {
 		numbers[i] = number - uint16(t.difference[i])
@@ -217,12 +217,12 @@ func (s *Structure) ChainDistance(b []byte, chain int) (distance uint8, ok bool)
 		readReferences(&r, 0)
 	}
 	r.skip(8 * chain)
-	distance = uint8(r.read(8))
-	return distance, !r.short
+	distance = uint8(r.bits(8))
+	return distance, !r.ended
 }
 
 // custom goes to where a descriptor's own references and chains stand.
-func (s *Structure) custom(b []byte) (t *template, r bits, flags uint32, ok bool) {
+func (s *Structure) custom(b []byte) (t *template, r fieldReader, flags uint32, ok bool) {
 	if len(b) < mandatorySize || len(b) > MaxDescriptor {
 		return nil, r, 0, false
 	}
@@ -232,8 +232,8 @@ func (s *Structure) custom(b []byte) (t *template, r bits, flags uint32, ok bool
 	if len(b) == mandatorySize {
 		return t, r, 0, true
 	}
-	r = bits{b: b, at: 8 * mandatorySize}
-	flags = r.read(flagBits)
+	r = fieldReader{b: b, at: 8 * mandatorySize}
+	flags = r.bits(flagBits)
 	if flags&structurePresent != 0 {
 		if _, ok := readStructure(&r); !ok {
 			return nil, r, 0, false
@@ -245,7 +245,7 @@ func (s *Structure) custom(b []byte) (t *template, r bits, flags uint32, ok bool
 	if flags&customTargets != 0 {
 		r.skip(2 * int(s.targets))
 	}
-	return t, r, flags, !r.short
+	return t, r, flags, !r.ended
 }
 
 // AppendDescriptor appends the descriptor b with the frame number replaced and the decode targets in active told as those
@@ -269,10 +269,10 @@ func (s *Structure) AppendDescriptor(dst, b []byte, number uint16, active uint32
 }
 
 func (s *Structure) appendActive(dst, b []byte, number uint16, active uint32) []byte {
-	r := bits{b: b, at: 8 * mandatorySize}
+	r := fieldReader{b: b, at: 8 * mandatorySize}
 	var flags uint32
 	if len(b) > mandatorySize {
-		flags = r.read(flagBits)
+		flags = r.bits(flagBits)
 	}
 	structure := r
 	targets := int(s.targets)
@@ -298,7 +298,7 @@ func (s *Structure) appendActive(dst, b []byte, number uint16, active uint32) []
 	if flags&customChains != 0 {
 		r.skip(8 * chains)
 	}
-	if r.short || targets == 0 {
+	if r.ended || targets == 0 {
 		return dst
 	}
 	frameBits := r.at - frame.at
@@ -319,13 +319,13 @@ func (s *Structure) appendActive(dst, b []byte, number uint16, active uint32) []
 	at := len(dst)
 	dst = slices.Grow(dst, size)[:at+size]
 	clear(dst[at:])
-	w := bitWriter{b: dst[at:], at: 8 * mandatorySize}
+	w := fieldWriter{b: dst[at:], at: 8 * mandatorySize}
 	w.b[0] = b[0]
 	binary.BigEndian.PutUint16(w.b[1:], number)
-	w.write(flags, flagBits)
+	w.bits(flags, flagBits)
 	w.copy(&structure, structureBits)
 	if activeBits != 0 {
-		w.write(active, activeBits)
+		w.bits(active, activeBits)
 	}
 	w.copy(&frame, frameBits)
 	return dst

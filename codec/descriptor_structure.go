@@ -115,9 +115,9 @@ func (s *Structure) Equal(other *Structure) bool {
 
 // readStructure reads template_dependency_structure (§A.8.2). Its cost is bounded by MaxDescriptor: what claims more than
 // the bytes hold ends at the first field that is not there.
-func readStructure(r *bits) (s Structure, ok bool) {
-	s.offset = uint8(r.read(6))
-	s.targets = uint8(r.read(5)) + 1
+func readStructure(r *fieldReader) (s Structure, ok bool) {
+	s.offset = uint8(r.bits(6))
+	s.targets = uint8(r.bits(5)) + 1
 	if !s.readLayers(r) {
 		return Structure{}, false
 	}
@@ -136,7 +136,7 @@ func readStructure(r *bits) (s Structure, ok bool) {
 			if t.references == MaxReferences {
 				return Structure{}, false
 			}
-			t.difference[t.references] = uint8(r.read(4)) + 1
+			t.difference[t.references] = uint8(r.bits(4)) + 1
 			t.references++
 		}
 	}
@@ -147,23 +147,23 @@ func readStructure(r *bits) (s Structure, ok bool) {
 			s.width[i], s.height[i] = readSize(r), readSize(r)
 		}
 	}
-	if r.short {
+	if r.ended {
 		return Structure{}, false
 	}
 	return s, true
 }
 
 // readLayers reads template_layers.
-func (s *Structure) readLayers(r *bits) bool {
+func (s *Structure) readLayers(r *fieldReader) bool {
 	var at Layer
-	for !r.short {
+	for !r.ended {
 		if s.templateCount == MaxTemplates || at.Spatial == maxSpatial || at.Temporal == maxTemporal {
 			return false
 		}
 		s.templates[s.templateCount].layer = at
 		s.templateCount++
 		s.spatial = at.Spatial + 1
-		switch r.read(2) {
+		switch r.bits(2) {
 		case 1:
 			at.Temporal++
 		case 2:
@@ -176,7 +176,7 @@ func (s *Structure) readLayers(r *bits) bool {
 }
 
 // readChains reads template_chains.
-func (s *Structure) readChains(r *bits) {
+func (s *Structure) readChains(r *fieldReader) {
 	if s.chains = uint8(r.nonSymmetric(int(s.targets) + 1)); s.chains == 0 {
 		return
 	}
@@ -186,12 +186,12 @@ func (s *Structure) readChains(r *bits) {
 		s.protects[chain] |= 1 << i
 	}
 	if r.left() < 4*int(s.templateCount)*int(s.chains) {
-		r.short = true
+		r.ended = true
 		return
 	}
 	for i := range int(s.templateCount) {
 		for chain := range int(s.chains) {
-			s.templates[i].chain[chain/2] |= uint8(r.read(4)) << (4 * (chain & 1))
+			s.templates[i].chain[chain/2] |= uint8(r.bits(4)) << (4 * (chain & 1))
 		}
 	}
 }
@@ -212,4 +212,4 @@ func (s *Structure) conclude() {
 }
 
 // readSize reads a width or height less one. 65536 is no size that a picture has.
-func readSize(r *bits) uint16 { return uint16(min(r.read(16)+1, math.MaxUint16)) }
+func readSize(r *fieldReader) uint16 { return uint16(min(r.bits(16)+1, math.MaxUint16)) }
