@@ -1,6 +1,32 @@
 package ladder
 
-import "github.com/tolkyn/tolkyn/codec"
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/tolkyn/tolkyn/codec"
+)
+
+const (
+	// Silence is how long an encoding that flows may bring nothing before it counts as silent. 700 ms: a screen share sends
+	// two pictures a second when nothing moves, and a hole of the network that is longer makes a worse picture than a change
+	// to a lower encoding does.
+	Silence = 700 * time.Millisecond
+
+	// measured is how long an encoding must flow before what a second of it brought is its rate.
+	measured = time.Second
+
+	// usual is what a picture's size lets expect until then, in bits a second and pixel: 350 kbit/s for 360 lines, 1.4 Mbit/s
+	// for 720. The first keyframes of three encodings come at once, and the largest of them shall be entered at its own.
+	usual = 1.5
+
+	// leastMeasured bounds what a first keyframe is blown up to where the size is unknown: by five.
+	leastMeasured = measured / 5
+
+	// maxLayers of one encoding: four spatial, four temporal; no mode of WebRTC's Scalable Video Coding has more than 3 × 3.
+	maxLayers = 16
+)
 
 // Rung is one choice: an encoding of a track, and how much of it.
 type Rung struct {
@@ -9,11 +35,205 @@ type Rung struct {
 	Bits          uint32 // a second, with all the layers that it needs, as measured
 	Width, Height uint16 // 0 unknown
 	Rate          uint8  // pictures a second, as measured
+	Flows         bool   // else it is remembered: the publisher has paused it
+
+	whole uint32 // Bits of the same spatial layer at its full rate: what it ranks by
 }
 
-// View says how large a slot's video should be.
-type View struct {
-	Width, Height uint32 // pixels on screen; 0 when unknown: as large as there is
-	Detail        bool   // a screen: sharpness before motion
-	Limited       bool   // the device and not the client's wish keeps it so small
+func (r *Rung) area() int { return int(r.Width) * int(r.Height) }
+
+// same says whether two rungs are the same layers of one encoding.
+func (r *Rung) same(o *Rung) bool { return r.Encoding == o.Encoding && r.Layer == o.Layer }
+
+// LayerRate is what one layer of an encoding brings, without the layers below: uplink.LayerRate.
+type LayerRate struct {
+	Layer         codec.Layer
+	Bits          uint32 // a second, payload
+	Frames        uint16 // a second
+	Width, Height uint16 // of the spatial layer; 0 unknown
+}
+
+// Ladder remembers what the encodings of one track bring. One goroutine.
+type Ladder struct {
+	encodings []encoding
+	rungs     []Rung
+	before    []Rung
+}
+
+// encoding is what one of them brought when it last flowed.
+type encoding struct {
+	flows  bool
+	began  time.Duration // to flow, this time
+	layers [maxLayers]layer
+	n      int
+}
+
+type layer struct {
+	LayerRate
+	flows bool
+	young bool // Bits are a guess, its first second has not passed
+}
+
+// New returns the ladder of a track with so many encodings, none of which flows.
+func New(encodings int) *Ladder { return &Ladder{encodings: make([]encoding, encodings)} }
+
+// Measure takes what encoding i brings: the time of its last packet, 0 for none yet, and its rates over the last second.
+// What is silent is remembered with its last rate, for it may be silent because nobody wanted it.
+func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []LayerRate) {
+	e := &l.encodings[i]
+	if heard == 0 || now-heard > Silence {
+		e.flows = false
+		for k := range e.layers[:e.n] {
+			e.layers[k].flows = false
+		}
+		return
+	}
+	if !e.flows {
+		e.flows, e.began = true, now
+	}
+	age := now - e.began
+	for k := range e.layers[:e.n] {
+		e.layers[k].flows = false
+	}
+	for _, r := range rates {
+		have := e.layer(r.Layer)
+		if have == nil {
+			continue
+		}
+		known := have.LayerRate
+		expected := have.young || known.Bits == 0
+		have.LayerRate, have.flows, have.young = r, true, false
+		if r.Width == 0 {
+			have.Width, have.Height = known.Width, known.Height
+		}
+		if age >= measured {
+			continue
+		}
+		// A second that it did not flow whole. What it brought before it paused is nearer to what it will bring.
+		if !expected {
+			have.Bits, have.Frames = known.Bits, known.Frames
+			continue
+		}
+		have.young = true
+		span := max(age, leastMeasured)
+		have.Bits = uint32(min(uint64(r.Bits)*uint64(measured)/uint64(span), 1<<31))
+		have.Frames = uint16(min(uint64(r.Frames)*uint64(measured)/uint64(span), 255))
+		if area := float64(have.Width) * float64(have.Height); area > 0 {
+			have.Bits = uint32(min(area*usual, 1<<31))
+		}
+	}
+}
+
+// layer finds or adds a layer; nil when there are too many.
+func (e *encoding) layer(of codec.Layer) *layer {
+	for k := range e.layers[:e.n] {
+		if e.layers[k].Layer == of {
+			return &e.layers[k]
+		}
+	}
+	if e.n == maxLayers {
+		return nil
+	}
+	e.n++
+	e.layers[e.n-1] = layer{LayerRate: LayerRate{Layer: of}}
+	return &e.layers[e.n-1]
+}
+
+// Flows says whether an encoding flows, as last measured.
+func (l *Ladder) Flows(i int) bool { return l.encodings[i].flows }
+
+// Known says whether an encoding has ever brought anything.
+func (l *Ladder) Known(i int) bool { return l.encodings[i].n > 0 || l.encodings[i].flows }
+
+// Rungs returns what there is to choose from, least bits first, and whether it differs in more than rates from what it was
+// when it was last asked for. The slice is valid until the next call.
+func (l *Ladder) Rungs() (rungs []Rung, changed bool) {
+	l.before, l.rungs = l.rungs, l.before[:0]
+	for i := range l.encodings {
+		l.rungs = l.encodings[i].appendRungs(l.rungs, i)
+	}
+	slices.SortFunc(l.rungs, func(a, b Rung) int {
+		return cmp.Or(cmp.Compare(a.Bits, b.Bits), cmp.Compare(a.Encoding, b.Encoding), compareLayers(a.Layer, b.Layer))
+	})
+	changed = !slices.EqualFunc(l.before, l.rungs, func(a, b Rung) bool {
+		return a.same(&b) && a.Flows == b.Flows && a.Width == b.Width && a.Height == b.Height &&
+			(a.Rate >= smooth) == (b.Rate >= smooth)
+	})
+	return l.rungs, changed
+}
+
+func compareLayers(a, b codec.Layer) int {
+	return cmp.Or(cmp.Compare(a.Spatial, b.Spatial), cmp.Compare(a.Temporal, b.Temporal))
+}
+
+// appendRungs sums up the layers of one encoding.
+func (e *encoding) appendRungs(dst []Rung, i int) []Rung {
+	if e.n == 0 {
+		if e.flows { // nothing is measured yet
+			dst = append(dst, Rung{Encoding: i, Layer: codec.Everything, Flows: true})
+		}
+		return dst
+	}
+	first := len(dst)
+	for k := range e.layers[:e.n] {
+		top := &e.layers[k]
+		r := Rung{Encoding: i, Layer: top.Layer, Width: top.Width, Height: top.Height, Flows: top.flows}
+		bits, frames := uint64(0), 0
+		for j := range e.layers[:e.n] {
+			part := &e.layers[j]
+			if !top.Layer.Holds(part.Layer) {
+				continue
+			}
+			bits += uint64(part.Bits)
+			if part.Layer.Spatial == top.Layer.Spatial {
+				frames += int(part.Frames)
+			}
+		}
+		r.Bits, r.Rate = uint32(min(bits, 1<<31)), uint8(min(frames, 255))
+		dst = append(dst, r)
+	}
+	for a := range dst[first:] {
+		r := &dst[first+a]
+		for _, o := range dst[first:] {
+			if o.Layer.Spatial == r.Layer.Spatial {
+				r.whole = max(r.whole, o.Bits)
+			}
+		}
+	}
+	return dst
+}
+
+// Size returns the size of a spatial layer of an encoding, and what it brings with all that it needs; 0 for unknown.
+func (l *Ladder) Size(i int, of codec.Layer) (width, height uint16, bits uint32) {
+	e := &l.encodings[i]
+	for k := range e.layers[:e.n] {
+		part := &e.layers[k]
+		if !of.Holds(part.Layer) || !part.flows {
+			continue
+		}
+		bits += part.Bits
+		if part.Width >= width {
+			width, height = part.Width, part.Height
+		}
+	}
+	return width, height, bits
+}
+
+// Open is the layer to ask a downlink for when it shall show a rung: without a bound where the rung is the highest there
+// is, so that a layer which begins only now is not cut off.
+func (l *Ladder) Open(r Rung) codec.Layer {
+	open := r.Layer
+	spatial, temporal := true, true
+	e := &l.encodings[r.Encoding]
+	for k := range e.layers[:e.n] {
+		spatial = spatial && e.layers[k].Layer.Spatial <= r.Layer.Spatial
+		temporal = temporal && e.layers[k].Layer.Temporal <= r.Layer.Temporal
+	}
+	if spatial {
+		open.Spatial = codec.Everything.Spatial
+	}
+	if temporal {
+		open.Temporal = codec.Everything.Temporal
+	}
+	return open
 }

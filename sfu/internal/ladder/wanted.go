@@ -1,0 +1,91 @@
+package ladder
+
+import (
+	"time"
+
+	"github.com/tolkyn/tolkyn/codec"
+)
+
+// offAfter is how long nobody must want an encoding or a layer before its publisher is told. 400 ms: a slot that changes
+// its source twice in a breath costs no keyframe, and the word still reaches the publisher within a second of the last
+// viewer's going, over half a second of network.
+const offAfter = 400 * time.Millisecond
+
+// Wanted says which encodings of a track anybody wants, and up to which layer: more at once, less after a while. One
+// goroutine.
+type Wanted struct{ encodings []wish }
+
+// wish is what is wanted of one encoding.
+type wish struct {
+	told, wanted       codec.Layer // wanted: collected since Begin
+	toldAny, wantedAny bool
+	waiting            bool
+	since              time.Duration
+}
+
+// NewWanted returns the wishes for a track that is new: its publisher sends everything, and is told so by nobody. What
+// nobody has come to want 400 ms later is told off then.
+func NewWanted(encodings int) *Wanted {
+	w := &Wanted{encodings: make([]wish, encodings)}
+	for i := range w.encodings {
+		w.encodings[i].told, w.encodings[i].toldAny = codec.Everything, true
+	}
+	return w
+}
+
+// Begin forgets all that Want has collected.
+func (w *Wanted) Begin() {
+	for i := range w.encodings {
+		w.encodings[i].wanted, w.encodings[i].wantedAny = codec.Layer{}, false
+	}
+}
+
+// Want says that somebody wants encoding i up to a layer.
+func (w *Wanted) Want(i int, l codec.Layer) {
+	e := &w.encodings[i]
+	e.wantedAny = true
+	e.wanted.Spatial = max(e.wanted.Spatial, l.Spatial)
+	e.wanted.Temporal = max(e.wanted.Temporal, l.Temporal)
+}
+
+// Settle compares what is wanted now with what the publisher was told. It returns whether to tell it anew, how many
+// encodings that turns off, and when to settle again, 0 for no need.
+func (w *Wanted) Settle(now time.Duration) (changed bool, off int, next time.Duration) {
+	for i := range w.encodings {
+		e := &w.encodings[i]
+		if e.wantedAny && (!e.toldAny || e.wanted.Spatial > e.told.Spatial || e.wanted.Temporal > e.told.Temporal) {
+			if !e.toldAny {
+				e.told = codec.Layer{}
+			}
+			e.toldAny, changed = true, true
+			e.told.Spatial, e.told.Temporal = max(e.told.Spatial, e.wanted.Spatial), max(e.told.Temporal, e.wanted.Temporal)
+		}
+		switch {
+		case e.wantedAny == e.toldAny && (!e.toldAny || e.wanted == e.told):
+			e.waiting = false
+		case !e.waiting:
+			e.waiting, e.since = true, now
+			next = earlier(next, now+offAfter)
+		case now-e.since < offAfter:
+			next = earlier(next, e.since+offAfter)
+		default:
+			if !e.wantedAny {
+				off++
+			}
+			e.told, e.toldAny, e.waiting, changed = e.wanted, e.wantedAny, false, true
+		}
+	}
+	return changed, off, next
+}
+
+func earlier(a, b time.Duration) time.Duration {
+	if a == 0 {
+		return b
+	}
+	return min(a, b)
+}
+
+// Told returns what the publisher is told of encoding i.
+func (w *Wanted) Told(i int) (l codec.Layer, wanted bool) {
+	return w.encodings[i].told, w.encodings[i].toldAny
+}
