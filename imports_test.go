@@ -65,6 +65,7 @@ var floors = []struct {
 	{"internal/rtcp", []string{"internal/packet", "internal/seq"}},
 	{"internal/srtp", []string{"internal/packet", "internal/seq"}},
 	{"internal/clip", []string{"internal/seq"}},
+	{"internal/capture", nil},
 	{"internal/udp", []string{"internal/netsim", "internal/packet"}},
 	{"internal/netsim", []string{"internal/udp"}},
 }
