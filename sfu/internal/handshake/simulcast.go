@@ -34,7 +34,7 @@ func (r *offerReader) readSimulcast(s *section, lines []sdpLine) error {
 // offeredRIDs lists the streams that are taken, in the order of the offer: of each choice of alternatives the first, and
 // nothing but what was agreed before, if anything was.
 func (r *offerReader) offeredRIDs(s *section, lines []sdpLine, before []string) (taken []string) {
-	if s.extensions[extRID] == 0 {
+	if s.extensions[extRID].id == 0 {
 		return nil // its packets could not be told apart
 	}
 	streams, sends := "", map[string]bool{}

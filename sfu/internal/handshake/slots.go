@@ -14,7 +14,7 @@ type slotPlace struct {
 	place
 	ssrc, rtx  uint32
 	taken      []format
-	extensions [extCount]uint8
+	extensions [extCount]headerExtension
 	mixed      bool
 }
 

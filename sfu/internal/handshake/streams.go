@@ -20,6 +20,13 @@ const (
 	extCount
 )
 
+// headerExtension is one as it is agreed; the zero value is none.
+type headerExtension struct {
+	id uint8
+	// The client's (RFC 8285 §6), 0 when it does not tell.
+	direction direction
+}
+
 func extensionURIs() [extCount]string {
 	return [extCount]string{uriMID, uriTransportSeq, uriAudioLevel, uriColorSpace, uriRID, uriRepairedRID, uriDescriptor}
 }
@@ -115,7 +122,7 @@ func (r *offerReader) readExtension(s *section, line int, value string) error {
 	if len(fields) < 2 {
 		return bad(line, quote(value)+" is no extmap", "write a=extmap:<id> <URI>")
 	}
-	number, _, _ := strings.Cut(fields[0], "/")
+	number, way, _ := strings.Cut(fields[0], "/")
 	id, err := strconv.ParseUint(number, 10, 16)
 	if err != nil || id == 0 {
 		return bad(line, quote(number)+" is no extension id", "use 1 to 14")
@@ -130,15 +137,19 @@ func (r *offerReader) readExtension(s *section, line int, value string) error {
 		r.agreed.uri[uint8(id)] = strings.Clone(uri)
 	}
 	for i, known := range extensionURIs() {
-		if known != uri || !s.wants(i) {
-			continue
+		to := directionOf(way)
+		if to == sendrecv {
+			to = 0 // as if it were not told
+		}
+		if known != uri || !s.wants(i) || to == inactive || to == recvonly && s.sends() || to == sendonly && s.direction == recvonly {
+			continue // Firefox sends the dependency descriptor and does not take it
 		}
 		for other, have := range r.agreed.uri {
 			if have == uri && other != uint8(id) {
 				return bad(line, fmt.Sprintf("extension %s has ids %d and %d", quote(uri), other, id), "use one id for one extension in the bundle")
 			}
 		}
-		s.extensions[i] = uint8(id)
+		s.extensions[i] = headerExtension{uint8(id), to}
 	}
 	return nil
 }

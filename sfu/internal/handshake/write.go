@@ -45,8 +45,12 @@ func (a *Answer) write(o *offer, slots map[string]slotPlace, t transport, id ans
 			line("a=extmap-allow-mixed")
 		}
 		for i, uri := range extensionURIs() {
-			if s.extensions[i] != 0 {
-				line("a=extmap:%d %s", s.extensions[i], uri)
+			switch x := s.extensions[i]; {
+			case x.id == 0:
+			case x.direction == 0:
+				line("a=extmap:%d %s", x.id, uri)
+			default:
+				line("a=extmap:%d/%s %s", x.id, answerDirection(x.direction), uri)
 			}
 		}
 		if s.sends() {
@@ -151,7 +155,7 @@ func (s *section) feedback() (all feedback) {
 	for _, f := range s.taken {
 		all |= f.feedback
 	}
-	if s.extensions[extTransportSeq] == 0 {
+	if s.extensions[extTransportSeq].id == 0 {
 		all &^= feedbackTransportCC
 	}
 	return all
@@ -159,9 +163,9 @@ func (s *section) feedback() (all feedback) {
 
 func (s *section) ext() ExtensionIDs {
 	return ExtensionIDs{
-		MID: s.extensions[extMID], TransportSeq: s.extensions[extTransportSeq], AudioLevel: s.extensions[extAudioLevel],
-		ColorSpace: s.extensions[extColorSpace], RID: s.extensions[extRID], RepairedRID: s.extensions[extRepairedRID],
-		Descriptor: s.extensions[extDescriptor],
+		MID: s.extensions[extMID].id, TransportSeq: s.extensions[extTransportSeq].id, AudioLevel: s.extensions[extAudioLevel].id,
+		ColorSpace: s.extensions[extColorSpace].id, RID: s.extensions[extRID].id, RepairedRID: s.extensions[extRepairedRID].id,
+		Descriptor: s.extensions[extDescriptor].id,
 	}
 }
 
