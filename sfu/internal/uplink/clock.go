@@ -67,6 +67,9 @@ func (u *Uplink) HandleSenderReport(now time.Duration, ntp uint64, rtp uint32) {
 	u.cfg.Clock.handle(now, now-at)
 }
 
+// Together reports whether both uplinks are of one publisher's clock: whether their capture times can be compared.
+func (u *Uplink) Together(v *Uplink) bool { return u.cfg.Clock == v.cfg.Clock }
+
 // Capture maps timestamps of one stream to the time on our clock at which their media were captured.
 type Capture struct {
 	rate uint32

@@ -24,7 +24,7 @@ const (
 type Packet struct {
 	Seq       seq.Extended  // our number: rises through restarts of the publisher's stream
 	Arrival   time.Duration // when it was handed in
-	at        uint64        // position of its payload in the endless stream of payload bytes
+	at        uint64        // position of its descriptor, behind which its payload is, in the endless stream of bytes
 	Timestamp uint32        // as the publisher wrote it
 	Epoch     uint32        // which of the publisher's streams it belongs to
 	Meta      codec.Meta    // zero for a padding-only packet
@@ -32,6 +32,12 @@ type Packet struct {
 	Marker    bool
 	Newest    bool // no packet with a higher number had come before it
 	Ext       Extensions
+
+	// What the dependency descriptor says. Structure is the number of the structure it was read by; 0: there was none, or it
+	// could not be read, and Frame is zero.
+	Frame      codec.Descriptor
+	Structure  uint8
+	descriptor uint8 // its bytes
 }
 
 // Size returns the payload's length in bytes; 0 means a padding-only packet.
@@ -59,8 +65,9 @@ func (r *history) init(limit int) {
 
 func (r *history) maxBytes() int { return 1 << bits.Len(uint(r.limit*MaxPayload-1)) }
 
-// push appends a packet and copies its payload. Packets that arrived after keep are overwritten only at the limits.
-func (r *history) push(p Packet, payload []byte, keep time.Duration) (i uint64) {
+// push appends a packet and copies its descriptor and payload. Packets that arrived after keep are overwritten only at the limits.
+func (r *history) push(p Packet, descriptor, payload []byte, keep time.Duration) (i uint64) {
+	size := len(descriptor) + len(payload)
 	if r.packets == nil {
 		n := min(firstPackets, r.limit)
 		r.packets, r.numbers = make([]Packet, n), make([]uint64, 2*n)
@@ -74,9 +81,9 @@ func (r *history) push(p Packet, payload []byte, keep time.Duration) (i uint64) 
 		}
 	}
 	for {
-		p.at = r.place(len(payload))
-		if r.tail == r.head || p.at+uint64(len(payload))-r.at(r.tail).at <= uint64(len(r.slab)) {
-			if len(payload) <= len(r.slab) {
+		p.at = r.place(size)
+		if r.tail == r.head || p.at+uint64(size)-r.at(r.tail).at <= uint64(len(r.slab)) {
+			if size <= len(r.slab) {
 				break
 			}
 			r.growSlab()
@@ -88,9 +95,11 @@ func (r *history) push(p Packet, payload []byte, keep time.Duration) (i uint64) 
 			r.tail++
 		}
 	}
-	p.size = uint16(len(payload))
-	copy(r.slab[p.at&uint64(len(r.slab)-1):], payload)
-	r.written = p.at + uint64(len(payload))
+	p.size, p.descriptor = uint16(len(payload)), uint8(len(descriptor))
+	offset := p.at & uint64(len(r.slab)-1)
+	copy(r.slab[offset:], descriptor)
+	copy(r.slab[offset+uint64(len(descriptor)):], payload)
+	r.written = p.at + uint64(size)
 	i = r.head
 	r.packets[i&uint64(len(r.packets)-1)] = p
 	r.head++
@@ -135,7 +144,7 @@ func (r *history) growSlab() {
 		p := r.at(i)
 		offset := p.at & uint64(len(old)-1)
 		p.at = r.written
-		r.written += uint64(copy(r.slab[p.at:], old[offset:offset+uint64(p.size)]))
+		r.written += uint64(copy(r.slab[p.at:], old[offset:offset+uint64(p.descriptor)+uint64(p.size)]))
 	}
 }
 
@@ -146,8 +155,16 @@ func (r *history) at(i uint64) *Packet {
 	return &r.packets[i&uint64(len(r.packets)-1)]
 }
 
-func (r *history) payload(p *Packet) []byte {
+func (r *history) descriptor(p *Packet) []byte {
+	if p.descriptor == 0 {
+		return nil
+	}
 	offset := p.at & uint64(len(r.slab)-1)
+	return r.slab[offset : offset+uint64(p.descriptor) : offset+uint64(p.descriptor)]
+}
+
+func (r *history) payload(p *Packet) []byte {
+	offset := p.at&uint64(len(r.slab)-1) + uint64(p.descriptor)
 	return r.slab[offset : offset+uint64(p.size) : offset+uint64(p.size)]
 }
 

@@ -105,6 +105,10 @@ type Uplink struct {
 	report report
 	sender senderMapping
 	stats  Stats
+
+	// What layers there are.
+	structures *structures // nil before the first dependency descriptor
+	rates      *rates      // nil for audio
 }
 
 // Stats are counters since New.
@@ -114,6 +118,7 @@ type Stats struct {
 	Duplicates     uint64
 	TooOld         uint64
 	Malformed      uint64
+	Undescribed    uint64 // stored, but their dependency descriptor is malformed or by a structure that has not come
 	NACKed         uint64 // requests for a packet sent, repeats included
 	GivenUp        uint64 // packets no longer asked for
 	KeyframesAsked uint64
@@ -135,6 +140,7 @@ func New(cfg Config) *Uplink {
 		if !cfg.NACK {
 			u.playout = unaskedPlayout
 		}
+		u.rates = new(rates)
 	}
 	if cfg.History > 0 {
 		limit = min(cfg.History, window)
@@ -165,7 +171,7 @@ func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, pay
 		return TooOld
 	}
 	u.report.handle(now, e, h.Timestamp, u.rate)
-	return u.store(now, h, e+u.shift, payload, x, false)
+	return u.store(now, h, e+u.shift, payload, x, descriptor, false)
 }
 
 // HandleRTX takes one authenticated packet of the RTX stream (RFC 4588 §4): payload opens with the original sequence
@@ -191,7 +197,7 @@ func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte, 
 		u.stats.TooOld++
 		return TooOld
 	}
-	return u.store(now, h, e+u.shift, payload[2:], x, true)
+	return u.store(now, h, e+u.shift, payload[2:], x, descriptor, true)
 }
 
 // follow keeps our numbers rising through restarts of the publisher's stream: a new SSRC or a jump of the sequence. It
@@ -249,6 +255,7 @@ func (u *Uplink) restart(e seq.Extended) {
 	u.seen = [window / 64]uint64{}
 	u.missing.clear()
 	u.hasKeyframe = false
+	u.structures.forget()
 	u.report.restart(e)
 	u.sender.forget()
 	if u.cfg.Codec.Video() {
@@ -257,7 +264,9 @@ func (u *Uplink) restart(e seq.Extended) {
 }
 
 // store places the packet that we number e.
-func (u *Uplink) store(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, x Extensions, rtx bool) Verdict {
+func (u *Uplink) store(
+	now time.Duration, h *packet.Header, e seq.Extended, payload []byte, x Extensions, descriptor []byte, rtx bool,
+) Verdict {
 	newest := e > u.highest
 	switch {
 	case newest:
@@ -279,24 +288,47 @@ func (u *Uplink) store(now time.Duration, h *packet.Header, e seq.Extended, payl
 		}
 	}
 
-	var meta codec.Meta
-	if len(payload) > 0 {
-		var ok bool
-		if meta, ok = u.cfg.Codec.Inspect(payload, h.Marker); !ok || len(payload) > MaxPayload {
-			u.stats.Malformed++
-			return Malformed
-		}
-	}
-	i := u.history.push(Packet{
-		Seq: e, Arrival: now, Timestamp: h.Timestamp, Epoch: u.epoch, Meta: meta,
+	p := Packet{
+		Seq: e, Arrival: now, Timestamp: h.Timestamp, Epoch: u.epoch,
 		Marker: h.Marker, Newest: newest, Ext: x,
-	}, payload, now-u.interval)
+	}
+	if len(payload) == 0 || len(descriptor) > codec.MaxDescriptor {
+		descriptor = nil
+	}
+	if len(payload) > 0 && !u.inspect(&p, h, payload, descriptor) {
+		u.stats.Malformed++
+		return Malformed
+	}
+	i := u.history.push(p, descriptor, payload, now-u.interval)
 	u.stats.Packets++
 	u.stats.Bytes += uint64(len(payload))
-	if meta.Keyframe && meta.Start {
-		u.noteKeyframe(e, i)
+	if u.rates != nil && len(payload) > 0 {
+		u.rates.add(now, &p.Meta, len(payload))
+	}
+	if p.Meta.Keyframe {
+		u.noteKeyframe(&p, i)
 	}
 	return Stored
+}
+
+// inspect finds out what p carries; false when nobody could use it.
+func (u *Uplink) inspect(p *Packet, h *packet.Header, payload, descriptor []byte) bool {
+	if len(payload) > MaxPayload {
+		return false
+	}
+	meta, ok := u.cfg.Codec.Inspect(payload, h.Marker)
+	if len(descriptor) > 0 {
+		if p.Frame, p.Structure = u.describe(p.Seq, p.Newest, descriptor); p.Structure != 0 {
+			if !ok {
+				meta = codec.Meta{} // an encrypted payload
+			}
+			p.Meta = described(meta, &p.Frame, h.Marker)
+			return true
+		}
+		u.stats.Undescribed++
+	}
+	p.Meta = u.inContext(meta, h, p.Seq)
+	return ok
 }
 
 // advance moves the highest number to e and notes the numbers skipped as missing.
@@ -315,17 +347,24 @@ func (u *Uplink) advance(now time.Duration, e seq.Extended) {
 	u.highest = e
 }
 
-// noteKeyframe remembers where the newest keyframe starts. Whatever was missing before it no longer matters to anybody,
-// and the wish for one is fulfilled.
-func (u *Uplink) noteKeyframe(e seq.Extended, i uint64) {
-	u.stats.Keyframes++
+// noteKeyframe remembers where the newest keyframe starts: p, at arrival index i. Whatever was missing before it no longer
+// matters to anybody, and the wish for one is fulfilled.
+func (u *Uplink) noteKeyframe(p *Packet, i uint64) {
 	if u.hasKeyframe {
-		if p := u.At(u.keyframe); p != nil && p.Seq > e {
-			return // a straggler of an older keyframe
+		if q := u.At(u.keyframe); q != nil {
+			same := q.Timestamp == p.Timestamp
+			if same && q.Seq < p.Seq {
+				return // H.264 may repeat its parameter sets within a picture
+			}
+			if !same && q.Seq > p.Seq {
+				u.stats.Keyframes++
+				return // a straggler of an older keyframe
+			}
 		}
 	}
+	u.stats.Keyframes++
 	u.keyframe, u.hasKeyframe = i, true
-	u.missing.removeBefore(e)
+	u.missing.removeBefore(p.Seq)
 	u.wish.fulfilled()
 }
 
@@ -347,7 +386,7 @@ func (u *Uplink) Payload(p *Packet) []byte { return u.history.payload(p) }
 
 // Descriptor returns the packet's dependency descriptor as the publisher wrote it, nil when it has none; valid and kept
 // from writing as its payload.
-func (u *Uplink) Descriptor(p *Packet) []byte { return nil }
+func (u *Uplink) Descriptor(p *Packet) []byte { return u.history.descriptor(p) }
 
 // Find returns the packet with the given number, nil when it never came or is gone. It is valid as long as At's.
 func (u *Uplink) Find(s seq.Extended) *Packet {
