@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
@@ -66,6 +67,7 @@ func (c AddPeer) apply(s *Shard, now time.Duration) {
 	}
 	p.timer.owner = p
 	s.peers[c.ID] = p
+	s.enterRoom(p, c.Room)
 	s.wheel.arm(&p.timer, now+silentAfter)
 }
 
@@ -195,19 +197,7 @@ func (c Publish) apply(s *Shard, now time.Duration) {
 		return
 	}
 	p.ext = mergeExt(p.ext, c.Ext)
-	t := &track{id: c.Track, owner: p, mid: c.MID, codec: c.Encodings[0].Config.Codec}
-	for i, e := range c.Encodings {
-		e.Config.Clock = &p.clock
-		u := &published{track: t, index: i, owner: p, rid: e.RID, cfg: e.Config}
-		t.encodings = append(t.encodings, u)
-		p.uplinks = append(p.uplinks, u)
-	}
-	s.tracks[c.Track] = t
-	for _, u := range t.encodings {
-		if u.cfg.SSRC != 0 {
-			s.bind(u, u.cfg.SSRC)
-		}
-	}
+	s.openTrack(now, newTrack(c, p), c.Primary)
 }
 
 // Unpublish ends a track; slots that show it run dry until assigned anew.
@@ -225,7 +215,11 @@ type Mute struct {
 	Muted bool
 }
 
-func (c Mute) apply(s *Shard, now time.Duration) {}
+func (c Mute) apply(s *Shard, now time.Duration) {
+	if t := s.tracks[c.Track]; t != nil {
+		s.mute(now, t, c.Muted)
+	}
+}
 
 // OpenSlot opens receive slot number Slot of a peer; numbers rise from 0 without holes. A number that is open already
 // is opened anew and shows nothing: another m-line has its place.
@@ -252,7 +246,13 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 		p.opened[c.Config.RTXSSRC] = true
 	}
 	p.ext = mergeExt(p.ext, c.Ext)
-	sl := &slot{owner: p, down: downlink.New(c.Config), cname: c.CNAME}
+	sl := &slot{owner: p, down: downlink.New(c.Config), cname: c.CNAME, layer: codec.Everything}
+	for _, pt := range c.Config.Payloads {
+		if int(pt.Codec) < codec.Count && pt.PayloadType != 0 {
+			sl.decodes[pt.Codec] = true
+			sl.prefers = append(sl.prefers, pt.Codec)
+		}
+	}
 	if c.Video {
 		sl.class = video
 	}
@@ -262,7 +262,7 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 	if c.Slot < len(p.slots) {
 		s.suspect = p
 		old := p.slots[c.Slot]
-		old.leave()
+		s.leave(now, old)
 		old.down.Assign(now, nil, 0) // it may wait in a ready queue, and has nothing for it any more
 		delete(p.byOut, old.down.Config().SSRC)
 		p.slots[c.Slot] = sl
@@ -287,11 +287,7 @@ func (c Assign) apply(s *Shard, now time.Duration) {
 	if p == nil || c.Slot >= len(p.slots) {
 		return
 	}
-	var u *published
-	if t := s.tracks[c.Track]; t != nil {
-		u = t.encodings[0]
-	}
-	s.assign(now, p.slots[c.Slot], u, c.CSRC)
+	s.assignTrack(now, p.slots[c.Slot], s.tracks[c.Track], c.CSRC, c.View)
 }
 
 // Query runs a function inside the loop, for figures and health checks; it must be short.
@@ -345,8 +341,9 @@ func (s *Shard) remove(p *peer) {
 	delete(s.checks, p.check.tx)
 	now := s.now()
 	for _, sl := range p.slots { // by hand: what a fault has broken is not asked to do anything more
-		sl.leave()
+		s.leave(now, sl)
 	}
+	s.leaveRoom(now, p)
 	for len(p.uplinks) > 0 {
 		s.closeTrack(now, p.uplinks[0].track)
 	}

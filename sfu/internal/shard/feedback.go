@@ -61,6 +61,9 @@ func (s *Shard) tend(now time.Duration, p *peer) {
 	for _, u := range p.uplinks {
 		s.pollUplink(now, u)
 	}
+	s.tendTracks(now, p)
+	s.tendVoices(now, p)
+	s.tellLayers(now, p)
 	s.transportFeedback(now, p)
 	s.openSlots(now, p)
 	if now >= p.reports {
@@ -122,18 +125,26 @@ func (s *Shard) openSlots(now time.Duration, p *peer) {
 
 // sendReports sends a receiver report on every uplink and a sender report for every slot that sends.
 func (s *Shard) sendReports(now time.Duration, p *peer) {
-	var blocks [31]rtcp.ReportBlock
+	var blocks [31]rtcp.ReportBlock // as many as one report holds
 	n := 0
+	send := func() {
+		if n > 0 {
+			s.sendCompound(now, p, func(b []byte) []byte { return rtcp.AppendReceiverReport(b, p.ssrc, blocks[:n]) })
+		}
+		n = 0
+	}
 	for _, u := range p.uplinks {
-		if u.up != nil && n < len(blocks) {
-			if blocks[n] = u.up.ReportBlock(now); blocks[n].SSRC != 0 { // 0: nothing has come yet
-				n++
-			}
+		if u.up == nil {
+			continue
+		}
+		if blocks[n] = u.up.ReportBlock(now); blocks[n].SSRC == 0 {
+			continue // nothing has come yet
+		}
+		if n++; n == len(blocks) {
+			send()
 		}
 	}
-	if n > 0 {
-		s.sendCompound(now, p, func(b []byte) []byte { return rtcp.AppendReceiverReport(b, p.ssrc, blocks[:n]) })
-	}
+	send()
 	for _, sl := range p.slots {
 		s.reportSlot(now, p, sl)
 		if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
@@ -174,7 +185,7 @@ func (s *Shard) handleRTCP(now time.Duration, p *peer, part rtcp.Packet) {
 	switch part.Type {
 	case rtcp.TypeSR:
 		if sr, ok := part.SenderReport(); ok {
-			if u := p.bySSRC[sr.SSRC]; u != nil && u.cfg.SSRC == sr.SSRC {
+			if u := p.bySSRC[sr.SSRC]; u != nil && u.up != nil && u.cfg.SSRC == sr.SSRC {
 				u.up.HandleSenderReport(now, sr.NTP, sr.RTP)
 			}
 		}

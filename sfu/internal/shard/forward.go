@@ -4,7 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
+	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
 )
 
 // class orders the ready queues: audio leaves before video.
@@ -21,7 +23,22 @@ type slot struct {
 	down    *downlink.Downlink
 	class   class
 	cname   string
-	source  *published // what it was last assigned; shown from its switch point on
+	decodes [codec.Count]bool
+	prefers []codec.Codec // in the client's order
+
+	// What it was assigned, and what of that it shall show.
+	track   *track // a primary
+	variant *track // the track, or a backup of it that the client can decode; nil: there is none
+	view    ladder.View
+	since   time.Duration // assigned
+	chooser ladder.Chooser
+	choice  ladder.Choice
+	chosen  bool        // choice holds one
+	layer   codec.Layer // asked of down
+	flows   codec.Layer // what down gave when last looked at
+	told    SlotLayer   // by Config.LayersChanged
+
+	source  *published // the encoding it was last assigned; shown from its switch point on
 	old     *published // what flows until then
 	csrc    uint32     // names the participant of source
 	pending bool       // in owner.pending
@@ -96,6 +113,9 @@ func (s *Shard) spread(now time.Duration) {
 		}
 		s.suspect = u.owner
 		s.pollUplink(now, u)
+		if t := u.track; t.ladder != nil && now >= t.measureAt {
+			s.tendTrack(now, t)
+		}
 		for _, sl := range u.subs {
 			s.ready[sl.class].push(sl)
 		}
@@ -163,8 +183,8 @@ func (s *Shard) serve(now time.Duration, p *peer, c class, budget int) int {
 func (s *Shard) afterServe(now time.Duration, sl *slot) {
 	if sl.old != nil {
 		if _, next := sl.down.Sources(); next == nil {
-			sl.old.unsubscribe(sl)
-			sl.old = nil
+			s.release(now, sl)
+			s.mayTell(now, sl.owner)
 		}
 	}
 	if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
@@ -225,10 +245,10 @@ func (s *Shard) assign(now time.Duration, sl *slot, u *published, csrc uint32) {
 	sl.csrc = csrc
 	switch {
 	case u != nil && sl.old == u: // back to what still flows
-		sl.source.unsubscribe(sl)
+		s.unwatch(now, sl)
 		sl.source, sl.old = u, nil
 	case sl.old != nil: // a switch still waited for its keyframe: the newest wish replaces it, the oldest source flows on
-		sl.source.unsubscribe(sl)
+		s.unwatch(now, sl)
 		sl.source = u
 	default:
 		sl.source, sl.old = u, sl.source
@@ -238,11 +258,21 @@ func (s *Shard) assign(now time.Duration, sl *slot, u *published, csrc uint32) {
 	}
 	if u == nil || u.up == nil { // nobody's media under the new name
 		sl.down.Assign(now, nil, 0)
-		sl.old.unsubscribe(sl)
-		sl.old = nil
+		s.release(now, sl)
 		return
 	}
 	sl.show(s, now, u)
+}
+
+// release takes a slot off what flowed until its switch.
+func (s *Shard) release(now time.Duration, sl *slot) {
+	old := sl.old
+	if old == nil {
+		return
+	}
+	old.unsubscribe(sl)
+	sl.old = nil
+	s.tendSoon(now, old.track) // perhaps nobody watches it any more
 }
 
 // show starts the switch to an uplink whose SSRC is known.
@@ -272,11 +302,25 @@ func (u *published) unsubscribe(sl *slot) {
 	}
 }
 
-// leave takes the slot off the uplinks it listens to.
-func (sl *slot) leave() {
-	sl.source.unsubscribe(sl)
-	sl.old.unsubscribe(sl)
-	sl.source, sl.old = nil, nil
+// unwatch takes a slot off the source that it waits for.
+func (s *Shard) unwatch(now time.Duration, sl *slot) {
+	if sl.source != nil {
+		sl.source.unsubscribe(sl)
+		s.tendSoon(now, sl.source.track)
+	}
+}
+
+// leave takes a slot off all it listens to, without a word to its downlink.
+func (s *Shard) leave(now time.Duration, sl *slot) {
+	for _, t := range sl.leaveTrack() {
+		if t != nil {
+			s.tendSoon(now, t)
+			t.byCodec(s, now)
+		}
+	}
+	s.unwatch(now, sl)
+	s.release(now, sl)
+	sl.source = nil
 }
 
 // wantKeyframe passes a wish to the publisher; the uplink merges them.

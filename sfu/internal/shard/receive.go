@@ -6,6 +6,7 @@ import (
 	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/rtcp"
 	"github.com/tolkyn/tolkyn/internal/srtp"
+	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
 
@@ -16,10 +17,10 @@ type published struct {
 	owner *peer
 	rid   string
 	cfg   uplink.Config
+	heard time.Duration  // last packet with a payload; 0: none yet
 	up    *uplink.Uplink // nil until its SSRC is known
 	subs  []*slot        // slots that show it or wait for its keyframe
 	dirty bool           // stored packets in this batch
-	meter meter
 }
 
 // inbound is what a peer's receive side keeps for feedback.
@@ -52,44 +53,62 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 	s.heard(p, now)
 	s.stats.PacketsIn++
 	s.stats.BytesIn += uint64(size)
+	read := p.read(&h, b)
 	u := p.bySSRC[h.SSRC]
 	if u == nil {
-		if u = s.bindByMID(p, &h, b); u == nil {
-			s.stats.Drops.UnknownSSRC++
-			return true
-		}
+		u = s.bindNew(p, &h, &read)
+	}
+	if u == nil || u.up == nil && h.SSRC == u.cfg.RTXSSRC { // repairs came before anything that they could repair
+		s.stats.Drops.UnknownSSRC++
+		return true
 	}
 	// Before it is noted: a sender that hears of loss slows down.
 	if !s.within(now, p, u, size) {
 		return true
 	}
-	if p.ext.TransportSeq != 0 {
-		if x, ok := h.Extension(b, p.ext.TransportSeq); ok && len(x) == 2 {
-			s.noteTransport(now, p, uint16(x[0])<<8|uint16(x[1]), h.SSRC)
-		}
+	if len(read.transport) == 2 {
+		s.noteTransport(now, p, uint16(read.transport[0])<<8|uint16(read.transport[1]), h.SSRC)
 	}
 	payload, ok := h.Payload(b)
 	if !ok {
 		s.stats.Drops.Malformed++
 		return true
 	}
-	var verdict uplink.Verdict
-	x := p.carried(&h, b, u.cfg.Codec.Video())
-	var dd []byte // the dependency descriptor
-	if p.ext.Descriptor != 0 && u.cfg.Codec.Video() {
-		dd, _ = h.Extension(b, p.ext.Descriptor)
-	}
-	if h.SSRC == u.cfg.RTXSSRC {
-		verdict = u.up.HandleRTX(now, &h, payload, x, dd)
+	video := u.cfg.Codec.Video()
+	var x uplink.Extensions
+	if video {
+		x.SetColorSpace(read.colors)
 	} else {
-		verdict = u.up.Handle(now, &h, e, payload, x, dd)
+		x.SetLevel(read.level)
+	}
+	var verdict uplink.Verdict
+	if h.SSRC == u.cfg.RTXSSRC {
+		verdict = u.up.HandleRTX(now, &h, payload, x, read.descriptor)
+	} else {
+		verdict = u.up.Handle(now, &h, e, payload, x, read.descriptor)
 	}
 	s.stats.Drops.uplinked(verdict)
-	if verdict == uplink.Stored && !u.dirty {
+	if verdict == uplink.Stored {
+		s.stored(now, u, len(payload) > 0)
+		if x.Has&uplink.HasLevel != 0 {
+			s.hear(now, u.track, x.Level)
+		}
+	}
+	return true
+}
+
+// stored notes that an encoding has got a packet, and whether that is media and no padding.
+func (s *Shard) stored(now time.Duration, u *published, media bool) {
+	if media {
+		if u.heard == 0 || now-u.heard > ladder.Silence {
+			u.track.measureAt = now // it begins to flow: its slots need not wait
+		}
+		u.heard = max(now, 1)
+	}
+	if !u.dirty {
 		u.dirty = true
 		s.touched = append(s.touched, u)
 	}
-	return true
 }
 
 // within holds an authentic packet to the rates of its track and its peer: what one publisher sends, the server sends as
@@ -99,7 +118,7 @@ func (s *Shard) within(now time.Duration, p *peer, u *published, size int) bool 
 	if u.cfg.Codec.Video() {
 		rate = s.cfg.VideoRate
 	}
-	if !u.meter.take(now, rate, size) {
+	if !u.track.meter.take(now, rate, size) {
 		s.stats.Drops.TrackFlood++
 		return false
 	}
@@ -110,19 +129,30 @@ func (s *Shard) within(now time.Duration, p *peer, u *published, size int) bool 
 	return true
 }
 
-// carried reads the extensions that go on to the subscribers, of those the peer has negotiated.
-func (p *peer) carried(h *packet.Header, b []byte, video bool) (x uplink.Extensions) {
-	if video {
-		if p.ext.ColorSpace != 0 {
-			if data, ok := h.Extension(b, p.ext.ColorSpace); ok {
-				x.SetColorSpace(data)
-			}
-		}
-		return x
-	}
-	if p.ext.AudioLevel != 0 {
-		if data, ok := h.Extension(b, p.ext.AudioLevel); ok {
-			x.SetLevel(data)
+// extensions are the header extensions of a packet that the shard reads, nil where there is none.
+type extensions struct {
+	transport, mid, rid, repaired []byte
+	level, colors, descriptor     []byte
+}
+
+// read walks a packet's header extensions once. Ids that are not negotiated are 0, which no element has.
+func (p *peer) read(h *packet.Header, b []byte) (x extensions) {
+	for e := h.Elements(b); e.Next(); {
+		switch e.ID {
+		case p.ext.TransportSeq:
+			x.transport = e.Data()
+		case p.ext.AudioLevel:
+			x.level = e.Data()
+		case p.ext.Descriptor:
+			x.descriptor = e.Data()
+		case p.ext.ColorSpace:
+			x.colors = e.Data()
+		case p.ext.MID:
+			x.mid = e.Data()
+		case p.ext.RID:
+			x.rid = e.Data()
+		case p.ext.RepairedRID:
+			x.repaired = e.Data()
 		}
 	}
 	return x
@@ -178,30 +208,40 @@ func (s *Shard) bind(u *published, ssrc uint32) {
 	}
 }
 
-// bindByMID finds the uplink of a new SSRC by the MID the packet carries (RFC 8843 §9.2).
-func (s *Shard) bindByMID(p *peer, h *packet.Header, b []byte) *published {
-	if p.ext.MID == 0 {
-		return nil
-	}
-	mid, ok := h.Extension(b, p.ext.MID)
-	if !ok {
+// bindNew finds the encoding of a new SSRC by the MID the packet carries (RFC 8843 §9.2) and, where the track has several, by
+// its RID; a repair names the RID of what it repairs (RFC 8852 §3.2). Repairs may come first. Nothing is bound on less: a
+// sender leaves its RID out as soon as a report names the SSRC.
+func (s *Shard) bindNew(p *peer, h *packet.Header, x *extensions) *published {
+	if len(x.mid) == 0 {
 		return nil
 	}
 	for _, u := range p.uplinks {
-		if u.track.mid != string(mid) {
+		if u.track.mid != string(x.mid) {
 			continue
 		}
-		switch {
-		case u.up == nil && h.PayloadType == u.cfg.PayloadType:
-			s.bind(u, h.SSRC)
-			return u
-		case u.up != nil && u.cfg.RTXSSRC == 0 && h.PayloadType == u.cfg.RTXPayloadType:
-			u.cfg.RTXSSRC = h.SSRC
-			p.bySSRC[h.SSRC] = u
-			return u
+		switch h.PayloadType {
+		case u.cfg.PayloadType:
+			if u.up == nil && u.named(x.rid) {
+				s.bind(u, h.SSRC)
+				return u
+			}
+		case u.cfg.RTXPayloadType:
+			if u.cfg.RTXPayloadType != 0 && u.cfg.RTXSSRC == 0 && u.named(x.repaired) {
+				u.cfg.RTXSSRC = h.SSRC
+				p.bySSRC[h.SSRC] = u
+				return u
+			}
 		}
 	}
 	return nil
+}
+
+// named says whether a RID names the encoding: it is its own, or none and the track has no other.
+func (u *published) named(rid []byte) bool {
+	if len(rid) == 0 {
+		return len(u.track.encodings) == 1
+	}
+	return u.rid == string(rid) || u.rid == ""
 }
 
 // closeUplink ends an uplink and empties the slots that show it.

@@ -15,6 +15,7 @@ import (
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
+	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
 	"github.com/tolkyn/tolkyn/sfu/internal/speaker"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
@@ -102,24 +103,27 @@ type Shard struct {
 	waiting atomic.Bool  // true while the loop may sleep: only then is a wake needed
 
 	// Owned by loop.
-	batch   *udp.Batch
-	at      int // datagram of the batch being handled, so that a contained fault loses only that one
-	queue   *udp.Queue
-	sealRaw []byte // scratch for packets that leave over TCP
-	wheel   wheel
-	gate    *handshake.Gate[PeerID, heldPacket]
-	gateAt  time.Duration
-	peers   map[PeerID]*peer
-	tracks  map[TrackID]*track
-	sources map[netip.AddrPort]*peer // addresses of authenticated checks, nothing else
-	ufrags  map[string]*peer
-	ssrcs   map[uint32]*peer // publishers by SSRC: finds the owner of a packet from a new address
-	checks  map[transactionID]*peer
-	stun    []byte       // scratch
-	touched []*published // uplinks that stored packets in this batch
-	ready   [2]readyQueue
-	suspect *peer // whose packet or slot is handled right now
-	stats   Stats
+	batch      *udp.Batch
+	at         int // datagram of the batch being handled, so that a contained fault loses only that one
+	queue      *udp.Queue
+	sealRaw    []byte // scratch for packets that leave over TCP
+	wheel      wheel
+	gate       *handshake.Gate[PeerID, heldPacket]
+	gateAt     time.Duration
+	peers      map[PeerID]*peer
+	tracks     map[TrackID]*track
+	rooms      map[RoomID]*voices
+	sources    map[netip.AddrPort]*peer // addresses of authenticated checks, nothing else
+	ufrags     map[string]*peer
+	ssrcs      map[uint32]*peer // publishers by SSRC: finds the owner of a packet from a new address
+	checks     map[transactionID]*peer
+	stun       []byte             // scratch
+	touched    []*published       // uplinks that stored packets in this batch
+	rates      []ladder.LayerRate // scratch, likewise layerRates
+	layerRates []uplink.LayerRate
+	ready      [2]readyQueue
+	suspect    *peer // whose packet or slot is handled right now
+	stats      Stats
 }
 
 // New starts a shard on cfg.Socket. Close ends it.
@@ -141,6 +145,7 @@ func newShard(cfg Config) *Shard {
 		gate:    handshake.NewGate[PeerID, heldPacket](runtime.GOMAXPROCS(0)),
 		peers:   map[PeerID]*peer{},
 		tracks:  map[TrackID]*track{},
+		rooms:   map[RoomID]*voices{},
 		sources: map[netip.AddrPort]*peer{},
 		ufrags:  map[string]*peer{},
 		ssrcs:   map[uint32]*peer{},
@@ -325,9 +330,11 @@ type peer struct {
 
 	// What it sends.
 	clock   uplink.Clock // one for all its uplinks: lip sync
+	tracks  []*track
 	uplinks []*published
 	bySSRC  map[uint32]*published
 	inbound inbound
+	voices  *voices // of its room; nil without one
 
 	// What it receives.
 	slots   []*slot
@@ -336,6 +343,8 @@ type peer struct {
 	outTSeq uint16
 	pending [2][]*slot // slots with packets to send, by ready queue
 	queued  [2]bool
+	toldAt  time.Duration // Config.LayersChanged was called last
+	tellAt  time.Duration // its slots are looked at for it; 0: no need
 
 	timer   timer
 	opensAt time.Duration // end of the first keyframe's hold; 0 past it

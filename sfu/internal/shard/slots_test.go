@@ -156,9 +156,8 @@ func (s *Shard) arrives(u *published, n int, key bool) {
 		}
 	}
 	h := packet.Header{SSRC: u.cfg.SSRC, Sequence: uint16(n), Timestamp: uint32(n) * 3000, PayloadType: u.cfg.PayloadType, Marker: true, Size: 12}
-	if u.up.Handle(s.now(), &h, 1<<16+seq.Extended(n), payload, uplink.Extensions{}, nil) == uplink.Stored && !u.dirty {
-		u.dirty = true
-		s.touched = append(s.touched, u)
+	if u.up.Handle(s.now(), &h, 1<<16+seq.Extended(n), payload, uplink.Extensions{}, nil) == uplink.Stored {
+		s.stored(s.now(), u, true)
 	}
 }
 

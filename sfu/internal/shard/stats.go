@@ -18,6 +18,9 @@ type Stats struct {
 	Resent, ResendMissed  uint64
 	KeyframesAsked        uint64 // PLIs to publishers
 	KeyframesWanted       uint64 // PLIs and FIRs from subscribers
+	LayerSwitches         uint64 // changes of encoding or layer within a slot's track
+	EncodingsPaused       uint64 // that publishers were told nobody watches
+	BackupsAsked          uint64 // publications in a second codec asked for
 	PathChanges           uint64
 	Faults                uint64        // contained panics
 	Busy                  time.Duration // that the loop did not sleep; see Shard.Busy
@@ -26,7 +29,8 @@ type Stats struct {
 	Handshake             handshake.Stats // of the peers that are here now and those that were
 	Socket                udp.Stats
 
-	Peers, Uplinks int
+	Peers, Tracks, Uplinks int // an uplink is one encoding of a track
+	HistoryBytes           int // of the uplinks' rings together
 }
 
 // Drops counts packets that went no further, by reason.
@@ -84,7 +88,13 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 		st.Peers, st.Socket, st.Gate = len(s.peers), s.sock.Stats(), s.gate.Stats()
 		for _, p := range s.peers {
 			st.Handshake.Add(p.handshakeStats())
+			st.Tracks += len(p.tracks)
 			st.Uplinks += len(p.uplinks)
+			for _, u := range p.uplinks {
+				if u.up != nil {
+					st.HistoryBytes += u.up.Stats().HistoryBytes
+				}
+			}
 		}
 		if s.tcp != nil {
 			st.Drops.TCPStale += s.tcp.stale.Load()
