@@ -1,2 +1,2 @@
 // The SDK as one module under a name that stays: import { connect } from "/sdk.js";
-export * from "/assets/index-3Y62FGS3.js";
+export * from "/assets/index-5OBN2IUV.js";

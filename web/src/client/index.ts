@@ -6,6 +6,7 @@
  *      client.join({name, camera, …})
  *         -> Room                        who is there, what flows where, what we send
  *              Media                     one RTCPeerConnection: 2 send m-lines, 3 + 9 receive slots
+ *                 Outgoing               one picture we send: codec, encodings, what of them is watched
  */
 import { TolkynError } from "./errors";
 import { Room, type JoinOptions } from "./room";
@@ -15,21 +16,25 @@ export { TolkynError, type EndReason, type ErrorCode } from "./errors";
 export { Backoff } from "./backoff";
 export type { Transport } from "./connection";
 export type { SlotCounts, Source } from "./media";
+export { open, type MediaInput } from "./capture";
+export { type VideoCodec } from "./codecs";
+export { describeDevice, type Device, type DeviceClass } from "./device";
 export {
-  open,
   Room,
   type JoinOptions,
-  type MediaInput,
+  type Limit,
   type Participant,
   type Publication,
   type RemoteTrack,
   type RoomEvents,
   type RoomState,
+  type RosterPage,
   type Slot,
+  type SlotLayers,
   type Wish,
 } from "./room";
 export { Session, type SessionEvents, type SessionOptions, type SessionState, type TokenSource } from "./session";
-export { Meter, type CallStats, type SendStats, type SlotStats } from "./stats";
+export { Meter, type CallStats, type EncodingStats, type SendStats, type SlotStats } from "./stats";
 
 /** A connected client: it has shown its token and may join the token's room. */
 export class Client {

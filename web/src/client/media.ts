@@ -1,7 +1,11 @@
+import { preferOpus, preferVideo, videoCodecs, type VideoCodec } from "./codecs";
+import type { DeviceClass } from "./device";
+import type { Picture } from "./encodings";
 import { TolkynError } from "./errors";
+import { dependencyDescriptor, Outgoing, takeExtensions } from "./outgoing";
 
-/** What a track shows. */
-export type Source = "microphone" | "camera" | "screen";
+/** What a track shows, or lets hear. */
+export type Source = "microphone" | "camera" | "screen" | "screen-audio";
 
 /** How many receive slots a client offers. */
 export interface SlotCounts {
@@ -9,16 +13,20 @@ export interface SlotCounts {
   video: number; // 1 to 49
 }
 
-export interface MediaEvents {
+/** How a media connection is made. */
+export interface MediaOptions {
+  slots: SlotCounts;
+  device: DeviceClass;
+  /** Codecs to send, most wanted first; the server takes one. */
+  codecs: readonly VideoCodec[];
+  /** The server is on this machine's loopback. */
+  nearby: boolean;
   /** The ICE connection's state changed. */
   onState: (state: RTCIceConnectionState) => void;
 }
 
-// Without layers yet, every subscriber gets what the camera sends, so it stays within a phone's downlink.
-const cameraEncoding = { maxBitrate: 1_500_000, maxFramerate: 30 };
-const screenEncoding = { maxBitrate: 2_500_000, maxFramerate: 15 };
-
 const gatherDeadline = 1_000; // ms; own addresses are known in a few, without a STUN server to ask
+const screenAudioRate = 96_000; // bit/s: a screen's sound may be music
 
 // Header extensions the server reads on receive slots; the rest of the browser's list only makes offers longer.
 const slotExtensions = [
@@ -28,49 +36,74 @@ const slotExtensions = [
   "http://www.webrtc.org/experiments/rtp-hdrext/color-space", // without it Chromium shows canvases in wrong colours
 ];
 
-/** Not in every browser yet: https://w3c.github.io/webrtc-extensions/#rtp-header-extension-control */
-interface HeaderExtensionControl {
-  getHeaderExtensionsToNegotiate?(): { uri: string; direction: RTCRtpTransceiverDirection }[];
-  setHeaderExtensionsToNegotiate?(e: { uri: string; direction: RTCRtpTransceiverDirection }[]): void;
-}
-
 /**
  * Media is one RTCPeerConnection in the shape the server expects: first the m-lines we send on (microphone, camera),
- * then a fixed pool of receive slots, later one more m-line for the screen. m-lines are never taken away and never made
- * inactive: what flows in them changes by replaceTrack on our side and by the slot map on the server's.
+ * then a fixed pool of receive slots, later one more m-line for the screen, one for its sound, and one for each codec in which
+ * the server asks for a picture a second time. m-lines are never taken away and never made inactive: what flows in them
+ * changes by replaceTrack on our side and by the slot map on the server's.
  */
 export class Media {
   readonly pc: RTCPeerConnection;
-  readonly senders: Record<Source, RTCRtpTransceiver | undefined>;
   readonly audioSlots: readonly RTCRtpTransceiver[];
   readonly videoSlots: readonly RTCRtpTransceiver[];
+  readonly #options: MediaOptions;
+  readonly #sounds = new Map<Source, RTCRtpTransceiver>();
+  readonly #pictures = new Map<string, Outgoing>(); // by source, and a second codec behind it
 
-  readonly #nearby: boolean;
-
-  /** nearby: the server is on this machine's loopback. */
-  constructor(slots: SlotCounts, events: MediaEvents, nearby = false) {
+  constructor(options: MediaOptions) {
     if (typeof RTCPeerConnection === "undefined" || typeof CompressionStream === "undefined") {
       throw new TolkynError("unsupported-browser", "this browser lacks WebRTC or CompressionStream");
     }
+    this.#options = options;
     const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     this.pc = pc;
-    this.#nearby = nearby;
-    const microphone = pc.addTransceiver("audio", { direction: "sendonly" });
-    prefer(microphone, "audio/opus");
-    const camera = pc.addTransceiver("video", { direction: "sendonly", sendEncodings: [cameraEncoding] });
-    prefer(camera, "video/vp8", "video/rtx");
-    this.senders = { microphone, camera, screen: undefined };
-    this.audioSlots = Array.from({ length: slots.audio }, () => receive(pc, "audio", "audio/opus"));
-    this.videoSlots = Array.from({ length: slots.video }, () => receive(pc, "video", "video/vp8", "video/rtx"));
-    pc.oniceconnectionstatechange = () => events.onState(pc.iceConnectionState);
+    this.open("microphone");
+    this.open("camera");
+    this.audioSlots = Array.from({ length: options.slots.audio }, () => receive(pc, "audio"));
+    this.videoSlots = Array.from({ length: options.slots.video }, () => receive(pc, "video"));
+    pc.oniceconnectionstatechange = () => options.onState(pc.iceConnectionState);
   }
 
-  /** Makes the screen's m-line on first use; the next offer opens it. */
-  openScreen(): void {
-    if (this.senders.screen) return;
-    const screen = this.pc.addTransceiver("video", { direction: "sendonly", sendEncodings: [screenEncoding] });
-    prefer(screen, "video/vp8", "video/rtx");
-    this.senders.screen = screen;
+  /**
+   * Makes the m-line of a source on first use; the next offer opens it. backup: a second one, for the same picture in this
+   * codec.
+   */
+  open(source: Source, backup?: VideoCodec): void {
+    if (this.transceiver(source, backup)) return;
+    if (source === "microphone" || source === "screen-audio") {
+      const encoding = source === "screen-audio" ? { maxBitrate: screenAudioRate } : {};
+      const t = this.pc.addTransceiver("audio", { direction: "sendonly", sendEncodings: [encoding] });
+      preferOpus(t);
+      this.#sounds.set(source, t);
+      return;
+    }
+    const picture: Picture = source;
+    const codecs = backup ? [backup] : this.#options.codecs;
+    this.#pictures.set(key(source, backup), new Outgoing(this.pc, picture, this.#options.device, codecs));
+  }
+
+  /** The m-line of a source, undefined before it was opened. */
+  transceiver(source: Source, backup?: VideoCodec): RTCRtpTransceiver | undefined {
+    return this.outgoing(source, backup)?.transceiver ?? (backup ? undefined : this.#sounds.get(source));
+  }
+
+  /** The same of a picture. */
+  outgoing(source: Source, backup?: VideoCodec): Outgoing | undefined {
+    return this.#pictures.get(key(source, backup));
+  }
+
+  /** Sends this track on the m-line of a source, if it is open. */
+  async send(source: Source, track: MediaStreamTrack | null, backup?: VideoCodec): Promise<void> {
+    const picture = this.outgoing(source, backup);
+    if (picture) await picture.replaceTrack(track);
+    else await this.transceiver(source, backup)?.sender.replaceTrack(track);
+  }
+
+  /** Which source an m-line sends; undefined for a slot. */
+  sourceOf(t: RTCRtpTransceiver): Source | undefined {
+    for (const [source, sound] of this.#sounds) if (sound === t) return source;
+    for (const [k, picture] of this.#pictures) if (picture.transceiver === t) return k.split(" ")[0] as Source;
+    return undefined;
   }
 
   /**
@@ -80,7 +113,7 @@ export class Media {
    */
   async offer(): Promise<string> {
     await this.pc.setLocalDescription(await this.pc.createOffer());
-    if (this.#nearby) await this.#gathered();
+    if (this.#options.nearby) await this.#gathered();
     return this.pc.localDescription?.sdp ?? "";
   }
 
@@ -101,6 +134,8 @@ export class Media {
     } catch (e) {
       throw new TolkynError("bad-sdp", `the browser refused the server's answer: ${String(e)}`, { cause: e });
     }
+    // It may take another codec than we asked for, or fewer encodings.
+    await Promise.all([...this.#pictures.values()].map((p) => p.fit()));
   }
 
   /** Takes an offer back that was not answered. */
@@ -126,23 +161,18 @@ export class Media {
   }
 }
 
-function receive(pc: RTCPeerConnection, kind: "audio" | "video", ...codecs: string[]): RTCRtpTransceiver {
-  const t = pc.addTransceiver(kind, { direction: "recvonly" });
-  prefer(t, ...codecs);
-  const control = t as HeaderExtensionControl;
-  const extensions = control.getHeaderExtensionsToNegotiate?.();
-  if (extensions) {
-    for (const e of extensions) if (!slotExtensions.includes(e.uri)) e.direction = "stopped";
-    control.setHeaderExtensionsToNegotiate?.(extensions);
-  }
-  return t;
+function key(source: Source, backup: VideoCodec | undefined): string {
+  return backup ? `${source} ${backup}` : source;
 }
 
-/** Offers these codecs alone: a stock offer of 12 slots is 68 kB, this one 19 kB before compression. */
-function prefer(t: RTCRtpTransceiver, ...mimeTypes: string[]): void {
-  const kind = t.receiver.track.kind;
-  const codecs = (RTCRtpReceiver.getCapabilities(kind)?.codecs ?? []).filter((c) =>
-    mimeTypes.includes(c.mimeType.toLowerCase()),
+function receive(pc: RTCPeerConnection, kind: "audio" | "video"): RTCRtpTransceiver {
+  const t = pc.addTransceiver(kind, { direction: "recvonly" });
+  if (kind === "video") preferVideo(t, "receive", videoCodecs);
+  else preferOpus(t);
+  takeExtensions(
+    t,
+    (uri) => kind === "video" && uri === dependencyDescriptor,
+    (uri) => slotExtensions.includes(uri),
   );
-  if (codecs.length > 0) t.setCodecPreferences(codecs);
+  return t;
 }

@@ -4,8 +4,10 @@ import {
   MuteSchema,
   PeerUpdate_Change,
   PublishSchema,
+  RosterSchema,
   Sdp_Type,
   SdpSchema,
+  SlotLayer_Limit,
   SubscribeSchema,
   Track_Kind,
   Track_Source,
@@ -13,6 +15,9 @@ import {
   TrackUpdate_Change,
   UnpublishSchema,
   WishSchema,
+  type CodecWanted,
+  type LayersWanted,
+  type LayerState,
   type Peer,
   type PeerUpdate,
   type Sdp,
@@ -21,14 +26,14 @@ import {
   type Track,
   type TrackUpdate,
 } from "../wire/tolkyn_pb";
+import { openWithSound, ours, type MediaInput } from "./capture";
+import { codecOf, supported, type VideoCodec } from "./codecs";
 import { deflate, inflate } from "./deflate";
+import { describeDevice, wireDevice, type Device } from "./device";
 import { Emitter } from "./emitter";
 import { fromDevice, TolkynError, type EndReason } from "./errors";
 import { Media, type SlotCounts, type Source } from "./media";
 import type { ServerMessage, Session, SessionState } from "./session";
-
-/** What to send: true for the default device, constraints for a certain one, or a track of your own. */
-export type MediaInput = boolean | MediaTrackConstraints | MediaStreamTrack;
 
 export interface JoinOptions {
   /** Shown to others; at most 128 bytes of UTF-8. */
@@ -38,6 +43,13 @@ export interface JoinOptions {
   screen?: MediaInput;
   /** Receive slots: default 3 audio (at most 16) and 9 video (at most 49). */
   slots?: Partial<SlotCounts>;
+  /**
+   * What pictures are sent in; default "auto": VP8, or H.264 where it is encoded in hardware, as a simulcast. VP9 and AV1
+   * carry their layers in one stream. The server may take VP8 or H.264 instead, by the device's class.
+   */
+  codec?: VideoCodec | "auto";
+  /** What the application knows better of this machine than the browser. */
+  device?: Partial<Device>;
 }
 
 /** "connecting": joined, media on its way. "reconnecting": signaling or media is lost and being mended. */
@@ -47,7 +59,7 @@ export type RoomState = "connecting" | "connected" | "reconnecting" | "ended";
 export interface RemoteTrack {
   readonly id: string;
   readonly kind: "audio" | "video";
-  readonly source: Source | "screen-audio";
+  readonly source: Source;
   readonly muted: boolean;
 }
 
@@ -81,6 +93,33 @@ export interface Publication {
   readonly muted: boolean;
 }
 
+/** Why a video is not larger: see SlotLayer in signaling/wire/tolkyn.proto. */
+export type Limit = "none" | "wish" | "publisher" | "bandwidth" | "device" | "codec" | "paused";
+
+/** What a video slot receives now, and why not more. */
+export interface SlotLayers {
+  readonly mid: string;
+  /** Pixels; 0 when nothing flows, or the size is unknown. */
+  readonly width: number;
+  readonly height: number;
+  /** Which encoding of the publisher's, and which layers of it, counted from 0. */
+  readonly encoding: number;
+  readonly spatial: number;
+  readonly temporal: number;
+  /** Bits a second, as the server measured. */
+  readonly bitrate: number;
+  readonly limit: Limit;
+}
+
+/** A part of those in the room, in join order. */
+export interface RosterPage {
+  participants: readonly Participant[];
+  /** How many are in the room, we ourselves counted. */
+  size: number;
+  /** There are more behind the last one. */
+  more: boolean;
+}
+
 /** What this client wants to see, most wanted first; see Room.wish. */
 export interface Wish {
   participant: string;
@@ -96,13 +135,17 @@ export interface RoomEvents {
   state: RoomState;
   participantJoined: Participant;
   participantLeft: Participant;
+  /** The number of those in the room changed, or those of a large room that we know of. */
+  roster: number;
   trackPublished: { participant: Participant; track: RemoteTrack };
   trackUnpublished: { participant: Participant; track: RemoteTrack };
   trackMuted: { participant: Participant; track: RemoteTrack };
   /** What flows in the slots changed (all slots, in order: audio, then video). */
   slots: readonly Slot[];
-  /** Loudest first; level 0 to 127. Only from servers that detect speakers. */
+  /** Who speaks, loudest first; level 0 to 127. Empty when nobody does. */
   speakers: readonly { participant: string; level: number }[];
+  /** What these video slots receive changed. */
+  layers: readonly SlotLayers[];
   /** What we publish changed. */
   published: readonly Publication[];
   /** The media connection was replaced by a new one: slots have new tracks. */
@@ -119,9 +162,18 @@ type MutablePublication = {
   -readonly [K in keyof Publication]: Publication[K];
 } & { input: MediaInput; ended?: () => void };
 
+/** The second publication of a picture, in another codec. */
+interface Backup {
+  readonly id: string;
+  readonly source: Source;
+  readonly codec: VideoCodec;
+  ending?: ReturnType<typeof setTimeout>;
+}
+
 const iceDeadline = 12_000; // ms: with 30 % loss a join takes one; after twelve it is not loss
 const restartPause = 3_000; // ms between ICE restarts, or 3 round trips: a restart needs one, and some checks, to show
 const rejoinPause = 1_000; // ms before joining again after a refusal that may pass
+const backupPause = 30_000; // ms a second publication stays after it was last wanted: who comes back needs no offer
 const wishPause = 250; // ms: a resized window says where it ended, not each step
 
 /**
@@ -132,12 +184,21 @@ export class Room extends Emitter<RoomEvents> {
   readonly session: Session;
   readonly #name: string;
   readonly #counts: SlotCounts;
+  readonly #codecs: readonly VideoCodec[];
   readonly #participants = new Map<string, MutableParticipant>();
   readonly #publications = new Map<Source, MutablePublication>();
+  readonly #backups = new Map<string, Backup>(); // by track id
+  readonly #layers = new Map<string, SlotLayers>(); // by mid
+
+  /** What this machine can do, as the server was told. */
+  readonly device: Device;
 
   #media: Media;
   #slots: MutableSlot[] = [];
   #map: SlotMap | undefined;
+  #size = 1;
+  #named = new Set<string>(); // whom the server told us of in Joined
+  #page = new Set<string>(); // and in its last page
   #peerId = "";
   #state: RoomState = "connecting";
   #joined = false;
@@ -146,14 +207,18 @@ export class Room extends Emitter<RoomEvents> {
   #restartedAt = -Infinity;
   #iceTimer: ReturnType<typeof setTimeout> | undefined; // armed while media should come and has not
   #mendTimer: ReturnType<typeof setTimeout> | undefined;
-  #wishes: readonly Wish[] | undefined;
+  #wishes: readonly Wish[] = [];
+  #videoPaused = false;
+  #lastN = 0;
   #wished = ""; // what the server was last told
   #wishTimer: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(session: Session, options: JoinOptions) {
+  private constructor(session: Session, options: JoinOptions, device: Device) {
     super();
     this.session = session;
+    this.device = device;
     this.#name = options.name;
+    this.#codecs = codecsFor(options.codec ?? "auto", device);
     const limits = session.welcome.limits;
     this.#counts = {
       audio: clamp(options.slots?.audio ?? 3, limits?.maxAudioSlots || 16),
@@ -167,7 +232,7 @@ export class Room extends Emitter<RoomEvents> {
    * `failed` says why.
    */
   static async join(session: Session, options: JoinOptions): Promise<{ room: Room; failed: TolkynError[] }> {
-    const room = new Room(session, options);
+    const room = new Room(session, options, await describeDevice(options.device));
     const failed: TolkynError[] = [];
     try {
       for (const source of ["microphone", "camera", "screen"] as const) {
@@ -204,9 +269,20 @@ export class Room extends Emitter<RoomEvents> {
   get name(): string {
     return this.#name;
   }
-  /** The others, in join order. */
+  /**
+   * The others, in join order; of a large room those we know of: whom Joined named, those on the page of the roster that was
+   * asked for last, and those in our slots.
+   */
   get participants(): ReadonlyMap<string, Participant> {
     return this.#participants;
+  }
+  /** How many are in the room, we ourselves counted. */
+  get size(): number {
+    return this.#size;
+  }
+  /** What the video slots receive, by mid, as far as the server has told. */
+  get layers(): ReadonlyMap<string, SlotLayers> {
+    return this.#layers;
   }
   /** Audio slots first, then video, each in order. */
   get slots(): readonly Slot[] {
@@ -235,40 +311,42 @@ export class Room extends Emitter<RoomEvents> {
     );
   }
 
-  /** Starts sending, or sends something else from the same source: another device needs no new publication. */
+  /** Which source one of the connection's m-lines sends; undefined for a slot. */
+  sourceOf(t: RTCRtpTransceiver): Source | undefined {
+    return this.#media.sourceOf(t);
+  }
+
+  /**
+   * Starts sending, or sends something else from the same source: another device needs no new publication. A screen brings its
+   * sound with it, as "screen-audio", where browser and user give it.
+   */
   publish(source: Source, input: MediaInput = true): Promise<Publication> {
     return this.#inTurn(async () => {
-      const known = this.#publications.has(source);
-      const p = await this.#capture(source, input);
+      const known = new Set(this.#publications.keys());
+      const captured = await this.#capture(source, input);
+      const fresh = captured.filter((p) => !known.has(p.source));
       try {
-        if (!known) await this.#announce([p]);
-        else if (p.muted) {
+        if (fresh.length > 0) await this.#announce(fresh);
+        for (const p of captured) {
+          if (!p.muted) continue;
           p.muted = false;
           await this.#tellMute(p);
         }
+        const silent = source === "screen" && captured.length === 1;
+        if (silent && known.has("screen-audio")) await this.#withdraw("screen-audio");
       } catch (e) {
-        if (!known) this.#forget(p);
+        for (const p of fresh) this.#forget(p);
         throw e;
       } finally {
         this.emit("published", this.published);
       }
-      return p;
+      return captured[0]!;
     });
   }
 
-  /** Stops sending and takes the track away from the others. */
+  /** Stops sending and takes the track away from the others; a screen's sound goes with it. */
   unpublish(source: Source): Promise<void> {
-    return this.#inTurn(async () => {
-      const p = this.#publications.get(source);
-      if (!p) return;
-      this.#forget(p);
-      this.emit("published", this.published);
-      try {
-        await this.session.request({ case: "unpublish", value: create(UnpublishSchema, { trackIds: [p.id] }) });
-      } catch (e) {
-        if (asError(e).code !== "not-found") throw e; // asked twice across a reconnect
-      }
-    });
+    return this.#inTurn(() => this.#withdraw(...(source === "screen" ? (["screen", "screen-audio"] as const) : [source])));
   }
 
   /**
@@ -278,18 +356,21 @@ export class Room extends Emitter<RoomEvents> {
   setMuted(source: Source, muted: boolean): Promise<void> {
     // Silence must not wait in a queue behind a negotiation.
     const now = this.#publications.get(source);
-    if (source === "microphone" && muted && now?.track) now.track.enabled = false;
+    if (isSound(source) && muted && now?.track) now.track.enabled = false;
     const switched = this.#inTurn(async () => {
+      const known = new Set(this.#publications.keys());
       const p = this.#publications.get(source);
       if (!p || p.muted === muted) return undefined;
-      if (source === "microphone" && (muted || p.track?.readyState === "live")) {
+      if (isSound(source) && (muted || p.track?.readyState === "live")) {
         if (p.track) p.track.enabled = !muted;
       } else if (muted) {
-        await this.#sender(source)?.replaceTrack(null);
-        if (ours(p.input)) p.track?.stop();
+        const { track } = p;
         p.track = undefined;
+        await this.#attach(p);
+        if (ours(p.input)) track?.stop();
       } else {
-        await this.#capture(source, p.input); // a microphone that was unplugged, too
+        const [, sound] = await this.#capture(source, p.input); // a microphone that was unplugged, too
+        if (sound && !known.has(sound.source)) await this.#announce([sound]);
       }
       p.muted = muted;
       this.emit("published", this.published);
@@ -309,6 +390,35 @@ export class Room extends Emitter<RoomEvents> {
       this.#wishTimer = undefined;
       this.#subscribe();
     }, wishPause);
+  }
+
+  /** No video in any slot while the page is not looked at; sound goes on. Takes effect at once. */
+  pauseVideo(paused: boolean): void {
+    this.#videoPaused = paused;
+    this.#subscribeNow();
+  }
+
+  /** At most so many videos in the slots; 0: as many as there are slots. */
+  showAtMost(n: number): void {
+    this.#lastN = Math.max(0, Math.floor(n));
+    this.#subscribeNow();
+  }
+
+  /**
+   * A page of those in the room, in join order: those behind this participant, "" for the first page; at most 64. From then on
+   * events tell of those on it.
+   */
+  async roster(after = "", limit = 0): Promise<RosterPage> {
+    const m = await this.session.request({ case: "roster", value: create(RosterSchema, { after, limit }) });
+    if (m.case !== "rosterPage") throw new TolkynError("protocol", `Roster answered by ${m.case}`);
+    const { peers, size, more } = m.value;
+    const others = peers.filter((p) => p.peerId !== this.#peerId);
+    this.#page = new Set(others.map((p) => p.peerId));
+    for (const p of others) this.#learn(p);
+    this.#forgetOthers();
+    this.#setSize(size);
+    const participants = others.flatMap((p) => this.#participants.get(p.peerId) ?? []);
+    return { participants, size, more };
   }
 
   /** Loudness of each remote participant with audio in a slot, 0 to 1, measured by this browser. */
@@ -341,8 +451,10 @@ export class Room extends Emitter<RoomEvents> {
 
   async #join(): Promise<void> {
     const media = this.#media;
-    if (this.#publications.has("screen")) media.openScreen();
-    for (const p of this.#publications.values()) await this.#attach(p);
+    for (const p of this.#publications.values()) {
+      media.open(p.source);
+      await this.#attach(p);
+    }
     const offer = await media.offer();
     const joining = this.session.request({
       case: "join",
@@ -350,6 +462,7 @@ export class Room extends Emitter<RoomEvents> {
         name: this.#name,
         offer: await describe(offer, Sdp_Type.OFFER),
         tracks: this.published.map((p) => this.#wireTrack(p)),
+        device: wireDevice(this.device),
       }),
     });
     const m = await joining;
@@ -357,12 +470,12 @@ export class Room extends Emitter<RoomEvents> {
     this.#peerId = m.value.peerId;
     this.#joined = true;
     this.#makeSlots();
-    this.#setPeers(m.value.peers);
+    this.#setPeers(m.value.peers, m.value.rosterSize);
     this.#setSlots(m.value.slots);
     await media.answer(await read(m.value.answer));
     this.#watchIce();
     this.#updateState();
-    this.#wished = "";
+    this.#wished = JSON.stringify([[], false, 0]); // what the server takes for granted
     this.#subscribe();
   }
 
@@ -390,7 +503,16 @@ export class Room extends Emitter<RoomEvents> {
   #newMedia(): Media {
     this.#wasConnected = false;
     this.#unwatchIce();
-    return new Media(this.#counts, { onState: (s) => this.#onIceState(s) }, onLoopback(this.session.url));
+    for (const b of this.#backups.values()) clearTimeout(b.ending); // asked for again where they are needed
+    this.#backups.clear();
+    this.#layers.clear();
+    return new Media({
+      slots: this.#counts,
+      device: this.device.class,
+      codecs: this.#codecs,
+      nearby: onLoopback(this.session.url),
+      onState: (s) => this.#onIceState(s),
+    });
   }
 
   #makeSlots(): void {
@@ -418,6 +540,14 @@ export class Room extends Emitter<RoomEvents> {
         return this.#setSlots(m.value);
       case "speakers":
         return this.emit("speakers", m.value.speakers.map((s) => ({ participant: s.peerId, level: s.level })));
+      case "rosterUpdate":
+        return this.#setSize(m.value.size);
+      case "layersWanted":
+        return this.#layersWanted(m.value);
+      case "codecWanted":
+        return this.#codecWanted(m.value);
+      case "layerState":
+        return this.#layerState(m.value);
     }
   }
 
@@ -427,17 +557,32 @@ export class Room extends Emitter<RoomEvents> {
       void this.#rejoin(); // the server gave our media session up
       return;
     }
-    this.#setPeers(s.peers);
+    this.#setPeers(s.peers, s.rosterSize);
     this.#setSlots(s.slots);
   }
 
   #peerUpdate(u: PeerUpdate): void {
     if (!u.peer || u.peer.peerId === this.#peerId) return;
+    // In a small room everybody is known and each update counts; of a large one RosterUpdate tells the number.
+    const whole = this.#participants.size + 1 >= this.#size;
     if (u.change === PeerUpdate_Change.JOINED) this.#addPeer(u.peer);
     else if (u.change === PeerUpdate_Change.LEFT) this.#removePeer(u.peer.peerId);
+    if (whole) this.#setSize(this.#participants.size + 1);
   }
 
   #addPeer(peer: Peer): void {
+    if (!this.#participants.has(peer.peerId)) this.#named.add(peer.peerId);
+    const p = this.#know(peer);
+    if (p) this.emit("participantJoined", p);
+  }
+
+  // Somebody who was there before we heard of him.
+  #learn(peer: Peer): void {
+    if (this.#know(peer)) this.emit("roster", this.#size);
+  }
+
+  // Returns who was not known before.
+  #know(peer: Peer): MutableParticipant | undefined {
     const known = this.#participants.get(peer.peerId);
     const p = known ?? { id: peer.peerId, identity: "", name: "", tracks: new Map<string, RemoteTrack>() };
     p.identity = peer.identity;
@@ -445,23 +590,49 @@ export class Room extends Emitter<RoomEvents> {
     p.tracks.clear();
     for (const t of peer.tracks) p.tracks.set(t.trackId, remoteTrack(t));
     this.#participants.set(p.id, p);
-    if (!known) this.emit("participantJoined", p);
-    else for (const track of p.tracks.values()) this.emit("trackMuted", { participant: p, track });
+    if (!known) return p;
+    for (const track of p.tracks.values()) this.emit("trackMuted", { participant: p, track });
+    return undefined;
   }
 
   #removePeer(id: string): void {
     const p = this.#participants.get(id);
     if (!p) return;
-    this.#participants.delete(id);
-    for (const s of this.#slots) if (s.participant === p) s.participant = s.remoteTrack = undefined;
+    this.#drop(p);
     this.emit("participantLeft", p);
     this.emit("slots", this.#slots);
   }
 
-  #setPeers(peers: readonly Peer[]): void {
+  #drop(p: MutableParticipant): void {
+    this.#participants.delete(p.id);
+    this.#named.delete(p.id);
+    this.#page.delete(p.id);
+    for (const s of this.#slots) if (s.participant === p) s.participant = s.remoteTrack = undefined;
+  }
+
+  // Those of whom the server tells us nothing any more: on no page, in no slot.
+  #forgetOthers(): void {
+    const inSlots = new Set(this.#map?.slots.map((s) => s.peerId));
+    const forgotten = [...this.#participants.values()].filter(
+      (p) => !this.#named.has(p.id) && !this.#page.has(p.id) && !inSlots.has(p.id),
+    );
+    for (const p of forgotten) this.#drop(p);
+    if (forgotten.length > 0) this.emit("roster", this.#size);
+  }
+
+  #setSize(size: number): void {
+    if (size === this.#size) return;
+    this.#size = size;
+    this.emit("roster", size);
+  }
+
+  #setPeers(peers: readonly Peer[], size: number): void {
     const there = new Set(peers.map((p) => p.peerId));
     for (const id of [...this.#participants.keys()]) if (!there.has(id)) this.#removePeer(id);
+    this.#named = there;
+    this.#page.clear();
     for (const p of peers) this.#addPeer(p);
+    this.#setSize(size || peers.length + 1);
   }
 
   #trackUpdate(u: TrackUpdate): void {
@@ -490,8 +661,25 @@ export class Room extends Emitter<RoomEvents> {
 
   #setSlots(map: SlotMap | undefined): void {
     this.#map = map;
+    for (const p of map?.peers ?? []) this.#learn(p);
+    this.#forgetOthers();
     this.#refreshSlots();
     this.emit("slots", this.#slots);
+  }
+
+  #layerState(state: LayerState): void {
+    const changed = state.slots.map((s) => ({
+      mid: s.mid,
+      width: s.width,
+      height: s.height,
+      encoding: s.encoding,
+      spatial: s.spatial,
+      temporal: s.temporal,
+      bitrate: s.bitrate,
+      limit: limits[s.limit] ?? "none",
+    }));
+    for (const s of changed) this.#layers.set(s.mid, s);
+    this.emit("layers", changed);
   }
 
   // The map names ids; participants and tracks come by other events, before or after it.
@@ -501,16 +689,23 @@ export class Room extends Emitter<RoomEvents> {
       const s = byMid.get(slot.mid);
       slot.participant = s?.peerId ? this.#participants.get(s.peerId) : undefined;
       slot.remoteTrack = s ? slot.participant?.tracks.get(s.trackId) : undefined;
+      if (!s?.peerId) this.#layers.delete(slot.mid);
     }
   }
 
   // --- what we send -------------------------------------------------------------------------------------------------
 
-  // Opens the input and puts it on its m-line. The publication exists afterwards; the server is not told yet.
-  async #capture(source: Source, input: MediaInput): Promise<MutablePublication> {
-    const track = await open(source, input);
-    const old = this.#publications.get(source);
-    const p: MutablePublication = old ?? {
+  // Opens the input and puts it on its m-line, and the sound that a screen brings on another. The publications exist
+  // afterwards; the server is not told yet.
+  async #capture(source: Source, input: MediaInput): Promise<MutablePublication[]> {
+    const { track, sound } = await openWithSound(source, input, this.device.class);
+    const captured = [await this.#take(source, input, track)];
+    if (sound) captured.push(await this.#take("screen-audio", true, sound));
+    return captured;
+  }
+
+  async #take(source: Source, input: MediaInput, track: MediaStreamTrack): Promise<MutablePublication> {
+    const p: MutablePublication = this.#publications.get(source) ?? {
       id: `${source}-${Math.random().toString(36).slice(2, 8)}`,
       source,
       track: undefined,
@@ -525,42 +720,115 @@ export class Room extends Emitter<RoomEvents> {
     p.track = track;
     p.ended = () => void this.#trackEnded(p, track);
     track.addEventListener("ended", p.ended);
-    if (track.kind === "video") track.contentHint = source === "screen" ? "detail" : "motion";
-    if (source === "microphone") track.enabled = true;
+    track.contentHint = contentHints[source];
+    if (isSound(source)) track.enabled = true;
     this.#publications.set(source, p);
     if (this.#joined) await this.#attach(p);
     return p;
   }
 
-  async #attach(p: MutablePublication): Promise<void> {
-    const sender = this.#sender(p.source);
-    if (sender) await sender.replaceTrack(p.track ?? null);
-  }
-
-  #sender(source: Source): RTCRtpSender | undefined {
-    return this.#media.senders[source]?.sender;
+  // Sends what is published, in every codec it is published in.
+  async #attach(p: Publication): Promise<void> {
+    await this.#media.send(p.source, p.track ?? null);
+    for (const b of this.#backups.values()) {
+      if (b.source === p.source) await this.#media.send(b.source, p.track ?? null, b.codec);
+    }
   }
 
   // Tells the server about new tracks. It takes note of them with an offer, even where no m-line is new.
-  async #announce(list: MutablePublication[]): Promise<void> {
+  async #announce(list: readonly MutablePublication[]): Promise<void> {
     for (const p of list) {
-      if (p.source === "screen") this.#media.openScreen();
+      this.#media.open(p.source);
       await this.#attach(p);
     }
-    await this.#negotiate(list);
+    await this.#negotiate(() => list.map((p) => this.#wireTrack(p)));
   }
 
-  // One offer and its answer: with new tracks as Publish, without as Sdp.
-  async #negotiate(list: MutablePublication[] = []): Promise<void> {
+  // Ends publications, with what there is of them in other codecs.
+  async #withdraw(...sources: readonly Source[]): Promise<void> {
+    const ended = sources.flatMap((s) => this.#publications.get(s) ?? []);
+    const backups = [...this.#backups.values()].filter((b) => ended.some((p) => p.source === b.source));
+    if (ended.length === 0) return;
+    for (const b of backups) this.#forgetBackup(b);
+    for (const p of ended) this.#forget(p);
+    this.emit("published", this.published);
+    await this.#tellEnded([...backups, ...ended].map((p) => p.id));
+  }
+
+  async #tellEnded(trackIds: string[]): Promise<void> {
+    try {
+      await this.session.request({ case: "unpublish", value: create(UnpublishSchema, { trackIds }) });
+    } catch (e) {
+      if (asError(e).code !== "not-found") throw e; // asked twice across a reconnect
+    }
+  }
+
+  #layersWanted(w: LayersWanted): void {
+    const wanted = new Map(w.encodings.map((e) => [e.rid, e]));
+    const source = [...this.#publications.values()].find((p) => p.id === w.trackId)?.source;
+    const backup = this.#backups.get(w.trackId);
+    if (source) void this.#media.outgoing(source)?.want(wanted);
+    else if (backup) void this.#media.outgoing(backup.source, backup.codec)?.want(wanted);
+  }
+
+  // Somebody cannot decode what we send: the same picture goes out in another codec too, as long as he is there.
+  #codecWanted(w: CodecWanted): void {
+    const p = [...this.#publications.values()].find((p) => p.id === w.trackId);
+    const codec = codecOf(w.codec);
+    if (!p || !codec || isSound(p.source)) return;
+    const id = `${p.id}-${codec}`;
+    const known = this.#backups.get(id);
+    if (known) {
+      clearTimeout(known.ending);
+      if (!w.wanted) known.ending = setTimeout(() => this.#endBackup(known), backupPause);
+      return;
+    }
+    if (!w.wanted || supported("send", [codec]).length === 0) return;
+    const backup: Backup = { id, source: p.source, codec };
+    this.#backups.set(id, backup);
+    const media = this.#media;
+    this.#inTurn(async () => {
+      if (media !== this.#media || !this.#joined || this.#backups.get(id) !== backup) return;
+      media.open(p.source, codec);
+      await media.send(p.source, p.track ?? null, codec);
+      await this.#negotiate(() => [
+        create(TrackSchema, {
+          trackId: id,
+          kind: Track_Kind.VIDEO,
+          source: wireSource[p.source],
+          mid: media.transceiver(p.source, codec)?.mid ?? "",
+          backupOf: p.id,
+        }),
+      ]);
+    }).catch((e) => {
+      this.#forgetBackup(backup);
+      if (this.session.state === "open" && media === this.#media) this.emit("error", asError(e));
+    });
+  }
+
+  #endBackup(b: Backup): void {
+    this.#inTurn(async () => {
+      if (this.#backups.get(b.id) !== b || !this.#joined) return;
+      this.#forgetBackup(b);
+      await this.#tellEnded([b.id]);
+    }).catch((e) => this.emit("error", asError(e)));
+  }
+
+  #forgetBackup(b: Backup): void {
+    clearTimeout(b.ending);
+    if (this.#backups.get(b.id) === b) this.#backups.delete(b.id);
+    this.#media.send(b.source, null, b.codec).catch(() => {}); // of a connection that is closed: nothing flows
+  }
+
+  // One offer and its answer: with new tracks as Publish, without as Sdp. The offer gives new m-lines their mids.
+  async #negotiate(announced: () => Track[] = () => []): Promise<void> {
     const media = this.#media;
     const offer = await describe(await media.offer(), Sdp_Type.OFFER);
+    const tracks = announced();
     try {
       const m = await this.session.request(
-        list.length > 0
-          ? {
-              case: "publish",
-              value: create(PublishSchema, { tracks: list.map((p) => this.#wireTrack(p)), offer }),
-            }
+        tracks.length > 0
+          ? { case: "publish", value: create(PublishSchema, { tracks, offer }) }
           : { case: "sdp", value: offer },
       );
       if (m.case !== "sdp") throw new TolkynError("protocol", `an offer was answered by ${m.case}`);
@@ -585,13 +853,15 @@ export class Room extends Emitter<RoomEvents> {
     this.#publications.delete(p.source);
     if (p.ended) p.track?.removeEventListener("ended", p.ended);
     if (ours(p.input)) p.track?.stop();
-    this.#sender(p.source)?.replaceTrack(null).catch(() => {}); // of a connection that is closed: nothing flows
+    this.#media.send(p.source, null).catch(() => {}); // of a connection that is closed: nothing flows
   }
 
   // The device was unplugged, or the user ended sharing in the browser's own bar.
   async #trackEnded(p: MutablePublication, track: MediaStreamTrack): Promise<void> {
     if (p.track !== track || this.#state === "ended") return;
-    if (p.source === "screen") return this.unpublish("screen").catch((e) => this.emit("error", asError(e)));
+    if (p.source === "screen" || p.source === "screen-audio") {
+      return this.unpublish(p.source).catch((e) => this.emit("error", asError(e)));
+    }
     this.emit("error", new TolkynError("device-lost", `the ${p.source} is gone: ${track.label}`));
     await this.setMuted(p.source, true).catch((e) => this.emit("error", asError(e)));
   }
@@ -599,34 +869,39 @@ export class Room extends Emitter<RoomEvents> {
   #wireTrack(p: Publication): Track {
     return create(TrackSchema, {
       trackId: p.id,
-      kind: p.source === "microphone" ? Track_Kind.AUDIO : Track_Kind.VIDEO,
+      kind: isSound(p.source) ? Track_Kind.AUDIO : Track_Kind.VIDEO,
       source: wireSource[p.source],
-      mid: this.#media.senders[p.source]?.mid ?? "",
+      mid: this.#media.transceiver(p.source)?.mid ?? "",
       muted: p.muted,
     });
   }
 
+  #subscribeNow(): void {
+    clearTimeout(this.#wishTimer);
+    this.#wishTimer = undefined;
+    this.#subscribe();
+  }
+
   #subscribe(): void {
-    if (!this.#wishes || !this.#joined || this.session.state !== "open") return;
+    if (!this.#joined || this.session.state !== "open") return;
+    const text = JSON.stringify([this.#wishes, this.#videoPaused, this.#lastN]);
+    if (text === this.#wished) return;
+    this.#wished = text;
     const wishes = this.#wishes.map((w, i) =>
       create(WishSchema, {
         peerId: w.participant,
         trackId: w.track ?? "",
         hidden: w.hidden ?? false,
-        priority: w.priority ?? this.#wishes!.length - i,
+        priority: w.priority ?? this.#wishes.length - i,
         width: Math.round(w.width ?? 0),
         height: Math.round(w.height ?? 0),
       }),
     );
-    const text = JSON.stringify(this.#wishes);
-    if (text === this.#wished) return;
-    this.#wished = text;
-    this.session
-      .request({ case: "subscribe", value: create(SubscribeSchema, { wishes }) })
-      .catch((e) => {
-        this.#wished = "";
-        if (this.#joined && this.session.state === "open") this.emit("error", asError(e));
-      });
+    const value = create(SubscribeSchema, { wishes, videoPaused: this.#videoPaused, lastN: this.#lastN });
+    this.session.request({ case: "subscribe", value }).catch((e) => {
+      this.#wished = "";
+      if (this.#joined && this.session.state === "open") this.emit("error", asError(e));
+    });
   }
 
   // --- staying connected --------------------------------------------------------------------------------------------
@@ -732,6 +1007,7 @@ export class Room extends Emitter<RoomEvents> {
     clearTimeout(this.#wishTimer);
     removeEventListener("online", this.#onNetwork);
     this.#network?.removeEventListener("change", this.#onNetwork);
+    for (const b of this.#backups.values()) clearTimeout(b.ending);
     for (const p of [...this.#publications.values()]) this.#forget(p);
     this.#media.close();
     if (this.session.state !== "closed") void this.session.leave();
@@ -754,10 +1030,42 @@ const wireSource: Record<Source, Track_Source> = {
   microphone: Track_Source.MICROPHONE,
   camera: Track_Source.CAMERA,
   screen: Track_Source.SCREEN,
+  "screen-audio": Track_Source.SCREEN_AUDIO,
 };
 
+// What encoders make of a picture or a sound: https://w3c.github.io/mst-content-hint/
+const contentHints: Record<Source, string> = {
+  microphone: "",
+  camera: "motion",
+  screen: "detail",
+  "screen-audio": "music",
+};
+
+const limits: Record<SlotLayer_Limit, Limit> = {
+  [SlotLayer_Limit.LIMIT_UNSPECIFIED]: "none",
+  [SlotLayer_Limit.NONE]: "none",
+  [SlotLayer_Limit.WISH]: "wish",
+  [SlotLayer_Limit.PUBLISHER]: "publisher",
+  [SlotLayer_Limit.BANDWIDTH]: "bandwidth",
+  [SlotLayer_Limit.DEVICE]: "device",
+  [SlotLayer_Limit.CODEC]: "codec",
+  [SlotLayer_Limit.PAUSED]: "paused",
+};
+
+function isSound(source: Source): boolean {
+  return source === "microphone" || source === "screen-audio";
+}
+
+// Behind the codec asked for come the two that a server may take instead, by the device's class.
+function codecsFor(asked: VideoCodec | "auto", device: Device): VideoCodec[] {
+  const usual: VideoCodec[] = device.hardwareEncoders.includes("h264") ? ["h264", "vp8"] : ["vp8", "h264"];
+  const wanted = asked === "auto" ? usual : [asked, ...usual.filter((c) => c !== asked)];
+  const list = wanted.filter((c) => supported("send", [c]).length > 0);
+  return list.length > 0 ? list : ["vp8"];
+}
+
 function remoteTrack(t: Track): RemoteTrack {
-  const sources: Partial<Record<Track_Source, RemoteTrack["source"]>> = {
+  const sources: Partial<Record<Track_Source, Source>> = {
     [Track_Source.CAMERA]: "camera",
     [Track_Source.SCREEN]: "screen",
     [Track_Source.SCREEN_AUDIO]: "screen-audio",
@@ -768,37 +1076,6 @@ function remoteTrack(t: Track): RemoteTrack {
     source: sources[t.source] ?? (t.kind === Track_Kind.VIDEO ? "camera" : "microphone"),
     muted: t.muted,
   };
-}
-
-/** Opens what a MediaInput names. Throws "device-…". */
-export async function open(source: Source, input: MediaInput): Promise<MediaStreamTrack> {
-  if (input instanceof MediaStreamTrack) return input;
-  if (!navigator.mediaDevices) {
-    throw new TolkynError("device-denied", "browsers give cameras and microphones only to https pages and to localhost");
-  }
-  const wanted = typeof input === "object" ? input : {};
-  try {
-    let stream: MediaStream;
-    if (source === "screen") {
-      stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 }, ...wanted } });
-    } else if (source === "camera") {
-      const video = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 }, ...wanted };
-      stream = await navigator.mediaDevices.getUserMedia({ video });
-    } else {
-      const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...wanted };
-      stream = await navigator.mediaDevices.getUserMedia({ audio });
-    }
-    const track = stream.getTracks()[0];
-    if (!track) throw new DOMException("the browser gave no track", "NotFoundError");
-    return track;
-  } catch (e) {
-    throw fromDevice(e);
-  }
-}
-
-/** Tracks that we opened are ours to stop; the application's own are not. */
-function ours(input: MediaInput): boolean {
-  return !(input instanceof MediaStreamTrack);
 }
 
 async function describe(sdp: string, type: Sdp_Type): Promise<Sdp> {

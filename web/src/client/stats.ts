@@ -22,16 +22,27 @@ export interface SlotStats {
   concealedSamples: number; // since the start
 }
 
-/** What we send from one source. */
+/** One encoding of what we send. */
+export interface EncodingStats {
+  rid: string; // "" without simulcast
+  bitrate: number; // bit/s
+  width: number; // of the last picture; 0 before the first, and while nobody watches it
+  height: number;
+  fps: number;
+  frames: number; // since the start; each spatial layer counts
+}
+
+/** What we send from one source, in one codec. */
 export interface SendStats {
   source: Source;
   codec: string;
-  bitrate: number;
-  loss: number; // 0 to 1, as the server reports
+  bitrate: number; // of all encodings
+  loss: number; // 0 to 1, as the server reports; of the worst encoding
   rtt: number; // ms, as the server reports; 0 when unknown
-  width: number;
+  width: number; // of the largest picture
   height: number;
   fps: number;
+  encodings: EncodingStats[];
   /** What keeps the quality down: "none", "bandwidth", "cpu", "other". */
   limitedBy: string;
 }
@@ -75,6 +86,9 @@ interface Stat {
   frameHeight?: number;
   framesPerSecond?: number;
   framesDecoded?: number;
+  framesSent?: number;
+  rid?: string;
+  active?: boolean;
   freezeCount?: number;
   concealedSamples?: number;
   silentConcealedSamples?: number;
@@ -123,6 +137,7 @@ export class Meter {
       sending: [],
       quality: 0,
     };
+    const mids = new Map<string, SendStats>();
     let received = false;
     for (const s of all.values()) {
       if (s.type === "inbound-rtp" && s.mid !== undefined) {
@@ -135,9 +150,14 @@ export class Meter {
         const source = sources.get(s.mid);
         if (!source) continue;
         const remote = [...all.values()].find((r) => r.type === "remote-inbound-rtp" && r.localId === s.id);
-        const sending = this.#sending(s, source, of(s.codecId), remote);
-        result.sending.push(sending);
-        result.bitrateOut += sending.bitrate;
+        const encoding = this.#encoding(s);
+        let sending = mids.get(s.mid);
+        if (!sending) {
+          mids.set(s.mid, (sending = silence(source, codecName(of(s.codecId)))));
+          result.sending.push(sending);
+        }
+        add(sending, encoding, s, remote);
+        result.bitrateOut += encoding.bitrate;
       } else if (s.type === "transport") {
         result.cipher = s.srtpCipher ?? "";
       }
@@ -183,28 +203,43 @@ export class Meter {
     };
   }
 
-  #sending(s: Stat, source: Source, codec: Stat | undefined, remote: Stat | undefined): SendStats {
+  #encoding(s: Stat): EncodingStats {
+    const active = s.active !== false;
     return {
-      source,
-      codec: codecName(codec),
+      rid: s.rid ?? "",
       bitrate: rate(s, this.#last.get(s.id), "bytesSent"),
-      loss: remote?.fractionLost ?? 0,
-      rtt: Math.round((remote?.roundTripTime ?? 0) * 1000),
-      width: s.frameWidth ?? 0,
-      height: s.frameHeight ?? 0,
-      fps: Math.round(s.framesPerSecond ?? 0),
-      limitedBy: s.qualityLimitationReason ?? "none",
+      width: active ? (s.frameWidth ?? 0) : 0,
+      height: active ? (s.frameHeight ?? 0) : 0,
+      fps: active ? Math.round(s.framesPerSecond ?? 0) : 0,
+      frames: s.framesSent ?? 0,
     };
   }
 
   #sources(): Map<string, Source> {
     const map = new Map<string, Source>();
     for (const t of this.#room.connection.getTransceivers()) {
-      const p = this.#room.published.find((p) => p.track && p.track === t.sender.track);
-      if (t.mid !== null && p) map.set(t.mid, p.source);
+      const source = this.#room.sourceOf(t);
+      if (t.mid !== null && source && t.sender.track) map.set(t.mid, source);
     }
     return map;
   }
+}
+
+function silence(source: Source, codec: string): SendStats {
+  return { source, codec, bitrate: 0, loss: 0, rtt: 0, width: 0, height: 0, fps: 0, limitedBy: "none", encodings: [] };
+}
+
+function add(sum: SendStats, e: EncodingStats, s: Stat, remote: Stat | undefined): void {
+  sum.encodings.push(e);
+  sum.bitrate += e.bitrate;
+  sum.loss = Math.max(sum.loss, remote?.fractionLost ?? 0);
+  sum.rtt = Math.max(sum.rtt, Math.round((remote?.roundTripTime ?? 0) * 1000));
+  if (e.width * e.height >= sum.width * sum.height) {
+    sum.width = e.width;
+    sum.height = e.height;
+    sum.fps = e.fps;
+  }
+  if (s.qualityLimitationReason && s.qualityLimitationReason !== "none") sum.limitedBy = s.qualityLimitationReason;
 }
 
 // By ear and eye: below 2 % loss and 150 ms nobody complains, from 10 % or 400 ms on everybody does (ITU-T G.114).

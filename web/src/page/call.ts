@@ -16,6 +16,9 @@ import { figure, say, sayPeople, type Word } from "./words";
 const levelEvery = 80; // ms: a ring that follows a syllable
 const measureEvery = 1_000; // ms
 
+/** What has a button. */
+type Switch = Exclude<Source, "screen-audio">;
+
 interface Wanted extends TileState {
   key: string;
   participant?: Participant;
@@ -44,9 +47,9 @@ export class Call {
   readonly #badgeText = h("span");
   readonly #badgeBars = bars();
   readonly #unblock = h("button", { type: "button", class: "primary unblock", hidden: true });
-  readonly #buttons: Record<Source, HTMLButtonElement>;
+  readonly #buttons: Record<Switch, HTMLButtonElement>;
 
-  readonly #changedDevice = new Set<Source>(); // chosen while it was off: taken up when it is switched on
+  readonly #changedDevice = new Set<Switch>(); // chosen while it was off: taken up when it is switched on
 
   #pinned = "";
   #withNumbers = false;
@@ -84,7 +87,7 @@ export class Call {
   }
 
   /** Microphone, camera or screen: on if it was off, off if it was on. */
-  async toggle(source: Source): Promise<void> {
+  async toggle(source: Switch): Promise<void> {
     const p = this.#room.publication(source);
     const button = this.#buttons[source];
     // A device that is being opened needs no second one; switching sound off never waits.
@@ -429,18 +432,18 @@ export class Call {
     this.#banner.hidden = false;
   }
 
-  #isOn(source: Source): boolean {
+  #isOn(source: Switch): boolean {
     const p = this.#room.publication(source);
     return p !== undefined && !p.muted;
   }
 
   #showButtons(): void {
-    const faces: Record<Source, { on: [Icon, Word]; off: [Icon, Word]; key: string }> = {
+    const faces: Record<Switch, { on: [Icon, Word]; off: [Icon, Word]; key: string }> = {
       microphone: { on: ["mic", "muteMic"], off: ["micOff", "unmuteMic"], key: "m" },
       camera: { on: ["camera", "cameraOff"], off: ["cameraOff", "cameraOn"], key: "v" },
       screen: { on: ["screen", "stopScreen"], off: ["screen", "shareScreen"], key: "s" },
     };
-    for (const [source, face] of Object.entries(faces) as [Source, (typeof faces)[Source]][]) {
+    for (const [source, face] of Object.entries(faces) as [Switch, (typeof faces)[Switch]][]) {
       const on = this.#isOn(source);
       const [name, word] = on ? face.on : face.off;
       const b = this.#buttons[source];
@@ -489,7 +492,7 @@ export class Call {
   }
 }
 
-const outcome: Record<Source, [Word, Word]> = {
+const outcome: Record<Switch, [Word, Word]> = {
   microphone: ["youAreHeard", "youAreMuted"],
   camera: ["cameraNowOn", "cameraNowOff"],
   screen: ["screenShared", "screenStopped"],

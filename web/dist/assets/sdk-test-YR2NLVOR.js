@@ -1,1 +1,0 @@
-import{i as o}from"./chunk-CKBGCQVP.js";window.tolkyn={sdk:o};
