@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/sfu/internal/plan"
 	"github.com/tolkyn/tolkyn/sfu/internal/shard"
 	"github.com/tolkyn/tolkyn/sfu/internal/speaker"
@@ -113,12 +114,47 @@ func (s *SFU) heard(id shard.RoomID, speakers []speaker.Speaker) {
 	}
 }
 
-// tell passes on what a shard has found out for a peer; from any goroutine, and it waits for nobody.
-func (s *SFU) tell(id shard.PeerID, e Event) {
+// layersWanted passes on which encodings of a track are watched.
+func (s *SFU) layersWanted(id shard.PeerID, track shard.TrackID, encodings []shard.EncodingWanted) {
+	p, name, ok := s.publication(id, track)
+	if !ok {
+		return
+	}
+	e := LayersWanted{TrackID: name}
+	for _, w := range encodings {
+		e.Encodings = append(e.Encodings, EncodingWanted(w))
+	}
+	p.room.news.tell(p, e)
+}
+
+// codecWanted passes on that a track is needed in another codec, or no longer.
+func (s *SFU) codecWanted(id shard.PeerID, track shard.TrackID, c codec.Codec, wanted bool) {
+	if p, name, ok := s.publication(id, track); ok {
+		p.room.news.tell(p, CodecWanted{TrackID: name, Codec: c, Wanted: wanted})
+	}
+}
+
+// publication finds a track by what the shard knows it by.
+func (s *SFU) publication(id shard.PeerID, track shard.TrackID) (p *Peer, name string, ok bool) {
+	s.mu.Lock()
+	p = s.peers[id]
+	s.mu.Unlock()
+	if p == nil {
+		return nil, "", false
+	}
+	name, ok = p.trackID(track)
+	return p, name, ok
+}
+
+// layersChanged passes on what video slots receive.
+func (s *SFU) layersChanged(id shard.PeerID, slots []shard.SlotLayer) {
 	s.mu.Lock()
 	p := s.peers[id]
 	s.mu.Unlock()
-	if p != nil {
-		p.room.news.tell(p, e)
+	if p == nil {
+		return
+	}
+	if layers := p.slotLayers(slots); len(layers) > 0 {
+		p.room.news.tell(p, LayersChanged{Slots: layers})
 	}
 }

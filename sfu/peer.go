@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -45,8 +46,9 @@ type Peer struct {
 
 // publication is one published track: its m-line, which carries no other, and its name on the shard.
 type publication struct {
-	mid   string
-	track shard.TrackID
+	mid    string
+	track  shard.TrackID
+	backup bool // of another track: the room does not know it
 }
 
 // peerSlot is one receive slot: its m-line and its number on the shard.
@@ -77,7 +79,7 @@ func (p *Peer) join(ctx context.Context) (Joined, error) {
 	if !p.sfu.know(p) {
 		return Joined{}, ErrClosed
 	}
-	p.sfu.shard.Post(shard.AddPeer{ID: p.id, Handshake: p.hs})
+	p.sfu.shard.Post(shard.AddPeer{ID: p.id, Room: p.room.id, Handshake: p.hs})
 
 	answer, tracks, _, err := p.negotiate(ctx, p.req.Offer, p.req.Tracks)
 	if err != nil {
@@ -158,6 +160,8 @@ func checkTracks(sending map[string]bool, tracks []Track) error {
 			return fmt.Errorf("%w: track %q and its m-line %q are not of one kind", ErrBadOffer, t.ID, t.MID)
 		case t.ID == "" || len(t.ID) > 64:
 			return fmt.Errorf("%w: track ids have 1 to 64 bytes", ErrBadOffer)
+		case t.BackupOf != "" && (!video || t.BackupOf == t.ID):
+			return fmt.Errorf("%w: track %q cannot be a backup: it is of video, and of another track", ErrBadOffer, t.ID)
 		case ids[t.ID] || mids[t.MID]:
 			return fmt.Errorf("%w: track %q or its mid %q is named twice", ErrBadOffer, t.ID, t.MID)
 		}
@@ -166,14 +170,25 @@ func checkTracks(sending map[string]bool, tracks []Track) error {
 	return nil
 }
 
-// mayPublish bounds the tracks of a peer, with those that would be new.
+// mayPublish bounds the tracks of a peer, with those that would be new, and holds backups to what they stand in for.
 func (p *Peer) mayPublish(tracks []Track) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(tracks)
+	primaries := map[string]bool{}
+	for _, t := range tracks {
+		primaries[t.ID] = t.BackupOf == ""
+	}
 	for id, u := range p.tracks {
-		if !slices.ContainsFunc(tracks, func(t Track) bool { return t.ID == id || t.MID == u.mid }) {
-			n++
+		if slices.ContainsFunc(tracks, func(t Track) bool { return t.ID == id || t.MID == u.mid }) {
+			continue
+		}
+		n++
+		primaries[id] = !u.backup
+	}
+	for _, t := range tracks {
+		if t.BackupOf != "" && !primaries[t.BackupOf] {
+			return fmt.Errorf("%w: track %q is a backup of %q, which is not published or a backup itself", ErrBadOffer, t.ID, t.BackupOf)
 		}
 	}
 	if n > maxTracks {
@@ -182,8 +197,10 @@ func (p *Peer) mayPublish(tracks []Track) error {
 	return nil
 }
 
-// publish opens an uplink for each track on its m-line.
+// publish opens a track on the shard for each one on its m-line. The room hears of all but the backups.
 func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (published []plan.Track, replaced []string) {
+	tracks = slices.Clone(tracks)
+	slices.SortStableFunc(tracks, func(a, b Track) int { return cmp.Compare(a.BackupOf, b.BackupOf) }) // primaries first
 	for _, t := range tracks {
 		line := lines[t.MID]
 		id := shard.TrackID(p.sfu.trackIDs.Add(1))
@@ -191,17 +208,22 @@ func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (pu
 		for old, u := range p.tracks {
 			if old == t.ID || u.mid == t.MID {
 				delete(p.tracks, old)
-				replaced = append(replaced, old)
+				if !u.backup {
+					replaced = append(replaced, old)
+				}
 				p.sfu.shard.Post(shard.Unpublish{Track: u.track})
 			}
 		}
-		p.tracks[t.ID] = publication{t.MID, id}
+		primary := p.tracks[t.BackupOf].track
+		p.tracks[t.ID] = publication{t.MID, id, t.BackupOf != ""}
 		p.mu.Unlock()
 		p.sfu.shard.Post(shard.Publish{
-			ID: p.id, Track: id, MID: line.MID, Ext: line.Ext, Voice: t.Source == Microphone, Muted: t.Muted,
-			Encodings: encodings(line),
+			ID: p.id, Track: id, Primary: primary, MID: line.MID, Ext: line.Ext,
+			Voice: t.Source == Microphone, Muted: t.Muted, Encodings: encodings(line),
 		})
-		published = append(published, plan.Track{ID: t.ID, Kind: plan.Kind(t.Kind), Source: plan.Source(t.Source), Muted: t.Muted})
+		if t.BackupOf == "" {
+			published = append(published, plan.Track{ID: t.ID, Kind: plan.Kind(t.Kind), Source: plan.Source(t.Source), Muted: t.Muted})
+		}
 	}
 	return published, replaced
 }
@@ -273,7 +295,8 @@ func slotConfig(line handshake.Slot) downlink.Config {
 	rand.Read(start[:])
 	cfg := downlink.Config{
 		SSRC: line.SSRC, RTXSSRC: line.RTXSSRC, Video: line.Video,
-		AudioLevelID: line.Ext.AudioLevel, ColorSpaceID: line.Ext.ColorSpace, NACK: line.NACK,
+		AudioLevelID: line.Ext.AudioLevel, ColorSpaceID: line.Ext.ColorSpace, DescriptorID: line.Ext.Descriptor,
+		Mixed: line.Mixed, NACK: line.NACK,
 		FirstSequence: binary.BigEndian.Uint16(start[:2]), FirstRTXSequence: binary.BigEndian.Uint16(start[2:4]),
 		FirstTimestamp: binary.BigEndian.Uint32(start[4:]),
 	}
@@ -332,7 +355,10 @@ func (p *Peer) Negotiate(ctx context.Context, offer string, tracks []Track) (ans
 
 // Unpublish ends tracks by id. ErrNotFound when one is unknown (the others still end).
 func (p *Peer) Unpublish(_ context.Context, ids []string) error {
-	err := p.command(plan.Unpublish{Peer: planID(p.id), IDs: ids})
+	p.mu.Lock()
+	known := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return p.tracks[id].backup })
+	p.mu.Unlock()
+	err := p.command(plan.Unpublish{Peer: planID(p.id), IDs: known})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range ids {
@@ -359,7 +385,11 @@ func (p *Peer) Subscribe(_ context.Context, s Subscription) error {
 
 // Mute tells the room that a track of this peer is silent or dark (or no longer).
 func (p *Peer) Mute(_ context.Context, trackID string, muted bool) error {
-	return p.command(plan.Mute{Peer: planID(p.id), ID: trackID, Muted: muted})
+	if err := p.command(plan.Mute{Peer: planID(p.id), ID: trackID, Muted: muted}); err != nil {
+		return err
+	}
+	p.sfu.shard.Post(shard.Mute{Track: p.track(trackID), Muted: muted})
+	return nil
 }
 
 // State returns what Joined would say now, without the answer: for a session that lost its events.
@@ -454,6 +484,38 @@ func (p *Peer) track(id string) shard.TrackID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tracks[id].track
+}
+
+// trackID is the client's name for a track of its own on the shard; false for one that has ended.
+func (p *Peer) trackID(track shard.TrackID) (string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, u := range p.tracks {
+		if u.track == track {
+			return id, true
+		}
+	}
+	return "", false
+}
+
+// slotLayers names the m-lines of what the shard tells of video slots.
+func (p *Peer) slotLayers(slots []shard.SlotLayer) []SlotLayer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	mids := map[int]string{}
+	for _, s := range p.slots[1] {
+		mids[s.number] = s.mid
+	}
+	var all []SlotLayer
+	for _, s := range slots {
+		if mid := mids[s.Slot]; mid != "" {
+			all = append(all, SlotLayer{
+				MID: mid, Width: int(s.Width), Height: int(s.Height), Encoding: s.Encoding, Layer: s.Layer, Bitrate: int(s.Bits),
+				Limit: Limit(s.Limit),
+			})
+		}
+	}
+	return all
 }
 
 // openNow tells of each slot whether it is open.

@@ -110,7 +110,8 @@ func New(cfg Config) (*SFU, error) {
 		rooms: map[roomKey]*room{}, numbered: map[shard.RoomID]*room{}, peers: map[shard.PeerID]*Peer{},
 	}
 	s.shard = shard.New(shard.Config{
-		Socket: cfg.Socket, TCP: cfg.TCP, Gone: s.gone, Speakers: s.heard, Logger: cfg.Logger,
+		Socket: cfg.Socket, TCP: cfg.TCP, Gone: s.gone, Logger: cfg.Logger,
+		Speakers: s.heard, LayersWanted: s.layersWanted, CodecWanted: s.codecWanted, LayersChanged: s.layersChanged,
 		PeerRate: cfg.MaxPeerRate, AudioRate: cfg.MaxAudioRate, VideoRate: cfg.MaxVideoRate,
 	})
 	return s, nil

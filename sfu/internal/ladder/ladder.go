@@ -21,9 +21,6 @@ const (
 	// for 720. The first keyframes of three encodings come at once, and the largest of them shall be entered at its own.
 	usual = 1.5
 
-	// leastMeasured bounds what a first keyframe is blown up to where the size is unknown: by five.
-	leastMeasured = measured / 5
-
 	// maxLayers of one encoding: four spatial, four temporal; no mode of WebRTC's Scalable Video Coding has more than 3 × 3.
 	maxLayers = 16
 )
@@ -77,7 +74,8 @@ type layer struct {
 // New returns the ladder of a track with so many encodings, none of which flows.
 func New(encodings int) *Ladder { return &Ladder{encodings: make([]encoding, encodings)} }
 
-// Measure takes what encoding i brings: the time of its last packet, 0 for none yet, and its rates over the last second.
+// Measure takes what encoding i brings: the time of its last packet, 0 for none yet, and its rates of the last second or
+// since it began.
 // What is silent is remembered with its last rate, for it may be silent because nobody wanted it.
 func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []LayerRate) {
 	e := &l.encodings[i]
@@ -115,9 +113,6 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 			continue
 		}
 		have.young = true
-		span := max(age, leastMeasured)
-		have.Bits = uint32(min(uint64(r.Bits)*uint64(measured)/uint64(span), 1<<31))
-		have.Frames = uint16(min(uint64(r.Frames)*uint64(measured)/uint64(span), 255))
 		if area := float64(have.Width) * float64(have.Height); area > 0 {
 			have.Bits = uint32(min(area*usual, 1<<31))
 		}
