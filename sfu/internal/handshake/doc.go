@@ -1,15 +1,19 @@
 // Package handshake lets pion shake hands and keeps it away from the media.
 //
-//	offer ──► parse, check, reduce ──► pion: SDP, ICE, DTLS ──► complete the answer ──► answer
+//	offer ──► parse, check ────── codecs, streams, slots ──────► write the answer ──► answer
+//	               └─ one m-line ──► pion: ICE, DTLS ─ credentials ─┘
 //	                                     ▲        │   │
 //	shard ── gate ── Deliver (STUN, DTLS)┘        │   └──► Hooks.Keys: SRTP keys for the shard, once
 //	  ▲                                           ▼
 //	  └───────────── Wire ◄───────── every datagram pion writes
 //
 // A Peer is one pion PeerConnection. It never sees a byte of RTP or RTCP: the shard hands it STUN and DTLS only, and the
-// shard seals and opens media with keys exported from the DTLS handshake (RFC 5764). pion sees of an offer only what
-// has been checked here, written anew line by line, and of its answer only what it wrote itself is kept: SSRCs, payload
-// types, extension ids, credentials. Directions, candidates and refused m-lines are ours.
+// shard seals and opens media with keys exported from the DTLS handshake (RFC 5764). What pion sees of an offer is one
+// m-line that stands for the bundle: its ICE, its DTLS. Codecs, simulcast, slots, extensions, directions and candidates are
+// read and answered here, so that they cost a peer a few bytes and pion's rules do not bind them.
+//
+// Of an m-line on which the client sends one codec is taken, and it stays while the m-line lives, as do the streams of its
+// simulcast. A slot keeps every codec that both know, so that the server changes what flows in it without a word of SDP.
 //
 // Until there are keys pion hears the client's STUN checks; from then on the shard answers them, and pion hears them again
 // for 5 s after an ICE restart only. Its own ICE timers are off: the shard watches for silence.

@@ -302,6 +302,12 @@ func FuzzParseOffer(f *testing.F) {
 	f.Add(testOffer("audio sendonly", "video recvonly", "video sendonly"))
 	f.Add("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\n")
 	f.Add("v=0\nm=video 0 x y\na=mid:a\n")
+	f.Add(simulcastOffer("sendonly", rids("q", "h", "f")...))
+	f.Add(videoOffer("recvonly", []string{"35 H264/90000 packetization-mode=1;profile-level-id=42e01f", "36 rtx/90000 apt=35", "99 AV1/90000 profile=0"},
+		"a=extmap-allow-mixed", "a=extmap:200/recvonly "+uriDescriptor, "a=rtcp-fb:* nack"))
+	for _, name := range []string{"chromium-simulcast", "firefox-simulcast"} {
+		f.Add(recorded(f, name))
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		o, have, err := parseOffer(text, agreed{}, Policy{})
 		if err != nil {
@@ -311,6 +317,11 @@ func FuzzParseOffer(f *testing.F) {
 		}
 		require.LessOrEqual(t, len(o.sections), MaxMLines)
 		require.LessOrEqual(t, len(o.candidates), maxRemoteCandidates)
+		for _, s := range o.sections {
+			require.Equal(t, s.refused, len(s.taken) == 0)
+			require.LessOrEqual(t, len(s.rids), defaultEncodings)
+			require.True(t, !s.sends() || len(s.taken) <= 1)
+		}
 		// What was accepted is accepted again, and so is what pion gets.
 		again, _, err := parseOffer(text, have, Policy{})
 		require.NoError(t, err)
@@ -324,6 +335,8 @@ func FuzzParseOffer(f *testing.F) {
 func FuzzAnswer(f *testing.F) {
 	f.Add(testOffer("audio sendonly", "video recvonly", "video sendonly"), testOffer("audio sendonly", "video inactive", "video sendonly"))
 	f.Add(testOffer("video recvonly"), testOffer("video sendonly", "audio recvonly"))
+	f.Add(simulcastOffer("sendonly", rids("q", "h", "f")...), simulcastOffer("sendonly", rids("h")...))
+	f.Add(recorded(f, "chromium-simulcast"), recorded(f, "firefox-svc"))
 	engine, err := NewEngine(Config{HostAddrs: append(Config{}.HostAddrs, serverAddr)})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, first, second string) {

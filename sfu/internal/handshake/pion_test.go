@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,9 +12,11 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/srtp"
 )
@@ -84,7 +87,7 @@ func newHall(t testing.TB, cfg hallConfig) *hall {
 	m := &webrtc.MediaEngine{}
 	require.NoError(t, m.RegisterDefaultCodecs())
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
-		for _, uri := range []string{uriMID, uriTransportSeq} {
+		for _, uri := range []string{uriMID, uriTransportSeq, uriRID, uriRepairedRID} {
 			require.NoError(t, m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, kind))
 		}
 		m.RegisterFeedback(webrtc.RTCPFeedback{Type: "transport-cc"}, kind)
@@ -227,12 +230,17 @@ func (h *hall) transceivers(sendAudio, sendVideo, audioSlots, videoSlots int) (t
 
 func (h *hall) negotiate(options *webrtc.OfferOptions) *Answer {
 	h.t.Helper()
+	return h.negotiateAs(options, Policy{})
+}
+
+func (h *hall) negotiateAs(options *webrtc.OfferOptions, policy Policy) *Answer {
+	h.t.Helper()
 	offer, err := h.client.CreateOffer(options)
 	require.NoError(h.t, err)
 	gathered := webrtc.GatheringCompletePromise(h.client)
 	require.NoError(h.t, h.client.SetLocalDescription(offer))
 	<-gathered
-	answer, err := h.peer.Answer(context.Background(), h.client.LocalDescription().SDP, Policy{}, nil)
+	answer, err := h.peer.Answer(context.Background(), h.client.LocalDescription().SDP, policy, nil)
 	require.NoError(h.t, err)
 	require.NoError(h.t, h.client.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDP}))
 	return answer
@@ -331,4 +339,125 @@ func (h *hall) opened(o *srtp.Opener, ssrc uint32) (payloads []string) {
 		payloads = append(payloads, string(payload))
 	}
 	return payloads
+}
+
+// Each codec from a pion client and to one, the server changing the codec in a slot as it likes.
+func TestEveryCodec(t *testing.T) {
+	for _, c := range []struct {
+		codec codec.Codec
+		sent  webrtc.RTPCodecCapability
+	}{
+		{codec.VP8, webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000}},
+		{codec.VP9, webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP9, ClockRate: 90000, SDPFmtpLine: "profile-id=0"}},
+		{codec.H264, webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
+			SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+		}},
+		{codec.AV1, webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeAV1, ClockRate: 90000}},
+	} {
+		t.Run(c.codec.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHall(t, hallConfig{})
+				defer h.close()
+				track, err := webrtc.NewTrackLocalStaticRTP(c.sent, "cam", "me")
+				require.NoError(t, err)
+				sending, err := h.client.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+				require.NoError(t, err)
+				_, err = h.client.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+				require.NoError(t, err)
+				heard := make(chan string, 16)
+				h.client.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+					for {
+						p, _, err := track.ReadRTP()
+						if err != nil {
+							return
+						}
+						heard <- track.ID() + "/" + track.Codec().MimeType + "/" + string(p.Payload)
+					}
+				})
+				answer := h.negotiateAs(nil, Policy{Codecs: []codec.Codec{c.codec}})
+				keys := <-h.keys
+
+				p := answer.Published[0]
+				require.Equal(t, c.codec, p.Codec)
+				require.NotZero(t, p.RTXPayloadType)
+				synctest.Wait() // until the client has its keys
+				require.NoError(t, track.WriteRTP(testRTP("kobyz")))
+				synctest.Wait()
+				opener, err := srtp.NewOpener(keys.Remote)
+				require.NoError(t, err)
+				require.Equal(t, []string{"kobyz"}, h.opened(opener, p.SSRC))
+				h.mu.Lock()
+				header, ok := packet.ParseHeader(h.media[0])
+				h.mu.Unlock()
+				require.True(t, ok)
+				require.Equal(t, p.PayloadType, header.PayloadType)
+				require.Equal(t, c.sent.MimeType, sending.Sender().GetParameters().Codecs[0].MimeType)
+
+				slot := answer.Slots[0]
+				require.Len(t, slot.Payloads, 4)
+				sealer, err := srtp.NewSealer(keys.Local)
+				require.NoError(t, err)
+				// pion 4 names a track's codec by its first packet alone.
+				i := slices.IndexFunc(slot.Payloads, func(p Payload) bool { return p.Codec == c.codec })
+				slot.Payloads = slot.Payloads[i:]
+				h.send(sealer, slot, 1, "sybyzgy")
+				require.Equal(t, "video0/"+c.sent.MimeType+"/sybyzgy", <-heard)
+			})
+		})
+	}
+}
+
+// A simulcast of three from a pion client: each stream arrives under its own SSRC with its RID, and so does a re-offer's.
+func TestSimulcastOfAClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, hallConfig{})
+		defer h.close()
+		var tracks []*webrtc.TrackLocalStaticRTP
+		for _, rid := range []string{"q", "h", "f"} {
+			track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000}, "cam", "me",
+				webrtc.WithRTPStreamID(rid))
+			require.NoError(t, err)
+			tracks = append(tracks, track)
+		}
+		transceiver, err := h.client.AddTransceiverFromTrack(tracks[0], webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		require.NoError(t, err)
+		require.NoError(t, transceiver.Sender().AddEncoding(tracks[1]))
+		require.NoError(t, transceiver.Sender().AddEncoding(tracks[2]))
+		first := h.negotiate(nil)
+		keys := <-h.keys
+		require.Equal(t, []Encoding{{RID: "q"}, {RID: "h"}, {RID: "f"}}, first.Published[0].Encodings)
+		h.transceivers(0, 0, 1, 1)
+		second := h.negotiate(nil)
+		require.Equal(t, first.Published, second.Published)
+		require.Contains(t, second.SDP, "a=simulcast:recv q;h;f")
+
+		opener, err := srtp.NewOpener(keys.Remote)
+		require.NoError(t, err)
+		ext := first.Published[0].Ext
+		synctest.Wait()
+		for i, rid := range []string{"q", "h", "f"} {
+			out := testRTP(rid)
+			for _, x := range transceiver.Sender().GetParameters().HeaderExtensions {
+				switch x.URI {
+				case uriMID:
+					require.NoError(t, out.SetExtension(uint8(x.ID), []byte(transceiver.Mid())))
+				case uriRID:
+					require.NoError(t, out.SetExtension(uint8(x.ID), []byte(rid)))
+				}
+			}
+			require.NoError(t, tracks[i].WriteRTP(out))
+			synctest.Wait()
+			h.mu.Lock()
+			sealed := h.media[len(h.media)-1]
+			h.mu.Unlock()
+			header, ok := packet.ParseHeader(sealed)
+			require.True(t, ok)
+			require.Equal(t, []string{rid}, h.opened(opener, header.SSRC))
+			var p rtp.Packet
+			require.NoError(t, p.Unmarshal(sealed[:header.Size]))
+			require.Equal(t, rid, string(p.GetExtension(ext.RID)))
+			require.Equal(t, first.Published[0].MID, string(p.GetExtension(ext.MID)))
+		}
+	})
 }
