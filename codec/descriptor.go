@@ -11,15 +11,18 @@ import (
 // layers of what it cannot read: payloads may be encrypted end to end.
 //
 // What a server must keep whole, so that libwebrtc's receivers, hence browsers, go on showing pictures:
-//   - Numbers may have gaps, for references are differences, but only between frames that are left out. They must not
-//     repeat or go back: a structure with a number before that of the structure in force is dropped.
+//   - Numbers may have gaps, for references are differences: where frames are left out, and where a publisher counts the
+//     frames of all encodings of a simulcast together, as Chromium does; so a gap is no loss. They must not repeat or go
+//     back: a structure with a number before that of the structure in force is dropped.
 //   - A descriptor that cannot be read by the structure in force makes its packet wait for one, or be dropped. So a stream
 //     begins with the packet that carries the structure, and every change of source with that of the new source.
 //   - The structure is what makes a frame a keyframe, and is read from the first packet of a frame only. Nothing but a
-//     keyframe may carry one.
+//     keyframe may carry one; where spatial layers stand alone (modes S2T1 and the like) each layer's keyframe does.
 //   - Start and End tell frames apart; the RTP marker must stand on the last packet of the picture that is sent, which is
 //     not the publisher's where higher spatial layers are left out.
-//   - A frame is decoded when all those it refers to were: those must have been sent.
+//   - A frame is decoded when all those it refers to were: those must have been sent. (Chromium's AV1 encoder, when it
+//     leaves out the first picture behind a keyframe, lets a frame refer to one before the keyframe. Who has not had that
+//     one loses the frame, of the highest temporal layer, and goes on.)
 
 // Limits of a descriptor. A larger one is refused: no encoder makes it, and it would cost every packet.
 const (
@@ -34,7 +37,7 @@ const (
 type Descriptor struct {
 	Number     uint16 // frame_number
 	Start, End bool   // first and last packet of the frame
-	Structure  bool   // it carries a structure: a coded video sequence begins
+	Structure  bool   // it carries a structure: a decoder can begin here with the targets in Switch
 	Layer      Layer
 
 	// By decode target, the lowest bit the first one.
