@@ -88,6 +88,7 @@ type section struct {
 
 	taken        []format // of a sending m-line one, of a slot all that we know, in the client's order
 	rids         []string // the streams of the simulcast that are taken; nil without
+	unnamed      bool     // the only one of rids goes on, and the offer does not name it
 	mixed        bool     // the two forms of header extensions may be mixed (RFC 8285 §6)
 	extensions   [extCount]headerExtension
 	ssrc, repair uint32

@@ -24,6 +24,11 @@ func (r *offerReader) readSimulcast(s *section, lines []sdpLine) error {
 	if before.codec == 0 || len(before.rids) > 0 {
 		s.rids = r.offeredRIDs(s, lines, before.rids)
 	}
+	if len(before.rids) == 1 && len(s.rids) == 0 && !hasSimulcast(lines) {
+		// One stream is all that was taken, and Firefox speaks of no simulcast any more.
+		s.rids, s.unnamed = before.rids, true
+		return nil
+	}
 	if len(before.rids) > 0 && len(s.rids) == 0 {
 		return bad(s.line, "mid "+quote(s.mid)+" sent a simulcast of "+strings.Join(before.rids, ", ")+" before and offers none of it any more",
 			"stop the transceiver and send on a new one")
@@ -70,6 +75,10 @@ func (r *offerReader) offeredRIDs(s *section, lines []sdpLine, before []string) 
 		}
 	}
 	return taken
+}
+
+func hasSimulcast(lines []sdpLine) bool {
+	return slices.ContainsFunc(lines, func(l sdpLine) bool { name, _ := attributeOf(l); return name == "simulcast" })
 }
 
 // allowed says whether a RID's restrictions (RFC 8851 §5) let it carry the codec that was taken. Of the others we hold

@@ -134,3 +134,19 @@ func TestSimulcastOfALiveMLine(t *testing.T) {
 	check([]Encoding{{}}, "sendonly")
 	check([]Encoding{{}}, "sendonly", "q", "h")
 }
+
+// Firefox, told that only one stream is taken, offers that m-line without a simulcast from then on.
+func TestSimulcastOfOneGoesOnWithoutItsName(t *testing.T) {
+	h := newHall(t, hallConfig{})
+	defer h.close()
+	ctx, one := context.Background(), Policy{MaxEncodings: 1}
+	for range 2 {
+		a, err := h.peer.Answer(ctx, simulcastOffer("sendonly", rids("q", "h", "f")...), one, nil)
+		require.NoError(t, err)
+		require.Equal(t, []Encoding{{RID: "q"}}, a.Published[0].Encodings)
+		a, err = h.peer.Answer(ctx, simulcastOffer("sendonly", "a=ssrc-group:FID 10 20"), one, nil)
+		require.NoError(t, err)
+		require.Equal(t, []Encoding{{RID: "q", SSRC: 10, RTXSSRC: 20}}, a.Published[0].Encodings)
+		require.NotContains(t, a.SDP, "a=simulcast")
+	}
+}

@@ -81,7 +81,7 @@ func (r *offerReader) readStreams(s *section, lines []sdpLine) error {
 			r.readCandidate(value)
 		}
 	}
-	if !s.sends() || len(s.rids) > 0 {
+	if !s.sends() || len(s.rids) > 0 && !s.unnamed {
 		s.ssrc, s.repair = 0, 0
 	}
 	for _, ssrc := range []uint32{s.ssrc, s.repair} {

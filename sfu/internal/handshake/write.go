@@ -54,7 +54,7 @@ func (a *Answer) write(o *offer, slots map[string]slotPlace, t transport, id ans
 			}
 		}
 		if s.sends() {
-			if len(s.rids) > 0 {
+			if len(s.rids) > 0 && !s.unnamed {
 				for _, rid := range s.rids {
 					line("a=rid:%s recv", rid)
 				}
@@ -175,7 +175,7 @@ func (s *section) published() Published {
 		NACK: s.feedback()&feedbackNACK != 0, TransportCC: s.feedback()&feedbackTransportCC != 0, Ext: s.ext(),
 	}
 	for _, rid := range s.rids {
-		p.Encodings = append(p.Encodings, Encoding{RID: rid})
+		p.Encodings = append(p.Encodings, Encoding{RID: rid, SSRC: s.ssrc, RTXSSRC: s.repair})
 	}
 	if p.Encodings == nil {
 		p.Encodings = []Encoding{{SSRC: s.ssrc, RTXSSRC: s.repair}}
