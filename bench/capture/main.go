@@ -22,7 +22,7 @@ func main() {
 }
 
 // tries of each mode: a busy machine makes a browser leave layers out.
-const tries = 1
+const tries = 3
 
 func run() error {
 	out := flag.String("out", "codec/testdata/captures", "folder for the captures")
@@ -43,7 +43,7 @@ func run() error {
 			fmt.Println(m.Name, err)
 		}
 	}
-	return failed
+	return errors.Join(failed, writeTable(*out))
 }
 
 func keep(ctx context.Context, m mode, out string) error {

@@ -15,6 +15,9 @@ type mode struct {
 	RED    bool   `json:"red,omitempty"`
 	DTX    bool   `json:"dtx,omitempty"`
 
+	// Bare offers no dependency descriptor: VP8 then tells picture ids and layers itself, which it else leaves out.
+	Bare bool `json:"bare,omitempty"`
+
 	Encodings []encoding `json:"encodings,omitempty"`
 }
 
@@ -32,13 +35,17 @@ func modes() []mode {
 	return []mode{
 		{Name: "chromium-vp8", Browser: "chromium", Codec: "VP8", Width: 320, Height: 180, Encodings: one("", 150_000)},
 		{Name: "chromium-vp8-simulcast", Browser: "chromium", Codec: "VP8", Width: 960, Height: 540, Encodings: three(1.5, "L1T3")},
+		{Name: "chromium-vp8-simulcast-bare", Browser: "chromium", Bare: true, Codec: "VP8", Width: 960, Height: 540, Encodings: three(1.5, "L1T3")},
 		{Name: "chromium-h264-simulcast", Browser: "chromium", Codec: "H264", Width: 960, Height: 540, Encodings: three(1.5, "L1T2")},
+		{Name: "chromium-h264-l1t2-bare", Browser: "chromium", Bare: true, Codec: "H264", Width: 320, Height: 180, Encodings: one("L1T2", 150_000)},
 		{Name: "chromium-h264-l1t3", Browser: "chromium", Codec: "H264", Width: 320, Height: 180, Encodings: one("L1T3", 150_000)},
 		{Name: "chromium-vp9-l1t3", Browser: "chromium", Codec: "VP9", Width: 320, Height: 180, Encodings: one("L1T3", 150_000)},
 		{Name: "chromium-vp9-l3t3", Browser: "chromium", Codec: "VP9", Width: 960, Height: 540, Encodings: one("L3T3", 700_000)},
 		{Name: "chromium-vp9-l3t3-key", Browser: "chromium", Codec: "VP9", Width: 960, Height: 540, Encodings: one("L3T3_KEY", 700_000)},
+		{Name: "chromium-vp9-l3t3-key-bare", Browser: "chromium", Bare: true, Codec: "VP9", Width: 960, Height: 540, Encodings: one("L3T3_KEY", 700_000)},
 		{Name: "chromium-vp9-s3t3", Browser: "chromium", Codec: "VP9", Width: 960, Height: 540, Encodings: one("S3T3", 700_000)},
 		{Name: "chromium-av1-l1t3", Browser: "chromium", Codec: "AV1", Width: 320, Height: 180, Encodings: one("L1T3", 150_000)},
+		{Name: "chromium-av1-l1t3-bare", Browser: "chromium", Bare: true, Codec: "AV1", Width: 320, Height: 180, Encodings: one("L1T3", 150_000)},
 		{Name: "chromium-av1-l3t3", Browser: "chromium", Codec: "AV1", Width: 960, Height: 540, Encodings: one("L3T3", 700_000)},
 		{Name: "chromium-av1-l3t3-key", Browser: "chromium", Codec: "AV1", Width: 960, Height: 540, Encodings: one("L3T3_KEY", 700_000)},
 		{Name: "chromium-opus", Browser: "chromium", Audio: true, Codec: "opus"},

@@ -8,7 +8,10 @@
     const t = pc.addTransceiver(track, { direction: "sendonly", sendEncodings: mode.encodings ?? undefined });
     prefer(t, mode);
     if (t.getHeaderExtensionsToNegotiate) {
-      t.setHeaderExtensionsToNegotiate(t.getHeaderExtensionsToNegotiate().map((x) => ({ ...x, direction: "sendrecv" })));
+      const wanted = (x) => !(mode.bare && x.uri.endsWith("#dependency-descriptor-rtp-header-extension"));
+      t.setHeaderExtensionsToNegotiate(
+        t.getHeaderExtensionsToNegotiate().map((x) => ({ ...x, direction: wanted(x) ? "sendrecv" : "stopped" })),
+      );
     }
     await pc.setLocalDescription();
     while (pc.iceGatheringState !== "complete") await new Promise((done) => setTimeout(done, 50));
@@ -66,8 +69,8 @@
       pen.fillStyle = "white";
       pen.font = `${height / 6}px monospace`;
       pen.fillText(String(frame), width / 20, height * 0.95);
-    }, 33);
-    return canvas.captureStream(30).getVideoTracks()[0];
+    }, 40);
+    return canvas.captureStream().getVideoTracks()[0];
   }
 
   // prefer offers the mode's codec alone, with what repairs it.

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/pion/rtp"
-	"github.com/pion/rtp/codecs"
 
 	"github.com/tolkyn/tolkyn/internal/capture"
 )
@@ -41,7 +40,7 @@ func (s *session) trim(packets []arrival, version string) (*capture.Capture, err
 		}
 		last, known := begun[p.SSRC]
 		switch {
-		case !known && !keyframe(c.Codec, p.Payload):
+		case !known && !capture.Keyframe(c.Codec, p.Payload):
 			continue
 		case known && p.SequenceNumber != last+1:
 			return nil, fmt.Errorf("packets are missing or out of order: %d after %d of SSRC %d", p.SequenceNumber, last, p.SSRC)
@@ -73,30 +72,4 @@ func (s *session) trim(packets []arrival, version string) (*capture.Capture, err
 	}
 	slices.SortFunc(c.Encodings, func(a, b capture.Encoding) int { return cmp.Compare(place(a), place(b)) })
 	return c, nil
-}
-
-// keyframe says whether a packet is the first of a keyframe. It is deliberately not package codec, which is tested with what
-// comes out of here.
-func keyframe(codec string, payload []byte) bool {
-	if len(payload) == 0 {
-		return false
-	}
-	switch codec {
-	case "VP8":
-		var p codecs.VP8Packet
-		b, err := p.Unmarshal(payload)
-		return err == nil && p.S == 1 && p.PID == 0 && len(b) > 0 && b[0]&1 == 0
-	case "VP9":
-		var p codecs.VP9Packet
-		_, err := p.Unmarshal(payload)
-		return err == nil && p.B && !p.P && p.SID == 0
-	case "H264":
-		const sps, stapA = 7, 24
-		kind := payload[0] & 0x1f
-		return kind == sps || kind == stapA && len(payload) > 3 && payload[3]&0x1f == sps
-	case "AV1":
-		return payload[0]&0x08 != 0 // N: a coded video sequence begins
-	default:
-		return true
-	}
 }
