@@ -16,6 +16,8 @@ const (
 
 	vp8LongPictureID = 0x80 // M, first byte of the picture id
 	vp8Sync          = 0x20 // Y, byte of TID and KEYIDX
+
+	vp8Inter = 0x01 // first byte of a frame, RFC 6386 §9.1: not a keyframe
 )
 
 // vp8KeyframeSize is the uncompressed header of a keyframe: frame tag 3, start code 3, width 2, height 2 (RFC 6386 §9.1).
@@ -73,13 +75,14 @@ func inspectVP8(payload []byte, marker bool) (Meta, bool) {
 		return Meta{}, false
 	}
 	m := Meta{
-		Start:        payload[0]&vp8Start != 0 && payload[0]&vp8Partition == 0,
-		Discardable:  payload[0]&vp8Unneeded != 0,
-		End:          marker,
-		Last:         marker,
-		HasPictureID: d.pictureID != 0, LongPictureID: d.long,
-		HasTL0:   d.tl0 != 0,
-		HasLayer: d.tid != 0,
+		Start:         payload[0]&vp8Start != 0 && payload[0]&vp8Partition == 0,
+		Discardable:   payload[0]&vp8Unneeded != 0,
+		End:           marker,
+		Last:          marker,
+		HasPictureID:  d.pictureID != 0,
+		LongPictureID: d.long,
+		HasTL0:        d.tl0 != 0,
+		HasLayer:      d.tid != 0,
 	}
 	switch {
 	case d.long:
@@ -93,18 +96,16 @@ func inspectVP8(payload []byte, marker bool) (Meta, bool) {
 	if m.HasLayer {
 		m.Layer.Temporal, m.SwitchUp = payload[d.tid]>>6, payload[d.tid]&vp8Sync != 0
 	}
-	if !m.Start {
+	frame := payload[d.size:]
+	if !m.Start || frame[0]&vp8Inter != 0 {
 		return m, true
 	}
-	return m.withVP8Frame(payload[d.size:])
+	return m.withVP8Keyframe(frame)
 }
 
-// withVP8Frame adds what the first bytes of a frame tell. A keyframe cut short of its size or without its start code is
+// withVP8Keyframe adds what the first bytes of a keyframe tell. One cut short of its size or without its start code is
 // malformed: no decoder could begin with it.
-func (m Meta) withVP8Frame(frame []byte) (Meta, bool) {
-	if frame[0]&1 != 0 {
-		return m, true
-	}
+func (m Meta) withVP8Keyframe(frame []byte) (Meta, bool) {
 	if len(frame) < vp8KeyframeSize || frame[3] != 0x9d || frame[4] != 0x01 || frame[5] != 0x2a {
 		return Meta{}, false
 	}
