@@ -78,6 +78,7 @@ func TestInspectVP9(t *testing.T) {
 		{"encrypted keyframe", []byte{0x08, 0x5a, 0xa5}, false, Meta{Start: true, Keyframe: true, Entry: true}},
 		{"encrypted keyframe that looks like a header", []byte{0x08, 0x84, 0xa5, 0x11, 0x22, 0x33, 0x44}, false, Meta{Start: true, Keyframe: true, Entry: true}},
 		{"header cut short of the size", []byte{0x08, 0x82, 0x49, 0x83, 0x42, 0x00}, false, Meta{Start: true, Keyframe: true, Entry: true}},
+		{"an older frame shown again", []byte{0x08, 0b10001_000, 0}, false, Meta{Start: true, Keyframe: true, Entry: true}},
 		// frame_type 1, show_frame 0, error_res 0, intra_only 1, reset 00, then the sync code: VP9 specification §6.2.
 		{"intra-only frame", []byte{0x08, 0b10000_1_0_0, 0b1_00_01001, 0b00110000, 0b01101000, 0b01000000}, false, Meta{Start: true}},
 		{"intra-only frame, error resilient", []byte{0x08, 0b10000_1_0_1, 0b1_0100100, 0b11000001, 0b10100001, 0}, false, Meta{Start: true}},
