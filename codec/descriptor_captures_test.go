@@ -69,6 +69,7 @@ type describedStream struct {
 	lastEnd    bool
 	frames     map[uint16]Descriptor // by number
 	packets    int
+	sized      bool
 	keyframes  int
 	layers     map[Layer]int
 }
@@ -86,6 +87,11 @@ func (s *describedStream) packet(t *testing.T, h *packet.Header, payload, b []by
 	require.True(t, !h.Marker || d.End, "the picture's last packet is the frame's")
 	if m.HasLayer {
 		require.Equal(t, m.Layer, d.Layer)
+	}
+	if m.Keyframe && s.codec != VP9 { // whose first frame tells its own layer's size
+		width, height := s.structure.Resolution(s.structure.Target(s.structure.Targets() - 1).Spatial)
+		require.True(t, width == 0 || width == m.Width && height == m.Height, "%dx%d, and %dx%d", width, height, m.Width, m.Height)
+		s.sized = s.sized || width != 0
 	}
 	if s.codec == VP8 || s.codec == VP9 {
 		require.Equal(t, []bool{m.Start, m.End}, []bool{d.Start, d.End})
@@ -163,5 +169,6 @@ func (s *describedStream) earlier(t *testing.T, number uint16) (Descriptor, bool
 
 func (s *describedStream) end(t *testing.T) {
 	require.GreaterOrEqual(t, s.keyframes, 2)
+	require.True(t, s.sized || s.codec != AV1, "AV1's structures tell sizes")
 	t.Logf("%d packets, %d keyframes, %d decode targets, layers of the last sequence %v", s.packets, s.keyframes, s.structure.Targets(), s.layers)
 }
