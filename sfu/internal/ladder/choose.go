@@ -12,9 +12,9 @@ const (
 	// one that fits, and the next larger one costs two to four times the bits.
 	fillsOf, fillsBy = 9, 10
 
-	// A slot shrinks when its view has been a quarter smaller than what would keep it, for a second: who drags a window's
-	// edge, or turns a page of tiles and back, asks for no keyframe. It grows at once: a blurred picture is seen, one that is
-	// too sharp for a second is not.
+	// A slot shrinks when its view has been a quarter smaller than the one it was chosen for, for a second: who drags a
+	// window's edge, or turns a page of tiles and back, asks for no keyframe. It grows at once: a blurred picture is seen, one
+	// that is too sharp for a second is not.
 	bandOf, bandBy = 4, 3
 	dwell          = time.Second
 
@@ -38,13 +38,23 @@ func (v View) thumbnail() bool {
 	return v.known() && !v.Detail && v.Height <= thumbnailHeight && v.Width <= thumbnailWidth
 }
 
-// larger is the view that would keep what v does not need.
-func (v View) larger() View {
-	v.Width, v.Height = grown(v.Width), grown(v.Height)
-	return v
+// smaller says whether a view is at least a quarter smaller than another.
+func (v View) smaller(than View) bool {
+	return quarter(v.Width, than.Width) && quarter(v.Height, than.Height)
 }
 
-func grown(n uint32) uint32 { return uint32(min(uint64(n)*bandOf/bandBy, 1<<31)) }
+// quarter says whether a side is a quarter shorter than another; 0 is without an end, and longer than any.
+func quarter(n, than uint32) bool {
+	if n == 0 {
+		return than == 0
+	}
+	return than == 0 || uint64(n)*bandOf <= uint64(than)*bandBy
+}
+
+// exceeds says whether a view has a side that is longer than another's.
+func (v View) exceeds(o View) bool {
+	return o.Width != 0 && (v.Width == 0 || v.Width > o.Width) || o.Height != 0 && (v.Height == 0 || v.Height > o.Height)
+}
 
 // filledBy says whether a rung's picture fills the view: shown whole, a picture is as large as its place as soon as one of
 // its sides is.
@@ -80,6 +90,7 @@ type Choice struct {
 // Chooser chooses for one slot. The zero value has chosen nothing yet. One goroutine.
 type Chooser struct {
 	want    Rung
+	view    View // it was taken for
 	chosen  bool
 	waiting bool          // for the end of a dwell
 	more    bool          // that is for more than there is
@@ -100,21 +111,34 @@ func (c *Chooser) Choose(now time.Duration, rungs []Rung, v View, bits uint32) (
 	goal := pick(rungs, v, bits)
 	current := find(rungs, &c.want)
 	switch {
-	case !c.chosen || current == nil || goal.same(current):
-		c.take(goal)
+	case !c.chosen || current == nil:
+		c.take(goal, v)
+	case goal.same(current):
+		c.waiting = false
+		if v.exceeds(c.view) {
+			c.view = v
+		}
 	case bits > 0 && current.Bits > bits:
-		c.take(goal)
+		c.take(goal, v)
 	case compare(goal, current, v.Detail) > 0:
 		if more(goal, current) {
-			c.take(goal)
+			c.take(goal, v)
 		} else {
-			c.wait(now, goal, true)
+			c.wait(now, goal, v, true)
 		}
 	default:
-		if less := pick(rungs, v.larger(), bits); compare(less, current, v.Detail) < 0 && more(current, less) {
-			c.wait(now, less, false)
+		if v.exceeds(c.view) {
+			c.view = v
+		}
+		held := v
+		if !v.smaller(c.view) { // what it was taken for still counts, of the rungs as they are now
+			held = c.view
+			held.Detail = v.Detail
+		}
+		if less := pick(rungs, held, bits); compare(less, current, v.Detail) < 0 && more(current, less) {
+			c.wait(now, less, held, false)
 		} else {
-			c.take(current)
+			c.waiting = false
 		}
 	}
 	want := find(rungs, &c.want)
@@ -135,15 +159,15 @@ func (c *Chooser) Next() time.Duration {
 // Forget makes the next choice a first one.
 func (c *Chooser) Forget() { *c = Chooser{} }
 
-func (c *Chooser) take(r *Rung) { *c = Chooser{want: *r, chosen: true} }
+func (c *Chooser) take(r *Rung, v View) { *c = Chooser{want: *r, view: v, chosen: true} }
 
 // wait takes a rung when it has been the better one for a while.
-func (c *Chooser) wait(now time.Duration, r *Rung, more bool) {
+func (c *Chooser) wait(now time.Duration, r *Rung, v View, more bool) {
 	switch {
 	case !c.waiting || c.more != more:
 		c.waiting, c.more, c.since = true, more, now
 	case now-c.since >= dwell:
-		c.take(r)
+		c.take(r, v)
 	}
 }
 

@@ -19,8 +19,28 @@ type Wanted struct{ encodings []wish }
 type wish struct {
 	told, wanted       codec.Layer // wanted: collected since Begin
 	toldAny, wantedAny bool
-	waiting            bool
-	since              time.Duration
+	off, lower         delay
+}
+
+// delay lets a state count only when it has lasted.
+type delay struct {
+	waiting bool
+	since   time.Duration
+}
+
+// lasts says whether is has been true for offAfter, else when to ask again, 0 for no need.
+func (d *delay) lasts(now time.Duration, is bool) (lasted bool, next time.Duration) {
+	switch {
+	case !is:
+		d.waiting = false
+		return false, 0
+	case !d.waiting:
+		d.waiting, d.since = true, now
+	case now-d.since >= offAfter:
+		d.waiting = false
+		return true, 0
+	}
+	return false, d.since + offAfter
 }
 
 // NewWanted returns the wishes for a track that is new: its publisher sends everything, and is told so by nobody. What
@@ -53,34 +73,32 @@ func (w *Wanted) Want(i int, l codec.Layer) {
 func (w *Wanted) Settle(now time.Duration) (changed bool, off int, next time.Duration) {
 	for i := range w.encodings {
 		e := &w.encodings[i]
-		if e.wantedAny && (!e.toldAny || e.wanted.Spatial > e.told.Spatial || e.wanted.Temporal > e.told.Temporal) {
-			if !e.toldAny {
-				e.told = codec.Layer{}
-			}
-			e.toldAny, changed = true, true
-			e.told.Spatial, e.told.Temporal = max(e.told.Spatial, e.wanted.Spatial), max(e.told.Temporal, e.wanted.Temporal)
+		if e.wantedAny && !e.toldAny {
+			e.told, e.toldAny, changed = e.wanted, true, true
 		}
-		switch {
-		case e.wantedAny == e.toldAny && (!e.toldAny || e.wanted == e.told):
-			e.waiting = false
-		case !e.waiting:
-			e.waiting, e.since = true, now
-			next = earlier(next, now+offAfter)
-		case now-e.since < offAfter:
-			next = earlier(next, e.since+offAfter)
-		default:
-			if !e.wantedAny {
-				off++
-			}
-			e.told, e.toldAny, e.waiting, changed = e.wanted, e.wantedAny, false, true
+		if e.wantedAny && !e.told.Holds(e.wanted) {
+			e.told.Spatial, e.told.Temporal = max(e.told.Spatial, e.wanted.Spatial), max(e.told.Temporal, e.wanted.Temporal)
+			changed = true
+		}
+		isOff, again := e.off.lasts(now, e.toldAny && !e.wantedAny)
+		next = earlier(next, again)
+		isLower, again := e.lower.lasts(now, e.toldAny && e.wantedAny && e.told != e.wanted)
+		next = earlier(next, again)
+		if isOff {
+			e.toldAny, changed = false, true
+			off++
+		}
+		if isLower {
+			e.told, changed = e.wanted, true
 		}
 	}
 	return changed, off, next
 }
 
+// earlier of two times, of which 0 is none.
 func earlier(a, b time.Duration) time.Duration {
-	if a == 0 {
-		return b
+	if a == 0 || b == 0 {
+		return max(a, b)
 	}
 	return min(a, b)
 }
