@@ -230,12 +230,8 @@ func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (pu
 
 // encodings lists the streams of an m-line.
 func encodings(line handshake.Published) []shard.Encoding {
-	streams := line.Encodings
-	if len(streams) == 0 {
-		streams = []handshake.Encoding{{SSRC: line.SSRC, RTXSSRC: line.RTXSSRC}}
-	}
 	var all []shard.Encoding
-	for _, e := range streams {
+	for _, e := range line.Encodings {
 		all = append(all, shard.Encoding{RID: e.RID, Config: uplink.Config{
 			SSRC: e.SSRC, RTXSSRC: e.RTXSSRC,
 			PayloadType: line.PayloadType, RTXPayloadType: line.RTXPayloadType, Codec: line.Codec,

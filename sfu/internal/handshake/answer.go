@@ -33,10 +33,8 @@ type Published struct {
 	MID   string
 	Video bool
 	Payload
-	SSRC        uint32 // 0: learn it from the MID extension
-	RTXSSRC     uint32 // 0: none, or learn it likewise
-	NACK        bool   // the client was told that it may be asked to send again
-	TransportCC bool   // the client expects transport-wide feedback; never NACK audio that has it
+	NACK        bool // the client was told that it may be asked to send again
+	TransportCC bool // the client expects transport-wide feedback; never NACK audio that has it
 	Ext         ExtensionIDs
 	// Encodings are what a=simulcast:send lists and the answer takes (RFC 8853), in the order of the offer; one without a RID
 	// when there is no simulcast.
@@ -46,7 +44,7 @@ type Published struct {
 // Encoding is one stream of a simulcast, or the only one of an m-line without.
 type Encoding struct {
 	RID           string // empty without simulcast
-	SSRC, RTXSSRC uint32 // 0: learn them from the RID and repaired-RID extensions
+	SSRC, RTXSSRC uint32 // 0: learn them from the MID, RID and repaired-RID extensions
 }
 
 // Policy is what we want of the m-lines on which the client sends. The zero value takes what the client prefers.

@@ -124,11 +124,11 @@ func TestOffersOfBrowsers(t *testing.T) {
 			require.True(t, p.TransportCC)
 			if test.encodings != nil {
 				require.Equal(t, test.encodings, p.Encodings)
-				require.Zero(t, p.SSRC)
 			} else {
-				require.Equal(t, []Encoding{{SSRC: p.SSRC, RTXSSRC: p.RTXSSRC}}, p.Encodings)
-				require.NotZero(t, p.SSRC)
-				require.NotZero(t, p.RTXSSRC)
+				require.Len(t, p.Encodings, 1)
+				require.Empty(t, p.Encodings[0].RID)
+				require.NotZero(t, p.Encodings[0].SSRC)
+				require.NotZero(t, p.Encodings[0].RTXSSRC)
 			}
 
 			require.Len(t, a.Slots, 2)

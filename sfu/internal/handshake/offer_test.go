@@ -70,8 +70,8 @@ func TestAnswerTellsWhatWasAgreed(t *testing.T) {
 	}
 	opus, vp8 := Payload{1, 109, 0}, Payload{2, 120, 124}
 	require.Equal(t, []Published{
-		{MID: "0", Payload: opus, SSRC: 1000, Ext: ExtensionIDs{MID: 3, AudioLevel: 1}, Encodings: []Encoding{{SSRC: 1000}}},
-		{MID: "1", Video: true, Payload: vp8, SSRC: 1001, RTXSSRC: 2001, NACK: true, TransportCC: true, Ext: ExtensionIDs{MID: 3, TransportSeq: 7, ColorSpace: 9}, Encodings: []Encoding{{SSRC: 1001, RTXSSRC: 2001}}},
+		{MID: "0", Payload: opus, Ext: ExtensionIDs{MID: 3, AudioLevel: 1}, Encodings: []Encoding{{SSRC: 1000}}},
+		{MID: "1", Video: true, Payload: vp8, NACK: true, TransportCC: true, Ext: ExtensionIDs{MID: 3, TransportSeq: 7, ColorSpace: 9}, Encodings: []Encoding{{SSRC: 1001, RTXSSRC: 2001}}},
 	}, a.Published)
 	require.Equal(t, []Slot{
 		{MID: "2", SSRC: 1, Payloads: []Payload{opus}, Ext: ExtensionIDs{MID: 3, AudioLevel: 1}, CNAME: "slot0"},

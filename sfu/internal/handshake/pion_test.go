@@ -307,7 +307,7 @@ func TestCallConnectsAndKeysAgree(t *testing.T) {
 				synctest.Wait()
 				opener, err := srtp.NewOpener(keys.Remote)
 				require.NoError(t, err)
-				require.Equal(t, []string{"dombra"}, h.opened(opener, answer.Published[0].SSRC))
+				require.Equal(t, []string{"dombra"}, h.opened(opener, answer.Published[0].Encodings[0].SSRC))
 
 				h.mu.Lock()
 				defer h.mu.Unlock()
@@ -386,7 +386,7 @@ func TestEveryCodec(t *testing.T) {
 				synctest.Wait()
 				opener, err := srtp.NewOpener(keys.Remote)
 				require.NoError(t, err)
-				require.Equal(t, []string{"kobyz"}, h.opened(opener, p.SSRC))
+				require.Equal(t, []string{"kobyz"}, h.opened(opener, p.Encodings[0].SSRC))
 				h.mu.Lock()
 				header, ok := packet.ParseHeader(h.media[0])
 				h.mu.Unlock()
@@ -398,7 +398,6 @@ func TestEveryCodec(t *testing.T) {
 				require.Len(t, slot.Payloads, 4)
 				sealer, err := srtp.NewSealer(keys.Local)
 				require.NoError(t, err)
-				// pion 4 names a track's codec by its first packet alone.
 				i := slices.IndexFunc(slot.Payloads, func(p Payload) bool { return p.Codec == c.codec })
 				slot.Payloads = slot.Payloads[i:]
 				h.send(sealer, slot, 1, "sybyzgy")

@@ -79,8 +79,8 @@ func TestRenegotiationAddsSlotsAndScreen(t *testing.T) {
 		second := h.negotiate(nil)
 		require.Len(t, second.Published, 2)
 		require.True(t, second.Published[1].Video)
-		require.NotZero(t, second.Published[1].SSRC)
-		require.NotZero(t, second.Published[1].RTXSSRC)
+		require.NotZero(t, second.Published[1].Encodings[0].SSRC)
+		require.NotZero(t, second.Published[1].Encodings[0].RTXSSRC)
 		require.Equal(t, first.Slots, second.Slots[:2], "old slots stay as they are")
 		require.Len(t, second.Slots, 5)
 		ssrcs := map[uint32]bool{}

@@ -93,8 +93,6 @@ func TestSSRCsOfASimulcastDoNotCount(t *testing.T) {
 	require.NoError(t, err)
 	p := o.sections[0].published()
 	require.Equal(t, []Encoding{{RID: "q"}, {RID: "h"}}, p.Encodings)
-	require.Zero(t, p.SSRC)
-	require.Zero(t, p.RTXSSRC)
 }
 
 // The streams of a live m-line are those of its first answer: some may be missing for a while, none is new.

@@ -171,7 +171,7 @@ func (s *section) ext() ExtensionIDs {
 
 func (s *section) published() Published {
 	p := Published{
-		MID: s.mid, Video: s.video, Payload: s.taken[0].Payload, SSRC: s.ssrc, RTXSSRC: s.repair,
+		MID: s.mid, Video: s.video, Payload: s.taken[0].Payload,
 		NACK: s.feedback()&feedbackNACK != 0, TransportCC: s.feedback()&feedbackTransportCC != 0, Ext: s.ext(),
 	}
 	for _, rid := range s.rids {
