@@ -44,7 +44,7 @@ type Config struct {
 	// Mixed: the subscriber takes header extensions in the two-byte form too (a=extmap-allow-mixed, RFC 8285 §6). Without it
 	// a descriptor of more than 16 bytes cannot be told, and the slot leaves that stream's descriptors out.
 	Mixed bool
-	NACK           bool      // the slot negotiated NACK: without RTX (audio) the sealed bytes are kept to be sent again
+	NACK  bool // the slot negotiated NACK: without RTX (audio) the sealed bytes are kept to be sent again
 
 	// Where the slot's streams start: random numbers, so that a guess at a packet's header is no help (RFC 3550 §5.1).
 	// Of the sequence numbers the lower 15 bits are used, so that a receiver who misses the first packets cannot be
@@ -79,10 +79,10 @@ type Out struct {
 // Downlink is one slot of one subscriber. One goroutine.
 type Downlink struct {
 	// Fixed after New.
-	cfg      Config
-	payloads [codec.Count]Payload    // by codec; PayloadType 0: not negotiated
-	hold     time.Duration           // Hold for video
-	extSizes [uplink.CarriedSets]int // bytes of the extension block, by what the packet carries
+	cfg        Config
+	payloads   [codec.Count]Payload         // by codec; PayloadType 0: not negotiated
+	hold       time.Duration                // Hold for video
+	extensions [uplink.CarriedSets]elements // of the extension block, by what the packet carries
 
 	// Where we are.
 	ready       bool
@@ -95,6 +95,14 @@ type Downlink struct {
 	cursor      uint64        // arrival index in current of the next packet
 	nextCursor  uint64        // voice: the same in next
 	nextBy      time.Duration // voice: next takes over by then, silent or not
+
+	// What of it is shown.
+	want        codec.Layer
+	wantedSince time.Duration
+	nextWant    codec.Layer // the same of next
+	layers      layers
+	numbers     numbers
+	descriptor  []byte // where one that has to be built is; 255 bytes, nil until then
 
 	// What was sent.
 	ring     [segments]segment
@@ -118,6 +126,9 @@ type sequenceState struct {
 	frame     uint32        // audio: ticks from one packet to the next
 	picture   uint16        // picture id and TL0 index of the newest packet that had them
 	tl0       uint8
+	numbered  bool   // number is set
+	number    uint16 // dependency descriptor's frame number of the newest packet that had one
+	ahead     int64  // ticks by which timestamps run ahead of the captures, for want of room between two pictures
 }
 
 // Stats are counters since New.
@@ -129,6 +140,8 @@ type Stats struct {
 	Late             uint64 // dropped: of before the segment's start
 	Overrun          uint64 // dropped: overwritten before this slot got to them
 	TooLong          uint64 // dropped: longer than dst
+	Thinned          uint64 // dropped: of a layer that is not shown
+	Blanked          uint64 // of these: came late, and padding took the number kept for it
 	Unsupported      uint64 // sources assigned whose codec the slot has not negotiated
 	ResendGone       uint64 // NACKed and not in any history
 	ResendTooSoon    uint64 // NACKed again within a round trip
@@ -137,7 +150,8 @@ type Stats struct {
 
 // New returns an empty slot that forwards nothing before Ready.
 func New(cfg Config) *Downlink {
-	d := &Downlink{cfg: cfg}
+	d := &Downlink{cfg: cfg, want: codec.Everything}
+	d.layers.shown = codec.Everything
 	for _, p := range cfg.Payloads {
 		if int(p.Codec) < codec.Count {
 			d.payloads[p.Codec] = p
@@ -147,7 +161,7 @@ func New(cfg Config) *Downlink {
 	if cfg.Video {
 		d.hold = Hold
 	}
-	d.extSizes = extensionSizes(cfg)
+	d.extensions = extensionElements(cfg)
 	d.sequence.highest = seq.Extended(cfg.FirstSequence&0x7fff) + 1<<16 - 1
 	d.sequence.timestamp = cfg.FirstTimestamp
 	d.rtx.last = seq.Extended(cfg.FirstRTXSequence&0x7fff) + 1<<16 - 1
@@ -190,7 +204,7 @@ func (d *Downlink) Assign(now time.Duration, src *uplink.Uplink, participant uin
 	case src == d.current:
 		d.next, d.currentName = nil, participant
 	case d.cfg.Video || src == d.next:
-		d.next, d.nextName = src, participant
+		d.next, d.nextName, d.nextWant = src, participant, d.want
 	case d.current != nil && d.ready && !d.fresh:
 		d.next, d.nextName, d.nextCursor, d.nextBy = src, participant, src.Head(), now+handover
 	default:
@@ -208,30 +222,32 @@ func (d *Downlink) supports(c codec.Codec) bool {
 // Sources returns the uplink that flows and the one that waits for its keyframe; nil for none.
 func (d *Downlink) Sources() (current, next *uplink.Uplink) { return d.current, d.next }
 
-// WantsKeyframe reports whether the slot waits for a keyframe of its next source: from Ready until the switch. The shard
-// passes the wish to that uplink, which merges them.
+// WantsKeyframe reports whether the slot waits for a keyframe of the source assigned last: from Ready until the switch, or
+// for layers that only a keyframe brings. The shard passes the wish to that uplink, which merges them.
 func (d *Downlink) WantsKeyframe(now time.Duration) bool {
-	if d.next == nil || !d.ready || !d.cfg.Video {
+	if !d.ready || !d.cfg.Video {
 		return false
 	}
-	_, ok := d.entry(max(now, d.readyAt+d.hold))
+	if d.next == nil {
+		return d.wantsLayer(now)
+	}
+	_, ok := d.entrance(max(now, d.readyAt+d.hold))
 	return !ok
 }
 
-// entry returns the arrival index of the keyframe start at which the next source can be entered at the given time. The
-// keyframe must be newer than what the slot has shown last: going back in time would put the subscriber's clock, and so
-// every later picture, behind.
-func (d *Downlink) entry(at time.Duration) (i uint64, ok bool) {
+// entrance returns the arrival index of the keyframe start at which the next source can be entered at the given time.
+func (d *Downlink) entrance(at time.Duration) (i uint64, ok bool) {
 	i, ok = d.next.LastKeyframe()
 	if !ok {
 		return 0, false
 	}
-	arrival := d.next.At(i).Arrival
-	return i, at-arrival <= replayLimit && (!d.sequence.started || arrival >= d.sequence.arrival)
+	p := d.next.At(i)
+	return i, at-p.Arrival <= replayLimit && d.follows(d.next, p)
 }
 
-// Next writes the next packet of whatever source is due to dst; 1,500 bytes hold any packet and what sealing adds. tseq is the transport-wide number to write; it is used up only when Sent is returned. Call it until Empty; a turn
-// may stop anywhere in between and go on later.
+// Next writes the next packet of whatever source is due to dst; 1,500 bytes hold any packet and what sealing adds. tseq is
+// the transport-wide number to write; it is used up only when Sent is returned. Call it until Empty; a turn may stop
+// anywhere in between and go on later.
 func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State) {
 	if !d.ready || now < d.readyAt+d.hold {
 		return Out{}, Empty
@@ -240,7 +256,7 @@ func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State)
 	if d.next != nil && !d.cfg.Video {
 		d.handOver(now)
 	} else if d.next != nil {
-		if i, ok := d.entry(now); ok && !d.precedes(i) {
+		if i, ok := d.entrance(now); ok && !d.precedes(i) {
 			return d.enter(now, i, dst, tseq)
 		}
 	}
@@ -266,7 +282,7 @@ func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State)
 	if p.Seq == s.first {
 		return Out{}, Dropped // sent when the segment began, ahead of those that had overtaken it
 	}
-	return d.forward(s, p, dst, tseq)
+	return d.pass(s, p, dst, tseq)
 }
 
 // precedes reports whether the current source has a packet to forward that came before the next one's at arrival index i.
@@ -295,7 +311,7 @@ func (d *Downlink) handOver(now time.Duration) {
 // enter switches video to the next source at its keyframe start.
 func (d *Downlink) enter(now time.Duration, i uint64, dst []byte, tseq uint16) (Out, State) {
 	src := d.next
-	d.current, d.currentName, d.next = src, d.nextName, nil
+	d.current, d.currentName, d.next, d.want = src, d.nextName, nil, d.nextWant
 	d.cursor = src.EarliestAfter(i)
 	return d.start(now, src.At(i), dst, tseq)
 }
@@ -305,7 +321,7 @@ func (d *Downlink) begin(now time.Duration, p *uplink.Packet, dst []byte, tseq u
 	if d.cfg.Video {
 		// The publisher's stream restarted: nothing of it can be decoded before its keyframe.
 		if d.next == nil {
-			d.next, d.nextName = d.current, d.currentName
+			d.next, d.nextName, d.nextWant = d.current, d.currentName, d.want
 		}
 		d.current = nil
 		return Out{}, Dropped
@@ -322,43 +338,64 @@ func (d *Downlink) begin(now time.Duration, p *uplink.Packet, dst []byte, tseq u
 
 // start opens a segment with p and forwards p.
 func (d *Downlink) start(now time.Duration, p *uplink.Packet, dst []byte, tseq uint16) (Out, State) {
-	q := &d.sequence
+	step := d.step(d.current, p)
 	d.newest = (d.newest + 1) % segments
 	s := &d.ring[d.newest]
-	*s = newSegment(q, d.current, p, d.currentName, now+namedAfterSwitch)
+	*s = newSegment(&d.sequence, step, d.current, p, d.currentName, now+namedAfterSwitch)
 	s.payload = d.payloads[d.current.Codec()]
+	s.described = d.describes(p)
+	d.layers = layers{shown: d.want, limited: d.cfg.Video && d.want != codec.Everything}
+	if !d.layers.limited {
+		d.layers.shown = codec.Everything
+	}
+	d.numbers.on, d.wantedSince = false, now
 	d.stats.Switches++
-	out, state := d.forward(s, p, dst, tseq)
+	out, state := d.pass(s, p, dst, tseq)
 	out.First = true
 	return out, state
 }
 
-// forward writes p as it stands in segment s and moves the stream's end.
-func (d *Downlink) forward(s *segment, p *uplink.Packet, dst []byte, tseq uint16) (Out, State) {
-	header := headerSize + d.extSizes[p.Ext.Has]
-	name := uint32(0)
-	if s.name != 0 && d.lastNow < s.namedUntil {
-		name = s.name
-		header += 4
+// pass forwards p unless it is of a layer that is not shown.
+func (d *Downlink) pass(s *segment, p *uplink.Packet, dst []byte, tseq uint16) (Out, State) {
+	if !d.layers.limited && !d.numbers.on {
+		return d.forward(s, p, s.plain(p), dst, tseq)
 	}
-	size := header + max(p.Size(), 1)
+	at, ok := d.sift(s, p)
+	if !ok {
+		return Out{}, Dropped
+	}
+	return d.forward(s, p, at, dst, tseq)
+}
+
+// forward writes p as it stands in segment s and moves the stream's end.
+func (d *Downlink) forward(s *segment, p *uplink.Packet, at place, dst []byte, tseq uint16) (Out, State) {
+	h := d.head(s, p, at)
+	h.payloadType, h.ssrc, h.sequence, h.tseq = s.payload.PayloadType, d.cfg.SSRC, at.number.Uint16(), tseq
+	h.padding = at.blank
+	if d.lastNow < s.namedUntil {
+		h.name = s.name
+	}
+	header := h.size()
+	size := header + 1
+	if !at.blank {
+		size = header + p.Size()
+	}
 	if size > len(dst) {
 		d.stats.TooLong++
 		return Out{}, Dropped
 	}
-	number, timestamp := s.sequence(p.Seq), p.Timestamp+s.timestamps
-	d.write(dst, p, s.payload.PayloadType, d.cfg.SSRC, number.Uint16(), timestamp, name, tseq, p.Size() == 0)
-	if p.Size() == 0 {
+	d.write(dst, p, &h)
+	if at.blank {
 		dst[header] = 1 // one byte of padding (RFC 3550 §5.1): no media, but the sequence has no hole
 	} else {
 		copy(dst[header:size], s.source.Payload(p))
-		s.rewrite(dst[header:size], p)
+		s.rewrite(dst[header:size], p, at)
+		d.stats.Octets += uint64(p.Size())
 	}
-	d.sequence.move(s, p, number, timestamp, d.cfg.Video)
+	d.sequence.move(s, p, at, h.timestamp, d.cfg.Video)
 	d.stats.Packets++
-	d.stats.Octets += uint64(p.Size())
 	d.rtx.budget.media(d.lastNow, size)
-	return Out{HeaderSize: header, Size: size, Seq: number}, Sent
+	return Out{HeaderSize: header, Size: size, Seq: at.number}, Sent
 }
 
 // Stats returns the counters.

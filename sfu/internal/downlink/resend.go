@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/seq"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
 
 const (
@@ -43,7 +44,7 @@ type gate struct {
 func (d *Downlink) SetRTT(rtt time.Duration) { d.rtt = rtt }
 
 // Resend answers a NACK for the slot's sequence number: it writes the packet as an RTX packet (RFC 4588 §4) with its own
-// number to dst. It returns false, and counts why, when the packet is gone, was resent less than a round trip ago, or the
+// number to dst; one without media, which fills a hole all the same, as an empty one. It returns false, and counts why, when the packet is gone, was resent less than a round trip ago, or the
 // budget is spent: resends of a second take at most half the bytes of its media and 16 kB.
 func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq uint16) (Out, bool) {
 	d.lastNow = now
@@ -53,13 +54,17 @@ func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq u
 		d.stats.ResendGone++
 		return Out{}, false
 	}
-	p := s.source.Find(number - s.offset)
-	if p == nil || p.Epoch != s.epoch || p.Size() == 0 {
+	p, at := d.sent(s, number)
+	if p == nil || p.Epoch != s.epoch {
 		d.stats.ResendGone++
 		return Out{}, false
 	}
-	header := headerSize + d.extSizes[p.Ext.Has]
-	size := header + 2 + p.Size()
+	h := d.head(s, p, at)
+	header := h.size()
+	size := header + 2
+	if !at.blank {
+		size += p.Size()
+	}
 	if size > len(dst) {
 		d.stats.TooLong++
 		return Out{}, false
@@ -68,11 +73,34 @@ func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq u
 		return Out{}, false
 	}
 	d.rtx.last++
-	d.write(dst, p, s.payload.RTXPayloadType, d.cfg.RTXSSRC, d.rtx.last.Uint16(), p.Timestamp+s.timestamps, 0, tseq, false)
+	h.payloadType, h.ssrc, h.sequence, h.tseq = s.payload.RTXPayloadType, d.cfg.RTXSSRC, d.rtx.last.Uint16(), tseq
+	d.write(dst, p, &h)
 	binary.BigEndian.PutUint16(dst[header:], number.Uint16())
-	copy(dst[header+2:size], s.source.Payload(p))
-	s.rewrite(dst[header+2:size], p)
+	if !at.blank {
+		copy(dst[header+2:size], s.source.Payload(p))
+		s.rewrite(dst[header+2:size], p, at)
+	}
 	return Out{HeaderSize: header, Size: size, Seq: d.rtx.last, RTX: true}, true
+}
+
+// sent returns the packet that went out with the number, and its place; nil when it has not come, or nothing tells any more.
+func (d *Downlink) sent(s *segment, number seq.Extended) (*uplink.Packet, place) {
+	if s.table == 0 || number < s.table {
+		p := s.source.Find(number - s.offset)
+		if p == nil {
+			return nil, place{}
+		}
+		return p, s.plain(p)
+	}
+	e := d.numbers.at(number)
+	if e == nil || e.how&reserved != 0 {
+		return nil, place{}
+	}
+	p := s.source.Find(s.tableFirst + seq.Extended(e.source-uint32(s.tableFirst)))
+	if p == nil {
+		return nil, place{}
+	}
+	return p, s.place(number, e, p)
 }
 
 // extend returns the number nearest to the newest that ends in the given 16 bits.

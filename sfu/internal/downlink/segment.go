@@ -19,11 +19,18 @@ const (
 	// 10 ms: two frames never share a timestamp, even when two switches fall together.
 	videoStep = 900
 
+	// 5 ms: how exactly the sender reports of two encodings tell that they show the same picture.
+	sameCapture = 5 * time.Millisecond
+
+	// 1 s: reports that are further from the packets' arrival than that are wrong.
+	captureDoubt = time.Second
+
 	// 1 h: a longer pause would come near the half of the timestamp's range (6.6 h) and look like a step back.
 	longestPause = time.Hour
 )
 
-// segment is a part of the slot's stream that comes from one source: constants added to the source's numbers.
+// segment is a part of the slot's stream that comes from one source: constants added to the source's numbers, and from where
+// on the table says more.
 type segment struct {
 	source *uplink.Uplink // nil: unused
 	epoch  uint32
@@ -32,18 +39,23 @@ type segment struct {
 	out    seq.Extended // the slot's number for it
 	offset seq.Extended // out − first, modulo 2^64
 
+	table      seq.Extended // the slot's number from which on the table counts; 0: it does not
+	tableFirst seq.Extended // the source's number for it
+
 	timestamps uint32 // added to timestamps, modulo 2^32
 	pictures   uint16 // added to picture ids, modulo 2^15
 	tl0        uint8  // added to TL0 indices, modulo 2^8
+	frames     uint16 // added to frame numbers of dependency descriptors, modulo 2^16
+	described  bool   // its packets take their dependency descriptors along
 
 	payload    Payload
 	name       uint32 // the participant's CSRC
 	namedUntil time.Duration
 }
 
-// newSegment continues the stream that ended as q tells with p of src: sequence, picture id and TL0 index go on by one,
-// the timestamp by the time that has passed.
-func newSegment(q *sequenceState, src *uplink.Uplink, p *uplink.Packet, name uint32, namedUntil time.Duration) segment {
+// newSegment continues the stream that ended as q tells with p of src: sequence, picture id, TL0 index and frame number go on
+// by one, the timestamp by step.
+func newSegment(q *sequenceState, step uint32, src *uplink.Uplink, p *uplink.Packet, name uint32, namedUntil time.Duration) segment {
 	s := segment{
 		source: src, epoch: p.Epoch, first: p.Seq, out: q.highest + 1, offset: q.highest + 1 - p.Seq,
 		name: name, namedUntil: namedUntil,
@@ -52,14 +64,63 @@ func newSegment(q *sequenceState, src *uplink.Uplink, p *uplink.Packet, name uin
 		s.timestamps = q.timestamp - p.Timestamp
 		return s
 	}
-	s.timestamps = q.timestamp + q.step(p.Arrival, src.Codec()) - p.Timestamp
+	s.timestamps = q.timestamp + step - p.Timestamp
 	if p.Meta.HasPictureID {
 		s.pictures = (q.picture + 1 - p.Meta.PictureID) & 0x7fff
 	}
 	if p.Meta.HasTL0 {
 		s.tl0 = q.tl0 + 1 - p.Meta.TL0
 	}
+	if p.Structure != 0 && q.numbered {
+		s.frames = q.number + 1 - p.Frame.Number
+	}
 	return s
+}
+
+// captured returns how long after the newest frame of the slot the frame of p was captured: both are of one publisher, and
+// its sender reports have told. ok is false when that is not known, or cannot be.
+func (d *Downlink) captured(src *uplink.Uplink, p *uplink.Packet) (after time.Duration, ok bool) {
+	q, s := &d.sequence, &d.ring[d.newest]
+	if s.source == nil || !s.source.Together(src) || s.epoch != s.source.Epoch() || p.Epoch != src.Epoch() {
+		return 0, false
+	}
+	before, ok := s.source.CaptureClock(d.lastNow)
+	if !ok {
+		return 0, false
+	}
+	clock, ok := src.CaptureClock(d.lastNow)
+	if !ok {
+		return 0, false
+	}
+	after = clock.At(p.Timestamp) - before.At(q.source)
+	doubt := after - (p.Arrival - q.stamped)
+	return after, doubt <= captureDoubt && doubt >= -captureDoubt
+}
+
+// follows reports whether the frame of p, of another source, can be shown next: it is no older than the newest that was
+// shown. Going back in time would put the subscriber's clock, and so every later picture, behind.
+func (d *Downlink) follows(src *uplink.Uplink, p *uplink.Packet) bool {
+	if !d.sequence.started {
+		return true
+	}
+	if after, ok := d.captured(src, p); ok {
+		return after >= -sameCapture
+	}
+	return p.Arrival >= d.sequence.arrival
+}
+
+// step returns how far the timestamp moves to p, the first packet of src: by what lies between the captures where that is
+// known, else between the arrivals.
+func (d *Downlink) step(src *uplink.Uplink, p *uplink.Packet) uint32 {
+	q := &d.sequence
+	if after, ok := d.captured(src, p); ok && d.cfg.Video && after <= longestPause {
+		due := int64(after)*int64(src.Codec().ClockRate())/int64(time.Second) - q.ahead
+		step := max(due, videoStep)
+		q.ahead = step - due
+		return uint32(step)
+	}
+	q.ahead = 0
+	return q.step(p.Arrival, src.Codec())
 }
 
 // step returns how far the timestamp moves from the newest frame to one that arrived at the given time.
@@ -73,18 +134,23 @@ func (q *sequenceState) step(arrival time.Duration, c codec.Codec) uint32 {
 	return max(rounded, audioStep, q.frame)
 }
 
-// sequence returns the slot's number for the source's.
-func (s *segment) sequence(e seq.Extended) seq.Extended { return e + s.offset }
-
 // rewrite moves the numbers inside a payload that is ours to write to.
-func (s *segment) rewrite(payload []byte, p *uplink.Packet) {
-	if s.payload.Codec == codec.VP8 && (s.pictures != 0 || s.tl0 != 0) {
-		codec.RewriteVP8(payload, p.Meta, (p.Meta.PictureID+s.pictures)&0x7fff, p.Meta.TL0+s.tl0)
+func (s *segment) rewrite(payload []byte, p *uplink.Packet, at place) {
+	pictures := s.pictures - at.pictures
+	if pictures == 0 && s.tl0 == 0 {
+		return
+	}
+	switch s.payload.Codec {
+	case codec.VP8:
+		codec.RewriteVP8(payload, p.Meta, (p.Meta.PictureID+pictures)&0x7fff, p.Meta.TL0+s.tl0)
+	case codec.VP9:
+		codec.RewriteVP9(payload, p.Meta, (p.Meta.PictureID+pictures)&0x7fff, p.Meta.TL0+s.tl0)
 	}
 }
 
-// move notes that p went out with the given number and timestamp.
-func (q *sequenceState) move(s *segment, p *uplink.Packet, number seq.Extended, timestamp uint32, video bool) {
+// move notes that p went out at its place with the given timestamp.
+func (q *sequenceState) move(s *segment, p *uplink.Packet, at place, timestamp uint32, video bool) {
+	number := at.number
 	q.arrival = max(q.arrival, p.Arrival)
 	if number > q.highest {
 		if !video && number == q.highest+1 && number != s.out {
@@ -92,11 +158,8 @@ func (q *sequenceState) move(s *segment, p *uplink.Packet, number seq.Extended, 
 				q.frame = step
 			}
 		}
-		if p.Meta.HasPictureID {
-			q.picture = (p.Meta.PictureID + s.pictures) & 0x7fff
-		}
-		if p.Meta.HasTL0 {
-			q.tl0 = p.Meta.TL0 + s.tl0
+		if !at.blank {
+			q.renumber(s, p, at)
 		}
 		q.highest = number
 	}
@@ -104,4 +167,17 @@ func (q *sequenceState) move(s *segment, p *uplink.Packet, number seq.Extended, 
 		q.timestamp, q.source, q.stamped = timestamp, p.Timestamp, p.Arrival
 	}
 	q.started = true
+}
+
+// renumber notes the newest numbers inside the media.
+func (q *sequenceState) renumber(s *segment, p *uplink.Packet, at place) {
+	if p.Meta.HasPictureID {
+		q.picture = (p.Meta.PictureID + s.pictures - at.pictures) & 0x7fff
+	}
+	if p.Meta.HasTL0 {
+		q.tl0 = p.Meta.TL0 + s.tl0
+	}
+	if s.described && p.Structure != 0 {
+		q.number, q.numbered = p.Frame.Number+s.frames, true
+	}
 }
