@@ -212,7 +212,7 @@ func TestNoAllocations(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		n := PutHeader(b, Header{Sequence: 7, SSRC: 9})
 		n = PutCSRC(b, n, 5)
-		n = PutExtensions(b, n, []Extension{{ID: 1, Data: sequence}, {ID: 2, Data: level}})
+		PutExtensions(b, n, []Extension{{ID: 1, Data: sequence}, {ID: 2, Data: level}})
 		h, _ := ParseHeader(b)
 		data, ok := h.Extension(b, 2)
 		ok = ok && data[0] == 0x85
