@@ -107,41 +107,50 @@ func TestModelIsTheSpecifications(t *testing.T) {
 // Every frame of every mode is read as the model has it, from templates or written out, whatever else a descriptor holds.
 func TestReadDescriptor(t *testing.T) {
 	for _, mode := range svcModes {
-		rapid.Check(t, func(t *rapid.T) {
-			m := newSVC(mode, rapid.Uint16().Draw(t, "first number"))
-			targets := m.spatial * m.temporal
-			all := uint32(1)<<targets - 1
-			var s, inForce Structure
-			offset := rapid.IntRange(0, 63).Draw(t, "offset")
-			active := all
-			for picture := range 9 {
-				key := picture == 0 || rapid.IntRange(0, 9).Draw(t, "key") == 0
-				for _, f := range m.picture(key) {
-					w := drawWritten(t, targets, f.key)
-					w.offset = offset
-					b := m.describe(f, w)
-					d, ok := s.ReadDescriptor(b)
-					require.True(t, ok, "%s %+v % x", mode, f, b)
-					if w.structure {
-						active = all
-					}
-					if w.active != 0 {
-						active = uint32(w.active)
-					}
-					require.Equal(t, Descriptor{
-						Number: m.start + uint16(f.number), Start: true, End: w.end, Structure: w.structure, Layer: f.layer,
-						Needed: f.set("DSR"), Switch: f.set("S"), Discardable: f.set("D"), Active: active,
-					}, d)
-					require.Equal(t, active, s.Active())
-					m.checkAnswers(t, &s, b, f, d)
-					if w.structure {
-						m.checkStructure(t, &s, w)
-						require.Equal(t, picture == 0 || w.resolutions != inForce.sized, !s.Equal(&inForce))
-						inForce = s
-					}
-				}
-			}
+		newSVC(mode, 65530).checkRead(t, func(picture int) bool { return picture%10 == 0 }, func(f svcFrame) written {
+			return written{start: true, structure: f.key}
 		})
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		m := newSVC(rapid.SampledFrom(svcModes).Draw(t, "mode"), rapid.Uint16().Draw(t, "first number"))
+		offset := rapid.IntRange(0, 63).Draw(t, "offset")
+		m.checkRead(t, func(int) bool { return rapid.IntRange(0, 9).Draw(t, "key") == 0 }, func(f svcFrame) written {
+			w := drawWritten(t, m.spatial*m.temporal, f.key)
+			w.offset = offset
+			return w
+		})
+	})
+}
+
+// checkRead reads a stream of 20 pictures, the first of which is a keyframe.
+func (m *svc) checkRead(t require.TestingT, key func(picture int) bool, write func(svcFrame) written) {
+	all := uint32(1)<<(m.spatial*m.temporal) - 1
+	active := all
+	var s, inForce Structure
+	for picture := range 20 {
+		for _, f := range m.picture(picture == 0 || key(picture)) {
+			w := write(f)
+			b := m.describe(f, w)
+			d, ok := s.ReadDescriptor(b)
+			require.True(t, ok, "%s %+v % x", m.mode, f, b)
+			if w.structure {
+				active = all
+			}
+			if w.active != 0 {
+				active = uint32(w.active)
+			}
+			require.Equal(t, Descriptor{
+				Number: m.start + uint16(f.number), Start: true, End: w.end, Structure: w.structure, Layer: f.layer,
+				Needed: f.set("DSR"), Switch: f.set("S"), Discardable: f.set("D"), Active: active,
+			}, d)
+			require.Equal(t, active, s.Active())
+			m.checkAnswers(t, &s, b, f, d)
+			if w.structure {
+				m.checkStructure(t, &s, w)
+				require.Equal(t, picture == 0 || w.resolutions != inForce.sized, !s.Equal(&inForce))
+				inForce = s
+			}
+		}
 	}
 }
 
@@ -292,23 +301,20 @@ func TestReadDescriptorLate(t *testing.T) {
 }
 
 func TestAppendDescriptor(t *testing.T) {
-	for _, mode := range svcModes {
-		rapid.Check(t, func(t *rapid.T) {
-			m := newSVC(mode, rapid.Uint16().Draw(t, "first number"))
-			targets := m.spatial * m.temporal
-			var s Structure
-			for picture := range 9 {
-				for _, f := range m.picture(picture%6 == 0) {
-					w := drawWritten(t, targets, f.key)
-					b := m.describe(f, w)
-					_, ok := s.ReadDescriptor(b)
-					require.True(t, ok)
-					active := uint32(rapid.IntRange(0, 1<<(targets+1)-1).Draw(t, "sent"))
-					checkAppend(t, &s, b, rapid.Uint16().Draw(t, "number"), active)
-				}
+	rapid.Check(t, func(t *rapid.T) {
+		m := newSVC(rapid.SampledFrom(svcModes).Draw(t, "mode"), rapid.Uint16().Draw(t, "first number"))
+		targets := m.spatial * m.temporal
+		var s Structure
+		for picture := range 20 {
+			for _, f := range m.picture(picture%12 == 0) {
+				b := m.describe(f, drawWritten(t, targets, f.key))
+				_, ok := s.ReadDescriptor(b)
+				require.True(t, ok)
+				active := uint32(rapid.IntRange(0, 1<<(targets+1)-1).Draw(t, "sent"))
+				checkAppend(t, &s, b, rapid.Uint16().Draw(t, "number"), active)
 			}
-		})
-	}
+		}
+	})
 }
 
 // checkAppend rewrites a descriptor that s has just read, and reads what comes out.
