@@ -75,6 +75,8 @@ type Join struct {
 	AudioSlots, VideoSlots int
 	// MaxVideos is how many videos the device takes at once; 0: as many as there are slots.
 	MaxVideos int
+	// MaxHeight is how many lines of a camera the device takes; 0: any.
+	MaxHeight uint32
 }
 
 // Leave takes a peer out, whatever the reason. Its own slots die with it: no Assign speaks of them.
@@ -171,7 +173,7 @@ type Assign struct {
 type View struct {
 	Width, Height uint32 // pixels on screen; 0 when unknown: as large as there is
 	Detail        bool   // a screen: sharpness before motion
-	Limited       bool   // the device and not the client's wish keeps it so small
+	Limited       bool   // the device (Join.MaxHeight) and not the client's wish keeps it so small
 }
 
 // Tell hands an event to a peer.
@@ -218,10 +220,10 @@ func (r Reason) String() string {
 // SpeakersChanged.
 type Event interface{ event() }
 
-// PeerJoined: somebody is in the room from now on.
+// PeerJoined: somebody is in the room; in a large one it tells of those alone whom the peer wishes for.
 type PeerJoined struct{ Peer PeerInfo }
 
-// PeerLeft: somebody is no longer in the room.
+// PeerLeft: somebody is no longer in the room or, in a large one, no longer among those whom this peer hears of.
 type PeerLeft struct{ Peer PeerID }
 
 // TrackPublished: a peer sends one more track.

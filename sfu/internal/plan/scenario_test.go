@@ -3,12 +3,14 @@ package plan
 import (
 	"flag"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -16,7 +18,8 @@ import (
 var update = flag.Bool("update", false, "rewrite testdata/*.txt with what the room does now")
 
 // TestScenarios runs testdata/*.txt: blocks of commands, a line of dashes, and the effects of each. A track is written
-// as its source, or source:id when a peer has several, and with a ! when muted.
+// as its source, or source:id when a peer has several, and with a ! when muted. "at 1500" sets the clock to 1.5 s, after the
+// Ticks that the room wants until then; "crowd 10 30 mic" lets 21 peers in.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -38,23 +41,26 @@ func TestScenarios(t *testing.T) {
 // play returns the script with the effects rewritten.
 func play(t *testing.T, script string) string {
 	var room *Room
+	var now time.Duration
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(script), "\n\n") {
-		commands, _, _ := strings.Cut(block, "\n----")
-		out.WriteString(commands + "\n")
+		script, _, _ := strings.Cut(block, "\n----")
+		out.WriteString(script + "\n")
 		said := ""
-		for line := range strings.SplitSeq(commands, "\n") {
+		for line := range strings.SplitSeq(script, "\n") {
 			if line == "" || line[0] == '#' {
 				continue
 			}
 			if room == nil || strings.HasPrefix(line, "room") {
-				room = New(Config{MaxPeers: option(line, "max", 0)})
+				room, now = New(Config{MaxPeers: option(line, "max", 0)}), 0
 				if strings.HasPrefix(line, "room") {
 					continue
 				}
 			}
-			for _, e := range room.Step(0, parse(t, line)) {
-				said += show(e) + "\n"
+			for _, c := range commands(t, room, &now, line) {
+				for _, e := range room.Step(now, c()) {
+					said += show(e) + "\n"
+				}
 			}
 		}
 		if said != "" {
@@ -65,8 +71,46 @@ func play(t *testing.T, script string) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
+// commands is what a line says to do, one after the other.
+func commands(t *testing.T, room *Room, now *time.Duration, line string) iter.Seq2[int, func() Command] {
+	return func(yield func(int, func() Command) bool) {
+		words := strings.Fields(line)
+		switch words[0] {
+		case "at":
+			ms, err := strconv.Atoi(words[1])
+			require.NoError(t, err, line)
+			until := time.Duration(ms) * time.Millisecond
+			require.Greater(t, until, *now, line)
+			for next := room.Next(); next != 0 && next <= until; next = room.Next() {
+				*now = max(next, *now)
+				yield(0, func() Command { return Tick{} })
+			}
+			*now = until
+		case "crowd":
+			first, err := strconv.Atoi(words[1])
+			require.NoError(t, err, line)
+			last, err := strconv.Atoi(words[2])
+			require.NoError(t, err, line)
+			for n := first; n <= last; n++ {
+				yield(0, func() Command { return parse(t, fmt.Sprintf("join %d p%d %s", n, n, strings.Join(words[3:], " "))) })
+			}
+		default:
+			yield(0, func() Command { return parse(t, line) })
+		}
+	}
+}
+
 func parse(t *testing.T, line string) Command {
 	words := strings.Fields(line)
+	if words[0] == "speak" {
+		var s Speak
+		for i, word := range words[1:] {
+			n, err := strconv.ParseUint(word, 10, 64)
+			require.NoError(t, err, line)
+			s.Speakers = append(s.Speakers, Speaker{Peer: PeerID(n), Level: uint8(100 - i)})
+		}
+		return s
+	}
 	require.GreaterOrEqual(t, len(words), 2, line)
 	n, err := strconv.ParseUint(words[1], 10, 64)
 	require.NoError(t, err, line)
@@ -77,6 +121,7 @@ func parse(t *testing.T, line string) Command {
 			Peer: id, Identity: rest[0], Name: rest[0],
 			CanPublish: !strings.Contains(line, "no-publish"), CanSubscribe: !strings.Contains(line, "no-subscribe"),
 			AudioSlots: option(line, "audio", 3), VideoSlots: option(line, "video", 9),
+			MaxVideos: option(line, "videos", 0), MaxHeight: uint32(option(line, "height", 0)),
 		}
 		if j.Identity == "-" {
 			j.Identity = ""
@@ -99,9 +144,15 @@ func parse(t *testing.T, line string) Command {
 			}
 		}
 		return r
+	case "page":
+		return Page{Peer: id, After: PeerID(option(line, "after", 0)), Limit: option(line, "limit", 0)}
 	case "subscribe":
-		s := Subscribe{Peer: id}
+		s := Subscribe{Peer: id, VideoPaused: strings.Contains(line, " paused"), LastN: option(line, "last", 0)}
 		for _, word := range rest {
+			if word == "paused" || strings.Contains(word, "=") {
+				continue
+			}
+			word, size, _ := strings.Cut(word, "@")
 			name, priority, _ := strings.Cut(word, "*")
 			w := Wish{Hidden: strings.HasPrefix(name, "-")}
 			peer, track, _ := strings.Cut(strings.TrimPrefix(name, "-"), "/")
@@ -109,6 +160,10 @@ func parse(t *testing.T, line string) Command {
 			require.NoError(t, err, line)
 			p, _ := strconv.Atoi(priority)
 			w.Peer, w.Track, w.Priority = PeerID(number), track, uint32(p)
+			if size != "" {
+				_, err = fmt.Sscanf(size, "%dx%d", &w.Width, &w.Height)
+				require.NoError(t, err, line)
+			}
 			s.Wishes = append(s.Wishes, w)
 		}
 		return s
@@ -163,7 +218,7 @@ func show(e Effect) string {
 		if e.Track == nil {
 			return fmt.Sprintf("assign %d %s %d empty", e.Peer, kind, e.Slot)
 		}
-		return fmt.Sprintf("assign %d %s %d = %s", e.Peer, kind, e.Slot, showRef(*e.Track))
+		return fmt.Sprintf("assign %d %s %d = %s%s", e.Peer, kind, e.Slot, showRef(*e.Track), showView(e.View))
 	case Tell:
 		return fmt.Sprintf("tell %d: %s", e.Peer, showEvent(e.Event))
 	}
@@ -187,9 +242,35 @@ func showEvent(e Event) string {
 	case TrackMuted:
 		return fmt.Sprintf("muted %d/%s", e.Peer, showTrack(e.Track))
 	case SlotsChanged:
-		return "slots audio" + showRefs(e.Slots.Audio) + " video" + showRefs(e.Slots.Video)
+		line := "slots audio" + showRefs(e.Slots.Audio) + " video" + showRefs(e.Slots.Video)
+		for _, p := range e.Peers {
+			line += ", " + showEvent(PeerJoined{p})
+		}
+		return line
+	case RosterChanged:
+		return fmt.Sprintf("roster %d", e.Size)
+	case SpeakersChanged:
+		line := "speakers"
+		for _, s := range e.Speakers {
+			line += fmt.Sprintf(" %d:%d", s.Peer, s.Level)
+		}
+		return line
 	}
 	return "?"
+}
+
+func showView(v View) string {
+	line := ""
+	if v.Width > 0 || v.Height > 0 {
+		line = fmt.Sprintf(" %dx%d", v.Width, v.Height)
+	}
+	if v.Detail {
+		line += " detail"
+	}
+	if v.Limited {
+		line += " limited"
+	}
+	return line
 }
 
 func showTrack(t Track) string {

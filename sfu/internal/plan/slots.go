@@ -3,29 +3,40 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // receiver is what one peer receives: its slots and its wishes.
 type receiver struct {
-	self         *peer
+	self *peer
+
+	// What its device takes.
+	maxVideos int    // 0: no bound
+	maxHeight uint32 // of cameras; 0: no bound
+
+	// What it wants.
+	wanted []Wish          // the visible ones, best first
+	named  map[PeerID]bool // peers of wanted
+	ranks  map[TrackRef]want
+	paused bool
+	lastN  int
+
+	// What it has.
 	audio, video slots
 	where        map[*track]int // slot index of each track that has one
-	wanted       []Wish         // the visible ones, best first
-	ranks        map[TrackRef]rank
-	changed      bool // since the last settle
-	settled      bool // settled once: before, the answer to the join carries the map
+	settled      bool           // settled once: before, the answer to the join carries the map
+
+	// The room's speakers as this receiver hears them; see Room.balance.
+	front, stage *peer
+	staged       bool          // slots 0 are a stage
+	due          time.Duration // when a slot may be taken that is held until then; 0: nobody waits for one
 }
 
-// slots are the receive slots of one kind.
-type slots struct {
-	now    []*track // nil: free, or closed
-	said   []*track // what the effects said last
-	closed []bool   // its m-line is stopped: nothing is put there
-	free   int
+// want is what a wish says of a track.
+type want struct {
+	rank          rank
+	width, height uint32
 }
-
-// takes says whether a track may be put into a slot.
-func (s *slots) takes(i int) bool { return s.now[i] == nil && !s.closed[i] }
 
 // rank is how much a receiver wants a track: hidden, no wish, and above that the wishes by their place.
 type rank int
@@ -35,8 +46,23 @@ const (
 	unnamed
 )
 
-func (v *receiver) init(self *peer) {
-	v.self = self
+// slots are the receive slots of one kind.
+type slots struct {
+	now    []*track        // nil: free, or closed
+	since  []time.Duration // when the track got a slot
+	said   []*track        // what the effects said last
+	views  []View          // likewise
+	closed []bool          // its m-line is stopped: nothing is put there
+	open   int             // those not closed
+	used   int
+	most   int // tracks at once, at most open
+}
+
+// takes says whether a track may be put into a slot.
+func (s *slots) takes(i int) bool { return s.now[i] == nil && !s.closed[i] }
+
+func (v *receiver) init(self *peer, maxVideos int, maxHeight uint32) {
+	v.self, v.maxVideos, v.maxHeight = self, maxVideos, maxHeight
 	v.where = map[*track]int{}
 }
 
@@ -44,15 +70,17 @@ func (v *receiver) init(self *peer) {
 func (v *receiver) grow(audio, video int) {
 	v.audio.grow(audio)
 	v.video.grow(video)
-	v.changed = true
+	v.bound()
 }
 
 func (s *slots) grow(size int) {
 	if more := size - len(s.now); more > 0 {
 		s.now = append(s.now, make([]*track, more)...)
+		s.since = append(s.since, make([]time.Duration, more)...)
 		s.said = append(s.said, make([]*track, more)...)
+		s.views = append(s.views, make([]View, more)...)
 		s.closed = append(s.closed, make([]bool, more)...)
-		s.free += more
+		s.open += more
 	}
 }
 
@@ -62,33 +90,51 @@ func (v *receiver) shut(s *slots, open []bool) {
 		switch {
 		case is && s.closed[i]:
 			s.closed[i] = false
-			s.free++
+			s.open++
 		case !is && !s.closed[i]:
 			if t := s.now[i]; t != nil {
 				v.drop(t)
 			}
 			s.closed[i] = true
-			s.free--
+			s.open--
 		}
+	}
+	v.bound()
+}
+
+// bound counts how many tracks there may be at once.
+func (v *receiver) bound() {
+	v.audio.most, v.video.most = v.audio.open, v.video.open
+	if v.maxVideos > 0 {
+		v.video.most = min(v.video.most, v.maxVideos)
+	}
+	if v.lastN > 0 {
+		v.video.most = min(v.video.most, v.lastN)
+	}
+	if v.paused {
+		v.video.most = 0
 	}
 }
 
 // wish replaces the wishes, and empties the slots of what is hidden from now on.
-func (v *receiver) wish(wishes []Wish) {
-	v.wanted = slices.DeleteFunc(slices.Clone(wishes), func(w Wish) bool { return w.Hidden })
+func (v *receiver) wish(c Subscribe) {
+	v.wanted = slices.DeleteFunc(slices.Clone(c.Wishes), func(w Wish) bool { return w.Hidden })
 	slices.SortStableFunc(v.wanted, func(a, b Wish) int { return cmp.Compare(b.Priority, a.Priority) })
-	v.ranks = make(map[TrackRef]rank, len(wishes))
+	v.ranks, v.named = make(map[TrackRef]want, len(c.Wishes)), make(map[PeerID]bool, len(v.wanted))
 	for i, w := range v.wanted {
+		v.named[w.Peer] = true
 		ref := TrackRef{Peer: w.Peer, ID: w.Track}
 		if _, twice := v.ranks[ref]; !twice {
-			v.ranks[ref] = rank(len(v.wanted) - i)
+			v.ranks[ref] = want{rank(len(v.wanted) - i), w.Width, w.Height}
 		}
 	}
-	for _, w := range wishes {
+	for _, w := range c.Wishes {
 		if w.Hidden {
-			v.ranks[TrackRef{Peer: w.Peer, ID: w.Track}] = hidden
+			v.ranks[TrackRef{Peer: w.Peer, ID: w.Track}] = want{rank: hidden}
 		}
 	}
+	v.paused, v.lastN = c.VideoPaused, c.LastN
+	v.bound()
 	for _, s := range []*slots{&v.audio, &v.video} {
 		for _, t := range s.now {
 			if t != nil && v.rank(t) == hidden {
@@ -98,50 +144,35 @@ func (v *receiver) wish(wishes []Wish) {
 	}
 }
 
-// rank looks for a wish for the track, then for one for its peer.
-func (v *receiver) rank(t *track) rank {
-	if k, ok := v.ranks[t.ref()]; ok {
-		return k
+// want looks for a wish for the track, then for one for its peer.
+func (v *receiver) want(t *track) want {
+	if len(v.ranks) == 0 {
+		return want{}
+	}
+	if w, ok := v.ranks[t.ref()]; ok {
+		return w
 	}
 	return v.ranks[TrackRef{Peer: t.owner.id}]
 }
 
-// offer gives the track a slot, if it is visible, has none yet, and one is free or held by a track of lower rank.
-func (v *receiver) offer(t *track) {
-	if _, has := v.where[t]; has || t.owner == v.self {
-		return
-	}
-	want := v.rank(t)
-	if want == hidden {
-		return
-	}
-	s := v.slotsOf(t.Source)
-	if s.free > 0 {
-		v.put(t, v.choose(t))
-		return
-	}
-	if want == unnamed {
-		return // displaces nobody
-	}
-	if lowest := v.lowest(s); lowest != nil && want > v.rank(lowest) {
-		i := v.where[lowest]
-		v.drop(lowest)
-		v.put(t, i)
-	}
-}
+func (v *receiver) rank(t *track) rank { return v.want(t).rank }
 
-// lowest is the track that makes room first: the least wanted one and, among equals, the last of the waiting order.
-func (v *receiver) lowest(s *slots) *track {
-	var lowest *track
-	for _, t := range s.now {
-		if t != nil && (lowest == nil || cmp.Or(
-			cmp.Compare(v.rank(t), v.rank(lowest)),
-			cmp.Compare(lowest.Source, t.Source),
-			cmp.Compare(lowest.owner.place, t.owner.place)) < 0) {
-			lowest = t
-		}
+// view is how large the receiver shows a video.
+func (v *receiver) view(t *track) View {
+	w := v.want(t)
+	view := View{Width: w.width, Height: w.height, Detail: t.Source == Screen}
+	if v.maxHeight == 0 || t.Source == Screen { // text of 360 lines cannot be read
+		return view
 	}
-	return lowest
+	if view.Height == 0 || view.Height > v.maxHeight {
+		if view.Height > 0 {
+			view.Width = uint32(uint64(view.Width) * uint64(v.maxHeight) / uint64(view.Height))
+		} else {
+			view.Width = 0 // as wide as that height makes it
+		}
+		view.Height, view.Limited = v.maxHeight, true
+	}
+	return view
 }
 
 // choose picks a free slot for the track; there is one.
@@ -150,20 +181,35 @@ func (v *receiver) choose(t *track) int {
 	if t.Kind == Video {
 		other = &v.audio
 	}
-	if i := v.partner(t, other); i >= 0 && i < len(s.now) && s.takes(i) {
-		return i
-	}
 	if t.Source == Screen || t.Source == ScreenAudio {
+		if i := v.partner(t, other); i >= 0 && i < len(s.now) && s.takes(i) {
+			return i
+		}
 		return s.lastFree()
 	}
+	from := 0
+	switch v.stage {
+	case nil:
+	case t.owner:
+		if len(s.now) > 0 && s.takes(0) {
+			return 0
+		}
+	default:
+		from = 1 // while another will do: the pair of slot 0 is that of the stage
+	}
+	if i := v.partner(t, other); i >= from && i < len(s.now) && s.takes(i) {
+		return i
+	}
 	pairs := min(len(s.now), len(other.now))
-	for i := range pairs {
+	for i := from; i < pairs; i++ {
 		if s.takes(i) && other.takes(i) && v.partner(t, other) < 0 {
 			return i
 		}
 	}
-	if i := s.firstFree(pairs); i >= 0 {
-		return i
+	for _, first := range [...]int{max(pairs, from), from} {
+		if i := s.firstFree(first); i >= 0 {
+			return i
+		}
 	}
 	return s.firstFree(0)
 }
@@ -205,12 +251,11 @@ func (s *slots) lastFree() int {
 	return -1
 }
 
-func (v *receiver) put(t *track, i int) {
+func (v *receiver) put(now time.Duration, t *track, i int) {
 	s := v.slotsOf(t.Source)
-	s.now[i] = t
-	s.free--
+	s.now[i], s.since[i] = t, now
+	s.used++
 	v.where[t] = i
-	v.changed = true
 }
 
 // drop frees the track's slot; false when it has none.
@@ -221,10 +266,30 @@ func (v *receiver) drop(t *track) bool {
 	}
 	s := v.slotsOf(t.Source)
 	s.now[i] = nil
-	s.free++
+	s.used--
 	delete(v.where, t)
-	v.changed = true
 	return true
+}
+
+// swap lets two slots change what they show. Who holds one keeps the time since when.
+func (v *receiver) swap(s *slots, i, j int) {
+	s.now[i], s.now[j] = s.now[j], s.now[i]
+	s.since[i], s.since[j] = s.since[j], s.since[i]
+	for _, at := range [...]int{i, j} {
+		if t := s.now[at]; t != nil {
+			v.where[t] = at
+		}
+	}
+}
+
+// shows says whether a track of the peer has a slot.
+func (v *receiver) shows(p *peer) bool {
+	for _, t := range p.published {
+		if _, has := v.where[t]; has {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *receiver) slotsOf(source Source) *slots {
