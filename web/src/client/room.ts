@@ -174,6 +174,7 @@ const iceDeadline = 12_000; // ms: with 30 % loss a join takes one; after twelve
 const restartPause = 3_000; // ms between ICE restarts, or 3 round trips: a restart needs one, and some checks, to show
 const rejoinPause = 1_000; // ms before joining again after a refusal that may pass
 const backupPause = 30_000; // ms a second publication stays after it was last wanted: who comes back needs no offer
+const mostKnown = 160;
 const wishPause = 250; // ms: a resized window says where it ended, not each step
 
 /**
@@ -197,8 +198,7 @@ export class Room extends Emitter<RoomEvents> {
   #slots: MutableSlot[] = [];
   #map: SlotMap | undefined;
   #size = 1;
-  #named = new Set<string>(); // whom the server told us of in Joined
-  #page = new Set<string>(); // and in its last page
+  #known: string[] = []; // the participants, the one learnt of last at the end
   #peerId = "";
   #state: RoomState = "connecting";
   #joined = false;
@@ -270,8 +270,8 @@ export class Room extends Emitter<RoomEvents> {
     return this.#name;
   }
   /**
-   * The others, in join order; of a large room those we know of: whom Joined named, those on the page of the roster that was
-   * asked for last, and those in our slots.
+   * The others, in join order. Of a large room only those the server tells us of: the first page, those in our slots, those we
+   * wished for or saw on a page of the roster, at most some 128.
    */
   get participants(): ReadonlyMap<string, Participant> {
     return this.#participants;
@@ -413,9 +413,10 @@ export class Room extends Emitter<RoomEvents> {
     if (m.case !== "rosterPage") throw new TolkynError("protocol", `Roster answered by ${m.case}`);
     const { peers, size, more } = m.value;
     const others = peers.filter((p) => p.peerId !== this.#peerId);
-    this.#page = new Set(others.map((p) => p.peerId));
-    for (const p of others) this.#learn(p);
-    this.#forgetOthers();
+    for (const p of others) {
+      this.#known = this.#known.filter((id) => id !== p.peerId); // it counts as new
+      this.#learn(p);
+    }
     this.#setSize(size);
     const participants = others.flatMap((p) => this.#participants.get(p.peerId) ?? []);
     return { participants, size, more };
@@ -571,7 +572,6 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #addPeer(peer: Peer): void {
-    if (!this.#participants.has(peer.peerId)) this.#named.add(peer.peerId);
     const p = this.#know(peer);
     if (p) this.emit("participantJoined", p);
   }
@@ -590,6 +590,8 @@ export class Room extends Emitter<RoomEvents> {
     p.tracks.clear();
     for (const t of peer.tracks) p.tracks.set(t.trackId, remoteTrack(t));
     this.#participants.set(p.id, p);
+    if (!this.#known.includes(p.id)) this.#known.push(p.id);
+    this.#forgetOldest();
     if (!known) return p;
     for (const track of p.tracks.values()) this.emit("trackMuted", { participant: p, track });
     return undefined;
@@ -605,19 +607,17 @@ export class Room extends Emitter<RoomEvents> {
 
   #drop(p: MutableParticipant): void {
     this.#participants.delete(p.id);
-    this.#named.delete(p.id);
-    this.#page.delete(p.id);
+    this.#known = this.#known.filter((id) => id !== p.id);
     for (const s of this.#slots) if (s.participant === p) s.participant = s.remoteTrack = undefined;
   }
 
-  // Those of whom the server tells us nothing any more: on no page, in no slot.
-  #forgetOthers(): void {
+  // The server tells each client of 128 and forgets the oldest that is in no slot. We keep some more: whom we forgot too early
+  // would come back into a slot without a name.
+  #forgetOldest(): void {
+    if (this.#known.length <= mostKnown) return;
     const inSlots = new Set(this.#map?.slots.map((s) => s.peerId));
-    const forgotten = [...this.#participants.values()].filter(
-      (p) => !this.#named.has(p.id) && !this.#page.has(p.id) && !inSlots.has(p.id),
-    );
-    for (const p of forgotten) this.#drop(p);
-    if (forgotten.length > 0) this.emit("roster", this.#size);
+    const oldest = this.#participants.get(this.#known.find((id) => !inSlots.has(id)) ?? "");
+    if (oldest) this.#drop(oldest);
   }
 
   #setSize(size: number): void {
@@ -629,8 +629,6 @@ export class Room extends Emitter<RoomEvents> {
   #setPeers(peers: readonly Peer[], size: number): void {
     const there = new Set(peers.map((p) => p.peerId));
     for (const id of [...this.#participants.keys()]) if (!there.has(id)) this.#removePeer(id);
-    this.#named = there;
-    this.#page.clear();
     for (const p of peers) this.#addPeer(p);
     this.#setSize(size || peers.length + 1);
   }
@@ -662,7 +660,6 @@ export class Room extends Emitter<RoomEvents> {
   #setSlots(map: SlotMap | undefined): void {
     this.#map = map;
     for (const p of map?.peers ?? []) this.#learn(p);
-    this.#forgetOthers();
     this.#refreshSlots();
     this.emit("slots", this.#slots);
   }

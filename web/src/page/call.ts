@@ -4,8 +4,10 @@ import { chosen } from "./devices";
 import { h, set, text } from "./dom";
 import { explain } from "./failure";
 import { bars, icon, wordmark, type Icon } from "./icons";
-import { tiles } from "./layout";
+import { gridCapacity, isWide, pageOf, staged, stripCapacity, tiles, views, type View } from "./layout";
 import { Level, loudness } from "./level";
+import { Order } from "./order";
+import { showPeople } from "./people";
 import { prefer, preferences } from "./preferences";
 import { showSettings, showShortcuts } from "./settings";
 import { Speakers } from "./speakers";
@@ -15,9 +17,11 @@ import { figure, say, sayPeople, type Word } from "./words";
 
 const levelEvery = 80; // ms: a ring that follows a syllable
 const measureEvery = 1_000; // ms
-
-/** What has a button. */
-type Switch = Exclude<Source, "screen-audio">;
+const pauseAfter = 5_000; // ms in the background: who only looks something up in another tab finds the pictures as they were
+const swipe = 60; // px across: less is a tap with an unsteady finger
+const mostHidden = 200; // wishes: a frame to the server holds 64 KiB
+const speakingLevel = 0.35; // of the ring, where the server does not tell who speaks
+const spokenLevel = 0.5; // the least of the ring of somebody who speaks by the server's word
 
 interface Wanted extends TileState {
   key: string;
@@ -38,19 +42,37 @@ export class Call {
   readonly #stage = h("div", { class: "stage" });
   readonly #main = h("div", { class: "main" });
   readonly #strip = h("div", { class: "strip" });
-  readonly #rest = h("div", { class: "tile rest" });
+  readonly #pager = h("nav", { class: "pager", hidden: true });
+  readonly #pageText = h("span", { role: "status" });
+  readonly #before = h("button", { type: "button", class: "plain", onclick: () => void this.#turn(-1) }, icon("before"));
+  readonly #after = h("button", { type: "button", class: "plain", onclick: () => void this.#turn(1) }, icon("after"));
+  readonly #viewButton = h("button", { type: "button", class: "plain", popovertarget: "views" });
+  readonly #viewMenu = h("div", { id: "views", class: "menu", popover: "auto", role: "menu" });
   readonly #alone = h("div", { class: "alone" });
   readonly #banner = h("div", { class: "banner", role: "alert", hidden: true });
   readonly #count = h("span", { class: "count" });
+  readonly #people = h("button", { type: "button", class: "people", onclick: () => this.#showPeople() }, icon("people"), this.#count);
   readonly #state = h("span", { class: "state", role: "status" });
   readonly #badge = h("button", { type: "button", class: "badge" });
   readonly #badgeText = h("span");
   readonly #badgeBars = bars();
   readonly #unblock = h("button", { type: "button", class: "primary unblock", hidden: true });
-  readonly #buttons: Record<Switch, HTMLButtonElement>;
+  readonly #buttons: Record<Source, HTMLButtonElement>;
 
-  readonly #changedDevice = new Set<Switch>(); // chosen while it was off: taken up when it is switched on
+  readonly #changedDevice = new Set<Source>(); // chosen while it was off: taken up when it is switched on
 
+  readonly #order = new Order();
+  readonly #pageStarts = [""]; // of a large room's roster: behind whom each later page begins
+  #rosterPage: Participant[] | undefined; // of a large room, on later pages
+  #turning = false;
+  #page = 0;
+  #pages = 1;
+  #perPage = 1;
+  #atMost = 0; // videos, as the server was told
+  #first = 1; // how many of the others stand on the first page
+  #speaking: ReadonlySet<string> | undefined; // by the server's word; undefined: it has said nothing yet
+  #stageTimer: ReturnType<typeof setTimeout> | undefined;
+  #pauseTimer: ReturnType<typeof setTimeout> | undefined;
   #pinned = "";
   #withNumbers = false;
   #wasReconnecting = false;
@@ -66,7 +88,9 @@ export class Call {
       microphone: this.#control(() => this.toggle("microphone")),
       camera: this.#control(() => this.toggle("camera")),
       screen: this.#control(() => this.toggle("screen")),
+      "screen-audio": this.#control(() => this.toggle("screen-audio")),
     };
+    this.#pager.append(this.#before, this.#pageText, this.#after);
     this.#badge.append(this.#badgeBars, this.#badgeText);
     this.#badge.addEventListener("click", () => this.#toggleNumbers());
     this.#unblock.addEventListener("click", () => this.#speakers.unblock());
@@ -79,6 +103,8 @@ export class Call {
 
   close(): void {
     for (const end of this.#ends) end();
+    clearTimeout(this.#stageTimer);
+    clearTimeout(this.#pauseTimer);
     for (const t of this.#tiles.values()) t.close();
     this.#level.close();
     this.#speakers.close();
@@ -86,16 +112,18 @@ export class Call {
     this.element.remove();
   }
 
-  /** Microphone, camera or screen: on if it was off, off if it was on. */
-  async toggle(source: Switch): Promise<void> {
+  /** Microphone, camera, screen or its sound: on if it was off, off if it was on. */
+  async toggle(source: Source): Promise<void> {
     const p = this.#room.publication(source);
     const button = this.#buttons[source];
     // A device that is being opened needs no second one; switching sound off never waits.
     if (button.ariaBusy && !(p && source === "microphone")) return;
     set(button, "aria-busy", "true");
     try {
-      if (!p) await this.#room.publish(source, source === "screen" ? true : chosen(source));
-      else if (source === "screen") await this.#room.unpublish("screen");
+      if (!p && source === "screen-audio") return;
+      if (source === "screen") await (p ? this.#room.unpublish("screen") : this.#room.publish("screen"));
+      else if (source === "screen-audio") await this.#room.setMuted(source, !p!.muted);
+      else if (!p) await this.#room.publish(source, chosen(source));
       else if (p.muted && this.#changedDevice.has(source)) await this.#room.publish(source, chosen(source));
       else await this.#room.setMuted(source, !p.muted);
       if (this.#isOn(source)) this.#changedDevice.delete(source);
@@ -119,12 +147,16 @@ export class Call {
     label(settings, say("settings"));
     const help = h("button", { type: "button", class: "plain wide-only", onclick: showShortcuts }, icon("keyboard"));
     label(help, say("shortcuts"));
-    const link = h("button", { type: "button", class: "plain", onclick: () => void this.#copyLink() }, icon("link"));
+    const link = h("button", { type: "button", class: "plain wide-only", onclick: () => void this.#copyLink() }, icon("link"));
     label(link, say("copyLink"));
     const leave = h("button", { type: "button", class: "round leave", onclick: () => void this.#room.leave() }, icon("leave"));
     label(leave, say("leave"));
     set(leave, "aria-keyshortcuts", "l");
     label(this.#badge, say("numbers"));
+    label(this.#viewButton, say("view"));
+    label(this.#before, say("pageBefore"));
+    label(this.#after, say("pageAfter"));
+    this.#drawViews();
     this.#unblock.replaceChildren(icon("sound"), say("tapToHear"));
     this.#alone.replaceChildren(
       h("strong", {}, say("alone")),
@@ -137,16 +169,19 @@ export class Call {
         "header",
         { class: "top" },
         wordmark(),
-        h("span", { class: "room" }, h("b", {}, room), h("span", { class: "people" }, icon("people"), this.#count)),
+        h("span", { class: "room" }, h("b", {}, room), this.#people),
         h("span", { class: "spring" }),
         this.#state,
         this.#badge,
+        this.#viewButton,
         link,
         help,
         settings,
       ),
       this.#banner,
       this.#stage,
+      this.#pager,
+      this.#viewMenu,
       this.#alone,
       this.#unblock,
       h("footer", { class: "bar" }, ...this.#shownButtons(), leave),
@@ -156,7 +191,7 @@ export class Call {
 
   #shownButtons(): HTMLButtonElement[] {
     const list = [this.#buttons.microphone, this.#buttons.camera];
-    if (typeof navigator.mediaDevices?.getDisplayMedia === "function") list.push(this.#buttons.screen); // not on phones
+    if (typeof navigator.mediaDevices?.getDisplayMedia === "function") list.push(this.#buttons.screen, this.#buttons["screen-audio"]); // not on phones
     return list;
   }
 
@@ -172,12 +207,19 @@ export class Call {
       room.on("slots", update),
       room.on("published", update),
       room.on("participantJoined", (p) => {
-        this.#announcer.say(say("someoneJoined", { name: p.name }));
+        if (!this.#isLarge()) this.#announcer.say(say("someoneJoined", { name: p.name }));
         this.#update();
       }),
       room.on("participantLeft", (p) => {
-        this.#announcer.say(say("someoneLeft", { name: p.name }));
+        if (!this.#isLarge()) this.#announcer.say(say("someoneLeft", { name: p.name }));
         this.#update();
+      }),
+      room.on("roster", update),
+      room.on("layers", () => this.#showStats()),
+      room.on("speakers", (list) => {
+        this.#speaking = new Set(list.map((s) => s.participant));
+        this.#order.heard([...this.#speaking], this.#first, performance.now());
+        this.#layout();
       }),
       room.on("trackPublished", ({ participant, track }) => {
         if (track.source === "screen") this.#announcer.say(say("someoneShares", { name: participant.name }));
@@ -199,13 +241,35 @@ export class Call {
     const resized = new ResizeObserver(() => this.#layout());
     resized.observe(this.#stage);
     const onKey = (e: KeyboardEvent): void => this.#onKey(e);
+    const onVisible = (): void => this.#onVisible();
     document.addEventListener("keydown", onKey);
+    document.addEventListener("visibilitychange", onVisible);
+    this.#listenSwipes();
     this.#ends.push(
       () => clearInterval(levels),
       () => clearInterval(measure),
       () => resized.disconnect(),
       () => document.removeEventListener("keydown", onKey),
+      () => document.removeEventListener("visibilitychange", onVisible),
     );
+  }
+
+  // Nobody looks: no pictures then. They come back at once.
+  #onVisible(): void {
+    clearTimeout(this.#pauseTimer);
+    if (document.visibilityState === "visible") this.#room.pauseVideo(false);
+    else this.#pauseTimer = setTimeout(() => this.#room.pauseVideo(true), pauseAfter);
+  }
+
+  #listenSwipes(): void {
+    let from: Touch | undefined;
+    this.#stage.addEventListener("touchstart", (e) => (from = e.touches.length === 1 ? e.touches[0] : undefined), { passive: true });
+    this.#stage.addEventListener("touchend", (e) => {
+      const to = e.changedTouches[0];
+      if (!from || !to) return;
+      const [x, y] = [to.clientX - from.clientX, to.clientY - from.clientY];
+      if (Math.abs(x) > swipe && Math.abs(x) > 2 * Math.abs(y)) void this.#turn(x < 0 ? 1 : -1);
+    });
   }
 
   #onKey(e: KeyboardEvent): void {
@@ -217,6 +281,10 @@ export class Call {
     else if (e.code === "KeyV") void this.toggle("camera");
     else if (e.code === "KeyS") void this.toggle("screen");
     else if (e.code === "KeyI") this.#toggleNumbers();
+    else if (e.code === "KeyG") this.#choose(views[(views.indexOf(preferences.view) + 1) % views.length]!);
+    else if (e.code === "KeyP") this.#showPeople();
+    else if (e.code === "ArrowLeft" || e.code === "PageUp") void this.#turn(-1);
+    else if (e.code === "ArrowRight" || e.code === "PageDown") void this.#turn(1);
     else if (e.code === "KeyL") void this.#room.leave();
     else return;
     e.preventDefault();
@@ -225,25 +293,42 @@ export class Call {
   // --- the stage ----------------------------------------------------------------------------------------------------
 
   #update(): void {
-    const others = this.#room.participants.size;
-    text(this.#count, String(others + 1));
-    set(this.#count, "aria-label", sayPeople(others + 1));
-    this.#alone.hidden = others > 0;
+    const { size } = this.#room;
+    text(this.#count, figure(size));
+    label(this.#people, `${say("people")}: ${sayPeople(size)}`);
+    set(this.#people, "aria-keyshortcuts", "p");
+    this.#alone.hidden = size > 1;
+    this.#order.follow(this.#inOrder());
     this.#showButtons();
     this.#level.follow(this.#room.publication("microphone")?.track);
     this.#layout();
   }
 
-  // Everybody in join order, screens first, ourselves last.
-  #wanted(): Wanted[] {
-    const list: Wanted[] = [];
+  // Not everybody is known.
+  #isLarge(): boolean {
+    return this.#room.size > this.#room.participants.size + 1;
+  }
+
+  // In a large room those in our slots come first: of the others there is no picture.
+  #inOrder(): string[] {
+    const ids = [...this.#room.participants.keys()];
+    if (!this.#isLarge()) return ids;
+    const shown = this.#room.slots.flatMap((s) => (s.kind === "video" && s.participant ? [s.participant.id] : []));
+    return [...new Set([...shown, ...ids])];
+  }
+
+  // Screens, ourselves, and the others in order.
+  #wanted(): { screens: Wanted[]; self: Wanted; faces: Wanted[] } {
+    const screens: Wanted[] = [];
     const faces: Wanted[] = [];
-    for (const p of this.#room.participants.values()) {
+    const there = this.#rosterPage ?? this.#order.ids.flatMap((id) => this.#room.participants.get(id) ?? []);
+    const all = new Set([...there, ...this.#room.participants.values()]);
+    for (const p of all) {
       const tracks = [...p.tracks.values()];
       const base = { name: p.name || p.identity, identity: p.identity, self: false, featured: false, participant: p };
       if (tracks.some((t) => t.source === "screen")) {
         const video = this.#room.slotOf(p.id, "video", "screen")?.track;
-        list.push({ ...base, key: `${p.id}:screen`, screen: true, muted: true, video });
+        screens.push({ ...base, key: `${p.id}:screen`, screen: true, muted: true, video });
       }
       const slot = this.#room.slotOf(p.id, "video", "camera");
       const video = slot && !slot.remoteTrack?.muted ? slot.track : undefined;
@@ -253,36 +338,30 @@ export class Call {
     const { session, name } = this.#room;
     const me = { name, identity: session.welcome.identity, self: true, featured: false };
     const microphone = this.#room.publication("microphone");
-    faces.push({
-      ...me,
-      key: "self",
-      screen: false,
-      muted: microphone?.muted ?? true,
-      video: this.#room.publication("camera")?.track,
-    });
+    const camera = this.#room.publication("camera")?.track;
+    const self = { ...me, key: "self", screen: false, muted: microphone?.muted ?? true, video: camera };
     const screen = this.#room.publication("screen")?.track;
-    if (screen) list.push({ ...me, key: "self:screen", screen: true, muted: true, video: screen });
-    return [...list, ...faces];
+    if (screen) screens.push({ ...me, key: "self:screen", screen: true, muted: true, video: screen });
+    return { screens, self, faces: faces.filter((f) => there.includes(f.participant!) || f.key === this.#pinned) };
   }
 
   #layout(): void {
-    const wanted = this.#wanted();
-    // A shared screen takes the stage by itself, unless the user chose something else.
-    const featured = wanted.find((w) => w.key === this.#pinned) ?? wanted.find((w) => w.screen && !w.self);
-    if (featured && wanted.length > 1) featured.featured = true;
+    const { screens, self, faces } = this.#wanted();
+    const everybody = [...screens, ...faces, self];
+    const featured = everybody.length > 1 ? this.#featured(screens, faces, everybody) : undefined;
+    if (featured) featured.featured = true;
     const box = this.#stage.getBoundingClientRect();
     const gap = box.width < 600 ? 8 : 12;
-    const isWide = box.width > box.height * 1.2;
-    const most = box.width < 600 ? 8 : 16;
-    const strip = featured?.featured ? wanted.filter((w) => w !== featured) : [];
-    const main = featured?.featured ? [featured] : wanted;
-    const room = featured?.featured ? (isWide ? Math.max(2, Math.floor(box.height / 130)) : 3) : most;
-    const list = featured?.featured ? strip : main;
-    // We ourselves stay in sight when not everybody fits.
-    const hidden = list.length > room ? list.splice(room - 2, list.length - room + 1) : [];
+    const upright = !isWide(box.width, box.height);
+    // More cameras than slots would be tiles without a picture.
+    const most = box.width < 600 ? 8 : Math.max(2, this.#room.slots.filter((s) => s.kind === "video").length + 1);
+    const capacity = featured ? stripCapacity(box.width, box.height) : gridCapacity(most, box.width, box.height, gap);
+    const page = this.#paged(screens, faces, self, featured, capacity);
 
-    this.#stage.classList.toggle("featuring", strip.length > 0);
-    this.#stage.classList.toggle("tall", !isWide);
+    this.#stage.classList.toggle("featuring", featured !== undefined && page.length > 0);
+    this.#stage.classList.toggle("tall", upright);
+    const main = featured ? [featured] : page;
+    const strip = featured ? page : [];
     this.#visible = [...main, ...strip];
     const shown = new Set(this.#visible.map((w) => w.key));
     for (const [key, tile] of this.#tiles) {
@@ -290,45 +369,152 @@ export class Call {
       tile.close();
       this.#tiles.delete(key);
     }
-    this.#place(this.#main, main, hidden.length > 0 && strip.length === 0 ? hidden.length : 0);
-    this.#place(this.#strip, strip, hidden.length > 0 && strip.length > 0 ? hidden.length : 0);
-    if (strip.length === 0) {
-      const n = main.length + (hidden.length > 0 ? 1 : 0);
-      const fit = tiles(n, box.width, box.height, gap);
+    this.#place(this.#main, main);
+    this.#place(this.#strip, strip);
+    if (!featured) {
+      const fit = tiles(main.length, box.width, box.height, gap);
       this.#main.style.setProperty("--tile-width", `${fit.width}px`);
       this.#main.style.setProperty("--tile-height", `${fit.height}px`);
       this.#main.style.setProperty("--columns", String(fit.columns));
     }
-    this.#wish(hidden);
+    this.#showPager();
+    this.#wish();
   }
 
-  #place(into: HTMLElement, list: Wanted[], rest: number): void {
+  // What the user chose to see large; else what the layout puts there, from the others rather than from us.
+  #featured(screens: Wanted[], faces: Wanted[], everybody: Wanted[]): Wanted | undefined {
+    const pinned = everybody.find((w) => w.key === this.#pinned);
+    if (pinned) return pinned;
+    const screen = screens.find((w) => !w.self);
+    switch (staged(preferences.view, this.#room.size, screen !== undefined)) {
+      case "screen":
+        return screen;
+      case "speaker": {
+        const { id, due } = this.#order.stage(performance.now());
+        clearTimeout(this.#stageTimer);
+        if (due !== undefined) this.#stageTimer = setTimeout(() => this.#layout(), due);
+        return faces.find((w) => w.key === id) ?? this.#face(id);
+      }
+      case "nothing":
+        return undefined;
+    }
+  }
+
+  // Somebody who is not on this page of a large room.
+  #face(id: string): Wanted | undefined {
+    const p = this.#room.participants.get(id);
+    if (!p) return undefined;
+    const slot = this.#room.slotOf(id, "video", "camera");
+    const muted = [...p.tracks.values()].every((t) => t.source !== "microphone" || t.muted);
+    const video = slot && !slot.remoteTrack?.muted ? slot.track : undefined;
+    return { key: id, name: p.name || p.identity, identity: p.identity, self: false, screen: false, featured: false, muted, video, participant: p };
+  }
+
+  // The tiles of this page beside the featured one. We ourselves stand last on the first page.
+  #paged(screens: Wanted[], faces: Wanted[], self: Wanted, featured: Wanted | undefined, capacity: number): Wanted[] {
+    const without = (list: Wanted[]): Wanted[] => list.filter((w) => w.key !== featured?.key);
+    const list = without([...screens, ...faces]);
+    if (self.key !== featured?.key) list.splice(Math.min(list.length, Math.max(1, capacity) - 1), 0, self);
+    this.#first = Math.max(1, capacity - 1 - screens.length);
+    if (capacity !== this.#perPage) {
+      this.#perPage = capacity;
+      if (this.#rosterPage) this.#page = 0; // its pages were of another size
+      this.#rosterPage = undefined;
+      this.#pageStarts.length = 1;
+    }
+    if (this.#isLarge()) {
+      this.#pages = 1 + Math.ceil((this.#room.size - 1) / capacity);
+      return this.#rosterPage ? without(faces).slice(0, capacity) : list.slice(0, capacity);
+    }
+    if (this.#rosterPage) this.#rosterPage = undefined; // the room has become small
+    const { shown, page, pages } = pageOf(list, this.#page, capacity);
+    this.#page = page;
+    this.#pages = pages;
+    return shown;
+  }
+
+  async #turn(by: 1 | -1): Promise<void> {
+    const page = this.#page + by;
+    if (page < 0 || page >= this.#pages || this.#turning) return;
+    this.#turning = true;
+    try {
+      if (this.#isLarge() && page > 0) {
+        const { participants, more } = await this.#room.roster(this.#pageStarts[page - 1] ?? "", this.#perPage);
+        if (participants.length === 0) return;
+        this.#pageStarts[page] = participants.at(-1)!.id;
+        this.#rosterPage = [...participants];
+        if (!more) this.#pages = page + 1;
+      } else {
+        this.#rosterPage = undefined;
+      }
+      this.#page = page;
+    } catch (e) {
+      this.#announcer.say(explain(e), "bad");
+    } finally {
+      this.#turning = false;
+    }
+    this.#layout();
+  }
+
+  #showPager(): void {
+    this.#pager.hidden = this.#pages < 2;
+    if (this.#pager.hidden) return;
+    text(this.#pageText, say("page", { n: figure(this.#page + 1), of: figure(this.#pages) }));
+    this.#before.disabled = this.#page === 0;
+    this.#after.disabled = this.#page >= this.#pages - 1;
+  }
+
+  #place(into: HTMLElement, list: Wanted[]): void {
     const elements = list.map((w) => {
       let tile = this.#tiles.get(w.key);
       if (!tile) {
-        tile = new Tile(w.key, () => {
-          const unpin = this.#pinned === w.key;
-          this.#pinned = unpin ? "" : w.key;
-          this.#layout();
-        });
+        tile = new Tile(w.key, () => this.#pin(this.#pinned === w.key ? "" : w.key));
         this.#tiles.set(w.key, tile);
       }
       tile.show(w);
       return tile.element;
     });
-    if (rest > 0) {
-      this.#rest.textContent = say("more", { n: rest });
-      elements.splice(elements.length - 1, 0, this.#rest);
-    } else if (this.#rest.parentElement === into) {
-      this.#rest.remove();
-    }
     // Moving a playing video interrupts it: touch the order only where it is wrong.
     elements.forEach((e, i) => {
       if (into.children[i] !== e) into.insertBefore(e, into.children[i] ?? null);
     });
   }
 
-  #wish(hidden: Wanted[]): void {
+  #pin(key: string): void {
+    this.#pinned = key;
+    this.#layout();
+  }
+
+  #showPeople(): void {
+    showPeople(this.#room, (id) => this.#pin(id), () => void this.#copyLink());
+  }
+
+  #choose(view: View): void {
+    prefer({ view });
+    this.#pinned = "";
+    this.#drawViews();
+    this.#announcer.whisper(`${say("view")}: ${say(viewFaces[view][1])}`);
+    this.#layout();
+  }
+
+  #drawViews(): void {
+    this.#viewButton.replaceChildren(icon(viewFaces[preferences.view][0]));
+    set(this.#viewMenu, "aria-label", say("view"));
+    this.#viewMenu.replaceChildren(
+      ...views.map((v) => {
+        const [name, word] = viewFaces[v];
+        const choose = (): void => {
+          this.#viewMenu.hidePopover();
+          this.#choose(v);
+        };
+        const checked = String(v === preferences.view);
+        return h("button", { type: "button", role: "menuitemradio", "aria-checked": checked, onclick: choose }, icon(name), say(word));
+      }),
+    );
+  }
+
+  // What is on the screen, and how large; and nothing else: what is not seen costs the link as much as what is.
+  #wish(): void {
     const scale = devicePixelRatio || 1;
     const seen = this.#visible
       .filter((w) => w.participant)
@@ -344,12 +530,16 @@ export class Call {
       })
       .filter((w) => w.track)
       .sort((a, b) => b.width * b.height - a.width * a.height);
-    const unseen = hidden.flatMap((w) =>
-      [...(w.participant?.tracks.values() ?? [])]
-        .filter((t) => t.source === (w.screen ? "screen" : "camera"))
-        .map((t) => ({ participant: w.participant!.id, track: t.id, hidden: true })),
+    const named = new Set(seen.map((w) => w.track));
+    const unseen = [...this.#room.participants.values()].flatMap((p) =>
+      [...p.tracks.values()]
+        .filter((t) => t.kind === "video" && !named.has(t.id))
+        .map((t) => ({ participant: p.id, track: t.id, hidden: true })),
     );
-    this.#room.wish([...seen, ...unseen]);
+    this.#room.wish([...seen, ...unseen.slice(0, mostHidden)]);
+    // Those we do not know of cannot be named.
+    const atMost = this.#isLarge() ? Math.max(1, seen.length) : 0;
+    if (atMost !== this.#atMost) this.#room.showAtMost((this.#atMost = atMost));
   }
 
   // --- what moves ---------------------------------------------------------------------------------------------------
@@ -360,11 +550,15 @@ export class Call {
     const now = this.#room.levels();
     for (const w of this.#visible) {
       if (w.screen) continue;
-      const level = w.self ? this.#level.read() : loudness(now.get(w.participant?.id ?? "") ?? 0);
+      const id = w.participant?.id ?? "";
+      const level = w.self ? this.#level.read() : loudness(now.get(id) ?? 0);
       // Up at once, down slowly: a ring that flickers with each syllable is worse than none.
       const shown = w.muted ? 0 : Math.max(level, (this.#heard.get(w.key) ?? 0) * 0.88);
       this.#heard.set(w.key, shown);
-      this.#tiles.get(w.key)?.speak(shown);
+      // The server tells speech from noise; we ourselves want to see whether we are heard, before the server says so.
+      const told = w.self ? undefined : this.#speaking?.has(id);
+      const speaks = told ?? shown > speakingLevel;
+      this.#tiles.get(w.key)?.speak(told ? Math.max(shown, spokenLevel) : shown, speaks && !w.muted);
     }
   }
 
@@ -388,6 +582,10 @@ export class Call {
     const sum = `↓ ${speed(stats.bitrateIn)} ↑ ${speed(stats.bitrateOut)} · ${stats.path} · ${stats.cipher} · ${transportNames[stats.signaling]}`;
     set(this.#badge, "title", `${say("quality")}: ${say(words[stats.quality]!)} · ${sum}`);
     const connected = stats.quality > 0;
+    const layersOf = (w: Wanted) => {
+      const s = this.#room.slotOf(w.participant?.id ?? "", "video", w.screen ? "screen" : "camera");
+      return s && this.#room.layers.get(s.mid);
+    };
     for (const w of this.#visible) {
       const id = w.participant?.id ?? "";
       const slot = (kind: "audio" | "video") => {
@@ -398,7 +596,8 @@ export class Call {
         {
           video: w.self ? undefined : slot("video"),
           audio: w.self || w.screen ? undefined : slot("audio"),
-          sending: w.self ? stats.sending.filter((s) => (s.source === "screen") === w.screen) : [],
+          sending: w.self ? stats.sending.filter((s) => s.source.startsWith("screen") === w.screen) : [],
+          layers: w.self ? undefined : layersOf(w),
           signaling: w.self && !w.screen ? stats.signaling : undefined,
           rtt: stats.rtt,
           connected,
@@ -432,18 +631,20 @@ export class Call {
     this.#banner.hidden = false;
   }
 
-  #isOn(source: Switch): boolean {
+  #isOn(source: Source): boolean {
     const p = this.#room.publication(source);
     return p !== undefined && !p.muted;
   }
 
   #showButtons(): void {
-    const faces: Record<Switch, { on: [Icon, Word]; off: [Icon, Word]; key: string }> = {
+    const faces: Record<Source, { on: [Icon, Word]; off: [Icon, Word]; key: string }> = {
       microphone: { on: ["mic", "muteMic"], off: ["micOff", "unmuteMic"], key: "m" },
       camera: { on: ["camera", "cameraOff"], off: ["cameraOff", "cameraOn"], key: "v" },
       screen: { on: ["screen", "stopScreen"], off: ["screen", "shareScreen"], key: "s" },
+      "screen-audio": { on: ["sound", "soundOff"], off: ["soundOff", "soundOn"], key: "" },
     };
-    for (const [source, face] of Object.entries(faces) as [Switch, (typeof faces)[Switch]][]) {
+    this.#buttons["screen-audio"].hidden = !this.#room.publication("screen-audio");
+    for (const [source, face] of Object.entries(faces) as [Source, (typeof faces)[Source]][]) {
       const on = this.#isOn(source);
       const [name, word] = on ? face.on : face.off;
       const b = this.#buttons[source];
@@ -452,8 +653,10 @@ export class Call {
         b.replaceChildren(icon(name));
       }
       label(b, say(word));
-      set(b, "title", `${say(word)} (${face.key.toUpperCase()})`);
-      set(b, "aria-keyshortcuts", face.key);
+      if (face.key) {
+        set(b, "title", `${say(word)} (${face.key.toUpperCase()})`);
+        set(b, "aria-keyshortcuts", face.key);
+      }
       b.classList.toggle("off", source !== "screen" && !on);
       b.classList.toggle("on", source === "screen" && on);
     }
@@ -492,10 +695,18 @@ export class Call {
   }
 }
 
-const outcome: Record<Switch, [Word, Word]> = {
+const outcome: Record<Source, [Word, Word]> = {
   microphone: ["youAreHeard", "youAreMuted"],
   camera: ["cameraNowOn", "cameraNowOff"],
   screen: ["screenShared", "screenStopped"],
+  "screen-audio": ["soundNowOn", "soundNowOff"],
+};
+
+const viewFaces: Record<View, [Icon, Word]> = {
+  auto: ["auto", "viewAuto"],
+  grid: ["grid", "viewGrid"],
+  speaker: ["stage", "viewSpeaker"],
+  screen: ["screen", "viewScreen"],
 };
 
 function label(e: Element, words: string): void {

@@ -25,3 +25,53 @@ export function tiles(n: number, width: number, height: number, gap: number): La
   }
   return best;
 }
+
+// Below this a face says nothing: rather one more page.
+const smallest = { width: 150, height: 96 };
+
+/** How many tiles fit on one page of a grid, from 1 to most. */
+export function gridCapacity(most: number, width: number, height: number, gap: number): number {
+  for (let n = most; n > 1; n--) {
+    const fit = tiles(n, width, height, gap);
+    if (fit.width >= smallest.width && fit.height >= smallest.height) return n;
+  }
+  return 1;
+}
+
+/** How many tiles the strip beside (below, on an upright screen) the stage has place for. */
+export function stripCapacity(width: number, height: number): number {
+  return isWide(width, height) ? Math.max(2, Math.floor(height / 130)) : Math.max(3, Math.floor(width / 150));
+}
+
+/** Whether the strip stands beside the stage, and not below it. */
+export function isWide(width: number, height: number): boolean {
+  return width > height * 1.2;
+}
+
+/** What the user wants to see large. */
+export type View = "auto" | "grid" | "speaker" | "screen";
+export const views: readonly View[] = ["auto", "grid", "speaker", "screen"];
+
+/** Above so many in the room a grid is a crowd: who speaks takes the stage, unless the user chose a grid. */
+const crowd = 9;
+
+/** What goes on the stage: a shared screen, who speaks, or nothing: then all are equal. */
+export function staged(view: View, size: number, isScreenShared: boolean): "screen" | "speaker" | "nothing" {
+  switch (view) {
+    case "grid":
+      return "nothing";
+    case "speaker":
+      return "speaker";
+    case "screen":
+      return isScreenShared ? "screen" : "nothing";
+    case "auto":
+      return isScreenShared ? "screen" : size > crowd ? "speaker" : "nothing";
+  }
+}
+
+/** One page of a list, from 0; a page behind the last is the last. */
+export function pageOf<T>(list: readonly T[], page: number, capacity: number): { shown: T[]; page: number; pages: number } {
+  const pages = Math.max(1, Math.ceil(list.length / capacity));
+  const at = Math.min(Math.max(0, page), pages - 1);
+  return { shown: list.slice(at * capacity, (at + 1) * capacity), page: at, pages };
+}

@@ -66,7 +66,7 @@ async function join(d: Decision, devices: ReturnType<typeof wantedDevices>): Pro
   window.tolkyn.client = client;
   let joined: sdk.Room;
   try {
-    joined = await client.join({ name: d.name || "?", ...devices });
+    joined = await client.join({ name: d.name || "?", ...devices, ...asked() });
   } catch (e) {
     await client.leave();
     throw e;
@@ -89,6 +89,13 @@ async function join(d: Decision, devices: ReturnType<typeof wantedDevices>): Pro
     document.title = "Tolkyn";
     showEnd(reason, error, d);
   });
+}
+
+// Codec and class of device, for those who try them: see web/README.md.
+function asked(): Pick<sdk.JoinOptions, "codec" | "device"> {
+  const codec = query.get("codec") as sdk.VideoCodec | null;
+  const device = query.get("device") as sdk.DeviceClass | null;
+  return { ...(codec ? { codec } : {}), ...(device ? { device: { class: device } } : {}) };
 }
 
 // The room stays in the address, so that a reload comes back to it and the address can be shared.

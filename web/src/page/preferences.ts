@@ -1,3 +1,4 @@
+import { views, type View } from "./layout";
 import { languages, type Language } from "./words";
 
 export type Theme = "auto" | "dark" | "light";
@@ -7,6 +8,7 @@ export interface Preferences {
   name: string;
   language: Language | "";
   theme: Theme;
+  view: View;
   microphone: string; // device id, "" for the system's default
   camera: string;
   speaker: string;
@@ -19,6 +21,7 @@ const defaults: Preferences = {
   name: "",
   language: "",
   theme: "auto",
+  view: "auto",
   microphone: "",
   camera: "",
   speaker: "",
@@ -39,6 +42,7 @@ function load(): Preferences {
     // Storage forbidden or broken: the defaults serve.
   }
   if (p.language && !languages.includes(p.language)) p.language = "";
+  if (!views.includes(p.view)) p.view = "auto";
   return p;
 }
 

@@ -84,6 +84,9 @@ export function showShortcuts(): void {
     ["M", "keyMic"],
     ["V", "keyCamera"],
     ["S", "keyScreen"],
+    ["G", "keyView"],
+    ["P", "keyPeople"],
+    ["← →", "keyPages"],
     ["I", "keyNumbers"],
     ["L", "keyLeave"],
     ["?", "keyHelp"],
@@ -94,7 +97,8 @@ export function showShortcuts(): void {
   );
 }
 
-function sheet(title: string, ...content: Node[]): HTMLDialogElement {
+/** Opens a dialog with a title; it is gone from the document once closed. */
+export function sheet(title: string, ...content: Node[]): HTMLDialogElement {
   const close = h(
     "button",
     { type: "button", class: "plain", "aria-label": say("close"), onclick: () => dialog.close() },

@@ -1,6 +1,7 @@
-import type { SendStats, SlotStats, Transport } from "../client";
+import type { SendStats, SlotLayers, SlotStats, Transport } from "../client";
 import { h, set, text } from "./dom";
 import { bars, icon } from "./icons";
+import { isNoteworthy, why, whySent } from "./why";
 import { figure, say } from "./words";
 
 /** What a tile shows now. */
@@ -24,6 +25,7 @@ export class Tile {
   readonly #mic = h("span", { class: "mic", role: "img" }, icon("micOff"));
   readonly #name = h("span", { class: "name" });
   readonly #signal = h("span", { class: "signal" }, bars());
+  readonly #why = h("div", { class: "why", hidden: true });
   readonly #enlarge: HTMLButtonElement;
   readonly #numbers = h("dl", { class: "numbers", hidden: true });
   #track: MediaStreamTrack | undefined;
@@ -39,6 +41,7 @@ export class Tile {
       this.#video,
       this.#enlarge,
       h("div", { class: "plate" }, this.#mic, this.#name, this.#signal),
+      this.#why,
       this.#numbers,
     );
   }
@@ -64,9 +67,9 @@ export class Tile {
   }
 
   /** The ring: 0 silent, 1 loud. */
-  speak(level: number): void {
+  speak(level: number, isSpeaking: boolean): void {
     this.element.style.setProperty("--level", level.toFixed(2));
-    this.element.classList.toggle("speaking", level > 0.35);
+    this.element.classList.toggle("speaking", isSpeaking);
   }
 
   /** Reception, and the figures when they are wanted. */
@@ -74,10 +77,14 @@ export class Tile {
     const quality = grade(s);
     set(this.#signal, "data-quality", quality);
     this.#signal.hidden = quality === 3 && !withNumbers;
+    const limited = s.layers && s.connected ? s.layers : undefined;
+    this.#why.hidden = withNumbers || !limited || !isNoteworthy(limited);
+    text(this.#why, this.#why.hidden || !limited ? "" : why(limited));
+    set(this.#enlarge, "title", limited ? why(limited) : undefined);
     this.#numbers.hidden = !withNumbers;
     if (!withNumbers) return;
     const rows = numbers(s);
-    this.#numbers.replaceChildren(...rows.flatMap(([k, v]) => [h("dt", {}, k), h("dd", {}, v)]));
+    this.#numbers.replaceChildren(...rows.flatMap(([k, v]) => (k ? [h("dt", {}, k), h("dd", {}, v)] : [h("dd", { class: "wide" }, v)])));
   }
 
   close(): void {
@@ -91,6 +98,8 @@ export interface TileFigures {
   video: SlotStats | undefined;
   audio: SlotStats | undefined;
   sending: readonly SendStats[];
+  /** What the server says of the picture. */
+  layers: SlotLayers | undefined;
   /** What carries signaling; on our own tile only. */
   signaling: Transport | undefined;
   rtt: number;
@@ -104,17 +113,20 @@ function grade(s: TileFigures): 0 | 1 | 2 | 3 {
   return loss >= 0.02 || s.rtt >= 150 ? 2 : 3;
 }
 
+// Names and values; a sentence has no name.
 function numbers(s: TileFigures): [string, string][] {
   const rows: [string, string][] = [];
   for (const out of s.sending) {
     if (out.source === "microphone") rows.push([out.codec || "Opus", speed(out.bitrate)]);
     else {
       rows.push([say("picture"), picture(out)], [out.codec || say("codec"), speed(out.bitrate)]);
+      if (whySent(out)) rows.push(["", whySent(out)]);
     }
   }
   if (s.video && s.video.packets > 0) {
     rows.push([say("picture"), picture(s.video)], [s.video.codec, speed(s.video.bitrate)]);
   }
+  if (s.layers && s.layers.limit !== "none") rows.push(["", why(s.layers)]);
   if (s.audio && s.audio.packets > 0) rows.push([s.audio.codec, speed(s.audio.bitrate)]);
   const worst = s.video && s.video.packets > 0 ? s.video : s.audio;
   const loss = Math.max(s.video?.loss ?? 0, s.audio?.loss ?? 0, ...s.sending.map((x) => x.loss));

@@ -1,1 +1,0 @@
-import{j as o}from"./chunk-ZHKHNLXA.js";window.tolkyn={sdk:o};
