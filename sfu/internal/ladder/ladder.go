@@ -21,6 +21,10 @@ const (
 	// for 720. The first keyframes of three encodings come at once, and the largest of them shall be entered at its own.
 	usual = 1.5
 
+	// markEvery is how often a rate is marked. A second's rate falls for a second before a stream counts as silent: what is
+	// remembered of it is the higher of the last two marks, one of which is from before.
+	markEvery = 1200 * time.Millisecond
+
 	// maxLayers of one encoding: four spatial, four temporal; no mode of WebRTC's Scalable Video Coding has more than 3 × 3.
 	maxLayers = 16
 )
@@ -61,6 +65,7 @@ type Ladder struct {
 type encoding struct {
 	flows  bool
 	began  time.Duration // to flow, this time
+	marked time.Duration
 	layers [maxLayers]layer
 	n      int
 }
@@ -69,6 +74,26 @@ type layer struct {
 	LayerRate
 	flows bool
 	young bool // Bits are a guess, its first second has not passed
+	marks [2]mark
+}
+
+// mark is a rate of a moment ago.
+type mark struct {
+	bits   uint32
+	frames uint16
+}
+
+// stop keeps the rate from before a layer began to stop.
+func (l *layer) stop() {
+	if !l.flows {
+		return
+	}
+	l.flows = false
+	for _, m := range l.marks {
+		if m.bits > l.Bits {
+			l.Bits, l.Frames = m.bits, m.frames
+		}
+	}
 }
 
 // New returns the ladder of a track with so many encodings, none of which flows.
@@ -82,7 +107,7 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 	if heard == 0 || now-heard > Silence {
 		e.flows = false
 		for k := range e.layers[:e.n] {
-			e.layers[k].flows = false
+			e.layers[k].stop()
 		}
 		return
 	}
@@ -91,7 +116,9 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 	}
 	age := now - e.began
 	for k := range e.layers[:e.n] {
-		e.layers[k].flows = false
+		if l := &e.layers[k]; !slices.ContainsFunc(rates, func(r LayerRate) bool { return r.Layer == l.Layer }) {
+			l.stop()
+		}
 	}
 	for _, r := range rates {
 		have := e.layer(r.Layer)
@@ -115,6 +142,13 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 		have.young = true
 		if area := float64(have.Width) * float64(have.Height); area > 0 {
 			have.Bits = uint32(min(area*usual, 1<<31))
+		}
+	}
+	if age >= measured && now-e.marked >= markEvery {
+		e.marked = now
+		for k := range e.layers[:e.n] {
+			l := &e.layers[k]
+			l.marks = [2]mark{l.marks[1], {l.Bits, l.Frames}}
 		}
 	}
 }

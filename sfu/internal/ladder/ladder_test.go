@@ -176,6 +176,24 @@ func TestWhatIsSilentIsRememberedAndNotShown(t *testing.T) {
 	require.EqualValues(t, 20_000, find(rungs, &choice.Show).Bits)
 }
 
+// TestWhatIsRememberedIsTheRateFromBeforeTheEnd: a second's rate falls to nothing while a stream stops.
+func TestWhatIsRememberedIsTheRateFromBeforeTheEnd(t *testing.T) {
+	l := New(1)
+	now := ms
+	for ; now < 7*time.Second; now += 200 * ms {
+		l.Measure(now, 0, now, plain(500_000, 640, 360))
+	}
+	heard := now - 200*ms
+	for ; now <= heard+Silence; now += 200 * ms {
+		l.Measure(now, 0, heard, plain(uint32(500_000*(time.Second-(now-heard))/time.Second), 640, 360))
+	}
+	l.Measure(now, 0, heard, nil)
+	rungs, _ := l.Rungs()
+	require.EqualValues(t, 500_000, rungs[0].Bits)
+	require.EqualValues(t, 30, rungs[0].Rate)
+	require.False(t, rungs[0].Flows)
+}
+
 // TestTheFirstKeyframesRankBySize: a publisher has just begun, and of its largest encoding one packet has come.
 func TestTheFirstKeyframesRankBySize(t *testing.T) {
 	l := New(3)

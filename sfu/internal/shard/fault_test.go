@@ -30,20 +30,30 @@ type bench struct {
 	shard *Shard
 
 	// Guarded by mu.
-	mu   sync.Mutex
-	gone map[PeerID]Reason
+	mu       sync.Mutex
+	gone     map[PeerID]Reason
+	wanted   map[TrackID][]EncodingWanted
+	tellings int
+	codecs   []string
+	layers   map[PeerID][]SlotLayer
+	layersAt map[PeerID][]time.Time
 }
 
 func newBench(t require.TestingT) *bench {
-	b := &bench{t: t, net: netsim.New(1), gone: map[PeerID]Reason{}}
+	b := &bench{
+		t: t, net: netsim.New(1), gone: map[PeerID]Reason{}, wanted: map[TrackID][]EncodingWanted{},
+		layers: map[PeerID][]SlotLayer{}, layersAt: map[PeerID][]time.Time{},
+	}
 	b.host = b.net.Host(netip.MustParseAddr("10.0.0.1"))
 	socket, err := b.host.Socket(7882)
 	require.NoError(t, err)
-	b.shard = New(Config{Socket: socket, Gone: func(id PeerID, r Reason) {
+	cfg := Config{Socket: socket, Gone: func(id PeerID, r Reason) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.gone[id] = r
-	}})
+	}}
+	b.hears(&cfg)
+	b.shard = New(cfg)
 	return b
 }
 
@@ -72,6 +82,12 @@ type member struct {
 	sent   int
 	heard  map[uint32]int // packets by slot's SSRC
 	deaf   bool           // does not answer the shard's checks
+
+	// Video: see film_test.go.
+	film     []*film
+	saw      []seen
+	asked    int      // keyframes of its films
+	reported []uint32 // SSRCs that receiver reports named
 }
 
 func (b *bench) member(id PeerID, slots int) *member {
@@ -147,12 +163,16 @@ func (m *member) listen() {
 				answer := handshake.NewSecret(memberPwd).AppendResponse(nil, handshake.TransactionID(b[8:20]), from)
 				m.socket.WriteTo(answer, from)
 			}
+			if packet.Classify(b) == packet.RTCP {
+				m.heardRTCP(b)
+			}
 			if packet.Classify(b) != packet.RTP {
 				continue
 			}
 			if h, ok := packet.ParseHeader(b); ok {
-				if _, _, v := m.opener.OpenRTP(b, &h); v == srtp.OK {
+				if size, number, v := m.opener.OpenRTP(b, &h); v == srtp.OK {
 					m.heard[h.SSRC]++
+					m.see(b, &h, size, number)
 				}
 			}
 		}

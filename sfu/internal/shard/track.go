@@ -275,6 +275,9 @@ func (s *Shard) tendTrack(now time.Duration, t *track) {
 			s.fit(now, sl)
 		}
 		t.by(sl.chooser.Next())
+		if sl.borrows() {
+			t.by(sl.since + emptyAfter)
+		}
 		if l := sl.down.Layer(); l != sl.flows {
 			sl.flows = l
 			s.mayTell(now, sl.owner)
@@ -361,6 +364,7 @@ func (s *Shard) fit(now time.Duration, sl *slot) {
 			s.abandon(now, sl)
 		} else {
 			t.by(sl.since + emptyAfter)
+			s.wheel.arm(&t.owner.timer, t.tendAt)
 		}
 	}
 	s.mayTell(now, sl.owner)
