@@ -43,6 +43,7 @@ var builtins = []builtin{
 	{"pairs", "N", "10", "N rooms of two, sound both ways: what a telephone company's load looks like.", MaxRooms, pairs},
 	{"meeting", "PxN", "6x6", "N people in one room, P of them with microphone and camera all the time: the dearest room there is.", 1000, meeting},
 	{"webinar", "PxS", "1x100", "P presenters with sound and picture, S who listen and watch.", 10_000, webinar},
+	{"room", "PxN", "20x1000", "N people in one room, P of them with sound and a small picture, and for each 3 voices and 9 pictures: a meeting of a whole town.", 10_000, largeRoom},
 	{"audio-room", "PxS", "3x100", "P speakers, S listeners, sound alone.", 10_000, audioRoom},
 	{"school-class", "N", "1", "N classes of a teacher with camera and screen and 25 pupils with small pictures, who speak when asked.", 400, schoolClass},
 	{"churn", "N", "20", "N people who come and go all the time beside two who stay: do those who stay notice?", 1000, churn},
@@ -62,6 +63,9 @@ var options = []struct {
 	{"kind", "full, light or browser", setKind},
 	{"network", "the name of a network preset", setNetwork},
 	{"layers", "1, 2 or 3", setLayers},
+	{"profile", "180p, 360p or 720p", setProfile},
+	{"view", "a size, or several and how long each stays, for example 320x180 or 1280x720,320x180,2s", setView},
+	{"rooms", "how many rooms of this kind, for a scenario of one", setRooms},
 	{"duration", "how long it is measured once all are there, for example 60s", setHeld},
 	{"seed", "a whole number", setSeed},
 }
@@ -113,7 +117,7 @@ func (b builtin) numbers(text string) (first, second int, err error) {
 		return 0, 0, nil
 	}
 	parts := strings.FieldsFunc(text, func(r rune) bool { return r == 'x' || r == 'X' || r == '×' })
-	if b.name == "meeting" && len(parts) == 1 {
+	if (b.name == "meeting" || b.name == "room") && len(parts) == 1 {
 		parts = append(parts, parts[0]) // All of them publish.
 	}
 	var values []int
@@ -157,11 +161,17 @@ func (s *Scenario) everyGroup(change func(g *Group)) {
 	}
 }
 
+// setKind has everybody played so. What that kind cannot do is left out.
 func setKind(s *Scenario, value string) bool {
 	s.everyGroup(func(g *Group) {
 		g.Kind = Kind(value)
 		if g.Kind != Full {
 			g.Record = 0
+		}
+		for i := range g.Publish {
+			if g.Kind != Light {
+				g.Publish[i].Bitrate, g.Publish[i].FPS = 0, 0
+			}
 		}
 	})
 	return slices.Contains([]Kind{Full, Light, Browser}, Kind(value))
@@ -186,6 +196,51 @@ func setLayers(s *Scenario, value string) bool {
 		}
 	})
 	return err == nil && layers >= 1 && layers <= 3
+}
+
+// setProfile changes the size of all that is filmed.
+func setProfile(s *Scenario, value string) bool {
+	s.everyGroup(func(g *Group) {
+		for i, track := range g.Publish {
+			if track.Media != Microphone {
+				g.Publish[i].Profile = Profile(value)
+			}
+		}
+	})
+	return slices.Contains(pictures, Profile(value))
+}
+
+// setView says how large everybody shows what comes: sizes, and behind several how long each stays.
+func setView(s *Scenario, value string) bool {
+	var view View
+	for word := range strings.SplitSeq(value, ",") {
+		var size Size
+		if size.UnmarshalText([]byte(word)) == nil {
+			view.Sizes = append(view.Sizes, size)
+			continue
+		}
+		var err error
+		if view.Every, err = time.ParseDuration(word); err != nil {
+			return false
+		}
+	}
+	s.everyGroup(func(g *Group) { g.View = &view })
+	return len(view.Sizes) > 0
+}
+
+// setRooms makes copies of a scenario's only room, which open as fast as people may come.
+func setRooms(s *Scenario, value string) bool {
+	rooms, err := strconv.Atoi(value)
+	if err != nil || rooms < 1 || rooms > MaxRooms || len(s.Rooms) != 1 || s.Rooms[0].Count > 1 {
+		return false
+	}
+	room := &s.Rooms[0]
+	room.Count = rooms
+	if rooms*room.people() > maxFull {
+		room.Open.Every = time.Duration(room.people()) * joinGap
+		s.shift(time.Duration(rooms-1) * room.Open.Every)
+	}
+	return true
 }
 
 func setHeld(s *Scenario, value string) bool {
@@ -339,6 +394,26 @@ func webinar(p, s int) Scenario {
 		Grows: GrowPeople,
 		Rooms: []Room{{Name: "webinar", Callers: append([]Group{presenters}, listening...)}},
 		Pass:  passes(kindFor(s), true),
+	}, all, 20*time.Second)
+}
+
+// largeRoom is a load of pictures and voices that two cores carry for a thousand: few packets of each, as thumbnails have.
+func largeRoom(p, n int) Scenario {
+	n = max(2, n, p)
+	arrive, all := coming(n)
+	thumbnail := Track{Media: Camera, Profile: P180, Bitrate: 60_000, FPS: 8}
+	receive := &Receive{Audio: 3, Video: 9} // as the SDKs ask for
+	callers := []Group{{
+		Name: "speaker", Count: p, Kind: Light, Arrive: arrive, Publish: tracks(Track{Media: Microphone, Profile: Saver}, thumbnail),
+		Receive: receive, Talk: &Talk{Spell: 5 * time.Second, Pause: 10 * time.Second},
+	}}
+	if n > p {
+		callers = append(callers, Group{Name: "listener", Count: n - p, Kind: Light, Arrive: arrive, Receive: receive})
+	}
+	return held(Scenario{
+		Grows: GrowPeople,
+		Rooms: []Room{{Name: "room", Callers: callers}},
+		Pass:  passes(Light, true),
 	}, all, 20*time.Second)
 }
 

@@ -236,6 +236,9 @@ func (g Group) expectedEvents(run time.Duration) float64 {
 	if g.Talk != nil {
 		events += 2 * run.Seconds() / (g.Talk.Spell + g.Talk.Pause).Seconds()
 	}
+	if g.View != nil && g.View.Every > 0 {
+		events += run.Seconds() / g.View.Every.Seconds()
+	}
 	return events
 }
 
@@ -295,6 +298,9 @@ func (v *validator) group(key string, g Group) {
 	if g.Network != "" {
 		v.networkName(key+".network", g.Network)
 	}
+	if g.View != nil {
+		v.view(key+".view", *g.View, g.kind())
+	}
 	if g.Talk != nil && !seen[Microphone] {
 		v.problem(key+".talk", "there is no microphone to talk into: add publish: [{media: microphone}]")
 	}
@@ -325,8 +331,27 @@ func (v *validator) track(key string, t Track, kind Kind) {
 	if layers := layersOf(filled); filled.Layers > layers {
 		v.problem(key+".layers", "got %d, want at most %d: a %s of %s has no smaller ones", filled.Layers, layers, t.Media, filled.Profile)
 	}
+	if t.FPS != 0 && (kind != Light || t.Media == Microphone) {
+		v.problem(key+".fps", "is of pictures that light callers make up: leave it out, or choose kind: light")
+	}
 	if t.Bitrate != 0 && kind != Light {
 		v.problem(key+".bitrate", "a %s caller plays clips, whose bitrate is what it is: choose a profile, or kind: light", kind)
+	}
+}
+
+func (v *validator) view(key string, view View, kind Kind) {
+	for i, size := range view.Sizes {
+		if w, h := size.Pixels(); w == 0 || h == 0 {
+			v.problem(fmt.Sprintf("%s.sizes[%d]", key, i), "got %q, want a size in pixels, for example 320x180", printable(string(size)))
+		}
+	}
+	switch {
+	case kind == Browser:
+		v.problem(key, "a browser's page lays its pictures out by itself: leave it out, or choose another kind")
+	case len(view.Sizes) > 1 && view.Every == 0:
+		v.problem(key+".every", "is missing: how long does it stay with each of %d sizes?", len(view.Sizes))
+	case len(view.Sizes) == 1 && view.Every > 0:
+		v.problem(key+".every", "belongs to several sizes, and there is one; leave it out")
 	}
 }
 

@@ -218,6 +218,8 @@ func expected(t reflect.Type) string {
 		return "a rate, for example 24kbit/s"
 	case t == reflect.TypeFor[Share]():
 		return "a share, for example 2.5%"
+	case t == reflect.TypeFor[Size]():
+		return "a size, for example 320x180"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case t.Kind() == reflect.Int || t.Kind() == reflect.Uint64:

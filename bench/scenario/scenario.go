@@ -75,6 +75,8 @@ type Group struct {
 	// The most streams that each takes at one time. The default is all that the others of its room publish, as far as a client
 	// may ask: 16 of sound, 49 of pictures.
 	Receive *Receive `yaml:"receive,omitempty"`
+	// How large each shows what it receives, and asks the server for. The default is not to say.
+	View *View `yaml:"view,omitempty"`
 	// The network of each: one of networks, or a preset. The default is the machine's own, as it is.
 	Network string `yaml:"network,omitempty" jsonschema:"maxLength=40"`
 	// When they come. The default is all at once, when the room opens.
@@ -114,6 +116,8 @@ type Track struct {
 	// Another bitrate than the profile's, of light callers: they make their packets up. Full callers play clips, whose bitrate is
 	// what it is. From 1kbit/s to 100Mbit/s.
 	Bitrate Rate `yaml:"bitrate,omitempty" json:"bitrate" range:"1kbit/s..100Mbit/s"`
+	// Another number of pictures a second than 30, of light callers, for the same reason.
+	FPS int `yaml:"fps,omitempty" json:"fps,omitempty" jsonschema:"minimum=1,maximum=60"`
 }
 
 // Media is what a track carries; also its id within the caller.
@@ -144,6 +148,14 @@ type Receive struct {
 	Audio int `yaml:"audio,omitempty" jsonschema:"minimum=0,maximum=16"`
 	// Of pictures, from 0 to 49. The default is 0.
 	Video int `yaml:"video,omitempty" jsonschema:"minimum=0,maximum=49"`
+}
+
+// View is how large a caller shows every picture.
+type View struct {
+	// The sizes, one after the other and over and over: 320x180. From 1x1 to 16384x16384.
+	Sizes []Size `yaml:"sizes" jsonschema:"required,minItems=1,maxItems=16"`
+	// How long it stays with one of several. Each caller changes at moments of its own. From 100ms to 24h.
+	Every time.Duration `yaml:"every,omitempty" range:"100ms..24h"`
 }
 
 // Arrival says when each of several comes. At most one of every, over and poisson is set; without them all come at once.

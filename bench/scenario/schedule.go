@@ -40,8 +40,9 @@ func IdentityOf(room, person string) string { return strings.TrimPrefix(person, 
 
 // Event is something that a caller does.
 type Event struct {
-	At time.Duration `json:"at_ns"` // since the start of the run, whole milliseconds
-	Do Action        `json:"do"`
+	At   time.Duration `json:"at_ns"` // since the start of the run, whole milliseconds
+	Do   Action        `json:"do"`
+	Size Size          `json:"size,omitempty"` // of a Look
 }
 
 // Action is what a caller does at a moment.
@@ -56,6 +57,7 @@ const (
 	Drop   Action = "reconnect" // the connection is gone without a goodbye, and is set up again at once
 	Mute   Action = "mute"      // the microphone
 	Unmute Action = "unmute"
+	Look   Action = "look" // every picture is as large as Size from now on
 )
 
 // The most streams that a client may ask for: docs/protocol.md, Join.
@@ -201,12 +203,13 @@ func (p place) events(s Scenario) []Event {
 		if i == 0 {
 			do = Join
 		}
-		events = append(events, Event{there.from, do})
+		events = append(events, Event{At: there.from, Do: do})
 		if there.to < s.Duration {
-			events = append(events, Event{there.to, Leave})
+			events = append(events, Event{At: there.to, Do: Leave})
 		}
 	}
 	events = append(events, p.talk(s, spans)...)
+	events = append(events, p.looks(s, spans)...)
 	events = append(events, p.drops(s, spans)...)
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	return events
@@ -243,7 +246,7 @@ func (p place) talk(s Scenario, spans []span) []Event {
 	for _, there := range spans {
 		talks := r.Float64() < talk.Spell.Seconds()/(talk.Spell+talk.Pause).Seconds()
 		if !talks {
-			events = append(events, Event{there.from, Mute})
+			events = append(events, Event{At: there.from, Do: Mute})
 		}
 		for at := there.from; ; {
 			mean, next := talk.Spell, Mute
@@ -254,8 +257,30 @@ func (p place) talk(s Scenario, spans []span) []Event {
 			if at >= there.to {
 				break
 			}
-			events = append(events, Event{at, next})
+			events = append(events, Event{At: at, Do: next})
 			talks = !talks
+		}
+	}
+	return events
+}
+
+// looks are when pictures get another size. Whoever comes again begins with the first; the moments are one caller's own.
+func (p place) looks(s Scenario, spans []span) []Event {
+	view := p.group.View
+	if view == nil {
+		return nil
+	}
+	var events []Event
+	r := p.dice(s.Seed, "view")
+	for _, there := range spans {
+		events = append(events, Event{At: there.from, Do: Look, Size: view.Sizes[0]})
+		if len(view.Sizes) == 1 {
+			continue
+		}
+		at := there.from + time.Duration(r.Float64()*float64(view.Every)).Truncate(time.Millisecond)
+		for i := 1; at < there.to; i++ {
+			events = append(events, Event{At: at, Do: Look, Size: view.Sizes[i%len(view.Sizes)]})
+			at += view.Every
 		}
 	}
 	return events
@@ -270,7 +295,7 @@ func (p place) drops(s Scenario, spans []span) []Event {
 		at := (herd.At + time.Duration(r.Float64()*float64(herd.Over))).Truncate(time.Millisecond)
 		there := slices.ContainsFunc(spans, func(there span) bool { return there.from < at && at < there.to })
 		if chosen && there {
-			events = append(events, Event{at, Drop})
+			events = append(events, Event{At: at, Do: Drop})
 		}
 	}
 	return events

@@ -28,6 +28,8 @@ func TestSchemaIsFresh(t *testing.T) {
 				return &jsonschema.Schema{Type: "string", Pattern: `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`}
 			case reflect.TypeFor[Rate]():
 				return &jsonschema.Schema{Type: "string", Pattern: `^[0-9.]+ *[GMk]?bit/s$`}
+			case reflect.TypeFor[Size]():
+				return &jsonschema.Schema{Type: "string", Pattern: `^[0-9]+x[0-9]+$`}
 			case reflect.TypeFor[Share]():
 				return &jsonschema.Schema{Type: "string", Pattern: `^[0-9.]+ *%$`}
 			}
@@ -91,6 +93,8 @@ func TestSchemaAndStructAgree(t *testing.T) {
 		head + "rooms: [{name: r, callers: [{name: p, count: 2, publish: [{media: drum}]}]}]\n",
 		head + "rooms: [{name: r, callers: [{name: p, count: 2, kind: ful, publish: [{media: camera}]}]}]\n",
 		head + "rooms: [{name: r, callers: [{name: p, count: 2, churn: {stay: 5s}, publish: [{media: camera}]}]}]\n",
+		head + "rooms: [{name: r, callers: [{name: p, count: 2, view: {}, publish: [{media: camera}]}]}]\n",
+		head + "rooms: [{name: r, callers: [{name: p, count: 2, view: {sizes: [360p]}, publish: [{media: camera}]}]}]\n",
 		head + room + "networks: {n: {up: {loss: 0.3}}}\n",
 		head + room + "networks: {n: {up: {rate: 24000}}}\n",
 		head + room + "networks: {n: {up: {burst: {loss: 3%}}}}\n",

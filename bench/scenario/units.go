@@ -72,6 +72,44 @@ func (s Share) String() string {
 	return strconv.FormatFloat(math.Round(float64(s)*shareSteps)/(shareSteps/100), 'f', -1, 64) + "%"
 }
 
+// Size is a picture's on a screen, in pixels. In text: 320x180. The zero value is unknown.
+type Size string
+
+// maxSide bounds both sides of a Size.
+const maxSide = 16384
+
+// UnmarshalText reads width and height.
+func (s *Size) UnmarshalText(text []byte) error {
+	size := Size(text)
+	if w, h := size.Pixels(); w == 0 || h == 0 {
+		return fmt.Errorf("got %q, want a size in pixels, for example 320x180", printable(string(text)))
+	}
+	*s = size
+	return nil
+}
+
+// Pixels returns width and height; 0 and 0 of what is no size.
+func (s Size) Pixels() (width, height int) {
+	w, h, _ := strings.Cut(string(s), "x")
+	width, height = side(w), side(h)
+	if width == 0 || height == 0 {
+		return 0, 0
+	}
+	return width, height
+}
+
+// side reads one of them; 0: it is none.
+func side(text string) int {
+	if strings.Trim(text, "0123456789") != "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n > maxSide {
+		return 0
+	}
+	return n
+}
+
 // decimal reads digits with at most one point: no sign, no exponent, no names of numbers.
 func decimal(text string) (float64, bool) {
 	if strings.Trim(text, "0123456789.") != "" {
