@@ -38,8 +38,22 @@ type TrackMuted struct {
 // SlotsChanged: something else flows in the slots; ask Slot.Shows.
 type SlotsChanged struct{}
 
-// SpeakersChanged names who speaks, loudest first. Only from servers that detect speakers.
+// SpeakersChanged names who speaks, loudest first; nobody when Speakers is empty.
 type SpeakersChanged struct{ Speakers []*wire.Speaker }
+
+// RosterChanged: the number of those in the room changed, or Participants names somebody who has been there all along.
+type RosterChanged struct{ Size int }
+
+// LayersChanged tells of the video slots that receive something else now, or are held back by something else.
+type LayersChanged struct{ Slots []SlotLayer }
+
+// CodecWanted: somebody cannot decode a track that we publish. Publish the same picture in this codec as well, with
+// LocalTrack.BackupOf, or, when Wanted is false, end that again.
+type CodecWanted struct {
+	TrackID string
+	Codec   string // MIME type: "video/VP8"
+	Wanted  bool
+}
 
 // Rebuilt: the media connection was replaced by a new one. Slots and published tracks go on as before; the Room has a
 // new ID.
@@ -63,6 +77,9 @@ func (TrackUnpublished) event()  {}
 func (TrackMuted) event()        {}
 func (SlotsChanged) event()      {}
 func (SpeakersChanged) event()   {}
+func (RosterChanged) event()     {}
+func (LayersChanged) event()     {}
+func (CodecWanted) event()       {}
 func (Rebuilt) event()           {}
 func (Failed) event()            {}
 func (Missed) event()            {}

@@ -7,26 +7,69 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// gate stands between a published track and its m-line: while it is shut nothing that is written goes out. The
+// gate stands between a track, or one encoding of it, and its m-line: while it is shut nothing that is written goes out. The
 // numbers of what was held back are taken out of the sequence, so that silence does not look like loss.
 type gate struct {
 	webrtc.TrackLocal
 
+	// Fixed.
+	id, stream, rid string // of an encoding of a simulcast; rid is empty without
+
+	// Owned by whoever has the turn, until the next answer binds it.
+	names       *names
+	transceiver *webrtc.RTPTransceiver
+
 	// Guarded by mu.
 	mu    sync.Mutex
-	shut  bool
+	shut  reasons
 	held  uint16
 	stats PublishedStats
 }
 
-func (g *gate) set(shut bool) {
+// reasons to hold back what is written.
+type reasons uint8
+
+const (
+	muted    reasons = 1 << iota // by its owner
+	ended                        // it is published no more
+	refused                      // the server does not take this encoding
+	unwanted                     // nobody watches it
+)
+
+func (g *gate) set(why reasons, on bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.shut = shut
+	if on {
+		g.shut |= why
+	} else {
+		g.shut &^= why
+	}
 }
+
+// ID implements webrtc.TrackLocal.
+func (g *gate) ID() string {
+	if g.rid != "" {
+		return g.id
+	}
+	return g.TrackLocal.ID()
+}
+
+// StreamID implements webrtc.TrackLocal.
+func (g *gate) StreamID() string {
+	if g.rid != "" {
+		return g.stream
+	}
+	return g.TrackLocal.StreamID()
+}
+
+// RID implements webrtc.TrackLocal.
+func (g *gate) RID() string { return g.rid }
 
 // Bind implements webrtc.TrackLocal.
 func (g *gate) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	if g.rid != "" {
+		g.names.bind(c, g.transceiver.Mid(), g.rid)
+	}
 	return g.TrackLocal.Bind(gatedContext{c, g})
 }
 
@@ -50,7 +93,7 @@ type gatedWriter struct {
 // WriteRTP implements webrtc.TrackLocalWriter.
 func (w gatedWriter) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 	w.gate.mu.Lock()
-	if w.gate.shut {
+	if w.gate.shut != 0 {
 		w.gate.held++
 		w.gate.mu.Unlock()
 		return h.MarshalSize() + len(payload), nil

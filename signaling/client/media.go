@@ -1,7 +1,6 @@
 package client
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -14,23 +13,18 @@ import (
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
-// Payload types, as Chromium numbers them.
-const (
-	payloadOpus = 111
-	payloadVP8  = 96
-	payloadRTX  = 97
-)
-
 // media is one PeerConnection in the shape the server expects: first the m-lines that send, then the receive slots, later
 // further ones that send. m-lines are never taken away; one whose track has ended waits for another.
 type media struct {
 	pc      *webrtc.PeerConnection
 	api     *webrtc.API
 	made    time.Time
+	names   *names
 	readers sync.WaitGroup
 
 	// Owned by whoever has the turn.
-	idle []*webrtc.RTPTransceiver // m-lines whose track has ended
+	sent []*publication // those on this connection
+	idle []*publication // those that have ended, whose m-lines wait for another
 
 	// Guarded by the Room's mu.
 	slots  map[*webrtc.RTPReceiver]*Slot
@@ -42,25 +36,8 @@ type media struct {
 // newMedia makes the PeerConnection; onICE is called from pion's goroutines.
 func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack func(*media, *webrtc.TrackRemote, *webrtc.RTPReceiver)) (*media, error) {
 	engine := &webrtc.MediaEngine{}
-	feedback := []webrtc.RTCPFeedback{{Type: "ccm", Parameter: "fir"}, {Type: "nack"}, {Type: "nack", Parameter: "pli"}}
-	for _, codec := range []webrtc.RTPCodecParameters{
-		{PayloadType: payloadOpus, RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
-		}},
-		{PayloadType: payloadVP8, RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: feedback,
-		}},
-		{PayloadType: payloadRTX, RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: fmt.Sprintf("apt=%d", payloadVP8),
-		}},
-	} {
-		kind := webrtc.RTPCodecTypeVideo
-		if codec.PayloadType == payloadOpus {
-			kind = webrtc.RTPCodecTypeAudio
-		}
-		if err := engine.RegisterCodec(codec, kind); err != nil {
-			return nil, err
-		}
+	if err := registerCodecs(engine); err != nil {
+		return nil, err
 	}
 	var settings webrtc.SettingEngine
 	// pion repeats DTLS flights after a second only, and its checks of a pair end with the seventh.
@@ -79,7 +56,8 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	if settings.LoggerFactory != nil {
 		options = append(options, webrtc.WithInterceptorLoggerFactory(settings.LoggerFactory))
 	}
-	chain := &interceptor.Registry{}
+	chain, named := &interceptor.Registry{}, &names{bySSRC: map[uint32]*name{}}
+	chain.Add(named) // first of all, so that nothing passes it by
 	if err := webrtc.RegisterDefaultInterceptorsWithOptions(engine, chain, options...); err != nil {
 		return nil, err
 	}
@@ -88,7 +66,7 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	if err != nil {
 		return nil, err
 	}
-	m := &media{pc: pc, api: api, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
+	m := &media{pc: pc, api: api, names: named, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
 	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {
 		if state == webrtc.ICEConnectionStateConnected {
 			note(c.trace.ICE)
@@ -106,53 +84,95 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 
 // send gives a track an m-line; the next offer tells the server.
 func (m *media) send(p *publication) error {
+	for _, g := range p.gates {
+		g.names = m.names
+		g.set(refused|unwanted, false) // whom the new connection leads to will say so again
+	}
 	tr, err := m.line(p)
 	if err != nil {
 		return err
 	}
 	p.transceiver = tr
+	for _, g := range p.gates {
+		g.transceiver = tr
+	}
+	m.sent = append(m.sent, p)
+	if offered := preferences(p.codec); offered != nil {
+		if err := tr.SetCodecPreferences(offered); err != nil {
+			return err
+		}
+	}
 	sender := tr.Sender()
-	// The interceptors live on what is read: reports and NACKs among it.
-	m.readers.Go(func() {
-		for {
-			packets, _, err := sender.ReadRTCP()
-			if err != nil {
-				return
-			}
-			for _, packet := range packets {
-				p.gate.noteReport(time.Now(), sender.GetParameters().Encodings[0].SSRC, packet)
-				if wantsKeyframe(packet) && p.local.OnKeyframeRequest != nil {
-					p.local.OnKeyframeRequest()
+	for i, g := range p.gates {
+		read := sender.ReadRTCP
+		if g.rid != "" {
+			read = func() ([]rtcp.Packet, interceptor.Attributes, error) { return sender.ReadSimulcastRTCP(g.rid) }
+		}
+		ssrc := uint32(sender.GetParameters().Encodings[i].SSRC)
+		// The interceptors live on what is read: reports and NACKs among it.
+		m.readers.Go(func() {
+			for {
+				packets, _, err := read()
+				if err != nil {
+					return
+				}
+				for _, packet := range packets {
+					if g.noteReport(time.Now(), ssrc, packet) {
+						m.names.reported(ssrc)
+					}
+					if asked := p.onKeyframeRequest(i); asked != nil && wantsKeyframe(packet, ssrc) {
+						asked()
+					}
 				}
 			}
-		}
-	})
+		})
+	}
 	return nil
 }
 
-// line takes an m-line that waits, or opens one. It always has a sender of its own: another track under the SSRC of the one
+// line takes an m-line that waits, or opens one. The server keeps to the codec and the RIDs that an m-line began with, so that
+// only a track of the same kind may follow. It always has a sender of its own: another track under the SSRC of the one
 // before would use numbers, and with them SRTP's nonces, a second time.
 func (m *media) line(p *publication) (*webrtc.RTPTransceiver, error) {
-	i := slices.IndexFunc(m.idle, func(tr *webrtc.RTPTransceiver) bool { return tr.Kind() == p.gate.Kind() })
+	i := slices.IndexFunc(m.idle, p.follows)
 	if i < 0 {
-		return m.pc.AddTransceiverFromTrack(p.gate, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		tr, err := m.pc.AddTransceiverFromTrack(p.gates[0], webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		if err != nil {
+			return nil, err
+		}
+		return tr, p.addEncodings(tr.Sender())
 	}
-	tr := m.idle[i]
+	tr := m.idle[i].transceiver
 	m.idle = slices.Delete(m.idle, i, i+1)
-	sender, err := m.api.NewRTPSender(p.gate, tr.Sender().Transport())
+	sender, err := m.api.NewRTPSender(p.gates[0], tr.Sender().Transport())
 	if err != nil {
+		return nil, err
+	}
+	if err := p.addEncodings(sender); err != nil {
 		return nil, err
 	}
 	if err := m.pc.RemoveTrack(tr.Sender()); err != nil {
 		return nil, err
 	}
-	return tr, tr.SetSender(sender, p.gate)
+	return tr, tr.SetSender(sender, p.gates[0])
 }
 
-func wantsKeyframe(p rtcp.Packet) bool {
-	switch p.(type) {
-	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-		return true
+// end lets the m-line of a track wait for another.
+func (m *media) end(p *publication) {
+	for _, g := range p.gates {
+		g.set(ended, true)
+	}
+	m.sent = slices.DeleteFunc(m.sent, func(q *publication) bool { return q == p })
+	m.idle = append(m.idle, p)
+}
+
+// wantsKeyframe says whether the packet asks for a picture of this SSRC (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
+func wantsKeyframe(p rtcp.Packet, ssrc uint32) bool {
+	switch p := p.(type) {
+	case *rtcp.PictureLossIndication:
+		return p.MediaSSRC == ssrc
+	case *rtcp.FullIntraRequest:
+		return slices.ContainsFunc(p.FIR, func(e rtcp.FIREntry) bool { return e.SSRC == ssrc })
 	}
 	return false
 }
@@ -184,6 +204,10 @@ func (m *media) answer(packed *wire.Sdp) error {
 	text, err := packed.Inflate()
 	if err != nil {
 		return err
+	}
+	simulcasts := taken(text)
+	for _, p := range m.sent {
+		p.admit(simulcasts)
 	}
 	return m.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: text})
 }

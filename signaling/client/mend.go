@@ -121,11 +121,11 @@ func (r *Room) rejoin() time.Duration {
 	}
 	r.mu.Lock()
 	r.mailbox.put(Rebuilt{})
-	wishes := r.wishes
+	subscription := r.subscription
 	r.updateState()
 	r.mu.Unlock()
-	if len(wishes) > 0 {
-		if err := r.subscribe(r.ctx, wishes); err != nil && r.ctx.Err() == nil {
+	if len(subscription.Wishes) > 0 || subscription.VideoPaused || subscription.LastN != 0 {
+		if err := r.subscribe(r.ctx, subscription); err != nil && r.ctx.Err() == nil {
 			r.fail(err)
 		}
 	}

@@ -167,7 +167,7 @@ func TestWritingIntoADeadPath(t *testing.T) {
 		var flood sync.WaitGroup
 		for range 30 {
 			flood.Go(func() {
-				if err := m.room.Subscribe(t.Context(), wishes...); err != nil {
+				if err := m.room.Subscribe(t.Context(), client.Subscription{Wishes: wishes}); err != nil {
 					var refused *client.ServerError
 					require.ErrorAs(t, err, &refused) // RATE
 				}

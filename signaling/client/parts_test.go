@@ -57,7 +57,7 @@ func TestSilenceDoesNotLookLikeLoss(t *testing.T) {
 	var out sent
 	w := gatedWriter{&out, &gate{}}
 	for i := range uint16(9) {
-		w.gate.set(i >= 3 && i < 6)
+		w.gate.set(muted, i >= 3 && i < 6)
 		p := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: 65532 + i}, Payload: []byte{1}}
 		if i%2 == 0 {
 			_, err := w.WriteRTP(&p.Header, p.Payload)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pion/webrtc/v4"
@@ -23,12 +24,31 @@ type LocalTrack struct {
 	// ID is unique within this client and at most 64 bytes; default the ID of Track.
 	ID     string
 	Source Source
-	// Track is written to by its owner: a webrtc.TrackLocalStaticSample or TrackLocalStaticRTP of Opus or VP8. Required.
+	// Track is written to by its owner: a webrtc.TrackLocalStaticSample or TrackLocalStaticRTP of Opus, VP8, VP9, H.264 (constrained
+	// baseline, packetization mode 1) or AV1. Required, unless there are Encodings.
 	Track webrtc.TrackLocal
+	// Encodings make a simulcast of a video, the smallest first: the same picture in several sizes and one codec. The server
+	// takes three, or the first alone of a device of LowDevice.
+	Encodings []Encoding
+	// BackupOf is the ID of another track that shows the same picture in another codec, as CodecWanted asked for. The others
+	// hear of that one alone.
+	BackupOf string
 	// Muted tracks are known to the others; nothing that is written goes out.
 	Muted bool
 	// OnKeyframeRequest is called, from a goroutine of the Room, when somebody needs a picture that can be decoded alone.
 	// It must not block. Optional.
+	OnKeyframeRequest func()
+	// OnLayersWanted is called, from a goroutine of the Room, with all encodings of the track when somebody begins or ceases to
+	// watch one. What is written to one that is not wanted does not go out, so that it need not be encoded; when it is wanted
+	// again, a keyframe is asked for. It must not block. Optional.
+	OnLayersWanted func([]EncodingWanted)
+}
+
+// Encoding is one stream of a simulcast.
+type Encoding struct {
+	RID   string            // 1 to 16 letters, digits, - and _, unique in the track
+	Track webrtc.TrackLocal // as LocalTrack.Track
+	// OnKeyframeRequest is called when a picture of this encoding is needed; without it, LocalTrack's.
 	OnKeyframeRequest func()
 }
 
@@ -41,6 +61,18 @@ type JoinOptions struct {
 	// AudioSlots and VideoSlots to receive in; defaults DefaultAudioSlots and DefaultVideoSlots, negative for none, at most
 	// what Welcome allows.
 	AudioSlots, VideoSlots int
+	// Device is what the server should know of this machine.
+	Device Device
+}
+
+// Subscription is all that a client says of what it wants to see.
+type Subscription struct {
+	// Wishes in order of preference. Tracks not named fill the free slots.
+	Wishes []Wish
+	// VideoPaused: no video in any slot for now.
+	VideoPaused bool
+	// LastN bounds the videos in the slots; 0: as many as there are slots.
+	LastN int
 }
 
 // Wish says how a client wants a track of somebody else.
@@ -74,6 +106,7 @@ type Room struct {
 	client  *Client
 	session *session
 	name    string
+	device  Device
 	slots   []*Slot
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -92,16 +125,19 @@ type Room struct {
 	moved        bool // the network has changed; ICE does not know yet
 	over         *EndError
 	participants map[string]*Participant
-	order        []string
+	order        []string // of participants, as they came
+	recent       []string // likewise, those learnt of last at the end
+	size         int      // of the room, we counted
 	published    []*publication
-	wishes       []Wish
+	subscription Subscription
 	mailbox      mailbox
 }
 
 // publication is a LocalTrack on its m-line.
 type publication struct {
 	local LocalTrack
-	gate  *gate
+	codec string  // MIME type; empty: the track does not tell
+	gates []*gate // one for each encoding
 
 	// Owned by whoever has the turn.
 	transceiver *webrtc.RTPTransceiver
@@ -111,20 +147,91 @@ type publication struct {
 }
 
 func newPublication(l LocalTrack) (*publication, error) {
-	if l.Track == nil {
-		return nil, errors.New("client: LocalTrack.Track is required")
+	streams := l.Encodings
+	switch {
+	case len(streams) == 0 && l.Track == nil:
+		return nil, errors.New("client: LocalTrack.Track is required, or Encodings")
+	case len(streams) == 0:
+		streams = []Encoding{{Track: l.Track}}
+	case l.Track != nil:
+		return nil, errors.New("client: LocalTrack has Track and Encodings; set one of them")
+	case len(streams) == 1:
+		return nil, errors.New("client: LocalTrack.Encodings has one alone; set Track instead")
 	}
+	first := streams[0].Track
+	p := &publication{local: l, muted: l.Muted}
+	for _, e := range streams {
+		if err := p.add(e, len(streams) > 1); err != nil {
+			return nil, err
+		}
+	}
+	p.codec = codecOf(first)
 	if l.ID == "" {
-		l.ID = l.Track.ID()
+		p.local.ID = first.ID()
 	}
-	return &publication{local: l, gate: &gate{TrackLocal: l.Track, shut: l.Muted}, muted: l.Muted}, nil
+	for _, g := range p.gates {
+		g.id, g.stream = p.local.ID, first.StreamID()
+		g.set(muted, l.Muted)
+	}
+	return p, nil
+}
+
+// add checks an encoding and gives it a gate.
+func (p *publication) add(e Encoding, simulcast bool) error {
+	if !simulcast {
+		p.gates = []*gate{{TrackLocal: e.Track}}
+		return nil
+	}
+	switch {
+	case !isRID(e.RID):
+		return fmt.Errorf("client: Encoding.RID %q: use 1 to 16 letters, digits, - and _", e.RID)
+	case e.Track == nil || e.Track.Kind() != webrtc.RTPCodecTypeVideo:
+		return fmt.Errorf("client: Encoding.Track of RID %q has to be a video", e.RID)
+	case slices.ContainsFunc(p.gates, func(g *gate) bool { return g.rid == e.RID }):
+		return fmt.Errorf("client: two Encodings have the RID %q", e.RID)
+	case len(p.gates) > 0 && !strings.EqualFold(codecOf(e.Track), codecOf(p.gates[0].TrackLocal)):
+		return fmt.Errorf("client: Encoding.Track of RID %q has another codec than the first", e.RID)
+	}
+	p.gates = append(p.gates, &gate{TrackLocal: e.Track, rid: e.RID})
+	return nil
+}
+
+// isRID follows RFC 8851 §10 with its erratum 7132; longer ones do not fit into a header extension of one byte.
+func isRID(s string) bool {
+	return s != "" && len(s) <= 16 && strings.IndexFunc(s, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_'
+	}) < 0
+}
+
+// addEncodings gives a sender the encodings beside the first.
+func (p *publication) addEncodings(sender *webrtc.RTPSender) error {
+	for _, g := range p.gates[1:] {
+		if err := sender.AddEncoding(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onKeyframeRequest is what to call when an encoding needs a picture; nil: nobody cares.
+func (p *publication) onKeyframeRequest(encoding int) func() {
+	if encoding < len(p.local.Encodings) && p.local.Encodings[encoding].OnKeyframeRequest != nil {
+		return p.local.Encodings[encoding].OnKeyframeRequest
+	}
+	return p.local.OnKeyframeRequest
+}
+
+// follows says whether p may take the m-line of a track that has ended.
+func (p *publication) follows(q *publication) bool {
+	return p.gates[0].Kind() == q.gates[0].Kind() && strings.EqualFold(p.codec, q.codec) &&
+		slices.EqualFunc(p.gates, q.gates, func(a, b *gate) bool { return a.rid == b.rid })
 }
 
 // Join enters the token's room and returns when the server has answered; media follows, StateChanged tells. Errors:
 // *ServerError, *EndError, ErrJoined, ErrTimeout, those of ctx and of pion. After an error Join may be tried again.
 func (c *Client) Join(ctx context.Context, o JoinOptions) (*Room, error) {
 	r := &Room{
-		client: c, session: c.session, name: o.Name,
+		client: c, session: c.session, name: o.Name, device: o.Device,
 		turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), done: make(chan struct{}),
 		participants: map[string]*Participant{}, mailbox: newMailbox(), open: true,
 	}
@@ -221,16 +328,16 @@ func (r *Room) enterWith(ctx context.Context, m *media) error {
 	if err != nil {
 		return err
 	}
-	join := &wire.Join{Name: r.name, Offer: offer, Tracks: r.describe(published)}
+	join := &wire.Join{Name: r.name, Offer: offer, Tracks: r.describe(published), Device: r.device.wire()}
 	answer, err := r.session.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Join{Join: join}}, func(f *wire.ServerFrame) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for s, tr := range mids {
-			s.mid, s.track = tr.Mid(), nil
+			s.mid, s.track, s.layer = tr.Mid(), nil, SlotLayer{Slot: s}
 		}
 		j := f.GetJoined()
 		r.media, r.id, r.joined, r.entered, r.moved = m, j.GetPeerId(), true, true, false
-		r.setParticipants(j.GetPeers())
+		r.setParticipants(j.GetPeers(), j.GetRosterSize())
 		r.setSlots(j.GetSlots())
 	})
 	if err != nil {
@@ -262,11 +369,12 @@ func (r *Room) describe(list []*publication) []*wire.Track {
 	var out []*wire.Track
 	for _, p := range list {
 		kind := Audio
-		if p.local.Track.Kind() == webrtc.RTPCodecTypeVideo {
+		if p.gates[0].Kind() == webrtc.RTPCodecTypeVideo {
 			kind = Video
 		}
 		out = append(out, &wire.Track{
 			TrackId: p.local.ID, Kind: kind, Source: p.local.Source, Mid: p.transceiver.Mid(), Muted: p.muted,
+			BackupOf: p.local.BackupOf,
 		})
 	}
 	return out
@@ -334,8 +442,7 @@ func (r *Room) Publish(ctx context.Context, l LocalTrack) error {
 			return err
 		}
 		if err := r.negotiate(ctx, m, false, p); err != nil {
-			p.gate.set(true)
-			m.idle = append(m.idle, p.transceiver)
+			m.end(p)
 			return fmt.Errorf("publish: %w", err)
 		}
 		r.mu.Lock()
@@ -355,8 +462,7 @@ func (r *Room) Unpublish(ctx context.Context, id string) error {
 		if p == nil {
 			return ErrNoTrack
 		}
-		p.gate.set(true)
-		m.idle = append(m.idle, p.transceiver)
+		m.end(p)
 		_, err := r.session.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Unpublish{
 			Unpublish: &wire.Unpublish{TrackIds: []string{id}},
 		}}, nil)
@@ -369,19 +475,21 @@ func (r *Room) Unpublish(ctx context.Context, id string) error {
 
 // Mute holds a track back, or lets it go again, and tells the others. It takes effect before the server knows, and stays in
 // effect when telling it fails.
-func (r *Room) Mute(ctx context.Context, id string, muted bool) error {
+func (r *Room) Mute(ctx context.Context, id string, mute bool) error {
 	r.mu.Lock()
 	p := r.find(id)
 	if p != nil {
-		p.muted = muted
-		p.gate.set(muted)
+		p.muted = mute
+		for _, g := range p.gates {
+			g.set(muted, mute)
+		}
 	}
 	r.mu.Unlock()
 	if p == nil {
 		return ErrNoTrack
 	}
 	_, err := r.session.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Mute{
-		Mute: &wire.Mute{TrackId: id, Muted: muted},
+		Mute: &wire.Mute{TrackId: id, Muted: mute},
 	}}, nil)
 	if err != nil {
 		return fmt.Errorf("mute: %w", err)
@@ -389,24 +497,24 @@ func (r *Room) Mute(ctx context.Context, id string, muted bool) error {
 	return nil
 }
 
-// Subscribe says what is wanted, most wanted first; it replaces the wishes before and holds across reconnects. Tracks not
-// named fill the free slots.
-func (r *Room) Subscribe(ctx context.Context, wishes ...Wish) error {
+// Subscribe says what is wanted; it replaces what was said before and holds across reconnects.
+func (r *Room) Subscribe(ctx context.Context, s Subscription) error {
+	s.Wishes = slices.Clone(s.Wishes)
 	r.mu.Lock()
-	r.wishes = slices.Clone(wishes)
+	r.subscription = s
 	r.mu.Unlock()
-	return r.subscribe(ctx, wishes)
+	return r.subscribe(ctx, s)
 }
 
-func (r *Room) subscribe(ctx context.Context, wishes []Wish) error {
-	s := &wire.Subscribe{}
-	for _, w := range wishes {
-		s.Wishes = append(s.Wishes, &wire.Wish{
+func (r *Room) subscribe(ctx context.Context, s Subscription) error {
+	out := &wire.Subscribe{VideoPaused: s.VideoPaused, LastN: uint32(max(s.LastN, 0))}
+	for _, w := range s.Wishes {
+		out.Wishes = append(out.Wishes, &wire.Wish{
 			PeerId: w.ParticipantID, TrackId: w.TrackID, Hidden: w.Hidden,
 			Priority: w.Priority, Width: w.Width, Height: w.Height,
 		})
 	}
-	if _, err := r.session.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Subscribe{Subscribe: s}}, nil); err != nil {
+	if _, err := r.session.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Subscribe{Subscribe: out}}, nil); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	return nil
@@ -485,22 +593,53 @@ func (r *Room) negotiate(ctx context.Context, m *media, restart bool, p *publica
 // --- what the server tells; on the session's goroutine ---
 
 func (r *Room) handle(f *wire.ServerFrame) {
+	if tell := r.take(f); tell != nil {
+		tell()
+	}
+}
+
+// take notes an event; what it returns is called when mu is free.
+func (r *Room) take(f *wire.ServerFrame) (tell func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch m := f.GetMessage().(type) {
 	case *wire.ServerFrame_PeerUpdate:
-		switch peer := m.PeerUpdate.GetPeer(); m.PeerUpdate.GetChange() {
-		case wire.PeerUpdate_JOINED:
-			r.addParticipant(peer)
-		case wire.PeerUpdate_LEFT:
-			r.removeParticipant(peer.GetPeerId())
-		}
+		r.peerUpdate(m.PeerUpdate)
 	case *wire.ServerFrame_TrackUpdate:
 		r.trackUpdate(m.TrackUpdate)
 	case *wire.ServerFrame_SlotMap:
 		r.setSlots(m.SlotMap)
 	case *wire.ServerFrame_Speakers:
 		r.mailbox.put(SpeakersChanged{m.Speakers.GetSpeakers()})
+	case *wire.ServerFrame_RosterUpdate:
+		r.setSize(int(m.RosterUpdate.GetSize()))
+	case *wire.ServerFrame_LayerState:
+		r.layerState(m.LayerState)
+	case *wire.ServerFrame_LayersWanted:
+		if p := r.find(m.LayersWanted.GetTrackId()); p != nil {
+			return p.layersWanted(m.LayersWanted)
+		}
+	case *wire.ServerFrame_CodecWanted:
+		w := m.CodecWanted
+		r.mailbox.put(CodecWanted{TrackID: w.GetTrackId(), Codec: codecNamed(w.GetCodec()), Wanted: w.GetWanted()})
+	}
+	return nil
+}
+
+// peerUpdate: in a small room everybody is known and each update counts; of a large one RosterUpdate tells the number.
+func (r *Room) peerUpdate(u *wire.PeerUpdate) {
+	if u.GetPeer().GetPeerId() == r.id {
+		return
+	}
+	whole := r.whole()
+	switch u.GetChange() {
+	case wire.PeerUpdate_JOINED:
+		r.addParticipant(u.GetPeer())
+	case wire.PeerUpdate_LEFT:
+		r.removeParticipant(u.GetPeer().GetPeerId())
+	}
+	if whole {
+		r.size = len(r.order) + 1
 	}
 }
 
@@ -513,7 +652,7 @@ func (r *Room) snapshot(s *wire.Snapshot) {
 		r.nudge()
 		return
 	}
-	r.setParticipants(s.GetPeers())
+	r.setParticipants(s.GetPeers(), s.GetRosterSize())
 	r.setSlots(s.GetSlots())
 }
 
@@ -550,7 +689,9 @@ func (r *Room) end(over *EndError) {
 	r.cancel()
 }
 
-func (r *Room) setParticipants(peers []*wire.Peer) {
+// setParticipants takes who is there; of a large room that is a part of size.
+func (r *Room) setParticipants(peers []*wire.Peer, size uint32) {
+	r.size = max(int(size), len(peers)+1)
 	there := map[string]bool{}
 	for _, p := range peers {
 		there[p.GetPeerId()] = true
@@ -572,7 +713,7 @@ func (r *Room) addParticipant(peer *wire.Peer) {
 	}
 	known := r.participants[p.ID]
 	if known == nil {
-		r.participants[p.ID], r.order = p, append(r.order, p.ID)
+		r.know(p)
 		r.mailbox.put(ParticipantJoined{p.clone()})
 		return
 	}
@@ -592,8 +733,7 @@ func (r *Room) removeParticipant(id string) {
 	if p == nil {
 		return
 	}
-	delete(r.participants, id)
-	r.order = slices.DeleteFunc(r.order, func(other string) bool { return other == id })
+	r.forget(id)
 	r.mailbox.put(ParticipantLeft{p.clone()})
 }
 
@@ -617,6 +757,9 @@ func (r *Room) trackUpdate(u *wire.TrackUpdate) {
 }
 
 func (r *Room) setSlots(m *wire.SlotMap) {
+	for _, peer := range m.GetPeers() {
+		r.learn(peer)
+	}
 	byMID := map[string]shown{}
 	for _, s := range m.GetSlots() {
 		byMID[s.GetMid()] = shown{s.GetPeerId(), s.GetTrackId()}
@@ -625,6 +768,9 @@ func (r *Room) setSlots(m *wire.SlotMap) {
 	for _, s := range r.slots {
 		changed = changed || s.shown != byMID[s.mid]
 		s.shown = byMID[s.mid]
+		if s.shown.peerID == "" {
+			s.layer = SlotLayer{Slot: s}
+		}
 	}
 	if changed {
 		r.mailbox.put(SlotsChanged{})

@@ -178,7 +178,9 @@ func TestPublishLaterAndUnpublish(t *testing.T) {
 		a.wg.Go(func() { z.film(screen) })
 		w.eventually(5*time.Second, "bek sees the screen", func() bool { return b.count(z, client.Video) > 2 })
 		require.Equal(t, client.Screen, all[client.TrackPublished](b)[0].Track.Source)
-		require.NoError(t, b.room.Subscribe(t.Context(), client.Wish{ParticipantID: a.room.ID(), TrackID: "cam", Hidden: true}))
+		require.NoError(t, b.room.Subscribe(t.Context(), client.Subscription{
+			Wishes: []client.Wish{{ParticipantID: a.room.ID(), TrackID: "cam", Hidden: true}},
+		}))
 		require.NoError(t, a.room.Unpublish(t.Context(), "screen"))
 		require.ErrorIs(t, a.room.Unpublish(t.Context(), "screen"), client.ErrNoTrack)
 		w.eventually(time.Second, "bek hears of it", func() bool { return len(all[client.TrackUnpublished](b)) == 1 })

@@ -29,6 +29,7 @@ type Slot struct {
 	mid   string
 	shown shown
 	track *webrtc.TrackRemote
+	layer SlotLayer
 }
 
 // shown names what flows in a slot.
@@ -60,7 +61,8 @@ func (s *Slot) Shows() (Participant, Track, bool) {
 	return p.clone(), t, ok
 }
 
-// Codec is the MIME type of what has come in, "audio/opus" or "video/VP8"; empty before the first packet.
+// Codec is the MIME type of what came in last, "audio/opus" or "video/VP8"; empty before the first packet. The server
+// changes it as it likes: Packet.Codec tells of each packet.
 func (s *Slot) Codec() string {
 	s.room.mu.Lock()
 	defer s.room.mu.Unlock()
@@ -74,6 +76,7 @@ func (s *Slot) Codec() string {
 type Packet struct {
 	*rtp.Packet
 	At       time.Time // when it was taken from the connection
+	Codec    string    // MIME type, by the payload type
 	Repaired bool      // it came by retransmission (RFC 4588)
 }
 
@@ -124,7 +127,7 @@ func (s *Slot) receive(track *webrtc.TrackRemote) {
 			return
 		}
 		select {
-		case s.packets <- Packet{Packet: p, At: time.Now(), Repaired: attributes.Get(webrtc.AttributeRtxSsrc) != nil}:
+		case s.packets <- Packet{Packet: p, At: time.Now(), Codec: mimeOf(p.PayloadType), Repaired: attributes.Get(webrtc.AttributeRtxSsrc) != nil}:
 		default:
 			s.dropped.Add(1)
 		}

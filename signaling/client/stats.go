@@ -13,7 +13,7 @@ import (
 type Stats struct {
 	// Path is the way that media takes now; the zero value while there is none.
 	Path PathStats
-	// Published has what goes out, in the order in which the tracks were published.
+	// Published has what goes out, in the order in which the tracks were published, of a simulcast each encoding.
 	Published []PublishedStats
 }
 
@@ -27,6 +27,7 @@ type PathStats struct {
 // PublishedStats is what went out of one track, over all connections of the Room, and what the server reports of it.
 type PublishedStats struct {
 	ID      string
+	RID     string // of an encoding of a simulcast
 	Packets uint64 // without those that were sent again
 	Bytes   uint64 // of RTP packets, header included
 	// Reports counts the server's reports. Those below are of the newest, and 0 before the first.
@@ -47,7 +48,9 @@ func (r *Room) Stats() Stats {
 	m, published := r.media, r.published
 	var out Stats
 	for _, p := range published {
-		out.Published = append(out.Published, p.stats())
+		for _, g := range p.gates {
+			out.Published = append(out.Published, g.published(p.local.ID))
+		}
 	}
 	r.mu.Unlock()
 	if m != nil {
@@ -56,11 +59,11 @@ func (r *Room) Stats() Stats {
 	return out
 }
 
-func (p *publication) stats() PublishedStats {
-	p.gate.mu.Lock()
-	defer p.gate.mu.Unlock()
-	s := p.gate.stats
-	s.ID = p.local.ID
+func (g *gate) published(id string) PublishedStats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.stats
+	s.ID, s.RID = id, g.rid
 	return s
 }
 
@@ -84,8 +87,8 @@ func hostPort(c *webrtc.ICECandidate) string {
 	return net.JoinHostPort(c.Address, strconv.Itoa(int(c.Port)))
 }
 
-// noteReport takes what the server says of a track. ssrc is the one it is sent with now.
-func (g *gate) noteReport(now time.Time, ssrc webrtc.SSRC, packet rtcp.Packet) {
+// noteReport takes what the server says of a track; false: nothing. ssrc is the one it is sent with now.
+func (g *gate) noteReport(now time.Time, ssrc uint32, packet rtcp.Packet) (named bool) {
 	var reports []rtcp.ReceptionReport
 	switch p := packet.(type) {
 	case *rtcp.ReceiverReport:
@@ -94,9 +97,10 @@ func (g *gate) noteReport(now time.Time, ssrc webrtc.SSRC, packet rtcp.Packet) {
 		reports = p.Reports
 	}
 	for _, report := range reports {
-		if report.SSRC != uint32(ssrc) {
+		if report.SSRC != ssrc {
 			continue
 		}
+		named = true
 		g.mu.Lock()
 		s := &g.stats
 		s.Reports++
@@ -108,6 +112,7 @@ func (g *gate) noteReport(now time.Time, ssrc webrtc.SSRC, packet rtcp.Packet) {
 		}
 		g.mu.Unlock()
 	}
+	return named
 }
 
 func (g *gate) clockRate() uint32 {

@@ -205,7 +205,7 @@ func TestOneSlotShowsTwo(t *testing.T) {
 		}
 		for i := range 6 {
 			shown := room.Participants()[i%2]
-			require.NoError(t, room.Subscribe(ctx, client.Wish{ParticipantID: shown.ID}))
+			require.NoError(t, room.Subscribe(ctx, client.Subscription{Wishes: []client.Wish{{ParticipantID: shown.ID}}}))
 			for range 60 {
 				time.Sleep(50 * time.Millisecond)
 				require.NoError(t, r.poll())
