@@ -357,42 +357,44 @@ func (d *Downlink) start(now time.Duration, p *uplink.Packet, dst []byte, tseq u
 
 // pass forwards p unless it is of a layer that is not shown.
 func (d *Downlink) pass(s *segment, p *uplink.Packet, dst []byte, tseq uint16) (Out, State) {
-	if !d.layers.limited && !d.numbers.on {
-		return d.forward(s, p, s.plain(p), dst, tseq)
-	}
-	at, ok := d.sift(s, p)
-	if !ok {
-		return Out{}, Dropped
+	at := s.plain(p)
+	if d.layers.limited || d.numbers.on {
+		var ok bool
+		if at, ok = d.sift(s, p); !ok {
+			return Out{}, Dropped
+		}
 	}
 	return d.forward(s, p, at, dst, tseq)
 }
 
 // forward writes p as it stands in segment s and moves the stream's end.
 func (d *Downlink) forward(s *segment, p *uplink.Packet, at place, dst []byte, tseq uint16) (Out, State) {
-	h := d.head(s, p, at)
-	h.payloadType, h.ssrc, h.sequence, h.tseq = s.payload.PayloadType, d.cfg.SSRC, at.number.Uint16(), tseq
-	h.padding = at.blank
-	if d.lastNow < s.namedUntil {
-		h.name = s.name
+	header, descriptor := d.measure(s, p, at)
+	name := uint32(0)
+	if s.name != 0 && d.lastNow < s.namedUntil {
+		name = s.name
+		header += 4
 	}
-	header := h.size()
+	media := at.how&blank == 0
 	size := header + 1
-	if !at.blank {
+	if media {
 		size = header + p.Size()
 	}
 	if size > len(dst) {
 		d.stats.TooLong++
 		return Out{}, Dropped
 	}
-	d.write(dst, p, &h)
-	if at.blank {
-		dst[header] = 1 // one byte of padding (RFC 3550 §5.1): no media, but the sequence has no hole
-	} else {
+	timestamp := p.Timestamp + s.timestamps
+	d.write(dst, header, p, s.payload.PayloadType, at.how, d.cfg.SSRC, at.number.Uint16(), timestamp, name, tseq,
+		descriptor, p.Frame.Number+s.frames)
+	if media {
 		copy(dst[header:size], s.source.Payload(p))
 		s.rewrite(dst[header:size], p, at)
 		d.stats.Octets += uint64(p.Size())
+	} else {
+		dst[header] = 1 // one byte of padding (RFC 3550 §5.1): no media, but the sequence has no hole
 	}
-	d.sequence.move(s, p, at, h.timestamp, d.cfg.Video)
+	d.sequence.move(s, p, at, timestamp, d.cfg.Video)
 	d.stats.Packets++
 	d.rtx.budget.media(d.lastNow, size)
 	return Out{HeaderSize: header, Size: size, Seq: at.number}, Sent

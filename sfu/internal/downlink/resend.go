@@ -59,10 +59,9 @@ func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq u
 		d.stats.ResendGone++
 		return Out{}, false
 	}
-	h := d.head(s, p, at)
-	header := h.size()
+	header, descriptor := d.measure(s, p, at)
 	size := header + 2
-	if !at.blank {
+	if at.how&blank == 0 {
 		size += p.Size()
 	}
 	if size > len(dst) {
@@ -73,10 +72,10 @@ func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq u
 		return Out{}, false
 	}
 	d.rtx.last++
-	h.payloadType, h.ssrc, h.sequence, h.tseq = s.payload.RTXPayloadType, d.cfg.RTXSSRC, d.rtx.last.Uint16(), tseq
-	d.write(dst, p, &h)
+	d.write(dst, header, p, s.payload.RTXPayloadType, at.how&marked, d.cfg.RTXSSRC, d.rtx.last.Uint16(), p.Timestamp+s.timestamps, 0, tseq,
+		descriptor, p.Frame.Number+s.frames)
 	binary.BigEndian.PutUint16(dst[header:], number.Uint16())
-	if !at.blank {
+	if at.how&blank == 0 {
 		copy(dst[header+2:size], s.source.Payload(p))
 		s.rewrite(dst[header+2:size], p, at)
 	}

@@ -158,7 +158,7 @@ func (q *sequenceState) move(s *segment, p *uplink.Packet, at place, timestamp u
 				q.frame = step
 			}
 		}
-		if !at.blank {
+		if at.how&blank == 0 {
 			q.renumber(s, p, at)
 		}
 		q.highest = number

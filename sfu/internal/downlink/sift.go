@@ -6,27 +6,35 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
 
-// place is where a packet stands in the slot's stream, and what becomes of it there: all that rewriting needs beside segment
-// and packet, so that a packet goes out the same each time.
+// place is where a packet stands in the slot's stream, and how it goes out there: all that rewriting needs beside segment and
+// packet, so that a packet goes out the same each time.
 type place struct {
 	number   seq.Extended
-	pictures uint16 // VP8: left out in the segment before it
-	marker   bool
-	blank    bool   // padding goes out in its place
 	active   uint32 // decode targets to tell as those that are sent; 0: as the packet does
+	pictures uint16 // VP8: left out in the segment before it
+	how      fate   // blank, marked
 }
 
 // plain is the place of a packet in a segment, or a part of one, from which nothing is left out.
 func (s *segment) plain(p *uplink.Packet) place {
-	return place{number: p.Seq + s.offset, marker: p.Marker, blank: p.Size() == 0}
+	at := place{number: p.Seq + s.offset}
+	if p.Marker {
+		at.how = marked
+	}
+	if p.Size() == 0 {
+		at.how = blank
+	}
+	return at
 }
 
 // place is where p stands by its entry in the table.
 func (s *segment) place(number seq.Extended, e *entry, p *uplink.Packet) place {
-	at := place{
-		number: number, pictures: e.pictures, marker: p.Marker || e.how&marked != 0,
-		blank: e.how&blank != 0 || p.Size() == 0,
+	at := s.plain(p)
+	at.number, at.pictures = number, e.pictures
+	if e.how&blank != 0 {
+		at.how = blank
 	}
+	at.how |= e.how & marked
 	if e.how&telling != 0 {
 		if t := s.source.Structure(p.Structure); t != nil {
 			at.active = t.Within(t.Target(int(e.reach))) & p.Frame.Active

@@ -21,19 +21,9 @@ const (
 )
 
 // elements are the sizes of what an extension block has beside the dependency descriptor.
-type elements struct{ count, bytes int }
-
-// blockSize returns the bytes of the block that has them and a descriptor of so many bytes (0: none) when each element is
-// preceded by head bytes: the block's 4-byte head and the elements, padded to 32 bits; 0 when there is none.
-func (e elements) blockSize(head, descriptor int) int {
-	n := e.count*head + e.bytes
-	if descriptor > 0 {
-		n += head + descriptor
-	}
-	if n == 0 {
-		return 0
-	}
-	return 4 + (n+3)&^3
+type elements struct {
+	count, bytes int
+	size         int // of the block without a descriptor
 }
 
 // extensionElements returns what the slot has negotiated of each set that a packet may carry.
@@ -49,34 +39,30 @@ func extensionElements(cfg Config) (sets [uplink.CarriedSets]elements) {
 		if cfg.ColorSpaceID != 0 && has&uplink.HasColorSpace != 0 {
 			e.count, e.bytes = e.count+1, e.bytes+colorSpaceSize
 		}
+		if e.count > 0 {
+			e.size = blockSize(e.count + e.bytes)
+		}
 	}
 	return sets
 }
 
-// head is what a packet's header is made of.
-type head struct {
-	payloadType        uint8
-	marker, padding    bool
-	sequence, tseq     uint16
-	timestamp          uint32
-	ssrc               uint32
-	name               uint32 // CSRC; 0: none
-	descriptor         []byte // nil: none
-	frame              uint16 // to be written into it
-	extension, element int    // bytes of the extension block, and of the head of each of its elements
-}
+// blockSize is that of a block with so many bytes of elements: a 4-byte head, and padding to 32 bits.
+func blockSize(n int) int { return 4 + (n+3)&^3 }
 
-// head returns what is the same of a packet's header whenever it goes out.
-func (d *Downlink) head(s *segment, p *uplink.Packet, at place) head {
-	h := head{marker: at.marker && !at.blank, timestamp: p.Timestamp + s.timestamps, element: 1}
-	if s.described && p.Structure != 0 && !at.blank {
-		h.descriptor, h.frame = d.described(s, p, at), p.Frame.Number+s.frames
-		if len(h.descriptor) > oneByteMost {
-			h.element = 2
+// measure returns the header's size without a CSRC, in bytes, and the dependency descriptor to go into it but for the frame
+// number; nil when there is none.
+func (d *Downlink) measure(s *segment, p *uplink.Packet, at place) (size int, descriptor []byte) {
+	e := &d.extensions[p.Ext.Has]
+	if s.described && p.Structure != 0 && at.how&blank == 0 {
+		if descriptor = d.described(s, p, at); descriptor != nil {
+			each := 1
+			if len(descriptor) > oneByteMost {
+				each = 2
+			}
+			return headerSize + blockSize((e.count+1)*each+e.bytes+len(descriptor)), descriptor
 		}
 	}
-	h.extension = d.extensions[p.Ext.Has].blockSize(h.element, len(h.descriptor))
-	return h
+	return headerSize + e.size, nil
 }
 
 // describes reports whether a segment that begins with p takes dependency descriptors along. Without the structure, which p
@@ -104,65 +90,82 @@ func (d *Downlink) described(s *segment, p *uplink.Packet, at place) []byte {
 	return b
 }
 
-func (h *head) size() int {
-	if h.name != 0 {
-		return headerSize + 4 + h.extension
-	}
-	return headerSize + h.extension
-}
-
-// write puts the RTP header in front of the payload of p: fixed part, CSRC, extension block.
-func (d *Downlink) write(dst []byte, p *uplink.Packet, h *head) {
+// write puts the RTP header of size bytes in front of the payload of p: fixed part, CSRC unless name is 0, extension block
+// with the dependency descriptor, unless that is nil, and its frame number.
+func (d *Downlink) write(
+	dst []byte, size int, p *uplink.Packet, payloadType uint8, how fate, ssrc uint32, sequence uint16, timestamp, name uint32, tseq uint16,
+	descriptor []byte, frame uint16,
+) {
 	n := packet.PutHeader(dst, packet.Header{
-		Sequence: h.sequence, Timestamp: h.timestamp, SSRC: h.ssrc, PayloadType: h.payloadType, Marker: h.marker, Padding: h.padding,
+		Sequence: sequence, Timestamp: timestamp, SSRC: ssrc, PayloadType: payloadType, Marker: how&marked != 0, Padding: how&blank != 0,
 	})
-	if h.name != 0 {
-		n = packet.PutCSRC(dst, n, h.name)
+	if name != 0 {
+		n = packet.PutCSRC(dst, n, name)
 	}
-	if h.extension == 0 {
+	if n == size {
 		return
 	}
 	dst[0] |= 0x10 // X
-	w := blockWriter{b: dst[n : n+h.extension], at: 4, long: h.element == 2}
-	form := uint32(oneByteForm)
-	if w.long {
-		form = twoByteForm
+	b := dst[n:size]
+	if descriptor != nil {
+		d.describe(b, p, descriptor, frame, tseq)
+		return
 	}
-	binary.BigEndian.PutUint32(w.b, form<<16|uint32(h.extension/4-1))
+	binary.BigEndian.PutUint32(b, oneByteForm<<16|uint32(len(b)/4-1))
+	at := 4
 	if id := d.cfg.TransportSeqID; id != 0 {
-		binary.BigEndian.PutUint16(w.element(id, transportSeqSize), h.tseq)
+		b[at] = id<<4 | transportSeqSize - 1
+		binary.BigEndian.PutUint16(b[at+1:], tseq)
+		at += 1 + transportSeqSize
 	}
 	if id := d.cfg.AudioLevelID; id != 0 && p.Ext.Has&uplink.HasLevel != 0 {
-		w.element(id, audioLevelSize)[0] = p.Ext.Level
+		b[at], b[at+1] = id<<4|audioLevelSize-1, p.Ext.Level
+		at += 1 + audioLevelSize
 	}
 	if id := d.cfg.ColorSpaceID; id != 0 && p.Ext.Has&uplink.HasColorSpace != 0 {
-		copy(w.element(id, colorSpaceSize), p.Ext.ColorSpace[:])
+		b[at] = id<<4 | colorSpaceSize - 1
+		copy(b[at+1:], p.Ext.ColorSpace[:])
+		at += 1 + colorSpaceSize
 	}
-	if h.descriptor != nil {
-		b := w.element(d.cfg.DescriptorID, len(h.descriptor))
-		copy(b, h.descriptor)
-		binary.BigEndian.PutUint16(b[1:], h.frame)
-	}
-	clear(w.b[w.at:])
+	clear(b[at:])
 }
 
-// blockWriter writes the elements of an extension block whose size is known.
-type blockWriter struct {
-	b    []byte
-	at   int
-	long bool // the two-byte form
+// describe writes the extension block of a packet with a dependency descriptor, whose frame number it sets, to b. One too long
+// for the one-byte form takes the whole block with it (RFC 8285 §4.1).
+func (d *Downlink) describe(b []byte, p *uplink.Packet, descriptor []byte, frame, tseq uint16) {
+	long := len(descriptor) > oneByteMost
+	form := uint32(oneByteForm)
+	if long {
+		form = twoByteForm
+	}
+	binary.BigEndian.PutUint32(b, form<<16|uint32(len(b)/4-1))
+	b = b[4:]
+	if id := d.cfg.TransportSeqID; id != 0 {
+		b = putElement(b, id, transportSeqSize, long)
+		binary.BigEndian.PutUint16(b, tseq)
+		b = b[transportSeqSize:]
+	}
+	if id := d.cfg.AudioLevelID; id != 0 && p.Ext.Has&uplink.HasLevel != 0 {
+		b = putElement(b, id, audioLevelSize, long)
+		b[0] = p.Ext.Level
+		b = b[audioLevelSize:]
+	}
+	if id := d.cfg.ColorSpaceID; id != 0 && p.Ext.Has&uplink.HasColorSpace != 0 {
+		b = putElement(b, id, colorSpaceSize, long)
+		b = b[copy(b, p.Ext.ColorSpace[:]):]
+	}
+	b = putElement(b, d.cfg.DescriptorID, len(descriptor), long)
+	copy(b, descriptor)
+	binary.BigEndian.PutUint16(b[1:], frame)
+	clear(b[len(descriptor):])
 }
 
-// element writes the head of one and returns where its data go.
-func (w *blockWriter) element(id uint8, size int) []byte {
-	if w.long {
-		w.b[w.at], w.b[w.at+1] = id, uint8(size)
-		w.at += 2
-	} else {
-		w.b[w.at] = id<<4 | uint8(size-1)
-		w.at++
+// putElement writes the head of an element and returns where its data go.
+func putElement(b []byte, id uint8, size int, long bool) []byte {
+	if long {
+		b[0], b[1] = id, uint8(size)
+		return b[2:]
 	}
-	b := w.b[w.at : w.at+size]
-	w.at += size
-	return b
+	b[0] = id<<4 | uint8(size-1)
+	return b[1:]
 }
