@@ -128,10 +128,10 @@ type RosterPage struct {
 // SpeakersChanged, LayersWanted, CodecWanted, LayersChanged, Gone.
 type Event interface{ event() }
 
-// PeerJoined: somebody is in the room from now on.
+// PeerJoined: somebody is in the room; in a large one it tells of those alone whom this peer wishes for.
 type PeerJoined struct{ Peer PeerInfo }
 
-// PeerLeft: somebody is no longer in the room.
+// PeerLeft: somebody is no longer in the room or, in a large one, no longer among those whom this peer hears of.
 type PeerLeft struct{ PeerID string }
 
 // TrackPublished: a peer sends one more track.

@@ -31,6 +31,10 @@ type Peer struct {
 	id   shard.PeerID
 	req  JoinRequest
 	hs   *handshake.Peer
+	// What the device should publish and takes.
+	policy    handshake.Policy
+	maxVideos int
+	maxHeight uint32
 
 	// Held while pion negotiates: one offer at a time.
 	negotiating sync.Mutex
@@ -90,11 +94,12 @@ func (p *Peer) join(ctx context.Context) (Joined, error) {
 		Peer: planID(p.id), Identity: p.req.Identity, Name: p.req.Name,
 		CanPublish: p.req.Publish, CanSubscribe: p.req.Subscribe,
 		Tracks: tracks, AudioSlots: len(audio), VideoSlots: len(video),
+		MaxVideos: p.maxVideos, MaxHeight: p.maxHeight,
 	})
 	if out.rejected != nil {
 		return Joined{}, fmt.Errorf("join room %q: %w", p.req.Room, out.rejected)
 	}
-	return Joined{PeerID: p.ID(), Answer: answer, Peers: out.peers, Slots: out.slots}, nil
+	return Joined{PeerID: p.ID(), Answer: answer, Peers: out.peers, Slots: out.slots, Size: out.size}, nil
 }
 
 // arrive ends a join: well, or with everything undone when it failed or the peer had to depart meanwhile.
@@ -123,7 +128,7 @@ func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp
 		return "", nil, nil, err
 	}
 	defer p.sfu.shard.Post(shard.Wrote{ID: p.id})
-	answer, err := p.hs.Answer(ctx, offer, handshake.Policy{}, func(sending map[string]bool) error {
+	answer, err := p.hs.Answer(ctx, offer, p.policy, func(sending map[string]bool) error {
 		if err := checkTracks(sending, tracks); err != nil {
 			return err
 		}
@@ -368,13 +373,15 @@ func (p *Peer) Unpublish(_ context.Context, ids []string) error {
 
 // Subscribe replaces what the peer wants to see. Wishes about peers or tracks that are not in the room wait for them.
 func (p *Peer) Subscribe(_ context.Context, s Subscription) error {
-	c := plan.Subscribe{Peer: planID(p.id)}
+	c := plan.Subscribe{Peer: planID(p.id), VideoPaused: s.VideoPaused, LastN: s.LastN}
 	for _, w := range s.Wishes {
 		id, err := parseID(w.PeerID)
 		if err != nil {
 			return fmt.Errorf("%w: peer %q", ErrNotFound, w.PeerID)
 		}
-		c.Wishes = append(c.Wishes, plan.Wish{Peer: id, Track: w.TrackID, Hidden: w.Hidden, Priority: w.Priority})
+		c.Wishes = append(c.Wishes, plan.Wish{
+			Peer: id, Track: w.TrackID, Hidden: w.Hidden, Priority: w.Priority, Width: w.Width, Height: w.Height,
+		})
 	}
 	return p.command(c)
 }
@@ -395,13 +402,26 @@ func (p *Peer) State(context.Context) (Joined, error) {
 	}
 	defer p.sfu.exit(p.room)
 	out := p.room.do(p, nil)
-	return Joined{PeerID: p.ID(), Peers: out.peers, Slots: out.slots, Size: len(out.peers) + 1}, nil
+	return Joined{PeerID: p.ID(), Peers: out.peers, Slots: out.slots, Size: out.size}, nil
 }
 
 // Roster returns a page of the room's peers, in join order: limit of them (1 to 64) behind the peer named after, from the
-// beginning when that is empty. Events tell of those on the page from then on.
+// beginning when that is empty or has left. Events tell of those on the page from then on.
 func (p *Peer) Roster(_ context.Context, after string, limit int) (RosterPage, error) {
-	return RosterPage{}, errors.ErrUnsupported
+	c := plan.Page{Peer: planID(p.id), Limit: limit}
+	if after != "" {
+		id, err := parseID(after)
+		if err != nil {
+			return RosterPage{}, fmt.Errorf("%w: peer %q", ErrNotFound, after)
+		}
+		c.After = id
+	}
+	if !p.use() {
+		return RosterPage{}, ErrGone
+	}
+	defer p.sfu.exit(p.room)
+	out := p.room.do(p, c)
+	return RosterPage{Peers: out.peers, Size: out.size, More: out.more}, out.rejected
 }
 
 // Leave ends the media session; others see PeerLeft. Idempotent.
@@ -577,7 +597,19 @@ func (p *Peer) event(e plan.Event) Event {
 	case plan.TrackMuted:
 		return TrackMuted{idString(e.Peer), track(e.Track)}
 	case plan.SlotsChanged:
-		return SlotsChanged{Slots: p.slotInfos(e.Slots)}
+		changed := SlotsChanged{Slots: p.slotInfos(e.Slots)}
+		if len(e.Peers) > 0 {
+			changed.Peers = peerInfos(e.Peers)
+		}
+		return changed
+	case plan.RosterChanged:
+		return RosterChanged{e.Size}
+	case plan.SpeakersChanged:
+		changed := SpeakersChanged{Speakers: make([]Speaker, len(e.Speakers))}
+		for i, s := range e.Speakers {
+			changed.Speakers[i] = Speaker{PeerID: idString(s.Peer), Level: s.Level}
+		}
+		return changed
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ type room struct {
 	// Owned by run.
 	plan  *plan.Room
 	peers map[plan.PeerID]*Peer
+	timer *time.Timer
+	armed time.Duration // when timer is due; 0: never
 }
 
 // request is one message to a room: a command of a peer, with nothing to do but read the state when command is nil.
@@ -39,11 +41,13 @@ type request struct {
 	done    chan outcome // buffered
 }
 
-// outcome is what a request met.
+// outcome is what a request met: after a join, or when it asks for the state, who is in the room; after a Page, that page.
 type outcome struct {
 	rejected error
 	peers    []PeerInfo
 	slots    []SlotInfo
+	size     int
+	more     bool
 }
 
 func newRoom(s *SFU, key roomKey) *room {
@@ -64,6 +68,9 @@ func (r *room) do(p *Peer, c plan.Command) outcome {
 }
 
 func (r *room) run() {
+	r.timer = time.NewTimer(time.Hour)
+	defer r.timer.Stop()
+	r.timer.Stop() // until the plan wants it
 	for {
 		select {
 		case m, open := <-r.inbox:
@@ -73,15 +80,33 @@ func (r *room) run() {
 			m.done <- r.handle(m)
 		case <-r.news.wake:
 			r.read()
+		case <-r.timer.C:
+			r.armed = 0
+			r.step(plan.Tick{})
 		}
+		r.arm()
 	}
+}
+
+// arm sets the timer to when the plan wants its Tick.
+func (r *room) arm() {
+	next := r.plan.Next()
+	if next == r.armed {
+		return
+	}
+	r.armed = next
+	if next == 0 {
+		r.timer.Stop()
+		return
+	}
+	r.timer.Reset(next - time.Since(r.epoch))
 }
 
 // read takes in what shards have told.
 func (r *room) read() {
 	speakers, spoke, notices := r.news.take()
 	if spoke {
-		r.step(nil, plan.Speak{Speakers: speakers})
+		r.step(plan.Speak{Speakers: speakers})
 	}
 	for _, n := range notices {
 		if r.peers[planID(n.peer.id)] == n.peer {
@@ -93,29 +118,38 @@ func (r *room) read() {
 func (r *room) handle(m request) outcome {
 	id := planID(m.peer.id)
 	var out outcome
-	switch m.command.(type) {
+	switch c := m.command.(type) {
 	case nil:
+		r.describe(m.peer, &out)
 	case plan.Join:
 		r.peers[id] = m.peer
-		out.rejected = r.step(m.peer, m.command)
-		if out.rejected != nil {
+		if out.rejected = r.step(c); out.rejected != nil {
 			delete(r.peers, id)
 			return out
 		}
+		r.describe(m.peer, &out)
 	case plan.Leave:
-		out.rejected = r.step(m.peer, m.command)
+		out.rejected = r.step(c)
 		delete(r.peers, id)
-		return out
+	case plan.Page:
+		out.rejected = r.step(c)
+		page, more := r.plan.Page(id, c.After, c.Limit)
+		out.peers, out.more, out.size = peerInfos(page), more, r.plan.Len()
 	default:
-		out.rejected = r.step(m.peer, m.command)
+		out.rejected = r.step(c)
 	}
-	out.peers = peerInfos(r.plan.Peers(id))
-	out.slots = m.peer.slotInfos(r.plan.Slots(id))
 	return out
 }
 
+// describe puts in what a peer knows of the room.
+func (r *room) describe(p *Peer, out *outcome) {
+	id := planID(p.id)
+	out.peers, out.size = peerInfos(r.plan.Peers(id)), r.plan.Len()
+	out.slots = p.slotInfos(r.plan.Slots(id))
+}
+
 // step carries out the effects of one command; what the plan rejects comes back as an error.
-func (r *room) step(from *Peer, c plan.Command) error {
+func (r *room) step(c plan.Command) error {
 	var rejected error
 	for _, e := range r.plan.Step(time.Since(r.epoch), c) {
 		switch e := e.(type) {
@@ -131,7 +165,7 @@ func (r *room) step(from *Peer, c plan.Command) error {
 				r.assign(p, e)
 			}
 		case plan.Tell:
-			if p := r.peers[e.Peer]; p != nil && (p != from || tellsItself(e.Event)) {
+			if p := r.peers[e.Peer]; p != nil {
 				if ev := p.event(e.Event); ev != nil {
 					p.req.Events(ev)
 				}
@@ -139,13 +173,6 @@ func (r *room) step(from *Peer, c plan.Command) error {
 		}
 	}
 	return rejected
-}
-
-// tellsItself says whether an event that a peer's own command caused is news to that peer: its slots are, save in the
-// answer to its join, which carries them.
-func tellsItself(e plan.Event) bool {
-	_, slots := e.(plan.SlotsChanged)
-	return slots
 }
 
 func (r *room) assign(p *Peer, e plan.Assign) {

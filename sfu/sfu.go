@@ -129,6 +129,7 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 		return nil, Joined{}, err
 	}
 	p := &Peer{sfu: s, room: r, id: newPeerID(), req: req, joining: true, tracks: map[string]publication{}}
+	p.suit(req.Device)
 	joined, err := p.join(ctx)
 	if err = p.arrive(err); err != nil {
 		return nil, Joined{}, err

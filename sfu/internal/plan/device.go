@@ -52,9 +52,14 @@ func (d Device) Concluded() Class {
 	}
 }
 
+// silent says that the client told nothing.
+func (d Device) silent() bool {
+	return d.Class == 0 && d.Decoders == 0 && d.Cores == 0 && !d.SavingPower && !d.Hot && len(d.HardwareEncoders) == 0
+}
+
 func known(n int) bool { return n > 0 }
 
-// Publishing says what a device should publish and receive.
+// Publishing says what a device should publish and receive. A client that tells nothing of it chooses its codec itself.
 //
 //	class   codecs, best first            encodings   videos received   lines of them
 //	Low     H.264 in hardware, VP8 else   1           2                 360
@@ -78,6 +83,9 @@ func Publishing(d Device) (codecs []codec.Codec, maxEncodings, maxVideos int, ma
 	case High:
 		return nil, encodings, decoders, 0
 	default:
+		if d.silent() {
+			codecs = nil
+		}
 		return codecs, encodings, decoders, 0
 	}
 }

@@ -19,7 +19,7 @@ func TestPublishing(t *testing.T) {
 		videos    int
 		height    uint32
 	}{
-		"nothing told":              {Device{}, Normal, software, 3, 0, 0},
+		"nothing told":              {Device{}, Normal, nil, 3, 0, 0},
 		"two cores":                 {Device{Cores: 2}, Low, software, 1, 2, 360},
 		"saves power":               {Device{Cores: 8, SavingPower: true}, Low, software, 1, 2, 360},
 		"hot":                       {Device{Cores: 8, Hot: true}, Low, software, 1, 2, 360},
