@@ -451,7 +451,7 @@ func (s *Shard) settleCodecs(now time.Duration, t *track) {
 		return
 	}
 	t.codecsAt = 0
-	var needed [codec.Count]bool
+	var needed, missing [codec.Count]bool
 	for _, sl := range t.viewers {
 		switch {
 		case sl.variant == t:
@@ -459,7 +459,7 @@ func (s *Shard) settleCodecs(now time.Duration, t *track) {
 			needed[sl.variant.codec] = true
 		default:
 			if c := t.codecFor(sl, &needed); c != 0 {
-				needed[c] = true
+				needed[c], missing[c] = true, true
 			}
 		}
 	}
@@ -468,7 +468,7 @@ func (s *Shard) settleCodecs(now time.Duration, t *track) {
 		switch {
 		case needed[c]:
 			w.unused = 0
-			if !w.told {
+			if missing[c] && !w.told {
 				w.told = true
 				s.stats.BackupsAsked++
 				s.wantCodec(t, codec.Codec(c), true)
