@@ -88,6 +88,7 @@ type member struct {
 	saw      []seen
 	asked    int      // keyframes of its films
 	reported []uint32 // SSRCs that receiver reports named
+	seals    map[[2]uint32]string
 }
 
 func (b *bench) member(id PeerID, slots int) *member {
@@ -168,6 +169,9 @@ func (m *member) listen() {
 			}
 			if packet.Classify(b) != packet.RTP {
 				continue
+			}
+			if m.seals != nil {
+				m.sealed(b)
 			}
 			if h, ok := packet.ParseHeader(b); ok {
 				if size, number, v := m.opener.OpenRTP(b, &h); v == srtp.OK {
