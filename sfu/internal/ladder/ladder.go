@@ -232,8 +232,9 @@ func (e *encoding) appendRungs(dst []Rung, i int) []Rung {
 	return dst
 }
 
-// Size returns the size of a spatial layer of an encoding, and what it brings with all that it needs; 0 for unknown.
-func (l *Ladder) Size(i int, of codec.Layer) (width, height uint16, bits uint32) {
+// Shown says what comes of an encoding through a downlink that lets layers up to of pass: the highest that flows, the size
+// of its pictures, 0 unknown, and the bits of all.
+func (l *Ladder) Shown(i int, of codec.Layer) (top codec.Layer, width, height uint16, bits uint32) {
 	e := &l.encodings[i]
 	for k := range e.layers[:e.n] {
 		part := &e.layers[k]
@@ -241,11 +242,12 @@ func (l *Ladder) Size(i int, of codec.Layer) (width, height uint16, bits uint32)
 			continue
 		}
 		bits += part.Bits
-		if part.Width >= width {
-			width, height = part.Width, part.Height
+		top.Temporal = max(top.Temporal, part.Layer.Temporal)
+		if part.Layer.Spatial >= top.Spatial {
+			top.Spatial, width, height = part.Layer.Spatial, part.Width, part.Height
 		}
 	}
-	return width, height, bits
+	return top, width, height, bits
 }
 
 // Open is the layer to ask a downlink for when it shall show a rung: without a bound where the rung is the highest there

@@ -280,11 +280,22 @@ func (sl *slot) show(s *Shard, now time.Duration, u *published) {
 	if sl.source != u {
 		return
 	}
-	sl.down.Assign(now, u.up, sl.csrc)
+	sl.begin(now)
 	if sl.down.WantsKeyframe(now) {
 		s.wantKeyframe(now, u)
 	}
 	s.ready[sl.class].push(sl)
+}
+
+// begin hands the slot's source to its downlink, with what it shall show of it.
+func (sl *slot) begin(now time.Duration) {
+	if sl.source == nil || sl.source.up == nil {
+		return
+	}
+	sl.down.Assign(now, sl.source.up, sl.csrc)
+	if sl.class == video {
+		sl.down.SetLayer(now, sl.layer)
+	}
 }
 
 func (u *published) unsubscribe(sl *slot) {

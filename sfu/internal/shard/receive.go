@@ -256,9 +256,7 @@ func (s *Shard) closeUplink(now time.Duration, u *published) {
 		u.unsubscribe(sl)
 		sl.old = nil
 		sl.down.Assign(now, nil, 0)
-		if sl.source != nil && sl.source.up != nil {
-			sl.down.Assign(now, sl.source.up, sl.csrc)
-		}
+		sl.begin(now)
 	}
 	if u.up != nil {
 		u.up.Release() // downlinks may still name it for a while, to answer NACKs

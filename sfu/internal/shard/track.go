@@ -398,9 +398,7 @@ func (s *Shard) abandon(now time.Duration, sl *slot) {
 	old.unsubscribe(sl)
 	sl.old = nil
 	sl.down.Assign(now, nil, 0)
-	if sl.source != nil && sl.source.up != nil {
-		sl.down.Assign(now, sl.source.up, sl.csrc)
-	}
+	sl.begin(now)
 	s.tendSoon(now, old.track)
 }
 
@@ -610,7 +608,7 @@ func (sl *slot) receives() (SlotLayer, bool) {
 	if current, _ := sl.down.Sources(); u == nil || current == nil || current != u.up || !t.ladder.Flows(u.index) {
 		return out, true
 	}
-	out.Encoding, out.Layer = u.index, sl.down.Layer()
-	out.Width, out.Height, out.Bits = t.ladder.Size(u.index, out.Layer)
+	out.Encoding = u.index
+	out.Layer, out.Width, out.Height, out.Bits = t.ladder.Shown(u.index, sl.down.Layer())
 	return out, true
 }
