@@ -40,9 +40,10 @@ type Config struct {
 	TransportSeqID uint8     // header extension id of the transport-wide number, 1 to 14; 0: not negotiated
 	AudioLevelID   uint8     // header extension id of the audio level (RFC 6464), 1 to 14; 0: not negotiated
 	ColorSpaceID   uint8     // header extension id of libwebrtc's color-space, 1 to 14; 0: not negotiated
-	DescriptorID   uint8     // header extension id of the dependency descriptor, 1 to 14; 0: not negotiated
-	// Mixed: the subscriber takes header extensions in the two-byte form too (a=extmap-allow-mixed, RFC 8285 §6). Without it
-	// a descriptor of more than 16 bytes cannot be told, and the slot leaves that stream's descriptors out.
+	DescriptorID   uint8     // header extension id of the dependency descriptor; 0: not negotiated
+	// Mixed: the subscriber takes header extensions in the two-byte form too (a=extmap-allow-mixed, RFC 8285 §6), which
+	// descriptors of more than 16 bytes need, and all of them when their id is above 14. Without it the slot leaves out the
+	// descriptors of a stream that begins with a longer one.
 	Mixed bool
 	NACK  bool // the slot negotiated NACK: without RTX (audio) the sealed bytes are kept to be sent again
 

@@ -11,8 +11,7 @@ import (
 // brings within 2 s. Who waits longer needs a keyframe.
 const switchPatience = 2 * time.Second
 
-// reach is how much of a source was shown: a layer with 4 bits for each of its numbers, the highest for all there are, or
-// the number of a decode target.
+// reach is a layer in 8 bits: 4 for each of its numbers, the highest for all there are.
 type reach uint8
 
 func reachOf(l codec.Layer) reach { return reach(min(l.Spatial, 15)<<4 | min(l.Temporal, 15)) }
@@ -127,17 +126,19 @@ func (d *Downlink) follow(p *uplink.Packet, contiguous bool) {
 	}
 }
 
-// structureOf returns the dependency structure that p is by, nil when it has none. The decode targets of a new one are all
-// whole: it comes with a keyframe.
+// structureOf returns the dependency structure that p is by, nil when it has none. Of a new one, what is shown is whole; of
+// the rest frames may have been left out since its keyframe.
 func (d *Downlink) structureOf(p *uplink.Packet) *codec.Structure {
 	s := d.current.Structure(p.Structure)
 	if l := &d.layers; s != nil && p.Structure != l.structure {
-		l.structure, l.broken, l.frames = p.Structure, 0, frames{}
+		l.structure, l.frames = p.Structure, frames{}
 		best := s.Best(l.shown, p.Frame.Active)
 		if best < 0 {
 			best = lowest(s)
 		}
+		shown := l.shown
 		d.aim(s, best)
+		l.broken = ^(l.within | s.Within(shown))
 	}
 	return s
 }
@@ -170,7 +171,9 @@ func (d *Downlink) followTargets(s *codec.Structure, p *uplink.Packet, picture, 
 		return
 	}
 	broken := l.broken
-	if broken&f.Switch != 0 && d.complete(s, p) {
+	if f.Structure && picture {
+		broken = 0 // a sequence begins, with all its layers
+	} else if broken&f.Switch != 0 && d.complete(s, p) {
 		broken &^= f.Switch
 	}
 	if best := s.Best(d.want, f.Active&^broken); best >= 0 && best != int(l.target) {

@@ -21,7 +21,6 @@ const (
 	blank                     // its packet is of a layer that is not shown: padding went out in its place
 	marked                    // the last packet of its picture that the slot shows
 	telling                   // the decode targets shown are told with it
-	targeted                  // reach is a decode target
 )
 
 // numbers is the table of a slot that leaves packets out: its numbers go on by one whatever is left out between, and so are

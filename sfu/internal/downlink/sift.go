@@ -37,7 +37,7 @@ func (s *segment) place(number seq.Extended, e *entry, p *uplink.Packet) place {
 	at.how |= e.how & marked
 	if e.how&telling != 0 {
 		if t := s.source.Structure(p.Structure); t != nil {
-			at.active = t.Within(t.Target(int(e.reach))) & p.Frame.Active
+			at.active = t.Within(e.reach.layer()) & p.Frame.Active
 		}
 	}
 	return at
@@ -102,12 +102,7 @@ func (d *Downlink) beginTable(s *segment, p *uplink.Packet) bool {
 
 // entry says what the slot shows now.
 func (d *Downlink) entry() entry {
-	l := &d.layers
-	e := entry{pictures: l.pictures, reach: reachOf(l.shown)}
-	if l.limited && l.structure != 0 {
-		e.reach, e.how = reach(l.target), targeted
-	}
-	return e
+	return entry{pictures: d.layers.pictures, reach: reachOf(d.layers.shown)}
 }
 
 // finish notes what p must say beside what its publisher wrote: the picture's end, where the rest of it is left out, and
@@ -117,7 +112,7 @@ func (d *Downlink) finish(e *entry, p *uplink.Packet) {
 	if d.endsPicture(e, p) {
 		e.how |= marked
 	}
-	if e.how&targeted == 0 || p.Structure == 0 {
+	if p.Structure == 0 || p.Structure != l.structure {
 		return
 	}
 	if l.untold {
@@ -130,14 +125,7 @@ func (d *Downlink) finish(e *entry, p *uplink.Packet) {
 
 // endsPicture reports whether p is the last packet of the highest spatial layer shown.
 func (d *Downlink) endsPicture(e *entry, p *uplink.Packet) bool {
-	if !p.Meta.End || p.Marker {
-		return false
-	}
-	if e.how&targeted != 0 {
-		s := d.current.Structure(p.Structure)
-		return s != nil && p.Frame.Layer.Spatial == s.Target(int(e.reach)).Spatial
-	}
-	return d.current.Codec() == codec.VP9 && p.Meta.Layer.Spatial == e.reach.layer().Spatial
+	return p.Meta.End && (p.Structure != 0 || d.current.Codec() == codec.VP9) && p.Meta.Layer.Spatial == e.reach.layer().Spatial
 }
 
 // fillIn finds the number that was reserved for a packet which comes late. When it is of a layer that was not shown then,
@@ -163,14 +151,13 @@ func (d *Downlink) fillIn(s *segment, p *uplink.Packet) (at place, ok bool) {
 // hid reports whether a packet that comes late is of a frame that was left out or, when nothing of it had come, would have
 // been.
 func (d *Downlink) hid(e *entry, p *uplink.Packet) bool {
-	f := &d.layers.frames
-	if p.Structure != 0 && p.Structure == d.layers.structure {
-		if came, hidden := f.find(p.Frame.Number); came {
+	if p.Structure == 0 {
+		return !holds(e.reach.layer(), d.current.Codec(), p)
+	}
+	if p.Structure == d.layers.structure {
+		if came, hidden := d.layers.frames.find(p.Frame.Number); came {
 			return hidden
 		}
 	}
-	if e.how&targeted == 0 {
-		return !holds(e.reach.layer(), d.current.Codec(), p)
-	}
-	return p.Structure != 0 && p.Frame.Needed>>e.reach&1 == 0
+	return !e.reach.layer().Holds(p.Meta.Layer)
 }

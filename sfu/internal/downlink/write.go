@@ -15,9 +15,11 @@ const (
 	audioLevelSize   = 1 // RFC 6464 §3
 	colorSpaceSize   = 4 // libwebrtc's docs/native-code/rtp-hdrext/color-space
 
-	oneByteMost = 16     // bytes of an element of the one-byte form (RFC 8285 §4.2)
-	oneByteForm = 0xbede // (RFC 8285 §4.2)
-	twoByteForm = 0x1000 // with no application bits (RFC 8285 §4.3)
+	// RFC 8285 §4.2 and §4.3.
+	oneByteForm    = 0xbede
+	oneByteMost    = 16 // bytes of an element
+	oneByteHighest = 14 // id
+	twoByteForm    = 0x1000
 )
 
 // elements are the sizes of what an extension block has beside the dependency descriptor.
@@ -56,7 +58,7 @@ func (d *Downlink) measure(s *segment, p *uplink.Packet, at place) (size int, de
 	if s.described && p.Structure != 0 && at.how&blank == 0 {
 		if descriptor = d.described(s, p, at); descriptor != nil {
 			each := 1
-			if len(descriptor) > oneByteMost {
+			if d.long(len(descriptor)) {
 				each = 2
 			}
 			return headerSize + blockSize((e.count+1)*each+e.bytes+len(descriptor)), descriptor
@@ -65,10 +67,15 @@ func (d *Downlink) measure(s *segment, p *uplink.Packet, at place) (size int, de
 	return headerSize + e.size, nil
 }
 
+// long reports whether it takes the two-byte form to tell a dependency descriptor of so many bytes.
+func (d *Downlink) long(descriptor int) bool {
+	return descriptor > oneByteMost || d.cfg.DescriptorID > oneByteHighest
+}
+
 // describes reports whether a segment that begins with p takes dependency descriptors along. Without the structure, which p
 // brings, the others would mean nothing.
 func (d *Downlink) describes(p *uplink.Packet) bool {
-	return d.cfg.DescriptorID != 0 && p.Frame.Structure && (d.cfg.Mixed || len(d.current.Descriptor(p)) <= oneByteMost)
+	return d.cfg.DescriptorID != 0 && p.Frame.Structure && (d.cfg.Mixed || !d.long(len(d.current.Descriptor(p))))
 }
 
 // described returns the packet's dependency descriptor but for the frame number, nil when the subscriber cannot be told.
@@ -79,12 +86,14 @@ func (d *Downlink) described(s *segment, p *uplink.Packet, at place) []byte {
 			if d.descriptor == nil {
 				d.descriptor = make([]byte, 0, codec.MaxDescriptor)
 			}
-			if told := t.AppendDescriptor(d.descriptor[:0], b, p.Frame.Number, at.active); len(told) > 0 {
+			told := t.AppendDescriptor(d.descriptor[:0], b, p.Frame.Number, at.active)
+			// The structure counts for more than what is left out of it.
+			if len(told) > 0 && (d.cfg.Mixed || len(told) <= oneByteMost || len(b) > oneByteMost) {
 				b = told
 			}
 		}
 	}
-	if len(b) > oneByteMost && !d.cfg.Mixed {
+	if !d.cfg.Mixed && d.long(len(b)) {
 		return nil
 	}
 	return b
@@ -133,7 +142,7 @@ func (d *Downlink) write(
 // describe writes the extension block of a packet with a dependency descriptor, whose frame number it sets, to b. One too long
 // for the one-byte form takes the whole block with it (RFC 8285 §4.1).
 func (d *Downlink) describe(b []byte, p *uplink.Packet, descriptor []byte, frame, tseq uint16) {
-	long := len(descriptor) > oneByteMost
+	long := d.long(len(descriptor))
 	form := uint32(oneByteForm)
 	if long {
 		form = twoByteForm
