@@ -136,3 +136,42 @@ func TestWishesAndDevicesBoundVideos(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoSpeaksIsTold: the levels in packets reach everybody as SpeakersChanged, and a mute ends it.
+func TestWhoSpeaksIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond})
+		defer w.close()
+		anna := w.newByHand("anna", "hall")
+		boris := w.newByHand("boris", "hall")
+		listener := w.newGuest("listener", sfu.Device{}, "audio recvonly")
+		n := 0
+		talk := func(length time.Duration) (told []sfu.SpeakersChanged) {
+			for until := n + int(length/(20*time.Millisecond)); n < until; n++ {
+				for c, level := range map[*byHand]uint8{anna: 30, boris: 110} {
+					if n%12 >= 9 {
+						level = min(level+25, 127) // between syllables
+					}
+					p := c.voice(n)
+					require.NoError(t, p.SetExtension(handLevel, []byte{0x80 | level}))
+					c.send(p)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			for _, e := range listener.news() {
+				if e, ok := e.(sfu.SpeakersChanged); ok {
+					told = append(told, e)
+				}
+			}
+			return told
+		}
+		told := talk(time.Second)
+		require.Len(t, told, 1)
+		require.Len(t, told[0].Speakers, 1)
+		require.Equal(t, anna.peer.ID(), told[0].Speakers[0].PeerID)
+		require.InDelta(t, 90, float64(told[0].Speakers[0].Level), 12)
+		require.Empty(t, talk(2*time.Second), "and not again")
+		require.NoError(t, anna.peer.Mute(t.Context(), "mic", true))
+		require.Equal(t, []sfu.SpeakersChanged{{Speakers: []sfu.Speaker{}}}, talk(time.Second))
+	})
+}

@@ -19,11 +19,11 @@ func TestAnyCommands(t *testing.T) {
 		room.roster.bounds = bounds{small: 4, again: 3, page: 2, known: 3}
 		twin.roster.bounds = room.roster.bounds
 		replayed, clients := map[PeerID]*SlotMap{}, map[PeerID]*listener{}
-		now := time.Duration(0)
+		held, now := map[holding]time.Duration{}, time.Duration(0)
 		for range rapid.IntRange(1, 60).Draw(t, "commands") {
 			now += time.Duration(rapid.SampledFrom([]int{0, 0, 100, 700, 1000, 2500}).Draw(t, "ms")) * time.Millisecond
 			command := anyCommand(t)
-			before, stage := map[PeerID]SlotMap{}, room.speech.stage
+			before, stage, since := map[PeerID]SlotMap{}, room.speech.stage, room.speech.since
 			for _, p := range room.order {
 				before[p.id] = room.Slots(p.id)
 			}
@@ -42,9 +42,12 @@ func TestAnyCommands(t *testing.T) {
 					checkStable(t, was.Video, now.Video)
 				}
 			}
+			for _, p := range room.order {
+				checkHeld(t, room, p, held, now, before[p.id], wishing(command, p.id))
+			}
 			require.Len(t, replayed, room.Len())
 			if stage != nil && room.speech.stage != stage && room.peers[stage.id] == stage && stage.source(Microphone) != nil {
-				require.Equal(t, now, room.speech.since)
+				require.GreaterOrEqual(t, now, since+stageHold, "on stage for a moment only")
 			}
 			listen(t, room, clients, now, command, effects)
 		}
@@ -281,6 +284,43 @@ func checkStable(t *rapid.T, before, after []TrackRef) {
 	for i, ref := range before {
 		if at := slices.Index(after, ref); ref != (TrackRef{}) && at >= 0 && at != i {
 			require.True(t, at == 0 || i == 0, "moved")
+		}
+	}
+}
+
+// holding is a track in a slot of a peer.
+type holding struct {
+	peer  *peer
+	track *track
+}
+
+// checkHeld: of those who had a slot, and would have it still for all that their publishers and the receiver did, nobody
+// lost it before his time. held says since when each has his.
+func checkHeld(t *rapid.T, room *Room, p *peer, held map[holding]time.Duration, now time.Duration, before SlotMap, wishing bool) {
+	for _, ref := range slices.Concat(before.Audio, before.Video) {
+		if room.peers[ref.Peer] == nil {
+			continue
+		}
+		track := room.peers[ref.Peer].track(ref.ID)
+		if track == nil {
+			continue
+		}
+		h := holding{p, track}
+		since, is := held[h]
+		if _, has := p.receive.where[track]; has || !is {
+			continue
+		}
+		delete(held, h)
+		if wishing || len(p.receive.wanted) > 0 {
+			continue
+		}
+		if track.Kind == Video || track.Source == ScreenAudio || track.owner.speaks {
+			require.GreaterOrEqual(t, now, since+map[Kind]time.Duration{Audio: audioHold, Video: videoHold}[track.Kind])
+		}
+	}
+	for track := range p.receive.where {
+		if _, is := held[holding{p, track}]; !is {
+			held[holding{p, track}] = now
 		}
 	}
 }
