@@ -51,6 +51,7 @@ var floors = []struct {
 	{"sfu/internal/plan", []string{"codec"}},
 	{"sfu/internal/speaker", []string{"codec", "internal/seq"}},
 	{"sfu/internal/ladder", []string{"codec"}},
+	{"sfu/internal/replay", nil},
 	{"sfu/internal/downlink", slices.Concat([]string{"sfu/internal/uplink"}, coreGround, publicCores)},
 	{"sfu/internal/uplink", slices.Concat(coreGround, publicCores)},
 	{"sfu", slices.Concat([]string{"sfu/internal/...", "codec", "internal/..."}, publicCores)},

@@ -1,0 +1,95 @@
+package replay
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// checkLayers: less is shown from the next picture on, and from a keyframe on all that is wanted. It returns how often more
+// temporal layers were let in without a keyframe.
+func (w *world) checkLayers(t *testing.T, shown []picture) (raised int) {
+	t.Helper()
+	settled := -1 // the change since whose keyframe all is as wanted; -1: none
+	for i, p := range shown {
+		x := p.packets[0]
+		at := w.sent[x.number].change
+		c := w.changes[at]
+		if c.source != x.source || !x.source.told() { // the next source is waited for: nothing is wanted of this one
+			settled = -1
+			continue
+		}
+		why := func() string { return w.describe(shown[max(0, i-4) : i+1]) }
+		for _, x := range p.packets {
+			f := x.source.frames[x.source.packets[x.origin].frame]
+			require.LessOrEqual(t, f.Spatial, int(c.layer.Spatial), "less is shown from the next picture on\n%s", why())
+			require.LessOrEqual(t, f.Temporal, int(c.layer.Temporal), "less is shown from the next picture on\n%s", why())
+		}
+		if i > 0 && !p.key && shown[i-1].packets[0].segment == x.segment && w.temporal(p) > w.temporal(shown[i-1]) && settled != at {
+			raised += w.raised(shown[:i], p)
+		}
+		if settled == at && shown[i-1].packets[0].segment == x.segment {
+			for left := shown[i-1].picture() + 1; left < p.picture(); left++ {
+				require.Greater(t, x.source.layersOf(left)[0][1], int(c.layer.Temporal), "picture %d is left out\n%s", left, why())
+			}
+		}
+		if p.key {
+			settled = at
+		}
+		if settled == at && p.whole {
+			top := 0
+			for _, l := range x.source.layersOf(p.picture()) {
+				if l[0] <= int(c.layer.Spatial) {
+					top = max(top, l[0])
+				}
+			}
+			last := x.source.frames[x.source.packets[p.packets[len(p.packets)-1].origin].frame]
+			require.Equal(t, top, last.Spatial, "all spatial layers that are wanted\n%s", why())
+		}
+	}
+	return raised
+}
+
+// raised is 1 when p is of a higher temporal layer than all pictures since less was wanted of its source, 0 else.
+func (w *world) raised(before []picture, p picture) int {
+	x := p.packets[0]
+	at := w.sent[x.number].change
+	if at == 0 || w.changes[at-1].source != x.source || w.temporal(p) <= int(w.changes[at-1].layer.Temporal) {
+		return 0
+	}
+	for i := len(before) - 1; i >= 0 && w.sent[before[i].packets[0].number].change == at; i-- {
+		if w.temporal(before[i]) >= w.temporal(p) {
+			return 0
+		}
+	}
+	return 1
+}
+
+func (w *world) temporal(p picture) int {
+	x := p.packets[0]
+	return x.source.frames[x.source.packets[x.origin].frame].Temporal
+}
+
+// picture is the number of the source's picture.
+func (p *picture) picture() int { return p.packets[0].source.packets[p.packets[0].origin].picture }
+
+// told says whether the browser says which layer each frame is of.
+func (s *source) told() bool {
+	for _, f := range s.frames {
+		if !f.Layered {
+			return false
+		}
+	}
+	return true
+}
+
+// layersOf are the spatial and temporal layers of a picture's frames.
+func (s *source) layersOf(picture int) (layers [][2]int) {
+	for _, p := range s.packets {
+		if p.picture == picture && p.first {
+			f := s.frames[p.frame]
+			layers = append(layers, [2]int{f.Spatial, f.Temporal})
+		}
+	}
+	return layers
+}
