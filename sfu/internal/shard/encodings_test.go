@@ -212,3 +212,36 @@ func TestLayersAreToldOnChangeOnly(t *testing.T) {
 		require.Greater(t, len(b.layersAt[2]), n+40)
 	})
 }
+
+// TestAThumbnailTakesFewerPictures: of three temporal layers the two lower ones, 15 pictures a second, and the publisher
+// hears that nobody takes the third. The numbers have no hole.
+func TestAThumbnailTakesFewerPictures(t *testing.T) {
+	filming(t, []uint16{180}, func(b *bench, anna, boris *member, f *film) {
+		f.encodings[0].layered = true
+		boris.watch(7, 180)
+		b.run(3*time.Second, anna, boris)
+		n := len(boris.saw)
+		b.run(2*time.Second, anna, boris)
+		require.InDelta(t, 60, len(boris.saw)-n, 2)
+		require.Nil(t, b.told(7))
+
+		boris.watch(7, 100)
+		b.run(1500*time.Millisecond, anna, boris) // patience, and 400 ms until the publisher hears
+		n = len(boris.saw)
+		b.run(2*time.Second, anna, boris)
+		require.InDelta(t, 30, len(boris.saw)-n, 2)
+		require.Equal(t, []EncodingWanted{{RID: "a", Wanted: true, Layer: codec.Layer{Spatial: 255, Temporal: 1}}}, b.wanted[7])
+		require.Equal(t, codec.Layer{Temporal: 1}, b.lastLayer(2).Layer)
+
+		asked := anna.asked
+		boris.watch(7, 180)
+		b.run(300*time.Millisecond, anna, boris)
+		n = len(boris.saw)
+		b.run(2*time.Second, anna, boris)
+		require.InDelta(t, 60, len(boris.saw)-n, 2)
+		require.Equal(t, codec.Everything, b.wanted[7][0].Layer)
+		require.Equal(t, codec.Layer{Temporal: 2}, b.lastLayer(2).Layer)
+		require.Equal(t, asked, anna.asked, "it comes by itself at the next place to switch up")
+		boris.requireSeamless(70 * time.Millisecond)
+	})
+}

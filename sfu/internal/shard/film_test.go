@@ -47,7 +47,8 @@ type reel struct {
 	key           bool // the next picture is a keyframe
 	number        seq.Extended
 	pictures      uint32
-	named         int // packets that carried the RID
+	named         int  // packets that carried the RID
+	layered       bool // three temporal layers
 }
 
 // films publishes a track of VP8 with these pictures, an encoding each; RIDs are a, b, c.
@@ -83,6 +84,9 @@ func (f *film) picture() {
 }
 
 func (f *film) send(r *reel) {
+	if r.key && r.layered {
+		r.pictures += (4 - r.pictures%4) % 4 // a keyframe is of the base layer
+	}
 	left := r.size
 	for first := true; left > 0; first = false {
 		size := min(left, 1000)
@@ -97,14 +101,24 @@ func (f *film) send(r *reel) {
 			n = packet.PutExtensions(p, n, elements)
 		}
 		payload := p[n : n+max(size, 20)]
-		payload[0], payload[1] = 0x00, 1
+		payload[0] = 0x00
 		if first {
 			payload[0] = 0x10
-			if r.key {
-				copy(payload[1:], []byte{0, 0, 0, 0x9d, 0x01, 0x2a})
-				binary.LittleEndian.PutUint16(payload[7:], r.width)
-				binary.LittleEndian.PutUint16(payload[9:], r.height)
-			}
+		}
+		picture := payload[1:]
+		if r.layered { // RFC 7741 §4.2: picture id, TL0PICIDX, TID and Y
+			payload[0] |= 0x80
+			payload[1] = 0xe0
+			binary.BigEndian.PutUint16(payload[2:], uint16(r.pictures)|0x8000)
+			payload[4] = byte(r.pictures / 4)
+			payload[5] = [4]byte{0, 2<<6 | 1<<5, 1<<6 | 1<<5, 2<<6 | 1<<5}[r.pictures%4]
+			picture = payload[6:]
+		}
+		picture[0] = 1
+		if first && r.key {
+			copy(picture, []byte{0, 0, 0, 0x9d, 0x01, 0x2a})
+			binary.LittleEndian.PutUint16(picture[6:], r.width)
+			binary.LittleEndian.PutUint16(picture[8:], r.height)
 		}
 		payload[len(payload)-1] = r.mark
 		f.m.put(p[:f.m.sealer.SealRTP(p, n, n+len(payload), r.number)])
@@ -247,9 +261,13 @@ func (m *member) see(b []byte, h *packet.Header, size int, number seq.Extended) 
 	if !ok || len(payload) < 12 {
 		return
 	}
+	picture := payload[1:]
+	if payload[0]&0x80 != 0 {
+		picture = payload[6:]
+	}
 	m.saw = append(m.saw, seen{
 		number: number, timestamp: h.Timestamp, payload: h.PayloadType, mark: payload[len(payload)-1],
-		key: payload[0]&0x10 != 0 && payload[1]&1 == 0, at: time.Now(),
+		key: payload[0]&0x10 != 0 && picture[0]&1 == 0, at: time.Now(),
 	})
 }
 
