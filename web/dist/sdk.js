@@ -1,2 +1,2 @@
 // The SDK as one module under a name that stays: import { connect } from "/sdk.js";
-export * from "/assets/index-74Z5H3VS.js";
+export * from "/assets/index-JEMIQHAL.js";

@@ -564,11 +564,15 @@ export class Room extends Emitter<RoomEvents> {
 
   #peerUpdate(u: PeerUpdate): void {
     if (!u.peer || u.peer.peerId === this.#peerId) return;
+    const { peer, change } = u;
+    const known = this.#participants.has(peer.peerId);
+    const by = Number(change === PeerUpdate_Change.JOINED && !known) - Number(change === PeerUpdate_Change.LEFT && known);
     // In a small room everybody is known and each update counts; of a large one RosterUpdate tells the number.
-    const whole = this.#participants.size + 1 >= this.#size;
-    if (u.change === PeerUpdate_Change.JOINED) this.#addPeer(u.peer);
-    else if (u.change === PeerUpdate_Change.LEFT) this.#removePeer(u.peer.peerId);
-    if (whole) this.#setSize(this.#participants.size + 1);
+    const counts = by !== 0 && this.#participants.size + 1 >= this.#size;
+    if (counts) this.#size = this.#participants.size + 1 + by;
+    if (change === PeerUpdate_Change.JOINED) this.#addPeer(peer);
+    else if (change === PeerUpdate_Change.LEFT) this.#removePeer(peer.peerId);
+    if (counts) this.emit("roster", this.#size);
   }
 
   #addPeer(peer: Peer): void {

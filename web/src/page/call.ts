@@ -304,9 +304,9 @@ export class Call {
     this.#layout();
   }
 
-  // Not everybody is known.
+  // Not everybody is known; or was not when the user turned the page, which brought the rest.
   #isLarge(): boolean {
-    return this.#room.size > this.#room.participants.size + 1;
+    return this.#room.size > this.#room.participants.size + 1 || this.#rosterPage !== undefined;
   }
 
   // In a large room those in our slots come first: of the others there is no picture.
@@ -426,7 +426,6 @@ export class Call {
       this.#pages = 1 + Math.ceil((this.#room.size - 1) / capacity);
       return this.#rosterPage ? without(faces).slice(0, capacity) : list.slice(0, capacity);
     }
-    if (this.#rosterPage) this.#rosterPage = undefined; // the room has become small
     const { shown, page, pages } = pageOf(list, this.#page, capacity);
     this.#page = page;
     this.#pages = pages;

@@ -1,0 +1,1 @@
+import{j as o}from"./chunk-BB37DFUA.js";window.tolkyn={sdk:o};
