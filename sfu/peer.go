@@ -52,6 +52,7 @@ type Peer struct {
 type publication struct {
 	mid    string
 	track  shard.TrackID
+	video  bool
 	backup bool // of another track: the room does not know it
 }
 
@@ -182,18 +183,18 @@ func (p *Peer) mayPublish(tracks []Track) error {
 	n := len(tracks)
 	primaries := map[string]bool{}
 	for _, t := range tracks {
-		primaries[t.ID] = t.BackupOf == ""
+		primaries[t.ID] = t.Kind == Video && t.BackupOf == ""
 	}
 	for id, u := range p.tracks {
 		if slices.ContainsFunc(tracks, func(t Track) bool { return t.ID == id || t.MID == u.mid }) {
 			continue
 		}
 		n++
-		primaries[id] = !u.backup
+		primaries[id] = u.video && !u.backup
 	}
 	for _, t := range tracks {
 		if t.BackupOf != "" && !primaries[t.BackupOf] {
-			return fmt.Errorf("%w: track %q is a backup of %q, which is not published or a backup itself", ErrBadOffer, t.ID, t.BackupOf)
+			return fmt.Errorf("%w: track %q is a backup of %q, which is no published video or a backup itself", ErrBadOffer, t.ID, t.BackupOf)
 		}
 	}
 	if n > maxTracks {
@@ -220,7 +221,7 @@ func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (pu
 			}
 		}
 		primary := p.tracks[t.BackupOf].track
-		p.tracks[t.ID] = publication{t.MID, id, t.BackupOf != ""}
+		p.tracks[t.ID] = publication{mid: t.MID, track: id, video: t.Kind == Video, backup: t.BackupOf != ""}
 		p.mu.Unlock()
 		p.sfu.shard.Post(shard.Publish{
 			ID: p.id, Track: id, Primary: primary, MID: line.MID, Ext: line.Ext,

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
@@ -71,6 +72,7 @@ type client struct {
 	peer     *sfu.Peer
 	joined   sfu.Joined
 	camera   *camera
+	tracks   []sfu.Track // published besides microphone and camera
 	stopping chan struct{}
 	wg       sync.WaitGroup
 
@@ -131,6 +133,9 @@ func (w *world) newClientOver(name string, host *netsim.Host, audioSlots, videoS
 	require.NoError(t, media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: webrtc.RTPCodecCapability{
 		MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: "apt=96",
 	}, PayloadType: 97}, webrtc.RTPCodecTypeVideo))
+	for _, uri := range []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI} {
+		require.NoError(t, media.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, webrtc.RTPCodecTypeVideo))
+	}
 	chain := &interceptor.Registry{}
 	require.NoError(t, webrtc.RegisterDefaultInterceptors(media, chain))
 	var settings webrtc.SettingEngine
@@ -204,10 +209,10 @@ func (c *client) tryJoin(room string) error {
 	time.Sleep(c.w.link.Delay)
 	c.peer, c.joined, err = c.w.sfu.Join(context.Background(), sfu.JoinRequest{
 		Room: room, Identity: c.name, Name: c.name, Publish: true, Subscribe: true, Offer: offer.SDP,
-		Tracks: []sfu.Track{
+		Tracks: append([]sfu.Track{
 			{ID: "mic", Kind: sfu.Audio, Source: sfu.Microphone, MID: "0"},
 			{ID: "cam", Kind: sfu.Video, Source: sfu.Camera, MID: "1"},
-		},
+		}, c.tracks...),
 		Events: c.event,
 	})
 	if err != nil {
@@ -253,7 +258,7 @@ func (c *client) watch(sender *webrtc.RTPSender, shows *camera) {
 			return
 		}
 		for _, p := range packets {
-			if _, ok := p.(*rtcp.PictureLossIndication); ok {
+			if isPLI(p) {
 				c.mu.Lock()
 				c.plis++
 				cam := c.camera
@@ -267,6 +272,11 @@ func (c *client) watch(sender *webrtc.RTPSender, shows *camera) {
 			}
 		}
 	}
+}
+
+func isPLI(p rtcp.Packet) bool {
+	_, ok := p.(*rtcp.PictureLossIndication)
+	return ok
 }
 
 // receive reads one slot until it ends.
