@@ -184,7 +184,7 @@ func (r *Room) wished(v *receiver, yield func(*track) bool, first, second Source
 		}
 		for _, source := range [...]Source{first, second} {
 			for _, t := range publisher.published {
-				if t.Source == source && (w.Track == "" || w.Track == t.ID) && !yield(t) {
+				if t.Source == source && (w.Track == "" || w.Track == t.ID) && v.rank(t) > unnamed && !yield(t) {
 					return false
 				}
 			}

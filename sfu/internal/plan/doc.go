@@ -23,7 +23,8 @@
 //     displaces it. A freed slot goes to the greatest claim that waits. Muting frees nothing.
 //   - Claims to be heard: wishes by priority and then by place in the list; the loudest speaker and who is on stage; the
 //     sound of screens; other speakers; who spoke last; join order. Claims to be seen: wishes; screens; who is on stage; who
-//     spoke last; join order. Join order alone displaces nobody. A wish for a track outranks one for its whole peer.
+//     spoke last; join order. Join order alone displaces nobody. A wish for a track outranks one for its whole
+//     peer, which is for what is seen of it alone: tiles on a screen shall not decide who is heard. Hidden is both.
 //   - A speaker keeps an audio slot for 1 s at least while he speaks, anybody a video slot for 2 s, unless the receiver's own
 //     wish is for another.
 //   - Every visible track has a slot as long as one of its kind is free. The client (LastN, VideoPaused) and its device

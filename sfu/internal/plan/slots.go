@@ -144,7 +144,8 @@ func (v *receiver) wish(c Subscribe) {
 	}
 }
 
-// want looks for a wish for the track, then for one for its peer.
+// want looks for a wish for the track, then for one for its peer. Who wishes to see a peer does not wish to hear him rather
+// than those who speak: of sound, such a wish says only whether it is hidden.
 func (v *receiver) want(t *track) want {
 	if len(v.ranks) == 0 {
 		return want{}
@@ -152,7 +153,11 @@ func (v *receiver) want(t *track) want {
 	if w, ok := v.ranks[t.ref()]; ok {
 		return w
 	}
-	return v.ranks[TrackRef{Peer: t.owner.id}]
+	w := v.ranks[TrackRef{Peer: t.owner.id}]
+	if t.Kind == Audio && w.rank != hidden {
+		return want{}
+	}
+	return w
 }
 
 func (v *receiver) rank(t *track) rank { return v.want(t).rank }
