@@ -38,3 +38,23 @@ func TestNewsReplacesOlderNews(t *testing.T) {
 	require.Empty(t, notices)
 	require.Empty(t, n.wake)
 }
+
+// TestPausedSlotsSaySo: and when they are no longer, what they had; what a shard tells meanwhile waits until then.
+func TestPausedSlotsSaySo(t *testing.T) {
+	var told []Event
+	p := &Peer{req: JoinRequest{Events: func(e Event) { told = append(told, e) }}}
+	p.slots[1] = []peerSlot{{mid: "4"}, {mid: ""}, {mid: "6"}}
+	small, large := SlotLayer{MID: "4", Height: 180, Limit: WishLimit}, SlotLayer{MID: "4", Height: 720, Limit: NoLimit}
+	require.True(t, p.receives(LayersChanged{Slots: []SlotLayer{small, {MID: "2"}, {MID: "3"}}}))
+	require.Len(t, p.layers, 1, "no slots have the other mids")
+	p.pause(false)
+	require.Empty(t, told)
+	p.pause(true)
+	p.pause(true)
+	require.False(t, p.receives(LayersChanged{Slots: []SlotLayer{large}}))
+	p.pause(false)
+	require.Equal(t, []Event{
+		LayersChanged{Slots: []SlotLayer{{MID: "4", Limit: PausedLimit}, {MID: "6", Limit: PausedLimit}}},
+		LayersChanged{Slots: []SlotLayer{large}},
+	}, told)
+}

@@ -36,6 +36,10 @@ type Peer struct {
 	maxVideos int
 	maxHeight uint32
 
+	// Owned by the room's loop.
+	paused bool                 // it wants no video
+	layers map[string]SlotLayer // what LayersChanged told last, by mid
+
 	// Held while pion negotiates: one offer at a time.
 	negotiating sync.Mutex
 
@@ -533,6 +537,18 @@ func (p *Peer) slotLayers(slots []shard.SlotLayer) []SlotLayer {
 		}
 	}
 	return all
+}
+
+// videoMIDs are the m-lines of the open video slots.
+func (p *Peer) videoMIDs() (mids []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.slots[1] {
+		if s.mid != "" {
+			mids = append(mids, s.mid)
+		}
+	}
+	return mids
 }
 
 // openNow tells of each slot whether it is open.

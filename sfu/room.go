@@ -2,6 +2,8 @@ package sfu
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
@@ -109,9 +111,47 @@ func (r *room) read() {
 		r.step(plan.Speak{Speakers: speakers})
 	}
 	for _, n := range notices {
-		if r.peers[planID(n.peer.id)] == n.peer {
-			n.peer.req.Events(n.event)
+		if r.peers[planID(n.peer.id)] != n.peer {
+			continue
 		}
+		if c, ok := n.event.(LayersChanged); ok && !n.peer.receives(c) {
+			continue
+		}
+		n.peer.req.Events(n.event)
+	}
+}
+
+// receives keeps what slots receive; false for what comes late, when they are paused already.
+func (p *Peer) receives(c LayersChanged) bool {
+	if p.layers == nil {
+		p.layers = map[string]SlotLayer{}
+	}
+	for _, l := range c.Slots {
+		p.layers[l.MID] = l
+	}
+	if open := p.videoMIDs(); len(p.layers) > len(open) { // m-lines come and go
+		maps.DeleteFunc(p.layers, func(mid string, _ SlotLayer) bool { return !slices.Contains(open, mid) })
+	}
+	return !p.paused
+}
+
+// pause tells a peer that asks for no video why its slots are empty and, when it wants videos again, what was in those slots
+// last: where that has changed the shard says so.
+func (p *Peer) pause(paused bool) {
+	if paused == p.paused {
+		return
+	}
+	p.paused = paused
+	var c LayersChanged
+	for _, mid := range p.videoMIDs() {
+		if paused {
+			c.Slots = append(c.Slots, SlotLayer{MID: mid, Limit: PausedLimit})
+		} else if l, ok := p.layers[mid]; ok {
+			c.Slots = append(c.Slots, l)
+		}
+	}
+	if len(c.Slots) > 0 {
+		p.req.Events(c)
 	}
 }
 
@@ -135,6 +175,10 @@ func (r *room) handle(m request) outcome {
 		out.rejected = r.step(c)
 		page, more := r.plan.Page(id, c.After, c.Limit)
 		out.peers, out.more, out.size = peerInfos(page), more, r.plan.Len()
+	case plan.Subscribe:
+		if out.rejected = r.step(c); out.rejected == nil {
+			m.peer.pause(c.VideoPaused)
+		}
 	default:
 		out.rejected = r.step(c)
 	}

@@ -129,10 +129,18 @@ func TestWishesAndDevicesBoundVideos(t *testing.T) {
 			see  int
 		}{{sfu.Subscription{LastN: 1}, 1}, {sfu.Subscription{VideoPaused: true}, 0}, {sfu.Subscription{}, 4}} {
 			require.NoError(t, viewer.peer.Subscribe(t.Context(), c.want))
-			events := viewer.news()
-			changed, ok := events[len(events)-1].(sfu.SlotsChanged)
-			require.True(t, ok)
-			require.Equal(t, c.see, videos(changed.Slots))
+			see := -1
+			for _, e := range viewer.news() {
+				switch e := e.(type) {
+				case sfu.SlotsChanged:
+					see = videos(e.Slots)
+				case sfu.LayersChanged:
+					require.True(t, c.want.VideoPaused)
+					require.Len(t, e.Slots, 4)
+					require.Equal(t, sfu.SlotLayer{MID: "0", Limit: sfu.PausedLimit}, e.Slots[0])
+				}
+			}
+			require.Equal(t, c.see, see)
 		}
 	})
 }
