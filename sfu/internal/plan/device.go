@@ -27,7 +27,7 @@ type Device struct {
 }
 
 const (
-	fewCores    = 2 // one 720p encoder in software takes one of them, nine decoders the other
+	fewCores    = 1 // an encoder takes it all; two alone say little: virtual machines have them, and good old laptops
 	manyCores   = 8 // AV1 and VP9 cost three to five times as much as VP8 to encode
 	fewDecoders = 2
 
@@ -37,7 +37,7 @@ const (
 )
 
 // Concluded is the class that a device tells or, when it does not, that the rest suggests: who saves power, is hot, or has
-// no more than 2 cores or decoders is Low; who has 8 cores or more is High; and Normal is everybody else, also who says
+// one core, or no more than 2 decoders, is Low; who has 8 cores or more is High; and Normal is everybody else, also who says
 // nothing.
 func (d Device) Concluded() Class {
 	switch {

@@ -20,7 +20,8 @@ func TestPublishing(t *testing.T) {
 		height    uint32
 	}{
 		"nothing told":              {Device{}, Normal, nil, 3, 0, 0},
-		"two cores":                 {Device{Cores: 2}, Low, software, 1, 2, 360},
+		"one core":                  {Device{Cores: 1}, Low, software, 1, 2, 360},
+		"two cores":                 {Device{Cores: 2}, Normal, software, 3, 0, 0},
 		"saves power":               {Device{Cores: 8, SavingPower: true}, Low, software, 1, 2, 360},
 		"hot":                       {Device{Cores: 8, Hot: true}, Low, software, 1, 2, 360},
 		"one decoder":               {Device{Cores: 4, Decoders: 1}, Low, software, 1, 1, 360},
