@@ -138,6 +138,9 @@ func (g *guest) deliver(l *lane) {
 	}
 }
 
+// Look implements Connection.
+func (*guest) Look(int, int) {}
+
 // RequestKeyframe implements Connection.
 func (g *guest) RequestKeyframe(slot int) error {
 	g.server.mu.Lock()

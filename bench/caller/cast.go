@@ -114,9 +114,9 @@ func (c *cast) tracksOf(r *role) (audio, video int) {
 	return audio, video
 }
 
-// layerOf is which clip plays a track.
-func layerOf(t scenario.Track) source.Layer {
-	switch t.Profile {
+// layerOf is which clip plays a picture.
+func layerOf(p scenario.Profile) source.Layer {
+	switch p {
 	case scenario.P180:
 		return source.Low
 	case scenario.P360:
@@ -126,8 +126,8 @@ func layerOf(t scenario.Track) source.Layer {
 }
 
 // profileOf is the same of a voice.
-func profileOf(t scenario.Track) source.Profile {
-	if t.Profile == scenario.Saver {
+func profileOf(p scenario.Profile) source.Profile {
+	if p == scenario.Saver {
 		return source.Thin
 	}
 	return source.Voice

@@ -32,7 +32,19 @@ type Participant struct {
 type Track struct {
 	ID    string // "microphone", "camera", "screen"; unique within the participant
 	Kind  measure.Kind
+	Local *webrtc.TrackLocalStaticRTP // whoever dials writes to it; nil with Encodings
+	// Encodings make a simulcast of it, the smallest first.
+	Encodings []Encoding
+}
+
+// Encoding is one stream of a simulcast. Its functions are called from the connection's goroutines and must not block.
+type Encoding struct {
+	RID   string
 	Local *webrtc.TrackLocalStaticRTP // whoever dials writes to it
+	// KeyframeRequest: somebody needs a picture of this encoding that can be decoded alone.
+	KeyframeRequest func()
+	// Wanted says whether anybody watches it; before the first word somebody does.
+	Wanted func(bool)
 }
 
 // Network is where sockets are opened. The zero value: this process's own network.
@@ -71,6 +83,9 @@ type Events struct {
 type Connection interface {
 	// RequestKeyframe asks the server for a picture of what flows in a video slot.
 	RequestKeyframe(slot int) error
+	// Look tells how large every picture is on the participant's screen, in pixels, also those that come later. It does not wait.
+	// Connections to servers that take no such word, or whose drivers know none, do nothing.
+	Look(width, height int)
 	// Stats returns the present figures.
 	Stats() Stats
 	// NetworkChanged tells that the network under the participant is another by now.

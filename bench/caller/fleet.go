@@ -31,12 +31,12 @@ func newFleet(list []scenario.Caller, job Job, clips *source.Clips) (*light.Flee
 		config.Address = job.Target.Address
 	}
 	if !slices.ContainsFunc(list, madeUp) {
-		config.Media = func(c scenario.Caller, i int) light.Media {
-			t, stamp := c.Publish[i], light.Stamp(c, i)
+		config.Media = func(c scenario.Caller, i, layer int) light.Media {
+			t, stamp := c.Publish[i], light.Stamp(c, i, layer)
 			if t.Media == scenario.Microphone {
-				return clips.Audio(c.Number, profileOf(t), stamp)
+				return clips.Audio(c.Number, profileOf(t.Profile), stamp)
 			}
-			return clips.Video(c.Number, layerOf(t), stamp)
+			return clips.Video(c.Number, layerOf(t.Encodings()[layer].Profile), stamp)
 		}
 	}
 	if job.Target.Secret != "" || job.Target.Token != "" {
@@ -50,16 +50,16 @@ func newFleet(list []scenario.Caller, job Job, clips *source.Clips) (*light.Flee
 // madeUp: a rate that no clip has. Then all of them send noise.
 func madeUp(c scenario.Caller) bool {
 	return slices.ContainsFunc(c.Publish, func(t scenario.Track) bool {
-		return t.Bitrate > 0 && t.Bitrate != rateOf(t)
+		return t.Bitrate > 0 && t.Bitrate != rateOf(t) || t.FPS != 0 && t.FPS != source.FrameRate
 	})
 }
 
 // rateOf is the clips' own rate.
 func rateOf(t scenario.Track) scenario.Rate {
 	if t.Media == scenario.Microphone {
-		return scenario.Rate(profileOf(t).Bitrate())
+		return scenario.Rate(profileOf(t.Profile).Bitrate())
 	}
-	return scenario.Rate(layerOf(t).Bitrate())
+	return scenario.Rate(layerOf(t.Profile).Bitrate())
 }
 
 // tokenLife is how long a token lives that Sign makes: servers take no longer ones.

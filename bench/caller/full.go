@@ -54,12 +54,17 @@ func newFull(r *role, c *cast, d Dialer, clips *source.Clips, n *network, job Jo
 	if r.Record {
 		f.receiver.tapes = &recorder{who: r.Identity}
 	}
-	for i := range r.Publish {
-		t, err := newTape(clips, r.Caller, i)
-		if err != nil {
-			return nil, err
+	for i, track := range r.Publish {
+		if track.Layers > 1 && job.Target.Kind != "tolkyn" {
+			return nil, fmt.Errorf("full callers send several layers to a Tolkyn server alone: leave layers out of group %s", r.Group)
 		}
-		f.tapes = append(f.tapes, t)
+		for layer := range track.Encodings() {
+			t, err := newTape(clips, r.Caller, i, layer)
+			if err != nil {
+				return nil, err
+			}
+			f.tapes = append(f.tapes, t)
+		}
 	}
 	return f, nil
 }
@@ -98,6 +103,8 @@ func (f *full) run(ctx context.Context) {
 		case scenario.Drop:
 			f.debug(f.role.Identity, "drop")
 			f.net.drop()
+		case scenario.Look:
+			f.look(e.Size)
 		case scenario.Mute, scenario.Unmute:
 			for _, t := range f.tapes {
 				if t.kind == measure.Audio {
@@ -145,8 +152,9 @@ func (f *full) dial(ctx context.Context) error {
 		},
 	}
 	for _, t := range f.tapes {
-		p.Tracks = append(p.Tracks, Track{ID: t.id, Kind: t.kind, Local: t.local})
+		t.unwanted.Store(false) // no word has come of it yet
 	}
+	p.Tracks = tracksOf(f.tapes)
 	conn, err := f.dialer.Dial(ctx, p)
 	if err != nil {
 		return fmt.Errorf("join room %s: %w", f.role.Room, err)
@@ -156,6 +164,17 @@ func (f *full) dial(ctx context.Context) error {
 	f.conn, f.joining = conn, false
 	f.net.serves(conn)
 	return nil
+}
+
+// look tells how large pictures are from now on.
+func (f *full) look(size scenario.Size) {
+	f.mu.Lock()
+	conn := f.conn
+	f.mu.Unlock()
+	if conn != nil {
+		conn.Look(size.Pixels())
+	}
+	f.debug(f.role.Identity, "look", "size", size)
 }
 
 // ready is closed once media can flow: what is sent before is lost, the first keyframe with it.

@@ -20,35 +20,58 @@ import (
 	"github.com/tolkyn/tolkyn/internal/clip"
 )
 
-// tape is one track that a full caller publishes: a clip that is played over and over.
+// tape is one encoding of a track that a full caller publishes: a clip that is played over and over.
 type tape struct {
 	// Fixed after newTape.
-	id     string
-	kind   measure.Kind
-	local  *webrtc.TrackLocalStaticRTP
-	clips  *source.Clips
-	track  scenario.Track
-	scene  int
-	sender uint32
-	wants  chan struct{} // one place: a keyframe is wanted
+	id      string // of the track
+	rid     string // empty where the track has no other encoding
+	kind    measure.Kind
+	local   *webrtc.TrackLocalStaticRTP
+	clips   *source.Clips
+	profile scenario.Profile
+	scene   int
+	sender  uint32
+	wants   chan struct{} // one place: a keyframe is wanted
 
 	// Atomic.
 	muted          atomic.Bool
+	unwanted       atomic.Bool // nobody watches it
 	packets, bytes atomic.Int64
 }
 
-func newTape(clips *source.Clips, c scenario.Caller, i int) (*tape, error) {
+// newTape plays a layer, from 0, of a caller's i-th track.
+func newTape(clips *source.Clips, c scenario.Caller, i, layer int) (*tape, error) {
+	e := c.Publish[i].Encodings()[layer]
 	t := &tape{
-		id: string(c.Publish[i].Media), kind: measure.Video, clips: clips, track: c.Publish[i],
-		scene: c.Number, sender: source.Sender(c.Number, i, 0), wants: make(chan struct{}, 1),
+		id: string(c.Publish[i].Media), rid: e.RID, kind: measure.Video, clips: clips, profile: e.Profile,
+		scene: c.Number, sender: source.Sender(c.Number, i, layer), wants: make(chan struct{}, 1),
 	}
 	mime := webrtc.MimeTypeVP8
-	if t.track.Media == scenario.Microphone {
+	if c.Publish[i].Media == scenario.Microphone {
 		t.kind, mime = measure.Audio, webrtc.MimeTypeOpus
 	}
 	var err error
 	t.local, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: mime}, t.id, c.Identity)
 	return t, err
+}
+
+// tracksOf are what tapes in a row publish: those of one id are the encodings of one track.
+func tracksOf(tapes []*tape) []Track {
+	var all []Track
+	for _, t := range tapes {
+		switch n := len(all); {
+		case t.rid == "":
+			all = append(all, Track{ID: t.id, Kind: t.kind, Local: t.local})
+			continue
+		case n == 0 || all[n-1].ID != t.id:
+			all = append(all, Track{ID: t.id, Kind: t.kind})
+		}
+		last := &all[len(all)-1]
+		last.Encodings = append(last.Encodings, Encoding{
+			RID: t.rid, Local: t.local, KeyframeRequest: t.wantKeyframe, Wanted: func(yes bool) { t.unwanted.Store(!yes) },
+		})
+	}
+	return all
 }
 
 // wantKeyframe is called from anybody's goroutine.
@@ -59,11 +82,12 @@ func (t *tape) wantKeyframe() {
 	}
 }
 
-// play sends the clip in real time until ctx ends. A muted tape runs on unheard, as a microphone does.
+// play sends the clip in real time until ctx ends. A muted tape runs on unheard, as a microphone does, and so does one that nobody
+// watches.
 func (t *tape) play(ctx context.Context) error {
-	player := t.clips.Video(t.scene, layerOf(t.track), t.sender)
+	player := t.clips.Video(t.scene, layerOf(t.profile), t.sender)
 	if t.kind == measure.Audio {
-		player = t.clips.Audio(t.scene, profileOf(t.track), t.sender)
+		player = t.clips.Audio(t.scene, profileOf(t.profile), t.sender)
 	}
 	began := time.Now()
 	packet := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32N(1 << 15))}}
@@ -86,7 +110,7 @@ func (t *tape) play(ctx context.Context) error {
 			return fmt.Errorf("play %s: %w", t.id, err)
 		}
 		buffer = frame.Data
-		if t.muted.Load() {
+		if t.muted.Load() || t.unwanted.Load() {
 			continue
 		}
 		packet.Timestamp = frame.Timestamp

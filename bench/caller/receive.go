@@ -213,13 +213,13 @@ func (r *receiver) stream(who *role, track int) *stream {
 	}
 	if t.Media == scenario.Microphone {
 		of.Codec = "opus"
-		profile := profileOf(t)
+		profile := profileOf(t.Profile)
 		st.sound = measure.NewAudio(measure.AudioConfig{
 			Of: of, Packet: profile.PacketTime(), CodecRate: float64(profile.Bitrate()), LipSync: p.sync,
 		})
 	} else {
 		of.Codec = "VP8"
-		w, h := layerOf(t).Size()
+		w, h := layerOf(t.Profile).Size()
 		st.sight = measure.NewVideo(measure.VideoConfig{Of: of, FPS: source.FrameRate, Width: w, Height: h, LipSync: p.sync})
 	}
 	if r.tapes != nil {

@@ -387,8 +387,24 @@ func TestKeyframesLayersAndSize(t *testing.T) {
 	require.Equal(t, int64(2), p.KeyframeWait.Count)
 	require.Equal(t, 400.0, p.KeyframeWait.Max, "the second is still waited for")
 	require.Equal(t, int64(2), p.LayerSwitches)
+	require.Equal(t, int64(2), m.Stream(time.Second).Switches)
 	require.Equal(t, []int{640, 360}, []int{p.Width, p.Height})
 	require.Equal(t, []int64{4, 1}, []int64{p.Frames, p.Undecodable})
+}
+
+// Where frames are not put together, layers are told by the packets that were looked into.
+func TestLayersOfHeaders(t *testing.T) {
+	m := video(VideoConfig{Headers: true})
+	for _, layer := range []int{2, 2, 0, 1, 1, 2} {
+		m.Layer(layer)
+	}
+	s := m.Stream(time.Second)
+	require.Nil(t, s.Picture)
+	require.Equal(t, int64(3), s.Switches)
+	totals := Totals{}
+	totals.AddStream(s, m.Histograms())
+	totals.AddStream(s, m.Histograms())
+	require.Equal(t, int64(6), totals.Summary(Video).Switches)
 }
 
 func TestWrongSender(t *testing.T) {

@@ -48,6 +48,9 @@ type Stream struct {
 	// Wrong counts frames that carried another sender or track than the server said: 0 in a server that is right.
 	Wrong int64 `json:"wrong"`
 
+	// Switches of layers, of video: how often another one came than before, as far as packets were opened.
+	Switches int64 `json:"switches,omitempty"`
+
 	Sound   *Sound   `json:"sound,omitempty"`   // of audio
 	Picture *Picture `json:"picture,omitempty"` // of video
 
@@ -139,5 +142,6 @@ type Caller struct {
 	Checked         int64     `json:"checked_packets"` // opened and authenticated; light callers look at one in N
 	Forged          int64     `json:"forged_packets"`  // failed that
 	Reconnects      int64     `json:"reconnects"`
-	Gaps            []float64 `json:"gaps_ms,omitempty"` // of media, at each reconnect or change of path
+	SignalBytes     int64     `json:"signaling_bytes,omitempty"` // that came after the warm-up; light callers count them
+	Gaps            []float64 `json:"gaps_ms,omitempty"`         // of media, at each reconnect or change of path
 }

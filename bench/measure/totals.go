@@ -27,6 +27,7 @@ type Summary struct {
 	ScoreP5   float64
 	LipSync   Distribution
 	PerMinute float64
+	Switches  int64
 }
 
 // Pool is the values of all streams of one kind together.
@@ -100,6 +101,7 @@ func (t *Totals) Summary(k Kind) Summary {
 		}
 		out.Packets += s.Packets
 		out.Bytes += s.Bytes
+		out.Switches += s.Switches
 		seconds += s.Seconds
 		if s.Picture != nil {
 			out.Freezes += s.Picture.Freezes

@@ -110,6 +110,14 @@ func (m *VideoMeter) Stamped(now, sent time.Duration, sender uint32) {
 	m.meter.stamped(now, sent, sender)
 }
 
+// Layer tells which layer came now, spatial or of simulcast, from 0, where frames are not put together. Frame does it by itself.
+func (m *VideoMeter) Layer(layer int) {
+	if m.layer >= 0 && layer != m.layer {
+		m.switches++
+	}
+	m.layer = layer
+}
+
 // Dropped counts packets that the receiver itself was too slow to take.
 func (m *VideoMeter) Dropped(packets int64) { m.meter.dropped += packets }
 
@@ -147,10 +155,7 @@ func (m *VideoMeter) Frame(now time.Duration, f Frame) {
 	}
 	m.bits += float64(f.Bytes) * 8
 	m.pixels += float64(m.width) * float64(m.height)
-	if m.layer >= 0 && f.Layer != m.layer {
-		m.switches++
-	}
-	m.layer = f.Layer
+	m.Layer(f.Layer)
 	if f.Keyframe && m.needs {
 		m.needs = false
 		m.keyframeWait.Add(now - m.needed)
@@ -239,6 +244,7 @@ func (m *VideoMeter) Stream(end time.Duration) Stream {
 		at.add(gap)
 	}
 	s := at.meter.stream(end, Video)
+	s.Switches = at.switches
 	if m.config.Headers {
 		return s
 	}

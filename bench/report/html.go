@@ -593,7 +593,7 @@ func packStreams(all []measure.Stream) *packedStreams {
 			score, sound.Concealed * 100, float64(sound.Events), sound.Late * 100, sound.Accelerated * 100, sound.Expanded * 100,
 			sound.R, sound.LipSync.P50,
 			picture.FPS, float64(picture.Freezes), frozen, float64(picture.Width), float64(picture.Height),
-			float64(picture.Undecodable), float64(picture.LayerSwitches), picture.KeyframeWait.P95,
+			float64(picture.Undecodable), float64(s.Switches), picture.KeyframeWait.P95,
 		} {
 			row = append(row, number(v))
 		}

@@ -110,6 +110,7 @@ type Total struct {
 	ScoreP5   float64              `json:"score_p5"`      // video: 95 % of streams are better
 	LipSync   measure.Distribution `json:"lip_sync_ms"`   // audio
 	PerMinute float64              `json:"bytes_per_min"` // bytes of a stream a minute
+	Switches  int64                `json:"switches"`      // of layers, video: see measure.Stream
 }
 
 // Usage is one second of what server and bench used.

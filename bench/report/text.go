@@ -223,6 +223,9 @@ func (t *table) video(x Total) {
 	if x.FPS.Count > 0 {
 		t.line("  %s pictures a second (median), %s", t.bold(figure(x.FPS.P50)), plural(int(x.Freezes), "freeze", "freezes"))
 	}
+	if x.Switches > 0 {
+		t.line("  %s", plural(int(x.Switches), "switch of layers", "switches of layers"))
+	}
 	if x.Score.Count > 0 {
 		t.line("  Score %s, and %s or better for 95 %% of streams", t.bold(figure(x.Score.P50)), t.bold(figure(x.ScoreP5)))
 	}

@@ -322,6 +322,27 @@ func (t Track) filled() Track {
 	return t
 }
 
+// Encoding is one of the streams that a track is sent as.
+type Encoding struct {
+	RID     string // a=rid; empty where the track has no other
+	Profile Profile
+	Bitrate Rate
+}
+
+// Encodings of a track of a Caller, from the smallest to the profile's own: their place is the layer in stamps (source.Sender).
+func (t Track) Encodings() []Encoding {
+	if t.Layers <= 1 {
+		return []Encoding{{Profile: t.Profile, Bitrate: t.Bitrate}}
+	}
+	var all []Encoding
+	for i, profile := range pictures[max(0, layersOf(t)-t.Layers):layersOf(t)] {
+		// Browsers' usual names: quarter, half and full.
+		rid := []string{"q", "h", "f"}[len(pictures)-t.Layers+i]
+		all = append(all, Encoding{RID: rid, Profile: profile, Bitrate: t.Bitrate * bitrates[profile] / bitrates[t.Profile]})
+	}
+	return all
+}
+
 // layersOf is how many encodings a track of a profile can have.
 func layersOf(t Track) int {
 	if t.Media == Microphone {

@@ -61,6 +61,22 @@ func TestGoldenSchedules(t *testing.T) {
 	}
 }
 
+// The smaller encodings of a track have the smaller profiles, and their share of a bitrate of its own.
+func TestEncodings(t *testing.T) {
+	for _, test := range []struct {
+		track Track
+		want  []Encoding
+	}{
+		{Track{Media: Microphone}, []Encoding{{"", Voice, 32_000}}},
+		{Track{Media: Camera}, []Encoding{{"", P720, 1_200_000}}},
+		{Track{Media: Camera, Layers: 3}, []Encoding{{"q", P180, 120_000}, {"h", P360, 400_000}, {"f", P720, 1_200_000}}},
+		{Track{Media: Camera, Profile: P720, Layers: 2}, []Encoding{{"h", P360, 400_000}, {"f", P720, 1_200_000}}},
+		{Track{Media: Screen, Profile: P360, Layers: 2, Bitrate: 800_000}, []Encoding{{"h", P180, 240_000}, {"f", P360, 800_000}}},
+	} {
+		require.Equal(t, test.want, test.track.filled().Encodings())
+	}
+}
+
 // TestNetworksOfACaller: the one it begins on, and those it moves to.
 func TestNetworksOfACaller(t *testing.T) {
 	s, err := Parse("example.yaml", []byte(example(t)), strict)

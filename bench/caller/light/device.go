@@ -25,6 +25,9 @@ import (
 // cname is every caller's canonical name: nobody plays what light callers send in step.
 const cname = "light"
 
+// firstNumber of every stream: those before it are not below zero.
+const firstNumber = 1<<16 + 100
+
 // environment is what all devices of a fleet share. Fixed after New.
 type environment struct {
 	cfg         Config
@@ -90,6 +93,7 @@ type device struct {
 	rtt       time.Duration
 	checked   time.Duration // when the check was sent that is not answered; 0: none
 	warm      bool          // measuring has begun
+	told0     int64         // bytes of signaling that had come then
 
 	feedbackAt, reportAt, checkAt time.Duration
 
@@ -118,16 +122,16 @@ func enter(ctx context.Context, env *environment, l *loop, plan *scenario.Caller
 	d.ssrc = randomSSRC()
 	for i, t := range plan.Publish {
 		kind, origin := sourceOf(t.Media)
-		ssrc := randomSSRC()
-		if i == 0 {
-			ssrc = d.ssrc
+		for layer, e := range t.Encodings() {
+			ssrc := randomSSRC()
+			if len(d.published) == 0 {
+				ssrc = d.ssrc
+			}
+			d.published = append(d.published, &published{
+				id: string(t.Media), mid: "p" + strconv.Itoa(i), kind: kind, origin: origin, ssrc: ssrc, rtx: ssrc ^ 1<<31,
+				rid: e.RID, layer: layer, media: env.cfg.Media(*plan, i, layer), number: firstNumber, repair: firstNumber,
+			})
 		}
-		p := &published{
-			id: string(t.Media), mid: "p" + strconv.Itoa(i), kind: kind, origin: origin, ssrc: ssrc, rtx: ssrc ^ 1<<31,
-			number: 1<<16 + 100, repair: 1<<16 + 100,
-		}
-		p.media = env.cfg.Media(*plan, i)
-		d.published = append(d.published, p)
 	}
 	own := credentials{ufrag: random(4), password: random(16), fingerprint: env.fingerprint}
 	sdp, err := d.join(ctx, env, token, offer(plan, d.published, own))
@@ -183,7 +187,7 @@ func (d *device) begin(l *loop, now time.Duration) {
 // turn reads and answers, and says when it is to be called again.
 func (d *device) turn(l *loop, now time.Duration) (next time.Duration) {
 	if !d.warm && now >= l.cfg.Warmup {
-		d.warm = true
+		d.warm, d.told0 = true, d.session.bytes.Load()
 		d.restart(now)
 	}
 	if d.path.shared == nil {

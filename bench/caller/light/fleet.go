@@ -36,8 +36,8 @@ type Config struct {
 	Others []scenario.Caller
 	// Token gives a token for a participant, whose identity is scenario.Person's here. nil: the server's development token.
 	Token func(ctx context.Context, room, identity string) (string, error)
-	// Media gives what a caller's i-th track sends. nil: noise at the track's rate, stamped; see Stamp.
-	Media func(c scenario.Caller, i int) Media
+	// Media gives what the encoding of a layer, from 0, of a caller's i-th track sends. nil: noise at its rate, stamped; see Stamp.
+	Media func(c scenario.Caller, i, layer int) Media
 	// Client carries tokens and WebSockets. nil: one of the fleet's own.
 	Client *http.Client
 	// Address that media sockets are bound to. Zero: 127.0.0.1. Callers that share a socket have addresses in 127.64.0.0/10.
@@ -83,7 +83,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Client = &http.Client{Transport: transport}
 	}
 	if c.Media == nil {
-		c.Media = func(caller scenario.Caller, i int) Media { return noiseOf(caller.Publish[i], Stamp(caller, i)) }
+		c.Media = func(caller scenario.Caller, i, layer int) Media {
+			return noiseOf(caller.Publish[i], layer, Stamp(caller, i, layer))
+		}
 	}
 	if c.Token == nil {
 		client, server := c.Client, c.Server
@@ -100,8 +102,8 @@ func setDefault[T int | time.Duration](field *T, value T) {
 	}
 }
 
-// Stamp is the sender that a caller's i-th track carries in its stamps.
-func Stamp(c scenario.Caller, i int) uint32 { return source.Sender(c.Number, i, 0) }
+// Stamp is the sender that a layer, from 0, of a caller's i-th track carries in its stamps.
+func Stamp(c scenario.Caller, i, layer int) uint32 { return source.Sender(c.Number, i, layer) }
 
 // Fleet is light callers at work. Its methods are safe from any goroutine.
 type Fleet struct {
@@ -147,7 +149,7 @@ func New(cfg Config) (*Fleet, error) {
 	for _, all := range [][]scenario.Caller{cfg.Callers, cfg.Others} {
 		for _, c := range all {
 			for i, t := range c.Publish {
-				f.env.stamps[trackOf{c.Room, c.Identity, string(t.Media)}] = Stamp(c, i)
+				f.env.stamps[trackOf{c.Room, c.Identity, string(t.Media)}] = Stamp(c, i, 0)
 			}
 		}
 	}
@@ -224,6 +226,11 @@ func (f *Fleet) attend(ctx context.Context, s *seat) {
 		case scenario.Mute, scenario.Unmute:
 			if d != nil {
 				f.mute(ctx, s, d, e.Do == scenario.Mute)
+			}
+		case scenario.Look:
+			if d != nil {
+				w, h := e.Size.Pixels()
+				d.session.look(ctx, w, h)
 			}
 		}
 		i++

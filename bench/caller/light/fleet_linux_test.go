@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -159,6 +160,56 @@ func everyPacketArrives(t *testing.T, own bool) {
 		require.Positive(t, s.Delay.Count, "stamps were read")
 		require.Positive(t, s.Delay.P50)
 	}
+}
+
+// layered is a webinar of one who sends three encodings and no sound, and people who look as views say, a second each.
+func layered(people int, views ...scenario.Size) []scenario.Caller {
+	all := webinar(people)
+	all[0].Publish = []scenario.Track{{Media: scenario.Camera, Profile: scenario.P720, Layers: 3, Bitrate: 1_200_000}}
+	for i := range all[1:] {
+		for at := range 60 {
+			all[1+i].Events = append(slices.Clip(all[1+i].Events), scenario.Event{
+				At: time.Duration(at) * time.Second, Do: scenario.Look, Size: views[at%len(views)],
+			})
+		}
+	}
+	return all
+}
+
+// A simulcast arrives in the size in which it is shown, whole and of the right one.
+func TestLayersFollowTheView(t *testing.T) {
+	url := start(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	f := run(t, light.Config{Server: url, Callers: layered(2, "320x180", "1280x720"), OpenOneIn: 1})
+	eventually(t, f, func(light.Snapshot) bool {
+		streams := f.Result().Streams
+		return len(streams) == 2 && streams[0].Switches >= 2 && streams[1].Switches >= 2 // up and down again
+	})
+	r := f.end(t)
+	require.Zero(t, r.Lost+r.Forged+r.Strange)
+	require.Len(t, r.Streams, 2)
+	for _, s := range r.Streams {
+		require.Zero(t, s.Wrong)
+		require.Zero(t, s.Loss.After)
+	}
+	require.Positive(t, r.SignalBytes)
+}
+
+// What nobody watches is not sent: of three encodings the one that is looked at, which is a seventh of the packets.
+func TestUnwatchedLayersRest(t *testing.T) {
+	url := start(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	f := run(t, light.Config{Server: url, Callers: layered(1, "320x180"), OpenOneIn: 1})
+	last := f.Snapshot()
+	eventually(t, f, func(s light.Snapshot) bool {
+		sent, received := s.SentPackets-last.SentPackets, s.ReceivedPackets-last.ReceivedPackets
+		if received < 20 {
+			return false
+		}
+		last = s
+		return sent < 2*received
+	})
+	require.Zero(t, f.end(t).Lost)
 }
 
 // One packet in N is enough to count all of them.

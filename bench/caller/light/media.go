@@ -1,6 +1,8 @@
 package light
 
 import (
+	"cmp"
+	"encoding/binary"
 	"time"
 
 	"github.com/tolkyn/tolkyn/bench/measure"
@@ -34,6 +36,8 @@ type Noise struct {
 	sizes  []int // of the frames, over and over, stamp included
 	sender uint32
 	began  uint32 // timestamp of 0
+	width  uint16 // of pictures, in pixels
+	height uint16
 
 	raw    []byte
 	number uint32 // of the next frame's place in time
@@ -45,6 +49,7 @@ type Noise struct {
 func NewNoise(kind measure.Kind, sender uint32, every time.Duration, sizes ...int) *Noise {
 	n := &Noise{
 		kind: kind, every: max(every, time.Millisecond), sizes: sizes, sender: sender, began: sender * 2654435761, key: true,
+		width: 1280, height: 720,
 	}
 	largest := keyframeHead
 	for _, size := range sizes {
@@ -57,14 +62,16 @@ func NewNoise(kind measure.Kind, sender uint32, every time.Duration, sizes ...in
 	return n
 }
 
-// noiseOf makes noise at the rate of a scenario's track.
-func noiseOf(t scenario.Track, sender uint32) *Noise {
-	kind, every, rate := measure.Video, time.Second/30, int64(1_200_000)
-	switch t.Profile {
+// noiseOf makes noise at the rate of a layer of a scenario's track.
+func noiseOf(t scenario.Track, layer int, sender uint32) *Noise {
+	kind, every, rate := measure.Video, time.Second/time.Duration(cmp.Or(t.FPS, 30)), int64(1_200_000)
+	width, height := uint16(1280), uint16(720)
+	e := t.Encodings()[layer]
+	switch e.Profile {
 	case scenario.P180:
-		rate = 120_000
+		rate, width, height = 120_000, 320, 180
 	case scenario.P360:
-		rate = 400_000
+		rate, width, height = 400_000, 640, 360
 	}
 	if t.Media == scenario.Microphone {
 		kind, every, rate = measure.Audio, 20*time.Millisecond, 32_000
@@ -72,10 +79,12 @@ func noiseOf(t scenario.Track, sender uint32) *Noise {
 			every, rate = 60*time.Millisecond, 12_000
 		}
 	}
-	if t.Bitrate > 0 {
-		rate = int64(t.Bitrate)
+	if e.Bitrate > 0 {
+		rate = int64(e.Bitrate)
 	}
-	return NewNoise(kind, sender, every, int(rate*int64(every)/int64(8*time.Second)))
+	n := NewNoise(kind, sender, every, int(rate*int64(every)/int64(8*time.Second)))
+	n.width, n.height = width, height
+	return n
 }
 
 // Due is Media's.
@@ -104,7 +113,9 @@ func (n *Noise) Take(dst []byte, now time.Duration, sent int64) (source.Frame, e
 	} else {
 		n.raw[0] = 0x11 // not a keyframe, shown
 		if n.key {
-			copy(n.raw, []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x00, 0x05, 0xd0, 0x02}) // 1280×720
+			copy(n.raw, []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a})
+			binary.LittleEndian.PutUint16(n.raw[6:], n.width)
+			binary.LittleEndian.PutUint16(n.raw[8:], n.height)
 		}
 		f.Data = source.AppendVP8(dst, n.raw[:max(size-source.StampSize, keyframeHead)], f.Stamp)
 	}

@@ -15,6 +15,8 @@ const (
 	extLevel     = 1
 	extTransport = 3
 	extMID       = 4
+	extRID       = 10
+	extRepaired  = 11
 
 	payloadOpus = 111
 	payloadVP8  = 96
@@ -45,7 +47,14 @@ func offer(p *scenario.Caller, published []*published, own credentials) string {
 			"a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=%s\r\na=rtcp-mux\r\na=rtcp-rsize\r\n%s%s",
 			kind, formats, own.ufrag, own.password, own.fingerprint, mid, direction, codec, source))
 	}
-	for _, t := range published {
+	for i, t := range published {
+		if i > 0 && published[i-1].mid == t.mid {
+			continue // another encoding of the same picture
+		}
+		if t.rid != "" {
+			add(t.mid, t.kind, "sendonly", simulcast(published[i:], t.mid))
+			continue
+		}
 		source := fmt.Sprintf("a=msid:%[1]s %[1]s\r\na=ssrc:%[2]d cname:light\r\n", t.mid, t.ssrc)
 		if t.kind == measure.Video {
 			source = fmt.Sprintf("a=msid:%[1]s %[1]s\r\na=ssrc-group:FID %[2]d %[3]d\r\na=ssrc:%[2]d cname:light\r\na=ssrc:%[3]d cname:light\r\n",
@@ -61,6 +70,20 @@ func offer(p *scenario.Caller, published []*published, own credentials) string {
 	}
 	return "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE " + strings.Join(mids, " ") +
 		"\r\na=extmap-allow-mixed\r\na=msid-semantic: WMS\r\n" + strings.Join(lines, "")
+}
+
+// simulcast writes that an m-line sends several encodings (RFC 8853); their SSRCs are told by the packets, as browsers have it.
+func simulcast(published []*published, mid string) string {
+	lines := "a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n" +
+		"a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\r\na=msid:" + mid + " " + mid + "\r\n"
+	var rids []string
+	for _, t := range published {
+		if t.mid == mid {
+			lines += "a=rid:" + t.rid + " send\r\n"
+			rids = append(rids, t.rid)
+		}
+	}
+	return lines + "a=simulcast:send " + strings.Join(rids, ";") + "\r\n"
 }
 
 // answer is what the server said to the offer, as far as light callers go by it.

@@ -175,7 +175,10 @@ func (d *device) open(at time.Duration, s *stream, repair bool, data []byte, h *
 	}
 	if ok {
 		d.stamped++
-		s.meter.Stamped(at, time.Duration(stamp.Sent)*time.Microsecond-d.env.epoch, stamp.Sender)
+		s.meter.Stamped(at, time.Duration(stamp.Sent)*time.Microsecond-d.env.epoch, source.Sender(stamp.Caller(), stamp.Track(), 0))
+		if sight, ok := s.meter.(*measure.VideoMeter); ok {
+			sight.Layer(stamp.Layer())
+		}
 	}
 	return true
 }

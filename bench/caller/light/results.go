@@ -34,6 +34,7 @@ type Counts struct {
 	Stamped                        int64 // of the opened ones, had a stamp
 	Strange                        int64 // from elsewhere, or of no known stream
 	NACKs                          int64 // numbers asked for
+	SignalBytes                    int64 // of frames from the server after the warm-up, without WebSocket's own
 	Overflow                       int64 // datagrams our sockets had no room for (SO_RXQ_OVFL)
 	SendDrops                      int64 // datagrams our kernel did not take
 	Slips                          int64 // times that a loop was held up so long that it put off all its media
@@ -52,6 +53,7 @@ func (c *Counts) add(o Counts) {
 	c.Stamped += o.Stamped
 	c.Strange += o.Strange
 	c.NACKs += o.NACKs
+	c.SignalBytes += o.SignalBytes
 	c.Overflow += o.Overflow
 	c.SendDrops += o.SendDrops
 	c.Slips += o.Slips
@@ -73,6 +75,9 @@ func (d *device) counts() Counts {
 	c := Counts{
 		SentPackets: d.sentPackets, SentBytes: d.sentBytes, ReceivedPackets: d.receivedPackets, ReceivedBytes: d.receivedBytes,
 		Opened: d.opened, Forged: d.forged, Stamped: d.stamped, Strange: d.strange, NACKs: d.nacks,
+	}
+	if d.warm {
+		c.SignalBytes = d.session.bytes.Load() - d.told0
 	}
 	for _, s := range d.streams {
 		c.Lost += s.gaps.lost()
@@ -222,7 +227,7 @@ func (f *Fleet) Result() Result {
 			Room: s.plan.Room, Identity: s.plan.Identity, Kind: "light", Steps: t.steps, Error: t.why, Path: "udp", Signal: "websocket",
 			RTT: milliseconds(t.rtt), SentPackets: t.counts.SentPackets, SentBytes: t.counts.SentBytes,
 			ReceivedPackets: t.counts.ReceivedPackets, ReceivedBytes: t.counts.ReceivedBytes,
-			Checked: t.counts.Opened, Forged: t.counts.Forged, Reconnects: t.returns, Gaps: t.gaps,
+			Checked: t.counts.Opened, Forged: t.counts.Forged, Reconnects: t.returns, Gaps: t.gaps, SignalBytes: t.counts.SignalBytes,
 		})
 	})
 	f.addShared(&out.Counts)

@@ -2,6 +2,7 @@ package light
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 	"time"
 
 	"github.com/tolkyn/tolkyn/bench/measure"
@@ -19,21 +20,31 @@ const (
 	history = 256
 	// descriptor is RFC 7741's, with a picture id of 15 bits.
 	descriptor = 4
+	// named is how many packets of a simulcast's stream, and of its repairs, say whose they are. Browsers do until a report names
+	// the SSRC; one comes each second.
+	named = 200
 )
 
-// published is a track that a device sends.
+// published is an encoding of a track that a device sends; most tracks have one.
 type published struct {
+	// Fixed after enter.
 	id        string
 	mid       string
 	kind      measure.Kind
 	origin    wire.Track_Source
 	ssrc, rtx uint32
+	rid       string // empty where the track has no other encoding
+	layer     int    // its place among the track's, from 0
+
+	// Atomic.
+	unwanted atomic.Bool // the server says that nobody watches it
 
 	// Owned by the loop.
 	media   Media
 	timer   timer
 	began   time.Duration // of media's time 0
 	muted   bool
+	rests   bool   // it was unwanted when its last frame was due
 	frame   []byte // kept and used again
 	number  seq.Extended
 	repair  seq.Extended // number of the next retransmission
@@ -80,12 +91,18 @@ func (d *device) sendFrame(l *loop, now time.Duration, t *published) (next time.
 	if t.muted {
 		return now + 20*time.Millisecond // looks again after the length of a packet
 	}
+	if t.rests && !t.unwanted.Load() {
+		t.media.Request(now - t.began) // as an encoder begins
+	}
 	f, err := t.media.Take(t.frame[:0], now-t.began, time.Now().UnixMicro())
 	if err != nil { // a clip that cannot be read: the track falls silent, and its receivers show it
 		d.failed = err
 		return now + time.Second
 	}
 	t.frame = f.Data
+	if t.rests = t.unwanted.Load(); t.rests {
+		return max(t.began+t.media.Due(), now+tick)
+	}
 	t.stamp, t.stamped = f.Timestamp, now
 	if t.kind == measure.Audio {
 		d.sendPacket(l, t, f.Timestamp, t.packets == 0, nil, f.Data)
@@ -109,7 +126,7 @@ func (d *device) sendPacket(l *loop, t *published, timestamp uint32, marker bool
 	n := packet.PutHeader(b, packet.Header{
 		Sequence: t.number.Uint16(), Timestamp: timestamp, SSRC: t.ssrc, PayloadType: payloadOf(t.kind), Marker: marker,
 	})
-	n = d.putExtensions(b, n, t.kind)
+	n = d.putExtensions(b, n, t, extRID, t.packets)
 	size := n + copy(b[n:], head)
 	size += copy(b[size:], body)
 	if t.kind == measure.Video {
@@ -123,11 +140,17 @@ func (d *device) sendPacket(l *loop, t *published, timestamp uint32, marker bool
 	d.sentBytes += int64(size)
 }
 
-// putExtensions numbers the packet for the whole transport, and says of sound how loud it is.
-func (d *device) putExtensions(b []byte, n int, kind measure.Kind) int {
+// putExtensions numbers the packet for the whole transport, and says of sound how loud it is. The first of a simulcast's stream,
+// so many of which went before, say by a RID of the kind ext what they are of.
+func (d *device) putExtensions(b []byte, n int, t *published, ext uint8, before uint32) int {
 	number := [2]byte{byte(d.transport >> 8), byte(d.transport)}
 	d.transport++
-	if kind == measure.Audio {
+	if t.rid != "" && before < named {
+		return packet.PutExtensions(b, n, []packet.Extension{
+			{ID: extTransport, Data: number[:]}, {ID: extMID, Data: []byte(t.mid)}, {ID: ext, Data: []byte(t.rid)},
+		})
+	}
+	if t.kind == measure.Audio {
 		level := [1]byte{0x80 | 30} // speech, 30 dB below the loudest (RFC 6464)
 		return packet.PutExtensions(b, n, []packet.Extension{{ID: extLevel, Data: level[:]}, {ID: extTransport, Data: number[:]}})
 	}
@@ -171,7 +194,7 @@ func (d *device) resend(l *loop, t *published, s uint16) {
 	n := packet.PutHeader(b, packet.Header{
 		Sequence: t.repair.Uint16(), Timestamp: p.timestamp, SSRC: t.rtx, PayloadType: payloadRTX, Marker: p.marker,
 	})
-	n = d.putExtensions(b, n, measure.Video)
+	n = d.putExtensions(b, n, t, extRepaired, uint32(t.repair-firstNumber))
 	binary.BigEndian.PutUint16(b[n:], s)
 	size := n + 2
 	size += copy(b[size:], p.payload)

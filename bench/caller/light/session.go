@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,15 @@ type session struct {
 	room   string
 	names  *names
 
+	published []*published // what its caller sends
+
+	// Guarded by mu.
+	mu            sync.Mutex
+	watched       []string // peers who send pictures, in the order in which we heard of them
+	width, height int      // of every picture on our screen; 0: we do not say
+
 	// Atomic.
+	bytes   atomic.Int64                    // of frames that came since Joined, without WebSocket's own
 	sources atomic.Pointer[map[string]flow] // by the slot's mid; replaced as a whole
 	bye     atomic.Pointer[string]          // why the server ended it
 }
@@ -102,7 +111,9 @@ func (d *device) join(ctx context.Context, env *environment, token, sdp string) 
 	}
 	socket.SetReadLimit(wire.MaxServerFrame)
 	d.done(measure.Connect)
-	s := &session{socket: socket, room: d.plan.Room, names: env.names, ended: make(chan struct{})}
+	s := &session{
+		socket: socket, room: d.plan.Room, names: env.names, ended: make(chan struct{}), published: d.published,
+	}
 	d.session = s
 	var alive context.Context
 	alive, s.cancel = context.WithCancel(context.Background())
@@ -130,7 +141,9 @@ func (s *session) open(ctx context.Context, d *device, token, sdp string) (strin
 	}
 	join := &wire.Join{Name: d.plan.Identity, Offer: o}
 	for _, t := range d.published {
-		join.Tracks = append(join.Tracks, t.describe())
+		if t.layer == 0 {
+			join.Tracks = append(join.Tracks, t.describe())
+		}
 	}
 	if err := s.write(ctx, &wire.ClientFrame{Id: 2, Message: &wire.ClientFrame_Join{Join: join}}); err != nil {
 		return "", fmt.Errorf("join: %w", err)
@@ -144,7 +157,7 @@ func (s *session) open(ctx context.Context, d *device, token, sdp string) (strin
 	s.peerID = joined.GetPeerId()
 	s.names.put(s.room, s.peerID, d.plan.Identity)
 	for _, p := range joined.GetPeers() {
-		s.names.put(s.room, p.GetPeerId(), p.GetIdentity())
+		s.meet(p)
 	}
 	s.mapSlots(joined.GetSlots())
 	return joined.GetAnswer().Inflate()
@@ -189,6 +202,7 @@ func (s *session) follow(alive context.Context) {
 			}
 			return
 		}
+		s.bytes.Add(int64(len(b)))
 		f, err := wire.Binary.DecodeServer(b)
 		if err != nil {
 			continue // of a newer protocol, say; media tells whether the call goes on
@@ -198,15 +212,89 @@ func (s *session) follow(alive context.Context) {
 			s.mapSlots(m.SlotMap)
 		case *wire.ServerFrame_PeerUpdate:
 			p := m.PeerUpdate.GetPeer()
-			s.names.put(s.room, p.GetPeerId(), p.GetIdentity())
+			if m.PeerUpdate.GetChange() == wire.PeerUpdate_LEFT {
+				s.miss(p.GetPeerId())
+			} else if s.meet(p) {
+				s.wish(alive)
+			}
 		case *wire.ServerFrame_Snapshot:
 			for _, p := range m.Snapshot.GetPeers() {
-				s.names.put(s.room, p.GetPeerId(), p.GetIdentity())
+				s.meet(p)
 			}
 			s.mapSlots(m.Snapshot.GetSlots())
+			s.wish(alive)
+		case *wire.ServerFrame_TrackUpdate:
+			u := m.TrackUpdate
+			if u.GetChange() == wire.TrackUpdate_PUBLISHED && s.meet(&wire.Peer{PeerId: u.GetPeerId(), Tracks: []*wire.Track{u.GetTrack()}}) {
+				s.wish(alive)
+			}
+		case *wire.ServerFrame_LayersWanted:
+			s.heed(m.LayersWanted)
 		case *wire.ServerFrame_Bye:
 			s.end("the server ended the session: " + strings.ToLower(m.Bye.GetReason().String()))
 			return
+		}
+	}
+}
+
+// meet notes a peer, and says whether it is one more who sends pictures.
+func (s *session) meet(p *wire.Peer) bool {
+	s.names.put(s.room, p.GetPeerId(), p.GetIdentity())
+	if !slices.ContainsFunc(p.GetTracks(), func(t *wire.Track) bool { return t.GetKind() == wire.Track_VIDEO }) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.GetPeerId() == s.peerID || slices.Contains(s.watched, p.GetPeerId()) {
+		return false
+	}
+	s.watched = append(s.watched, p.GetPeerId())
+	return true
+}
+
+func (s *session) miss(peerID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watched = slices.DeleteFunc(s.watched, func(id string) bool { return id == peerID })
+}
+
+// look makes every picture so large, in pixels.
+func (s *session) look(ctx context.Context, width, height int) {
+	s.mu.Lock()
+	s.width, s.height = width, height
+	s.mu.Unlock()
+	s.wish(ctx)
+}
+
+// maxWishes is how many a server takes (docs/protocol.md, Subscribe).
+const maxWishes = 512
+
+// wish says how large each picture is on our screen, if we do.
+func (s *session) wish(ctx context.Context) {
+	s.mu.Lock()
+	all := &wire.Subscribe{}
+	for _, id := range s.watched[:min(len(s.watched), maxWishes)] {
+		all.Wishes = append(all.Wishes, &wire.Wish{PeerId: id, Width: uint32(s.width), Height: uint32(s.height)})
+	}
+	says := s.width > 0
+	s.mu.Unlock()
+	if !says {
+		return
+	}
+	// To cancel a write breaks the session, and the goodbye is still to come.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	// An error is a broken session, of which its reader tells.
+	_ = s.write(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Subscribe{Subscribe: all}})
+}
+
+// heed stops sending what nobody watches, and begins again.
+func (s *session) heed(m *wire.LayersWanted) {
+	for _, t := range s.published {
+		for _, e := range m.GetEncodings() {
+			if t.id == m.GetTrackId() && t.rid == e.GetRid() {
+				t.unwanted.Store(!e.GetWanted())
+			}
 		}
 	}
 }
@@ -224,6 +312,9 @@ func (s *session) why() string {
 func (s *session) mapSlots(m *wire.SlotMap) {
 	if m == nil {
 		return
+	}
+	for _, p := range m.GetPeers() {
+		s.meet(p)
 	}
 	all := make(map[string]flow, len(m.GetSlots()))
 	for _, slot := range m.GetSlots() {

@@ -194,6 +194,9 @@ func (c *connection) forget(kind measure.Kind, slot int) {
 	}
 }
 
+// Look implements caller.Connection: these servers are not asked for layers.
+func (*connection) Look(int, int) {}
+
 // RequestKeyframe implements caller.Connection.
 func (c *connection) RequestKeyframe(slot int) error {
 	c.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +53,7 @@ func New(t caller.Target) (*Dialer, error) {
 
 // Dial implements caller.Dialer.
 func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connection, error) {
-	c := &connection{on: p.On, called: p.Room, steps: map[measure.Step]bool{}}
+	c := &connection{on: p.On, called: p.Room, looks: make(chan [2]int, 1), steps: map[measure.Step]bool{}}
 	options := client.Options{
 		Memory: client.NewMemory(), RootCAs: d.roots, Dial: p.Network.Dial, ListenPacket: p.Network.ListenPacket,
 		Settings: func(s *webrtc.SettingEngine) {
@@ -90,9 +91,7 @@ func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connect
 	}
 	join := client.JoinOptions{Name: p.Identity, AudioSlots: slots(p.AudioSlots), VideoSlots: slots(p.VideoSlots)}
 	for _, t := range p.Tracks {
-		join.Tracks = append(join.Tracks, client.LocalTrack{
-			ID: t.ID, Source: sourceOf(t), Track: t.Local, OnKeyframeRequest: func() { p.On.KeyframeRequest(t.ID) },
-		})
+		join.Tracks = append(join.Tracks, publish(t, p.On))
 	}
 	if c.room, err = c.client.Join(ctx, join); err != nil {
 		return nil, errors.Join(err, c.client.Close())
@@ -102,6 +101,7 @@ func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connect
 		c.running.Go(func() { c.read(i, s) })
 	}
 	c.running.Go(c.follow)
+	c.running.Go(c.wish)
 	return c, nil
 }
 
@@ -123,6 +123,28 @@ func sourceOf(t caller.Track) client.Source {
 	return client.Microphone
 }
 
+// publish makes the SDK's track of a participant's.
+func publish(t caller.Track, on caller.Events) client.LocalTrack {
+	l := client.LocalTrack{ID: t.ID, Source: sourceOf(t), OnKeyframeRequest: func() { on.KeyframeRequest(t.ID) }}
+	if len(t.Encodings) == 0 {
+		l.Track = t.Local
+		return l
+	}
+	for _, e := range t.Encodings {
+		l.Encodings = append(l.Encodings, client.Encoding{RID: e.RID, Track: e.Local, OnKeyframeRequest: e.KeyframeRequest})
+	}
+	l.OnLayersWanted = func(all []client.EncodingWanted) {
+		for _, e := range t.Encodings {
+			for _, w := range all {
+				if w.RID == e.RID {
+					e.Wanted(w.Wanted)
+				}
+			}
+		}
+	}
+	return l
+}
+
 // connection is a participant's place.
 type connection struct {
 	// Fixed after Dial.
@@ -130,6 +152,7 @@ type connection struct {
 	called string // the room
 	client *client.Client
 	room   *client.Room
+	looks  chan [2]int // one place: how large pictures are from now on
 
 	running sync.WaitGroup
 
@@ -177,6 +200,56 @@ func (c *connection) follow() {
 				c.mu.Unlock()
 			}
 			c.on.Up(time.Now(), changed.State == client.Connected)
+		}
+	}
+}
+
+// Look implements caller.Connection.
+func (c *connection) Look(width, height int) {
+	for {
+		select {
+		case c.looks <- [2]int{width, height}:
+			return
+		case <-c.looks: // nobody has heard of it yet, and now it is another
+		}
+	}
+}
+
+const (
+	// lookEvery is how soon pictures that came later are asked for in the right size.
+	lookEvery = time.Second
+	// maxWishes is how many a server takes (docs/protocol.md, Subscribe).
+	maxWishes = 512
+)
+
+// wish asks for the pictures of all who are there in the size that they are shown in.
+func (c *connection) wish() {
+	var size [2]int
+	var said []client.Wish
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
+	for {
+		select {
+		case size = <-c.looks:
+		case <-again.C:
+		case <-c.room.Done():
+			return
+		}
+		if size[0] == 0 {
+			continue
+		}
+		var wishes []client.Wish
+		for _, p := range c.room.Participants() {
+			if slices.ContainsFunc(p.Tracks, func(t client.Track) bool { return t.Kind == client.Video }) && len(wishes) < maxWishes {
+				wishes = append(wishes, client.Wish{ParticipantID: p.ID, Width: uint32(size[0]), Height: uint32(size[1])})
+			}
+		}
+		if slices.Equal(wishes, said) {
+			continue
+		}
+		// The room keeps it through reconnects; a room that has ended says so by Done.
+		if c.room.Subscribe(context.Background(), client.Subscription{Wishes: wishes}) == nil {
+			said = wishes
 		}
 	}
 }
