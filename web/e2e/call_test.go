@@ -217,6 +217,7 @@ func switchTenTimes(t *testing.T, viewer tab) {
 // seen is what a page saw and heard between observe and observed.
 type seen struct {
 	Freezes   int
+	Frozen    float64 // ms, all freezes together
 	Concealed int     // samples
 	Lost      int     // packets
 	Gap       float64 // ms, the longest between two frames received (in Firefox: shown)

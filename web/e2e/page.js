@@ -78,7 +78,21 @@ if (!window.e2e) {
   let context;
   const audio = () => (context ??= new AudioContext());
 
-  e2e.source = async ({ color, tone, scale = 1, fps = 20 }) => {
+  // Noise as cameras have it: without, a large picture costs no more bits than a small one. Beside the colour and the codes.
+  const noise = (n) =>
+    Array.from({ length: n }, () => {
+      const canvas = document.createElement("canvas");
+      const [w, h] = [(canvas.width = 400), (canvas.height = 300)];
+      const g = canvas.getContext("2d"), grain = g.createImageData(w, h);
+      for (let i = 0; i < grain.data.length; i += 4) {
+        grain.data.fill(96 + 64 * Math.random(), i, i + 3);
+        grain.data[i + 3] = 255;
+      }
+      g.putImageData(grain, 0, 0);
+      return canvas;
+    });
+
+  e2e.source = async ({ color, tone, scale = 1, fps = 20, noisy = false }) => {
     const sound = audio();
     await sound.resume();
     const out = sound.createMediaStreamDestination();
@@ -96,10 +110,13 @@ if (!window.e2e) {
     canvas.width = width * scale;
     canvas.height = height * scale;
     const g = canvas.getContext("2d", { alpha: false });
+    const grains = noisy ? noise(7) : [];
+    let drawings = 0;
     const draw = (flash) => {
       g.setTransform(scale, 0, 0, scale, 0, 0);
       g.fillStyle = `rgb(${color.join(",")})`;
       g.fillRect(0, 0, width, height);
+      if (noisy) g.drawImage(grains[++drawings % grains.length], 215, 50, 100, 75);
       g.fillStyle = flash ? "#fff" : "#000";
       g.fillRect(0, 0, square, square);
       const code = Date.now() % 2 ** bits;
@@ -268,7 +285,7 @@ if (!window.e2e) {
   // --- a call by the SDK ----------------------------------------------------------------------------------------------
 
   /** Joins the room of this name with a source of this look, or without one the browser's fake devices, and watches and hears every slot that is ever filled. */
-  e2e.join = async ({ name, room, look, slots }) => {
+  e2e.join = async ({ name, room, look, slots, codec, device }) => {
     const answer = await fetch(`/v1/dev-token?room=${room}&identity=${name}`);
     const pass = await answer.json();
     if (!pass.token) throw new Error(`no token: ${answer.status} ${pass.error}`);
@@ -278,7 +295,11 @@ if (!window.e2e) {
     const client = await tolkyn.sdk.connect(location.origin, pass.token);
     e2e.session = client.session;
     const [camera] = stream.getVideoTracks(), [microphone] = stream.getAudioTracks();
-    e2e.room = await client.join({ name, camera, microphone, slots });
+    e2e.room = await client.join({ name, camera, microphone, slots, ...(codec && { codec }), ...(device && { device }) });
+    e2e.wanted = []; // what the server said of layers, with when
+    e2e.session.on("event", (m) => {
+      if (m.case === "layersWanted" || m.case === "codecWanted") e2e.wanted.push({ at: performance.now(), ...m });
+    });
     e2e.room.on("error", (e) => e2e.errors.push(`room: ${e.code} ${e.message}`));
     const follow = () => {
       for (const s of e2e.room.slots) {
@@ -306,12 +327,37 @@ if (!window.e2e) {
   e2e.present = (name) => participant(name) !== undefined;
   e2e.hide = (...names) => e2e.room.wish(names.map((n) => ({ participant: participant(n).id, hidden: true })));
 
+  /** Wishes for somebody's picture in this size, in device pixels. */
+  e2e.view = (name, width, height) => e2e.room.wish([{ participant: participant(name).id, width, height }]);
+
+  /** The codec in which somebody's picture comes: "VP8"; "" when none does. */
+  e2e.codecOf = async (name) => {
+    const { mid } = e2e.room.slotOf(participant(name).id, "video") ?? {};
+    const stats = await e2e.stats();
+    const coming = stats.find((s) => s.type === "inbound-rtp" && s.mid === mid);
+    return stats.find((s) => s.id === coming?.codecId)?.mimeType.split("/")[1] ?? "";
+  };
+
+  /** What is being sent in pictures, by encoding, in the order of the offer, those in other codecs behind: frames counts spatial layers, too. */
+  e2e.sending = async () => {
+    const stats = await e2e.stats();
+    return stats
+      .filter((s) => s.type === "outbound-rtp" && s.kind === "video")
+      .map((s) => ({
+        mid: s.mid, rid: s.rid ?? "", index: s.encodingIndex ?? 0, active: s.active !== false, frames: s.framesSent ?? 0,
+        width: s.frameWidth ?? 0, height: s.frameHeight ?? 0, mode: s.scalabilityMode ?? "",
+        codec: stats.find((c) => c.id === s.codecId)?.mimeType.split("/")[1] ?? "",
+      }))
+      .sort((a, b) => a.mid - b.mid || a.index - b.index);
+  };
+
   // What a receiver counts that a switch must not move.
   const counters = async () => {
-    const sum = { freezes: 0, concealed: 0, lost: 0 };
+    const sum = { freezes: 0, frozen: 0, concealed: 0, lost: 0 };
     for (const s of await e2e.stats()) {
       if (s.type !== "inbound-rtp") continue;
       sum.freezes += s.freezeCount ?? 0;
+      sum.frozen += 1000 * (s.totalFreezesDuration ?? 0);
       sum.concealed += (s.concealedSamples ?? 0) - (s.silentConcealedSamples ?? 0);
       sum.lost += s.packetsLost ?? 0;
     }
@@ -328,6 +374,7 @@ if (!window.e2e) {
     const end = await counters(), pictures = Object.values(e2e.watched);
     return {
       freezes: end.freezes - start.freezes,
+      frozen: end.frozen - start.frozen,
       concealed: end.concealed - start.concealed,
       lost: end.lost - start.lost,
       gap: Math.max(...pictures.map((w) => w.worstGap)),
@@ -465,6 +512,11 @@ if (!window.e2e) {
     for (const s of e2e.room?.slots ?? []) {
       if (s.participant) lines.push(`slot ${s.kind}${s.index} mid ${s.mid}: ${s.participant.name} ${s.remoteTrack?.id}`);
     }
+    for (const l of e2e.room?.layers?.values() ?? []) lines.push(`layers ${JSON.stringify(l)}`);
+    for (const { at, case: kind, value } of e2e.wanted?.slice(-6) ?? []) {
+      lines.push(`told at ${Math.round(at)} ${kind} ${JSON.stringify(value, (k, v) => (k.startsWith("$") ? undefined : v))}`);
+    }
+    if (e2e.room) for (const s of await e2e.sending()) lines.push(`sending ${JSON.stringify(s)}`);
     if (e2e.session) lines.push(`session ${e2e.session.state}, ${e2e.session.transport}, rtt ${e2e.session.rtt} ms`);
     if (e2e.room) lines.push(`room ${e2e.room.state}, participants ${[...e2e.room.participants.values()].map((p) => p.name)}`);
     for (const p of e2e.peers) lines.push(`peer ${p.signalingState} ${p.iceConnectionState} ${p.connectionState}`);

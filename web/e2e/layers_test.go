@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// encoding is what page.js tells of one that a page sends.
+type encoding struct {
+	MID, RID, Mode, Codec string
+	Active                bool
+	Frames                int // spatial layers count each
+	Width, Height         int
+}
+
+func sending(t *testing.T, p tab) []encoding {
+	t.Helper()
+	return eval[[]encoding](t, p, "e2e.sending()")
+}
+
+// publish joins with a camera of 720 lines that the page draws.
+func publish(t *testing.T, p tab, who person, codec string) {
+	t.Helper()
+	eval[string](t, p, `e2e.join({ name: %v, room: "e2e", codec: %v, device: { class: "high" }, slots: { audio: 1, video: 1 },
+		look: { color: e2e.palette[%v], tone: %v, fps: 25, scale: 4, noisy: true } })`, who.name, codec, who.color, who.tone)
+	await(t, p, who.name+" is connected", `e2e.room.state === "connected"`)
+}
+
+// view wishes for somebody's picture in a size and waits until it comes so.
+func view(t *testing.T, p tab, other person, width, height, want int) {
+	t.Helper()
+	eval[any](t, p, "e2e.view(%v, %v, %v)", other.name, width, height)
+	await(t, p, "the picture's lines are those of the wish", `e2e.sees(%v)?.height === %v`, other.name, want)
+}
+
+// TestLayers: pictures of each codec come from Chromium, in the size that is wished for. A change of size is not seen as a
+// freeze; what nobody watches is not sent. The publisher watches a picture that does not change: when that stumbles too, it
+// was the machine, and the changes are made again.
+func TestLayers(t *testing.T) {
+	s, browser := startServer(t), startChromium(t)
+	publisher, viewer := browser.tab(t), browser.tab(t)
+	load(t, publisher, alice, s.url)
+	arrive(t, s, viewer, bob, slots{Audio: 1, Video: 1})
+	for _, codec := range []string{"vp8", "h264", "vp9", "av1"} {
+		t.Run(codec, func(t *testing.T) {
+			publish(t, publisher, alice, codec)
+			t.Cleanup(func() {
+				if t.Failed() {
+					explain(t, publisher, "alice")
+				}
+				eval[any](t, publisher, "(e2e.stop(), e2e.room.leave())")
+				await(t, viewer, "bob is told that alice left", `!e2e.present("alice")`)
+				eval[any](t, publisher, "(e2e.descriptions = 0, Object.keys(e2e.watched).concat(Object.keys(e2e.heard)).forEach(e2e.forget))")
+			})
+			await(t, viewer, "alice's picture comes in her codec", `await e2e.codecOf("alice") === %v`, strings.ToUpper(codec))
+			view(t, viewer, alice, 1280, 720, 720)
+			changesSizes(t, viewer, publisher)
+			stopsUnwatched(t, viewer, publisher)
+			require.Empty(t, eval[[]string](t, publisher, "e2e.errors"))
+			require.Equal(t, 2, eval[int](t, viewer, "e2e.descriptions"), "nothing was negotiated again")
+		})
+	}
+	require.Empty(t, eval[[]string](t, viewer, "e2e.errors"))
+}
+
+// changesSizes goes down and up through the sizes until it has done so without a freeze.
+func changesSizes(t *testing.T, viewer, publisher tab) {
+	t.Helper()
+	const longest = 300 // ms
+	flows := func(s seen) bool { return s.Gap <= longest && s.Frozen <= longest*float64(s.Freezes) }
+	for range 4 {
+		observe(t, viewer, publisher)
+		for _, lines := range []int{180, 360, 180, 720} {
+			view(t, viewer, alice, lines*16/9, lines, lines)
+		}
+		got, control := observed(t, viewer), observed(t, publisher)
+		t.Logf("four changes: %+v; without any: %+v", got, control)
+		if flows(got) {
+			return
+		}
+		require.False(t, flows(control), "a change of size was seen as a freeze")
+	}
+	require.FailNow(t, "too busy a machine to judge", "pictures stumble without changes too")
+}
+
+// stopsUnwatched wants the upper layers not sent while only the smallest is watched, and nothing while nobody watches.
+func stopsUnwatched(t *testing.T, viewer, publisher tab) {
+	t.Helper()
+	const soon = 1500 * time.Millisecond // a second of the server's, and one reading of statistics
+	view(t, viewer, alice, 320, 180, 180)
+	began := time.Now()
+	await(t, publisher, "only what is small is sent", `(await e2e.sending()).every((s) => !s.active || s.height <= 180)`)
+	t.Logf("upper layers ended after %v: %+v", time.Since(began), sending(t, publisher))
+	eval[any](t, viewer, "e2e.room.pauseVideo(true)")
+	began = time.Now()
+	await(t, publisher, "nothing is sent", `(await e2e.sending()).every((s) => !s.active)`)
+	took := time.Since(began)
+	before := sending(t, publisher)
+	eval[any](t, publisher, "new Promise((done) => setTimeout(done, 400))")
+	after := sending(t, publisher)
+	for i := range before {
+		require.Equal(t, before[i].Frames, after[i].Frames, "%+v", after[i])
+	}
+	require.Less(t, took, soon)
+	eval[any](t, viewer, "e2e.room.pauseVideo(false)")
+	await(t, viewer, "the picture comes back", `e2e.slot("alice", "video") && e2e.colorOf(e2e.slot("alice", "video")) === "red"`)
+}
