@@ -25,6 +25,9 @@ func (f *frames) find(n uint16) (came, hidden bool) {
 	return f.came[i]&bit != 0, f.hidden[i]&bit != 0
 }
 
+// whole reports whether none of them was left out.
+func (f *frames) whole() bool { return f.hidden == [frameSpan / 64]uint64{} }
+
 // note remembers the frame numbered n.
 func (f *frames) note(n uint16, hidden bool) {
 	step := int16(n - f.newest)

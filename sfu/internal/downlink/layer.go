@@ -185,8 +185,11 @@ func (d *Downlink) followTargets(s *codec.Structure, p *uplink.Packet, picture, 
 	if f.Needed&(l.within&^broken|1<<l.target) != 0 {
 		l.broken = broken // the frame is sent
 	}
-	if all := s.Within(codec.Everything); d.want == codec.Everything && l.broken&all == 0 && int(l.target) == s.Best(d.want, all) {
-		l.limited, l.shown = false, codec.Everything
+	if d.want == codec.Everything && (f.Structure && picture || l.frames.whole()) {
+		all := s.Within(codec.Everything)
+		if l.broken&all == 0 && int(l.target) == s.Best(d.want, all) {
+			l.limited, l.shown = false, codec.Everything
+		}
 	}
 }
 
@@ -232,9 +235,29 @@ func (d *Downlink) hides(p *uplink.Packet) bool {
 		return false
 	}
 	if p.Structure != 0 && p.Structure == l.structure {
-		return p.Frame.Needed&(l.within&^l.broken|1<<l.target) == 0
+		if came, hidden := l.frames.find(p.Frame.Number); came {
+			return hidden
+		}
+		return p.Frame.Needed&(l.within&^l.broken|1<<l.target) == 0 || d.orphaned(p)
 	}
 	return !holds(l.shown, d.current.Codec(), p)
+}
+
+// orphaned reports whether the frame of p refers to one that was left out. That should not be where its decode target may be
+// entered; but an encoder that drops the base layer of a picture (libaom, when the rate is short) lets the next layer refer
+// to frames from before the place to switch, which it had called discardable.
+func (d *Downlink) orphaned(p *uplink.Packet) bool {
+	s := d.current.Structure(p.Structure)
+	if s == nil {
+		return false
+	}
+	numbers, n, _ := s.References(d.current.Descriptor(p))
+	for _, number := range numbers[:n] {
+		if _, hidden := d.layers.frames.find(number); hidden {
+			return true
+		}
+	}
+	return false
 }
 
 // holds reports whether p belongs to what l shows by what its payload tells. Spatial layers can be left out in VP9 only,

@@ -1,0 +1,452 @@
+package downlink
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/capture"
+	"github.com/tolkyn/tolkyn/internal/packet"
+	"github.com/tolkyn/tolkyn/internal/seq"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+// recording is one encoding as a real browser sent it.
+type recording struct {
+	name    string
+	codec   codec.Codec
+	layers  bool // payload or descriptor tell layers
+	ssrc    uint32
+	packets []recorded
+	reports []report
+	frames  []picture // in order
+}
+
+type recorded struct {
+	made
+	at         time.Duration
+	descriptor []byte
+	frame      int // index in frames; -1: padding
+}
+
+type report struct {
+	at  time.Duration
+	ntp uint64
+	rtp uint32
+}
+
+// picture is what must be known of a frame to say whether a decoder can show it.
+type picture struct {
+	layer     codec.Layer
+	timestamp uint32
+	key       bool
+	refs      []int // indices of the frames that it needs
+	stray     bool  // it names others, which the browser has not sent: libaom does when it drops the base layer of a picture
+	packets   []int // indices in packets
+}
+
+// recordings reads all videos, one entry an encoding.
+func recordings(t require.TestingT) (all []*recording) {
+	paths, err := filepath.Glob("../../../codec/testdata/captures/*.json")
+	require.NoError(t, err)
+	for _, path := range paths {
+		c, err := capture.Read(strings.TrimSuffix(path, ".json"))
+		require.NoError(t, err)
+		var which codec.Codec
+		for k := codec.VP8; int(k) < codec.Count; k++ {
+			if strings.EqualFold(k.String(), c.Codec) {
+				which = k
+			}
+		}
+		if which == 0 {
+			continue
+		}
+		for _, e := range c.Encodings {
+			r := &recording{name: strings.TrimSuffix(filepath.Base(path), ".json"), codec: which, ssrc: e.SSRC}
+			if e.RID != "" {
+				r.name += "-" + e.RID
+			}
+			r.read(t, c)
+			all = append(all, r)
+		}
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+func (r *recording) read(t require.TestingT, c *capture.Capture) {
+	var numbers seq.Unwrapper
+	for _, p := range c.Packets {
+		if p.RTCP {
+			continue
+		}
+		h, ok := packet.ParseHeader(p.Data)
+		require.True(t, ok)
+		if h.SSRC != r.ssrc || h.PayloadType != c.PayloadType {
+			continue
+		}
+		e := numbers.Unwrap(h.Sequence)
+		numbers.Accept(e)
+		payload, ok := h.Payload(p.Data)
+		require.True(t, ok)
+		m := recorded{made: made{h: h, e: e, payload: payload}, at: p.At, frame: -1}
+		if id := c.Extensions["dependency-descriptor"]; id != 0 {
+			m.descriptor, _ = h.Extension(p.Data, id)
+		}
+		r.packets = append(r.packets, m)
+	}
+	slices.SortStableFunc(r.packets, func(a, b recorded) int { return int(int64(a.e - b.e)) })
+	r.packets = slices.CompactFunc(r.packets, func(a, b recorded) bool { return a.e == b.e })
+	r.model(t)
+}
+
+// model finds the frames and what they refer to: by the descriptor where there is one, else by the payload, and where that
+// tells less, to all that it may refer to.
+func (r *recording) model(t require.TestingT) {
+	u := uplink.New(uplink.Config{SSRC: r.ssrc, Codec: r.codec, NACK: true})
+	var s codec.Structure
+	numbered := map[uint16]int{}    // by the descriptor's number
+	pictures := map[[2]uint16]int{} // VP9: by picture id and spatial layer
+	newest := map[codec.Layer]int{} // by layer
+	for i := range r.packets {
+		p := &r.packets[i]
+		head := u.Head()
+		require.Equal(t, uplink.Stored, u.Handle(p.at, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor))
+		if len(p.payload) == 0 {
+			continue
+		}
+		q := u.At(head)
+		m := q.Meta
+		r.layers = r.layers || m.HasLayer
+		if !m.Start {
+			n := len(r.frames) - 1
+			p.frame = n
+			r.frames[n].packets = append(r.frames[n].packets, i)
+			continue
+		}
+		f := picture{layer: m.Layer, timestamp: p.h.Timestamp, key: m.Keyframe, packets: []int{i}}
+		n := len(r.frames)
+		switch {
+		case len(p.descriptor) > 0:
+			d, ok := s.ReadDescriptor(p.descriptor)
+			require.True(t, ok)
+			refs, k, ok := s.References(p.descriptor)
+			require.True(t, ok)
+			for _, number := range refs[:k] {
+				ref, ok := numbered[number]
+				if !ok {
+					f.stray = true
+					continue
+				}
+				f.refs = append(f.refs, ref)
+			}
+			numbered[d.Number] = n
+		case r.codec == codec.VP9:
+			for _, back := range vp9Differences(p.payload) {
+				f.refs = append(f.refs, pictures[[2]uint16{m.PictureID - back, uint16(m.Layer.Spatial)}])
+			}
+			if m.Inherits {
+				f.refs = append(f.refs, pictures[[2]uint16{m.PictureID, uint16(m.Layer.Spatial) - 1}])
+			}
+			if k := len(r.frames); !m.Entry && len(f.refs) == 0 {
+				f.refs = append(f.refs, k-1) // not flexible, one layer
+			}
+			pictures[[2]uint16{m.PictureID, uint16(m.Layer.Spatial)}] = n
+		case !m.Keyframe:
+			// The newest frame of each temporal layer up to its own; with VP8's Y of the base only.
+			for l, k := range newest {
+				if l.Temporal <= m.Layer.Temporal && (l.Temporal == 0 || !m.SwitchUp) {
+					f.refs = append(f.refs, k)
+				}
+			}
+		}
+		if m.Keyframe {
+			clear(newest)
+		}
+		newest[m.Layer] = n
+		p.frame = n
+		r.frames = append(r.frames, f)
+	}
+}
+
+// vp9Differences reads P_DIFF (RFC 9628 §4.2) of a flexible descriptor.
+func vp9Differences(b []byte) (all []uint16) {
+	const flexible, inter = 0x10, 0x40
+	if b[0]&flexible == 0 || b[0]&inter == 0 {
+		return nil
+	}
+	at := 1
+	if b[0]&0x80 != 0 {
+		if at++; b[1]&0x80 != 0 {
+			at++
+		}
+	}
+	if b[0]&0x20 != 0 {
+		at++
+	}
+	for more := true; more; at++ {
+		all = append(all, uint16(b[at]>>1))
+		more = b[at]&1 != 0
+	}
+	return all
+}
+
+// viewer is a subscriber who notes what it gets: a decoder's view, and a receiver's of the numbers.
+type viewer struct {
+	require.TestingT
+	d         *Downlink
+	r         *recording
+	byTail    map[string][]int // indices of the recorded packets by the end of their payloads
+	last      int              // index found last
+	described bool
+
+	tseq   uint16
+	sealed map[seq.Extended]bool
+	got    []seen
+}
+
+// seen is one packet of the slot.
+type seen struct {
+	got
+	packet     int // index in the recording; -1: padding
+	descriptor []byte
+}
+
+func newViewer(t require.TestingT, r *recording, id uint8) *viewer {
+	cfg := config(codec.VP8)
+	cfg.Payloads = nil
+	for c := codec.VP8; int(c) < codec.Count; c++ {
+		cfg.Payloads = append(cfg.Payloads, Payload{Codec: c, PayloadType: 90 + uint8(c), RTXPayloadType: 100 + uint8(c)})
+	}
+	cfg.DescriptorID, cfg.Mixed = id, true
+	v := &viewer{TestingT: t, d: New(cfg), r: r, byTail: map[string][]int{}, described: id != 0, sealed: map[seq.Extended]bool{}}
+	for i := range r.packets {
+		if len(r.packets[i].payload) > 0 {
+			k := tail(r.packets[i].payload)
+			v.byTail[k] = append(v.byTail[k], i)
+		}
+	}
+	v.d.Ready(-time.Second)
+	return v
+}
+
+// tail is what of a payload is never rewritten, and no other has.
+func tail(payload []byte) string { return string(payload[max(len(payload)-40, 7):]) }
+
+func (v *viewer) pull(now time.Duration) (all []seen) {
+	for {
+		b := make([]byte, 1500)
+		out, state := v.d.Next(now, b, v.tseq)
+		switch state {
+		case Empty:
+			return all
+		case Sent:
+			v.tseq++
+			require.False(v, v.sealed[out.Seq], "sealed twice: %d", out.Seq)
+			v.sealed[out.Seq] = true
+			g := v.read(b, out)
+			v.got = append(v.got, g)
+			all = append(all, g)
+		}
+	}
+}
+
+func (v *viewer) read(b []byte, out Out) seen {
+	h, ok := packet.ParseHeader(b[:out.Size])
+	require.True(v, ok)
+	require.Equal(v, out.HeaderSize, h.Size)
+	payload, ok := h.Payload(b[:out.Size])
+	require.True(v, ok)
+	g := seen{got: got{Out: out, h: h, payload: payload}, packet: -1}
+	if out.RTX {
+		payload = payload[2:]
+	}
+	if len(payload) > 0 {
+		same := v.byTail[tail(payload)] // parameter sets are repeated
+		require.NotEmpty(v, same)
+		i := slices.MinFunc(same, func(a, b int) int { return max(a-v.last, v.last-a) - max(b-v.last, v.last-b) })
+		g.packet, v.last = i, i
+		require.Len(v, payload, len(v.r.packets[i].payload))
+		g.meta, ok = v.r.codec.Inspect(payload, h.Marker)
+		require.True(v, ok)
+	}
+	if id := v.d.cfg.DescriptorID; id != 0 {
+		g.descriptor, _ = h.Extension(b, id)
+		if g.packet >= 0 {
+			require.Equal(v, len(v.r.packets[g.packet].descriptor) > 0, len(g.descriptor) > 0)
+		}
+	}
+	return g
+}
+
+// check looks at all that came, in the order of its numbers. Where something was lost upstream, whole is false: numbers
+// may be missing then, and frames incomplete; but what the slot left out is never needed.
+func (v *viewer) check(whole bool, arrived map[int]bool) {
+	all := slices.Clone(v.got)
+	slices.SortStableFunc(all, func(a, b seen) int { return int(int64(a.Seq - b.Seq)) })
+	shown := map[int]map[int]bool{} // packets by frame
+	for _, g := range all {
+		if g.packet >= 0 {
+			f := v.r.packets[g.packet].frame
+			if shown[f] == nil {
+				shown[f] = map[int]bool{}
+			}
+			shown[f][g.packet] = true
+		}
+	}
+	for f, packets := range shown {
+		for _, i := range v.r.frames[f].packets {
+			require.True(v, packets[i] || !arrived[i], "packet %d of frame %d was left out", i, f)
+		}
+		for _, ref := range v.r.frames[f].refs {
+			if shown[ref] != nil {
+				continue
+			}
+			for _, i := range v.r.frames[ref].packets {
+				require.False(v, arrived[i], "frame %d (%v) needs frame %d (%v), which was left out", f, v.r.frames[f].layer, ref, v.r.frames[ref].layer)
+			}
+		}
+	}
+	for i := 1; i < len(all); i++ {
+		a, b := all[i-1], all[i]
+		if whole {
+			require.Equal(v, a.Seq+1, b.Seq)
+		}
+		if a.packet < 0 || b.packet < 0 || b.Seq != a.Seq+1 {
+			continue
+		}
+		step := int32(b.h.Timestamp - a.h.Timestamp)
+		require.GreaterOrEqual(v, step, int32(0))
+		if whole {
+			require.Equal(v, step > 0, a.h.Marker, "the marker stands on the last packet of each picture: %d", a.packet)
+		}
+		if a.meta.HasPictureID && b.meta.HasPictureID {
+			ids := int((b.meta.PictureID - a.meta.PictureID) & 0x7fff)
+			require.Equal(v, ids == 0, step == 0)
+			if v.r.codec == codec.VP8 && whole {
+				require.LessOrEqual(v, ids, 1, "picture ids have no hole")
+			}
+		}
+		if a.meta.HasTL0 && b.meta.HasTL0 {
+			require.LessOrEqual(v, b.meta.TL0-a.meta.TL0, uint8(1))
+		}
+	}
+	if v.described && whole {
+		v.checkDescriptors(all)
+	}
+}
+
+// checkDescriptors reads the descriptors as a receiver does.
+func (v *viewer) checkDescriptors(all []seen) {
+	var s codec.Structure
+	came := map[uint16]bool{}
+	newest, started := uint16(0), false
+	for _, g := range all {
+		if g.packet < 0 || len(g.descriptor) == 0 {
+			continue
+		}
+		d, ok := s.ReadDescriptor(g.descriptor)
+		require.True(v, ok)
+		f := v.r.frames[v.r.packets[g.packet].frame]
+		require.Equal(v, f.layer, d.Layer)
+		if d.Start {
+			require.True(v, !started || int16(d.Number-newest) > 0, "frame numbers rise")
+			newest, started = d.Number, true
+			refs, n, ok := s.References(g.descriptor)
+			require.True(v, ok)
+			for _, number := range refs[:n] {
+				require.True(v, came[number] || f.stray, "frame %d refers to %d", d.Number, number)
+			}
+		}
+		require.Equal(v, newest, d.Number)
+		came[d.Number] = d.End
+	}
+}
+
+// wish is what the slot is asked to show from a packet of the recording on.
+type wish struct {
+	at    int
+	layer codec.Layer
+}
+
+// wishes draws a few, in order.
+func (r *recording) wishes(t *rapid.T) (all []wish) {
+	for range rapid.IntRange(0, 12).Draw(t, "wishes") {
+		all = append(all, wish{rapid.IntRange(0, len(r.packets)-1).Draw(t, "at"), codec.Layer{
+			Spatial:  rapid.SampledFrom([]uint8{0, 1, 2, 255}).Draw(t, "spatial"),
+			Temporal: rapid.SampledFrom([]uint8{0, 1, 2, 255}).Draw(t, "temporal"),
+		}})
+	}
+	slices.SortStableFunc(all, func(a, b wish) int { return a.at - b.at })
+	return all
+}
+
+// Whatever layers are asked for and when, nothing being lost: every frame that goes out can be decoded, numbers have no
+// hole, less comes with the next picture, and more at a keyframe at the latest.
+func TestLayersOfRecordings(t *testing.T) {
+	all := recordings(t)
+	rapid.Check(t, func(t *rapid.T) {
+		r := all[rapid.IntRange(0, len(all)-1).Draw(t, "recording")]
+		t.Log(r.name)
+		v := newViewer(t, r, rapid.SampledFrom([]uint8{0, 12, 20}).Draw(t, "descriptor id"))
+		src := uplink.New(uplink.Config{SSRC: r.ssrc, Codec: r.codec, NACK: true})
+		v.d.Assign(0, src, 1)
+		left := r.wishes(t)
+		want, since := codec.Everything, -1
+		shown, arrived := map[int]bool{}, map[int]bool{}
+		wants, sinces := make([]codec.Layer, len(r.packets)), make([]int, len(r.packets))
+		for i, p := range r.packets {
+			for len(left) > 0 && left[0].at == i {
+				if want != left[0].layer {
+					want, since = left[0].layer, i
+				}
+				v.d.SetLayer(p.at, want)
+				left = left[1:]
+			}
+			wants[i], sinces[i] = want, since
+			require.Equal(t, uplink.Stored, src.Handle(p.at, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor))
+			arrived[i] = true
+			for _, g := range v.pull(p.at) {
+				if g.packet >= 0 {
+					shown[r.packets[g.packet].frame] = true
+				}
+			}
+		}
+		v.check(true, arrived)
+		if !r.layers {
+			require.Len(t, v.got, len(r.packets))
+			return
+		}
+		r.checkLayers(t, shown, wants, sinces)
+	})
+}
+
+// checkLayers compares the frames shown with what was wanted when their pictures began.
+func (r *recording) checkLayers(t require.TestingT, shown map[int]bool, wants []codec.Layer, sinces []int) {
+	begins := map[uint32]int{} // first packet of each picture
+	for _, f := range r.frames {
+		if _, ok := begins[f.timestamp]; !ok {
+			begins[f.timestamp] = f.packets[0]
+		}
+	}
+	keys := map[uint32]bool{}
+	for n, f := range r.frames {
+		keys[f.timestamp] = keys[f.timestamp] || f.key
+		first := begins[f.timestamp]
+		want := wants[first]
+		if sinces[f.packets[0]] > first {
+			continue // changed within the picture
+		}
+		if !want.Holds(f.layer) {
+			require.False(t, shown[n], "frame %d of %v, wanted %v", n, f.layer, want)
+		} else if keys[f.timestamp] || f.layer == (codec.Layer{}) {
+			require.True(t, shown[n], "frame %d of %v, wanted %v", n, f.layer, want)
+		}
+	}
+}
