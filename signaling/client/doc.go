@@ -19,6 +19,13 @@
 // event reaches the Room exactly once. A Room outlives its PeerConnection: when ICE fails it is restarted, and when the
 // server has given the peer up, the Room joins again with a new one; slots and published tracks stay the same values.
 //
+// A LocalTrack is one stream, or with Encodings a simulcast of up to three. The server says which encodings anybody watches; what
+// is written to the others is held back here, so that nobody has to obey for the uplink to be spared, and OnLayersWanted saves
+// the encoder's work too. A Slot takes VP8, VP9, H.264 and AV1 as they come: the server changes what flows in it, codec
+// included, without a word, and each Packet names its own. Subscribe says what is wanted and how large; LayersChanged and
+// Slot.Layer tell what came of it and why it is no more. Of a large room Participants are those the server tells of; Roster
+// pages through the others.
+//
 // Events come on a bounded channel and not by callback, so that whoever handles one may call any method of the Room,
 // Leave included. The SDK never waits for the reader: a reader that is maxEvents behind gets one Missed in place of what it
 // missed, and finds the present state in Participants and Slots.

@@ -1,14 +1,19 @@
 package client
 
 import (
+	"fmt"
 	"net/url"
 	"testing"
 	"time"
 
+	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
 func TestASlowReaderLearnsHowMuchItMissed(t *testing.T) {
@@ -72,6 +77,154 @@ func TestSilenceDoesNotLookLikeLoss(t *testing.T) {
 	}
 	require.Equal(t, []uint16{65532, 65533, 65534, 65535, 0, 1}, out.numbers)
 	require.Equal(t, PublishedStats{Packets: 6, Bytes: 6 * 13}, w.gate.stats)
+}
+
+// What is not wanted stays held back when it is unmuted, and the other way round.
+func TestAGateOpensWhenNoReasonIsLeft(t *testing.T) {
+	var out sent
+	w := gatedWriter{&out, &gate{}}
+	write := func() int {
+		before := len(out.numbers)
+		_, err := w.WriteRTP(&rtp.Header{Version: 2}, []byte{1})
+		require.NoError(t, err)
+		return len(out.numbers) - before
+	}
+	w.gate.set(muted, true)
+	w.gate.set(unwanted, true)
+	w.gate.set(muted, false)
+	require.Zero(t, write())
+	w.gate.set(unwanted, false)
+	require.Equal(t, 1, write())
+	w.gate.set(refused, true)
+	require.Zero(t, write())
+}
+
+// kept is the writer under names.
+type kept struct{ headers []rtp.Header }
+
+func (k *kept) Write(h *rtp.Header, _ []byte, _ interceptor.Attributes) (int, error) {
+	k.headers = append(k.headers, *h)
+	return 1, nil
+}
+
+// A packet carries its names until a report shows that they are known; what is sent again always says whose repair it is.
+func TestPacketsOfASimulcastAreNamed(t *testing.T) {
+	n := &names{bySSRC: map[uint32]*name{7: {mid: "1", rid: "q", midID: 3, ridID: 4, repairedID: 5}}}
+	var k kept
+	w := n.BindLocalStream(&interceptor.StreamInfo{SSRC: 7, SSRCRetransmission: 8}, &k)
+	write := func(ssrc uint32) (mid, rid, repaired string) {
+		h := &rtp.Header{Version: 2, SSRC: ssrc}
+		_, err := w.Write(h, nil, nil)
+		require.NoError(t, err)
+		require.False(t, h.Extension, "the writer's own stays as it was")
+		out := k.headers[len(k.headers)-1]
+		return string(out.GetExtension(3)), string(out.GetExtension(4)), string(out.GetExtension(5))
+	}
+	check := func(ssrc uint32, wantMID, wantRID, wantRepaired string) {
+		t.Helper()
+		mid, rid, repaired := write(ssrc)
+		require.Equal(t, []string{wantMID, wantRID, wantRepaired}, []string{mid, rid, repaired})
+	}
+	check(7, "1", "q", "")
+	check(8, "1", "", "q")
+	n.reported(9)
+	check(7, "1", "q", "")
+	n.reported(7)
+	check(7, "", "", "")
+	check(8, "1", "", "q")
+	require.Equal(t, interceptor.RTPWriter(&k), n.BindLocalStream(&interceptor.StreamInfo{SSRC: 9}, &k), "not of a simulcast")
+}
+
+func TestWhichEncodingsAnAnswerTakes(t *testing.T) {
+	p, err := newPublication(LocalTrack{Encodings: []Encoding{{RID: "q", Track: picture(t)}, {RID: "h", Track: picture(t)}, {RID: "f", Track: picture(t)}}})
+	require.NoError(t, err)
+	p.transceiver = &webrtc.RTPTransceiver{}
+	require.NoError(t, p.transceiver.SetMid("1"))
+	open := func() (rids string) {
+		for _, g := range p.gates {
+			if g.shut == 0 {
+				rids += g.rid
+			}
+		}
+		return rids
+	}
+	for answer, want := range map[string]string{
+		"a=mid:0\r\na=simulcast:recv q\r\na=mid:1\r\na=simulcast:recv q;h\r\n": "qh",
+		"a=mid:1\r\na=rid:f recv\r\na=simulcast:recv f\r\n":                    "f",
+		"a=mid:0\r\na=simulcast:recv q;h;f\r\na=mid:1\r\n":                     "q",
+		"a=mid:1\na=simulcast:recv q;h;f\n":                                    "qhf",
+	} {
+		p.admit(taken(answer))
+		require.Equal(t, want, open(), answer)
+	}
+}
+
+func picture(t *testing.T) webrtc.TrackLocal {
+	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "cam", "me")
+	require.NoError(t, err)
+	return track
+}
+
+func TestTracksThatCannotBePublished(t *testing.T) {
+	other, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP9}, "cam", "me")
+	require.NoError(t, err)
+	sound, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "mic", "me")
+	require.NoError(t, err)
+	for says, l := range map[string]LocalTrack{
+		"Track is required": {},
+		"one of them":       {Track: picture(t), Encodings: []Encoding{{RID: "q", Track: picture(t)}}},
+		"has one alone":     {Encodings: []Encoding{{RID: "q", Track: picture(t)}}},
+		"two Encodings":     {Encodings: []Encoding{{RID: "q", Track: picture(t)}, {RID: "q", Track: picture(t)}}},
+		"letters":           {Encodings: []Encoding{{RID: "q", Track: picture(t)}, {RID: "q.1", Track: picture(t)}}},
+		"1 to 16":           {Encodings: []Encoding{{RID: "12345678901234567", Track: picture(t)}, {RID: "q", Track: picture(t)}}},
+		"another codec":     {Encodings: []Encoding{{RID: "q", Track: picture(t)}, {RID: "h", Track: other}}},
+		"to be a video":     {Encodings: []Encoding{{RID: "q", Track: sound}, {RID: "h", Track: sound}}},
+		"RID \"h\" has":     {Encodings: []Encoding{{RID: "q", Track: picture(t)}, {RID: "h"}}},
+	} {
+		_, err := newPublication(l)
+		require.ErrorContains(t, err, says)
+	}
+}
+
+// Of a large room as many are known as the server tells of; those who are seen stay.
+func TestALargeRoomIsKnownInPart(t *testing.T) {
+	r := &Room{id: "me", participants: map[string]*Participant{}, mailbox: newMailbox(), slots: []*Slot{{mid: "1"}}}
+	peer := func(i int) *wire.Peer { return &wire.Peer{PeerId: fmt.Sprint(i), Name: fmt.Sprint(i)} }
+	var first []*wire.Peer
+	for i := range 64 {
+		first = append(first, peer(i))
+	}
+	r.setParticipants(first, 1000)
+	require.Equal(t, 1000, r.Size())
+	r.setSlots(&wire.SlotMap{Slots: []*wire.Slot{{Mid: "1", PeerId: "500", TrackId: "cam"}}, Peers: []*wire.Peer{peer(500)}})
+	for i := 64; i < 400; i++ {
+		r.learn(peer(i))
+		require.LessOrEqual(t, len(r.order), mostKnown)
+		require.Len(t, r.participants, len(r.order))
+		require.Len(t, r.recent, len(r.order))
+	}
+	require.Contains(t, r.participants, "500")
+	require.Contains(t, r.participants, "399")
+	require.NotContains(t, r.participants, "0")
+	for len(r.mailbox.events) > 0 {
+		<-r.mailbox.events
+	}
+	update := func(m *wire.ServerFrame) []Event {
+		require.Nil(t, r.take(m))
+		var out []Event
+		for len(r.mailbox.events) > 0 {
+			out = append(out, <-r.mailbox.events)
+		}
+		return out
+	}
+	require.Equal(t, []Event{RosterChanged{999}}, update(&wire.ServerFrame{Message: &wire.ServerFrame_RosterUpdate{RosterUpdate: &wire.RosterUpdate{Size: 999}}}))
+	require.Equal(t, []Event{ParticipantLeft{Participant{ID: "399", Name: "399"}}}, update(&wire.ServerFrame{Message: &wire.ServerFrame_PeerUpdate{
+		PeerUpdate: &wire.PeerUpdate{Change: wire.PeerUpdate_LEFT, Peer: peer(399)},
+	}}))
+	require.Equal(t, 999, r.Size(), "of a large room RosterUpdate tells")
+	require.Equal(t, []Event{CodecWanted{"cam", webrtc.MimeTypeH264, true}}, update(&wire.ServerFrame{Message: &wire.ServerFrame_CodecWanted{
+		CodecWanted: &wire.CodecWanted{TrackId: "cam", Codec: "h264", Wanted: true},
+	}}))
 }
 
 func TestBackoffStaysUnderItsCap(t *testing.T) {

@@ -394,7 +394,8 @@ func (r *Room) State() State {
 	return r.state
 }
 
-// Participants are the others, in the order in which they came.
+// Participants are the others, in the order in which they came, or were learnt of: of a large room only those the server tells
+// of, at most 160.
 func (r *Room) Participants() []Participant {
 	r.mu.Lock()
 	defer r.mu.Unlock()
