@@ -162,14 +162,14 @@ func everyPacketArrives(t *testing.T, own bool) {
 	}
 }
 
-// layered is a webinar of one who sends three encodings and no sound, and people who look as views say, a second each.
+// layered is a webinar of one who sends three encodings and no sound, and people who look as views say, two seconds each.
 func layered(people int, views ...scenario.Size) []scenario.Caller {
 	all := webinar(people)
 	all[0].Publish = []scenario.Track{{Media: scenario.Camera, Profile: scenario.P720, Layers: 3, Bitrate: 1_200_000}}
 	for i := range all[1:] {
 		for at := range 60 {
 			all[1+i].Events = append(slices.Clip(all[1+i].Events), scenario.Event{
-				At: time.Duration(at) * time.Second, Do: scenario.Look, Size: views[at%len(views)],
+				At: time.Duration(2*at) * time.Second, Do: scenario.Look, Size: views[at%len(views)],
 			})
 		}
 	}
