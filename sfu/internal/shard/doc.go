@@ -7,15 +7,24 @@
 //	STUN              DTLS         SRTP, SRTCP                add, keys, publish, assign …
 //	integrity check     │          open, replay check
 //	  │    ▼            ▼               │
-//	  │  gate ──► handshake.Peer        ├─ RTP ─► uplink.Handle ─► history ring ─► ready queue (audio first)
+//	  │  gate ──► handshake.Peer        ├─ RTP ─► which encoding? ─► uplink.Handle ─► history ring ─► ready queue (audio first)
 //	  ▼                                 └─ RTCP ─► downlink (NACK, reports) or uplink (sender report)
 //	path: where the peer may                                                         │ ≤ 256 packets a turn
 //	be heard from and sent to                                downlink.Next ─► seal into the send slot ◄┘
 //	                                                                 │
 //	                                       socket.Flush (runs to one destination leave as one GSO message)
 //
+// A track has encodings, each an uplink with its history. A slot is assigned a track and a view of it; the shard decides,
+// with the ladder, which encoding and layer the slot shows, and tells the publisher which of them anybody wants:
+//
+//	track ─┬─ encoding a ── uplink ─┐  5 times a second     ladder.Choose           ┌─ slot (1280 px) ─ downlink
+//	       ├─ encoding b ── uplink ─┼─ rates ──► rungs ──► view of each slot ──►────┤
+//	       └─ encoding c ── uplink ─┘                          │                    └─ slot (320 px) ── downlink
+//	       backup in another codec: a track of its own         └─► Config.LayersWanted, CodecWanted, LayersChanged
+//
 // Files stand in the order a packet meets them: shard.go (the loop), command.go (the inbox), path.go (addresses, STUN,
-// DTLS), receive.go (SRTP in), forward.go (ready queue and sealing), feedback.go (timers, RTCP both ways), tcp.go
+// DTLS), receive.go (SRTP in, which encoding), track.go (which encoding a slot shows, what is wanted), voices.go (who
+// speaks), forward.go (ready queue and sealing), feedback.go (timers, RTCP both ways), tcp.go
 // (ICE-TCP), wheel.go (timers), stats.go.
 //
 // A check of a connected peer is answered here; pion gets only those before keys exist and those around an ICE restart.

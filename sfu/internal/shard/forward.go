@@ -17,11 +17,18 @@ const (
 	video
 )
 
-// slot is one receive slot of one subscriber.
+// slot is one receive slot of one subscriber. What each packet needs stands in front, in one cache line: a large room has more
+// slots than the cache holds.
 type slot struct {
 	owner   *peer
 	down    *downlink.Downlink
+	source  *published // the encoding it was last assigned; shown from its switch point on
+	old     *published // what flows until then
 	class   class
+	pending bool   // in owner.pending
+	csrc    uint32 // names the participant of source
+
+	// Fixed.
 	cname   string
 	decodes [codec.Count]bool
 	prefers []codec.Codec // in the client's order
@@ -37,11 +44,6 @@ type slot struct {
 	layer   codec.Layer // asked of down
 	flows   codec.Layer // what down gave when last looked at
 	told    SlotLayer   // by Config.LayersChanged
-
-	source  *published // the encoding it was last assigned; shown from its switch point on
-	old     *published // what flows until then
-	csrc    uint32     // names the participant of source
-	pending bool       // in owner.pending
 }
 
 // readyQueue lists the subscribers with packets to send. Going through subscribers, not packets, lays a subscriber's

@@ -330,11 +330,9 @@ type peer struct {
 
 	// What it sends.
 	clock   uplink.Clock // one for all its uplinks: lip sync
-	tracks  []*track
 	uplinks []*published
 	bySSRC  map[uint32]*published
 	inbound inbound
-	voices  *voices // of its room; nil without one
 
 	// What it receives.
 	slots   []*slot
@@ -343,8 +341,6 @@ type peer struct {
 	outTSeq uint16
 	pending [2][]*slot // slots with packets to send, by ready queue
 	queued  [2]bool
-	toldAt  time.Duration // Config.LayersChanged was called last
-	tellAt  time.Duration // its slots are looked at for it; 0: no need
 
 	timer   timer
 	opensAt time.Duration // end of the first keyframe's hold; 0 past it
@@ -354,4 +350,9 @@ type peer struct {
 	asked   int           // sequence numbers of NACKs since askedAt
 	askedAt time.Duration // nackInterval begins
 	gone    bool
+
+	tracks []*track
+	voices *voices       // of its room; nil without one
+	toldAt time.Duration // Config.LayersChanged was called last
+	tellAt time.Duration // its slots are looked at for it; 0: no need
 }
