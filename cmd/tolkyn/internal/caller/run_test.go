@@ -205,7 +205,9 @@ func TestOneSlotShowsTwo(t *testing.T) {
 		}
 		for i := range 6 {
 			shown := room.Participants()[i%2]
-			require.NoError(t, room.Subscribe(ctx, client.Subscription{Wishes: []client.Wish{{ParticipantID: shown.ID}}}))
+			require.NoError(t, room.Subscribe(ctx, client.Subscription{Wishes: []client.Wish{
+				{ParticipantID: shown.ID, TrackID: "camera"}, {ParticipantID: shown.ID, TrackID: "microphone"},
+			}}))
 			for range 60 {
 				time.Sleep(50 * time.Millisecond)
 				require.NoError(t, r.poll())
