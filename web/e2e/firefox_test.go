@@ -33,6 +33,7 @@ user_pref("media.autoplay.block-webaudio", false);
 user_pref("media.gmp-manager.updateEnabled", false);
 user_pref("dom.min_background_timeout_value", 4);
 user_pref("network.webtransport.enabled", true);
+user_pref("media.webrtc.codec.video.av1.enabled", true);
 user_pref("privacy.resistFingerprinting", false);
 user_pref("privacy.reduceTimerPrecision", false);
 user_pref("app.update.enabled", false);

@@ -45,16 +45,8 @@ func TestLayers(t *testing.T) {
 	load(t, publisher, alice, s.url)
 	arrive(t, s, viewer, bob, slots{Audio: 1, Video: 1})
 	for _, codec := range []string{"vp8", "h264", "vp9", "av1"} {
-		t.Run(codec, func(t *testing.T) {
+		passed := t.Run(codec, func(t *testing.T) {
 			publish(t, publisher, alice, codec)
-			t.Cleanup(func() {
-				if t.Failed() {
-					explain(t, publisher, "alice")
-				}
-				eval[any](t, publisher, "(e2e.stop(), e2e.room.leave())")
-				await(t, viewer, "bob is told that alice left", `!e2e.present("alice")`)
-				eval[any](t, publisher, "(e2e.descriptions = 0, Object.keys(e2e.watched).concat(Object.keys(e2e.heard)).forEach(e2e.forget))")
-			})
 			await(t, viewer, "alice's picture comes in her codec", `await e2e.codecOf("alice") === %v`, strings.ToUpper(codec))
 			view(t, viewer, alice, 1280, 720, 720)
 			changesSizes(t, viewer, publisher)
@@ -62,8 +54,49 @@ func TestLayers(t *testing.T) {
 			require.Empty(t, eval[[]string](t, publisher, "e2e.errors"))
 			require.Equal(t, 2, eval[int](t, viewer, "e2e.descriptions"), "nothing was negotiated again")
 		})
+		if !passed {
+			explain(t, publisher, "alice, in "+codec)
+		}
+		leaveForAnother(t, publisher, viewer)
 	}
 	require.Empty(t, eval[[]string](t, viewer, "e2e.errors"))
+}
+
+// TestFirefoxLayers: Firefox shows each codec that it decodes, and instead of H.264, which it does not, what the publisher then
+// sends beside it. Its own simulcast comes in the size that is wished for.
+func TestFirefoxLayers(t *testing.T) {
+	s, browser := startServer(t), startChromium(t)
+	chrome, fox := browser.tab(t), startFirefox(t).tab(t)
+	load(t, chrome, alice, s.url)
+	load(t, fox, bob, s.url)
+	publish(t, fox, bob, "vp8")
+	for _, c := range []struct{ codec, comes string }{{"vp9", "VP9"}, {"av1", "AV1"}, {"vp8", "VP8"}, {"h264", "VP8"}} {
+		publish(t, chrome, alice, c.codec)
+		await(t, fox, "alice's picture comes, sent in "+c.codec, `await e2e.codecOf("alice") === %v`, c.comes)
+		before := eval[int](t, fox, `e2e.sees("alice")?.frames ?? 0`)
+		await(t, fox, "and moves", `e2e.sees("alice")?.frames > %v && e2e.colorOf(e2e.slot("alice", "video")) === "red"`, before+10)
+		view(t, fox, alice, 320, 180, 180)
+		view(t, fox, alice, 1280, 720, 720)
+		if c.codec != "h264" {
+			leaveForAnother(t, chrome, fox)
+		}
+	}
+	require.NotContains(t, eval[[]string](t, fox, `RTCRtpReceiver.getCapabilities("video").codecs.map((c) => c.mimeType)`), "video/H264")
+	await(t, chrome, "the codec that nobody decodes is not sent",
+		`(await e2e.sending()).every((s) => s.codec === "H264" ? !s.active : s.codec === "VP8")`)
+	view(t, chrome, bob, 320, 180, 180)
+	view(t, chrome, bob, 1280, 720, 720)
+	for _, p := range []tab{chrome, fox} {
+		require.Empty(t, eval[[]string](t, p, "e2e.errors"))
+	}
+}
+
+// leaveForAnother takes alice out, so that she may come again.
+func leaveForAnother(t *testing.T, mine, other tab) {
+	t.Helper()
+	eval[any](t, mine, "(e2e.stop(), e2e.room.leave())")
+	await(t, other, "the other is told that alice left", `!e2e.present("alice")`)
+	eval[any](t, mine, "(e2e.descriptions = 0, Object.keys(e2e.watched).concat(Object.keys(e2e.heard)).forEach(e2e.forget))")
 }
 
 // changesSizes goes down and up through the sizes until it has done so without a freeze.
