@@ -129,7 +129,7 @@ func (r *run) costs(out *report.Report) {
 		return c
 	}
 	out.ClientCost = cost(r.end.client.CPU - r.at.client.CPU)
-	out.ClientCost.Drops = r.drops
+	out.ClientCost.Drops, out.ClientCost.Slips = r.drops, r.slips
 	if r.server == nil {
 		return
 	}

@@ -134,6 +134,7 @@ type Cost struct {
 	PerInAndOutNS   float64 `json:"per_in_and_out_ns"` // CPU ÷ packets that callers sent and received
 	MemoryPerCaller float64 `json:"memory_per_caller"` // bytes of resident set above the empty server
 	Drops           int64   `json:"drops"`             // datagrams that the kernel had no room for
+	Slips           int64   `json:"slips,omitempty"`   // times that light callers were held up so long that they put off their media
 }
 
 // Link is one direction of an emulated link: what it was asked to do and what its own log says it did.

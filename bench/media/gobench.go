@@ -1,0 +1,132 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tolkyn/tolkyn/bench/report"
+)
+
+// codecs is what a packet costs in user space: read, and made ready for a subscriber.
+func codecs(ctx context.Context, b *bench, name string) ([]report.Result, error) {
+	read, err := b.goBench(ctx, name, "Inspect|Descriptor|ReadOpus|ReadRED", "./codec")
+	if err != nil {
+		return nil, err
+	}
+	next, err := b.goBench(ctx, name, "Next|Resend|Switch", "./sfu/internal/downlink")
+	if err != nil {
+		return nil, err
+	}
+	var out []report.Result
+	for _, m := range append(read, next...) {
+		if values := m.time(); len(values) > 0 {
+			out = append(out, report.New(b.command(name), name+"_"+m.row(), "ns", values, nil))
+		}
+	}
+	return out, nil
+}
+
+// rings is what the history of an encoding holds.
+func rings(ctx context.Context, b *bench, name string) ([]report.Result, error) {
+	all, err := b.goBench(ctx, name, "Ring", "./sfu/internal/uplink")
+	if err != nil {
+		return nil, err
+	}
+	var out []report.Result
+	for _, m := range all {
+		out = append(out, report.New(b.command(name), name+"_"+strings.TrimPrefix(m.row(), "ring_"), "B", m.values["ring-B"], nil))
+	}
+	return out, nil
+}
+
+// measured is one Go benchmark: of each unit a value a run.
+type measured struct {
+	name   string // without Benchmark and the number of processors
+	values map[string][]float64
+}
+
+// time prefers the process's own time, in which a busy machine does not show.
+func (m measured) time() []float64 {
+	if cpu := m.values["cpu-ns/op"]; len(cpu) > 0 {
+		return cpu
+	}
+	return m.values["ns/op"]
+}
+
+// row names what was measured as codec and decision: Inspect/vp8-key is vp8_key_inspect, Next/vp9/thinned is vp9_thinned.
+func (m measured) row() string {
+	what, of, parted := strings.Cut(m.name, "/")
+	codec, decision, decided := strings.Cut(of, "/")
+	switch {
+	case !parted && strings.HasPrefix(what, "Inspect"):
+		return slug(strings.TrimPrefix(what, "Inspect")) + "_inspect"
+	case !parted:
+		return slug(apart(what))
+	case decided:
+		return slug(codec) + "_" + slug(decision)
+	case what == "Inspect":
+		return slug(of) + "_inspect"
+	}
+	return slug(apart(what)) + "_" + slug(of)
+}
+
+var capitals = regexp.MustCompile(`([a-z])([A-Z])`)
+
+// apart puts a space before each word of a Go name.
+func apart(name string) string { return capitals.ReplaceAllString(name, "$1 $2") }
+
+// slug makes a name's words one: letters and digits, joined by underscores.
+func slug(text string) string {
+	words := strings.FieldsFunc(strings.ToLower(text), func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') })
+	return strings.Join(words, "_")
+}
+
+// goBench runs the benchmarks of a package that match, as often as rows are measured.
+func (b *bench) goBench(ctx context.Context, name, match, of string) ([]measured, error) {
+	arguments := []string{"test", "-run", "^$", "-bench", match, "-benchtime", "0.2s", "-count", strconv.Itoa(b.runs), of}
+	b.progress("%s: go %s", name, strings.Join(arguments, " "))
+	said, err := exec.CommandContext(ctx, "go", arguments...).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(arguments, " "), err, said)
+	}
+	all := parseBench(said)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("go %s: there is no such benchmark", strings.Join(arguments, " "))
+	}
+	return all, nil
+}
+
+var processors = regexp.MustCompile(`-[0-9]+$`)
+
+// parseBench reads Go's benchmark format: a name, how often it ran, then values with their units.
+func parseBench(text []byte) []measured {
+	var all []measured
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		name, ok := strings.CutPrefix(lines.Text(), "Benchmark")
+		if !ok || len(fields) < 4 {
+			continue
+		}
+		name = processors.ReplaceAllString(strings.Fields(name)[0], "")
+		i := slices.IndexFunc(all, func(m measured) bool { return m.name == name })
+		if i < 0 {
+			i = len(all)
+			all = append(all, measured{name, map[string][]float64{}})
+		}
+		for j := 2; j+1 < len(fields); j += 2 {
+			if v, err := strconv.ParseFloat(fields[j], 64); err == nil {
+				all[i].values[fields[j+1]] = append(all[i].values[fields[j+1]], v)
+			}
+		}
+	}
+	return all
+}
