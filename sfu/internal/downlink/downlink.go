@@ -387,7 +387,7 @@ func (d *Downlink) forward(s *segment, p *uplink.Packet, at place, dst []byte, t
 	}
 	timestamp := p.Timestamp + s.timestamps
 	d.write(dst, header, p, s.payload.PayloadType, at.how, d.cfg.SSRC, at.number.Uint16(), timestamp, name, tseq,
-		descriptor, p.Frame.Number+s.frames)
+		descriptor, s.frames)
 	if media {
 		copy(dst[header:size], s.source.Payload(p))
 		s.rewrite(dst[header:size], p, at)

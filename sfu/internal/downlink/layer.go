@@ -275,15 +275,21 @@ func (d *Downlink) remember(p *uplink.Packet, hidden bool) {
 	l := &d.layers
 	l.hidden, l.layer = hidden, p.Meta.Layer
 	if p.Structure != 0 && p.Structure == l.structure && l.limited && !l.frames.knows(p.Frame.Number) {
-		l.frames.note(p.Frame.Number, hidden)
-		if hidden {
-			l.broken |= p.Frame.Needed &^ p.Frame.Discardable
-		}
+		d.noteFrame(p, hidden)
 	}
 	if p.Meta.HasPictureID {
 		if hidden && d.current.Codec() == codec.VP8 && (!l.hasPicture || p.Meta.PictureID != l.picture) {
 			l.pictures++
 		}
 		l.picture, l.hasPicture = p.Meta.PictureID, true
+	}
+}
+
+// noteFrame takes note of p's frame, of which nothing had come.
+func (d *Downlink) noteFrame(p *uplink.Packet, hidden bool) {
+	l := &d.layers
+	l.frames.note(p.Frame.Number, hidden)
+	if hidden {
+		l.broken |= p.Frame.Needed &^ p.Frame.Discardable
 	}
 }

@@ -203,7 +203,7 @@ type viewer struct {
 	d         *Downlink
 	r         *recording
 	byTail    map[string][]int // indices of the recorded packets by the end of their payloads
-	last      int              // index found last
+	near      int              // index of the packet that came last
 	described bool
 
 	tseq   uint16
@@ -270,8 +270,8 @@ func (v *viewer) read(b []byte, out Out) seen {
 	if len(payload) > 0 {
 		same := v.byTail[tail(payload)] // parameter sets are repeated
 		require.NotEmpty(v, same)
-		i := slices.MinFunc(same, func(a, b int) int { return max(a-v.last, v.last-a) - max(b-v.last, v.last-b) })
-		g.packet, v.last = i, i
+		i := slices.MinFunc(same, func(a, b int) int { return max(a-v.near, v.near-a) - max(b-v.near, v.near-b) })
+		g.packet = i
 		require.Len(v, payload, len(v.r.packets[i].payload))
 		g.meta, ok = v.r.codec.Inspect(payload, h.Marker)
 		require.True(v, ok)
@@ -411,7 +411,7 @@ func TestLayersOfRecordings(t *testing.T) {
 			}
 			wants[i], sinces[i] = want, since
 			require.Equal(t, uplink.Stored, src.Handle(p.at, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor))
-			arrived[i] = true
+			arrived[i], v.near = true, i
 			for _, g := range v.pull(p.at) {
 				if g.packet >= 0 {
 					shown[r.packets[g.packet].frame] = true
@@ -425,6 +425,86 @@ func TestLayersOfRecordings(t *testing.T) {
 		}
 		r.checkLayers(t, shown, wants, sinces)
 	})
+}
+
+// arrivals draws the order in which the packets come, as indices: some are late, some come twice, some never.
+func (r *recording) arrivals(t *rapid.T) (order []int) {
+	type arrival struct{ at, packet int }
+	late := map[int][]int{}
+	for range rapid.IntRange(0, 40).Draw(t, "troubles") {
+		first := rapid.IntRange(0, len(r.packets)-1).Draw(t, "packet")
+		for k := range rapid.IntRange(1, 5).Draw(t, "in a row") {
+			late[first+k] = rapid.SampledFrom([][]int{nil, {1}, {2}, {3}, {7}, {25}, {0, 9}}).Draw(t, "behind")
+		}
+	}
+	var all []arrival
+	for i := range r.packets {
+		behind, troubled := late[i]
+		if !troubled {
+			behind = []int{0}
+		}
+		for _, n := range behind {
+			all = append(all, arrival{i + n, i})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b arrival) int { return a.at - b.at })
+	for _, a := range all {
+		order = append(order, a.packet)
+	}
+	return order
+}
+
+// Whatever is lost, late and asked for: no number twice, no frame without those that it needs if they came, all of a frame
+// or nothing, and what is asked for again is what was sent.
+func TestLayersOfRecordingsWithLoss(t *testing.T) {
+	all := recordings(t)
+	rapid.Check(t, func(t *rapid.T) {
+		r := all[rapid.IntRange(0, len(all)-1).Draw(t, "recording")]
+		t.Log(r.name)
+		v := newViewer(t, r, rapid.SampledFrom([]uint8{0, 12, 20}).Draw(t, "descriptor id"))
+		src := uplink.New(uplink.Config{SSRC: r.ssrc, Codec: r.codec, NACK: true})
+		v.d.Assign(0, src, 1)
+		left := r.wishes(t)
+		arrived := map[int]bool{}
+		now := time.Duration(0)
+		for n, i := range r.arrivals(t) {
+			p := r.packets[i]
+			now = max(now, p.at)
+			for len(left) > 0 && left[0].at <= i {
+				v.d.SetLayer(now, left[0].layer)
+				left = left[1:]
+			}
+			if src.Handle(now, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor) == uplink.Stored {
+				arrived[i] = true
+			}
+			v.near = i
+			v.pull(now)
+			if n%7 == 0 {
+				v.resend(now, n%31)
+			}
+		}
+		v.check(false, arrived)
+	})
+}
+
+// resend asks for one of the last packets again.
+func (v *viewer) resend(now time.Duration, back int) {
+	if len(v.got) <= back {
+		return
+	}
+	g := v.got[len(v.got)-1-back]
+	b := make([]byte, 1500)
+	out, ok := v.d.Resend(now, g.h.Sequence, b, v.tseq)
+	if !ok {
+		return
+	}
+	v.tseq++
+	a := v.read(b, out)
+	require.True(v, a.RTX)
+	require.Equal(v, g.payload, a.payload[2:])
+	require.Equal(v, g.h.Timestamp, a.h.Timestamp)
+	require.Equal(v, g.h.Marker, a.h.Marker)
+	require.Equal(v, g.descriptor, a.descriptor)
 }
 
 // checkLayers compares the frames shown with what was wanted when their pictures began.

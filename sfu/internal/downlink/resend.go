@@ -73,7 +73,7 @@ func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq u
 	}
 	d.rtx.last++
 	d.write(dst, header, p, s.payload.RTXPayloadType, at.how&marked, d.cfg.RTXSSRC, d.rtx.last.Uint16(), p.Timestamp+s.timestamps, 0, tseq,
-		descriptor, p.Frame.Number+s.frames)
+		descriptor, s.frames)
 	binary.BigEndian.PutUint16(dst[header:], number.Uint16())
 	if at.how&blank == 0 {
 		copy(dst[header+2:size], s.source.Payload(p))

@@ -154,10 +154,13 @@ func (d *Downlink) hid(e *entry, p *uplink.Packet) bool {
 	if p.Structure == 0 {
 		return !holds(e.reach.layer(), d.current.Codec(), p)
 	}
-	if p.Structure == d.layers.structure {
-		if came, hidden := d.layers.frames.find(p.Frame.Number); came {
-			return hidden
-		}
+	if p.Structure != d.layers.structure || !d.layers.limited {
+		return !e.reach.layer().Holds(p.Meta.Layer)
 	}
-	return !e.reach.layer().Holds(p.Meta.Layer)
+	came, hidden := d.layers.frames.find(p.Frame.Number)
+	if !came {
+		hidden = !e.reach.layer().Holds(p.Meta.Layer) || d.orphaned(p)
+		d.noteFrame(p, hidden)
+	}
+	return hidden
 }

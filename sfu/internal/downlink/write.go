@@ -55,7 +55,7 @@ func blockSize(n int) int { return 4 + (n+3)&^3 }
 // number; nil when there is none.
 func (d *Downlink) measure(s *segment, p *uplink.Packet, at place) (size int, descriptor []byte) {
 	e := &d.extensions[p.Ext.Has]
-	if s.described && p.Structure != 0 && at.how&blank == 0 {
+	if s.described && at.how&blank == 0 {
 		if descriptor = d.described(s, p, at); descriptor != nil {
 			each := 1
 			if d.long(len(descriptor)) {
@@ -78,7 +78,8 @@ func (d *Downlink) describes(p *uplink.Packet) bool {
 	return d.cfg.DescriptorID != 0 && p.Frame.Structure && (d.cfg.Mixed || !d.long(len(d.current.Descriptor(p))))
 }
 
-// described returns the packet's dependency descriptor but for the frame number, nil when the subscriber cannot be told.
+// described returns the packet's dependency descriptor but for the frame number, nil when there is none or the subscriber
+// cannot be told. One that could not be read goes along: its structure may still come.
 func (d *Downlink) described(s *segment, p *uplink.Packet, at place) []byte {
 	b := s.source.Descriptor(p)
 	if at.active != 0 {
@@ -93,17 +94,17 @@ func (d *Downlink) described(s *segment, p *uplink.Packet, at place) []byte {
 			}
 		}
 	}
-	if !d.cfg.Mixed && d.long(len(b)) {
+	if len(b) < 3 || !d.cfg.Mixed && d.long(len(b)) {
 		return nil
 	}
 	return b
 }
 
 // write puts the RTP header of size bytes in front of the payload of p: fixed part, CSRC unless name is 0, extension block
-// with the dependency descriptor, unless that is nil, and its frame number.
+// with the dependency descriptor, unless that is nil, its frame number moved by frames.
 func (d *Downlink) write(
 	dst []byte, size int, p *uplink.Packet, payloadType uint8, how fate, ssrc uint32, sequence uint16, timestamp, name uint32, tseq uint16,
-	descriptor []byte, frame uint16,
+	descriptor []byte, frames uint16,
 ) {
 	n := packet.PutHeader(dst, packet.Header{
 		Sequence: sequence, Timestamp: timestamp, SSRC: ssrc, PayloadType: payloadType, Marker: how&marked != 0, Padding: how&blank != 0,
@@ -117,7 +118,7 @@ func (d *Downlink) write(
 	dst[0] |= 0x10 // X
 	b := dst[n:size]
 	if descriptor != nil {
-		d.describe(b, p, descriptor, frame, tseq)
+		d.describe(b, p, descriptor, frames, tseq)
 		return
 	}
 	binary.BigEndian.PutUint32(b, oneByteForm<<16|uint32(len(b)/4-1))
@@ -139,9 +140,9 @@ func (d *Downlink) write(
 	clear(b[at:])
 }
 
-// describe writes the extension block of a packet with a dependency descriptor, whose frame number it sets, to b. One too long
+// describe writes the extension block of a packet with a dependency descriptor, whose frame number it moves by frames, to b. One too long
 // for the one-byte form takes the whole block with it (RFC 8285 §4.1).
-func (d *Downlink) describe(b []byte, p *uplink.Packet, descriptor []byte, frame, tseq uint16) {
+func (d *Downlink) describe(b []byte, p *uplink.Packet, descriptor []byte, frames, tseq uint16) {
 	long := d.long(len(descriptor))
 	form := uint32(oneByteForm)
 	if long {
@@ -165,7 +166,7 @@ func (d *Downlink) describe(b []byte, p *uplink.Packet, descriptor []byte, frame
 	}
 	b = putElement(b, d.cfg.DescriptorID, len(descriptor), long)
 	copy(b, descriptor)
-	binary.BigEndian.PutUint16(b[1:], frame)
+	binary.BigEndian.PutUint16(b[1:], binary.BigEndian.Uint16(descriptor[1:])+frames)
 	clear(b[len(descriptor):])
 }
 

@@ -71,6 +71,10 @@ func (u *Uplink) structureOf(e seq.Extended, newest bool) uint8 {
 	s := u.structures
 	switch {
 	case s.number != 0 && s.spare == s.current:
+		if e < s.since {
+			s.since = e
+			u.describeAgain(e)
+		}
 		return s.number
 	case s.before != 0 && e < s.since && s.spare == s.previous:
 		return s.before
@@ -89,29 +93,32 @@ func (u *Uplink) structureOf(e seq.Extended, newest bool) uint8 {
 	return s.number
 }
 
-// describeAgain reads the descriptors of what came before the structure that it is by: all that is numbered above e.
+// describeAgain reads the descriptors of what came before the structure that it is by: all that is numbered above e and has
+// not been read by it.
 func (u *Uplink) describeAgain(e seq.Extended) {
 	s := u.structures
+	s.spare = s.current
 	for n := e + 1; n <= u.highest; n++ {
 		p := u.Find(n)
-		if p == nil || p.descriptor == 0 || p.Epoch != u.epoch {
+		if p == nil || p.descriptor == 0 || p.Epoch != u.epoch || p.Structure == s.number {
 			continue
 		}
-		if d, ok := s.current.ReadDescriptor(u.Descriptor(p)); ok {
+		if d, ok := s.spare.ReadDescriptor(u.Descriptor(p)); ok {
 			p.Frame, p.Structure = d, s.number
-			p.Meta = described(p.Meta, &d, p.Marker)
+			u.described(p)
 		}
 	}
 }
 
-// described puts what a descriptor says in the place of what the payload does: it knows better, and the payload may be
-// encrypted.
-func described(m codec.Meta, d *codec.Descriptor, marker bool) codec.Meta {
-	m.Start, m.End, m.Last = d.Start, d.End, marker
+// described puts what p's descriptor says in the place of what its payload does: it knows better, and the payload may be
+// encrypted. Where spatial layers are independent, each brings the structure with its keyframe, but only the lowest one is
+// where a picture can be entered.
+func (u *Uplink) described(p *Packet) {
+	m, d := &p.Meta, &p.Frame
+	m.Start, m.End, m.Last = d.Start, d.End, p.Marker
 	m.HasLayer, m.Layer = true, d.Layer
-	m.Keyframe = d.Start && d.Structure
+	m.Keyframe = d.Start && d.Structure && (d.Layer.Spatial == 0 || u.beginsPicture(p))
 	m.Entry, m.SwitchUp = m.Keyframe, false
-	return m
 }
 
 // Structure returns the dependency structure with the number that a packet's Structure names; nil when it has been

@@ -35,6 +35,12 @@ func (u *Uplink) inContext(m codec.Meta, h *packet.Header, e seq.Extended) codec
 	return m
 }
 
+// beginsPicture reports whether p is the first packet of its picture, as far as the packet before it can tell.
+func (u *Uplink) beginsPicture(p *Packet) bool {
+	before := u.preceding(p.Seq)
+	return before != nil && (before.Marker || before.Timestamp != p.Timestamp)
+}
+
 // preceding returns the packet with media before the one that we number e, nil when it is missing.
 func (u *Uplink) preceding(e seq.Extended) *Packet {
 	for n := range seq.Extended(maxPadding) {

@@ -319,10 +319,10 @@ func (u *Uplink) inspect(p *Packet, h *packet.Header, payload, descriptor []byte
 	meta, ok := u.cfg.Codec.Inspect(payload, h.Marker)
 	if len(descriptor) > 0 {
 		if p.Frame, p.Structure = u.describe(p.Seq, p.Newest, descriptor); p.Structure != 0 {
-			if !ok {
-				meta = codec.Meta{} // an encrypted payload
+			if ok { // else it is encrypted
+				p.Meta = meta
 			}
-			p.Meta = described(meta, &p.Frame, h.Marker)
+			u.described(p)
 			return true
 		}
 		u.stats.Undescribed++
