@@ -38,8 +38,8 @@ export async function describeDevice(known: Partial<Device> = {}): Promise<Devic
   };
   const cores = known.cores ?? navigator.hardwareConcurrency ?? 0;
   const [battery, hardwareEncoders] = await Promise.all([
-    within(patience, hints.getBattery?.()),
-    known.hardwareEncoders ?? hardware(),
+    within(patience, () => hints.getBattery?.()),
+    known.hardwareEncoders ?? (hardwareAsked ??= hardware()),
   ]);
   const savingPower = known.savingPower ?? (battery !== undefined && !battery.charging && battery.level <= lowBattery);
   const thermal = known.thermal ?? "";
@@ -59,21 +59,26 @@ export async function describeDevice(known: Partial<Device> = {}): Promise<Devic
   };
 }
 
+let hardwareAsked: Promise<VideoCodec[]> | undefined; // it does not change
+
 // "Power efficient" is the browser's word for an encoder in hardware (W3C Media Capabilities).
 async function hardware(): Promise<VideoCodec[]> {
   const asked = videoCodecs.map(async (codec) => {
     const video = { contentType: `video/${codec}`, width: 1280, height: 720, bitrate: 1_500_000, framerate: 30 };
-    const info = await within(patience, navigator.mediaCapabilities?.encodingInfo({ type: "webrtc", video }));
+    const info = await within(patience, () => navigator.mediaCapabilities?.encodingInfo({ type: "webrtc", video }));
     return info?.supported && info.powerEfficient ? [codec] : [];
   });
   return (await Promise.all(asked)).flat();
 }
 
-/** The answer, undefined when there is none in time or at all. */
-async function within<T>(ms: number, answer: Promise<T> | undefined): Promise<T | undefined> {
-  if (!answer) return undefined;
+/** The answer, undefined when there is none in time, or none at all. */
+async function within<T>(ms: number, ask: () => Promise<T> | undefined): Promise<T | undefined> {
   const late = new Promise<undefined>((done) => setTimeout(() => done(undefined), ms));
-  return Promise.race([answer.catch(() => undefined), late]);
+  try {
+    return await Promise.race([ask(), late]);
+  } catch {
+    return undefined; // not for this page
+  }
 }
 
 const classes: Record<DeviceClass, Device_Class> = {

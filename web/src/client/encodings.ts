@@ -51,6 +51,13 @@ export function rungs(s: Pick<Sending, "picture" | "device">): number {
   return s.picture === "camera" ? 3 : 2;
 }
 
+// As many of them as a picture has lines for: a face of fewer than 135 lines is none. Chromium leaves spatial layers below that
+// out; and of a simulcast it takes the upper encodings from a small picture away, and leaves a quarter of it.
+function useful(s: Sending): number {
+  const lines = s.lines || usualLines;
+  return Math.min(rungs(s), lines >= 540 ? 3 : lines >= 270 ? 2 : 1);
+}
+
 /** The encodings to offer for an m-line: one for a codec with spatial layers, else a simulcast, smallest first. */
 export function offered(s: Sending): Encoding[] {
   const n = isScalable(s.codec) ? 1 : rungs(s);
@@ -58,16 +65,10 @@ export function offered(s: Sending): Encoding[] {
   return fitted(list, s, undefined);
 }
 
-/**
- * The same encodings as they should be sent now: sizes and rates for the picture's size, those that nobody watches off.
- * Browsers take from a small picture the upper encodings away, and leave a quarter of it: so the ladder is made to fit, one
- * rung for a picture below 270 lines, two below 540.
- */
+/** The same encodings as they should be sent now: sizes and rates for the picture's size, those that nobody watches off. */
 export function fitted(list: readonly Encoding[], s: Sending, wanted: ReadonlyMap<string, Wanted> | undefined): Encoding[] {
   if (isScalable(s.codec) && list.length === 1) return [scalable(list[0]!, s, wanted?.get(list[0]!.rid ?? ""))];
-  const lines = s.lines || usualLines;
-  const useful = s.picture === "screen" ? 2 : lines >= 540 ? 3 : lines >= 270 ? 2 : 1;
-  const n = Math.min(list.length, useful);
+  const n = Math.min(list.length, useful(s));
   return list.map((e, i) => {
     const active = i < n && (wanted?.get(e.rid ?? "")?.wanted ?? true);
     return { ...e, active, ...size(s, 2 ** Math.max(0, n - 1 - i)), scalabilityMode: `L1T${temporalLayers}` };
@@ -77,7 +78,7 @@ export function fitted(list: readonly Encoding[], s: Sending, wanted: ReadonlyMa
 // One encoding with layers in it. A layer that nobody watches is not coded: the picture is made smaller by as much, so that
 // the layers below stay as they were. Temporal layers stay: leaving them out begins anew with a keyframe and saves little.
 function scalable(e: Encoding, s: Sending, wanted: Wanted | undefined): Encoding {
-  const most = rungs(s);
+  const most = useful(s);
   const layers = wanted?.wanted ? Math.max(1, Math.min(most, wanted.spatial + 1)) : most;
   const mode = layers > 1 ? `L${layers}T${temporalLayers}_KEY` : `L1T${temporalLayers}`;
   return { ...e, active: wanted?.wanted ?? true, ...size(s, 2 ** (most - layers)), scalabilityMode: mode };

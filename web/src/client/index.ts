@@ -8,6 +8,7 @@
  *              Media                     one RTCPeerConnection: 2 send m-lines, 3 + 9 receive slots
  *                 Outgoing               one picture we send: codec, encodings, what of them is watched
  */
+import { describeDevice } from "./device";
 import { TolkynError } from "./errors";
 import { Room, type JoinOptions } from "./room";
 import { Session, type SessionOptions, type TokenSource } from "./session";
@@ -64,5 +65,6 @@ export class Client {
  * A token function is asked again when a new session has to be opened later.
  */
 export async function connect(url: string, token: TokenSource, options?: SessionOptions): Promise<Client> {
+  void describeDevice(); // the browser's answers are there, then, when they are needed to join
   return new Client(await Session.open(url, token, options));
 }

@@ -4,7 +4,7 @@ import { differ, fitted, offered, type Encoding, type Picture, type Wanted } fro
 
 // The header extension that tells of layers, which browsers do not offer by themselves: the server reads there which layer a
 // packet of H.264 or AV1 is of.
-const descriptor = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
+export const dependencyDescriptor = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 
 /** Not in every browser yet: https://w3c.github.io/webrtc-extensions/#rtp-header-extension-control */
 export interface HeaderExtensionControl {
@@ -36,7 +36,7 @@ export class Outgoing {
     const encodings = offered({ picture, device, codec: this.#asked, lines: 0 });
     this.transceiver = add(pc, encodings);
     preferVideo(this.transceiver, "send", codecs);
-    takeExtensions(this.transceiver, (uri) => uri === descriptor);
+    takeExtensions(this.transceiver, (uri) => uri === dependencyDescriptor);
     this.#hasModes = this.#encodings().some((e) => e.scalabilityMode !== undefined);
   }
 
@@ -94,7 +94,8 @@ export class Outgoing {
     const lines = Math.min(settings.width ?? 0, settings.height ?? 0);
     const next = fitted(now, { picture: this.#picture, device: this.#device, codec, lines }, this.#wanted);
     return next.map(({ scalabilityMode, ...e }, i) => {
-      const mode = this.#hasModes && !this.#refused.has(`${codec} ${scalabilityMode}`) ? scalabilityMode : now[i]!.scalabilityMode;
+      const isTaken = this.#hasModes && !this.#refused.has(`${codec} ${scalabilityMode}`);
+      const mode = isTaken ? scalabilityMode : now[i]!.scalabilityMode;
       return mode === undefined ? e : { ...e, scalabilityMode: mode };
     });
   }
@@ -125,4 +126,3 @@ export function takeExtensions(t: RTCRtpTransceiver, more: (uri: string) => bool
   }
   control.setHeaderExtensionsToNegotiate?.(extensions);
 }
-export { descriptor as dependencyDescriptor };

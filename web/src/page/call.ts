@@ -13,6 +13,7 @@ import { showSettings, showShortcuts } from "./settings";
 import { Speakers } from "./speakers";
 import { speed, Tile, transportNames, type TileState } from "./tile";
 import { invite } from "./token";
+import type { Shown } from "./why";
 import { figure, say, sayPeople, type Word } from "./words";
 
 const levelEvery = 80; // ms: a ring that follows a syllable
@@ -51,7 +52,7 @@ export class Call {
   readonly #alone = h("div", { class: "alone" });
   readonly #banner = h("div", { class: "banner", role: "alert", hidden: true });
   readonly #count = h("span", { class: "count" });
-  readonly #people = h("button", { type: "button", class: "people", onclick: () => this.#showPeople() }, icon("people"), this.#count);
+  readonly #people = h("button", { type: "button", class: "people" }, icon("people"), this.#count);
   readonly #state = h("span", { class: "state", role: "status" });
   readonly #badge = h("button", { type: "button", class: "badge" });
   readonly #badgeText = h("span");
@@ -93,6 +94,7 @@ export class Call {
     this.#pager.append(this.#before, this.#pageText, this.#after);
     this.#badge.append(this.#badgeBars, this.#badgeText);
     this.#badge.addEventListener("click", () => this.#toggleNumbers());
+    this.#people.addEventListener("click", () => this.#showPeople());
     this.#unblock.addEventListener("click", () => this.#speakers.unblock());
     this.#draw();
     this.#listen();
@@ -191,7 +193,8 @@ export class Call {
 
   #shownButtons(): HTMLButtonElement[] {
     const list = [this.#buttons.microphone, this.#buttons.camera];
-    if (typeof navigator.mediaDevices?.getDisplayMedia === "function") list.push(this.#buttons.screen, this.#buttons["screen-audio"]); // not on phones
+    const canShare = typeof navigator.mediaDevices?.getDisplayMedia === "function"; // not on phones
+    if (canShare) list.push(this.#buttons.screen, this.#buttons["screen-audio"]);
     return list;
   }
 
@@ -263,7 +266,8 @@ export class Call {
 
   #listenSwipes(): void {
     let from: Touch | undefined;
-    this.#stage.addEventListener("touchstart", (e) => (from = e.touches.length === 1 ? e.touches[0] : undefined), { passive: true });
+    const begin = (e: TouchEvent): void => void (from = e.touches.length === 1 ? e.touches[0] : undefined);
+    this.#stage.addEventListener("touchstart", begin, { passive: true });
     this.#stage.addEventListener("touchend", (e) => {
       const to = e.changedTouches[0];
       if (!from || !to) return;
@@ -324,16 +328,11 @@ export class Call {
     const there = this.#rosterPage ?? this.#order.ids.flatMap((id) => this.#room.participants.get(id) ?? []);
     const all = new Set([...there, ...this.#room.participants.values()]);
     for (const p of all) {
-      const tracks = [...p.tracks.values()];
-      const base = { name: p.name || p.identity, identity: p.identity, self: false, featured: false, participant: p };
-      if (tracks.some((t) => t.source === "screen")) {
-        const video = this.#room.slotOf(p.id, "video", "screen")?.track;
-        screens.push({ ...base, key: `${p.id}:screen`, screen: true, muted: true, video });
-      }
-      const slot = this.#room.slotOf(p.id, "video", "camera");
-      const video = slot && !slot.remoteTrack?.muted ? slot.track : undefined;
-      const muted = tracks.every((t) => t.source !== "microphone" || t.muted);
-      faces.push({ ...base, key: p.id, screen: false, muted, video });
+      const face = this.#face(p);
+      faces.push(face);
+      if (![...p.tracks.values()].some((t) => t.source === "screen")) continue;
+      const video = this.#room.slotOf(p.id, "video", "screen")?.track;
+      screens.push({ ...face, key: `${p.id}:screen`, screen: true, muted: true, video });
     }
     const { session, name } = this.#room;
     const me = { name, identity: session.welcome.identity, self: true, featured: false };
@@ -393,21 +392,27 @@ export class Call {
         const { id, due } = this.#order.stage(performance.now());
         clearTimeout(this.#stageTimer);
         if (due !== undefined) this.#stageTimer = setTimeout(() => this.#layout(), due);
-        return faces.find((w) => w.key === id) ?? this.#face(id);
+        const p = this.#room.participants.get(id);
+        return faces.find((w) => w.key === id) ?? (p && this.#face(p)); // not on this page of a large room
       }
       case "nothing":
         return undefined;
     }
   }
 
-  // Somebody who is not on this page of a large room.
-  #face(id: string): Wanted | undefined {
-    const p = this.#room.participants.get(id);
-    if (!p) return undefined;
-    const slot = this.#room.slotOf(id, "video", "camera");
-    const muted = [...p.tracks.values()].every((t) => t.source !== "microphone" || t.muted);
-    const video = slot && !slot.remoteTrack?.muted ? slot.track : undefined;
-    return { key: id, name: p.name || p.identity, identity: p.identity, self: false, screen: false, featured: false, muted, video, participant: p };
+  #face(p: Participant): Wanted {
+    const slot = this.#room.slotOf(p.id, "video", "camera");
+    return {
+      key: p.id,
+      name: p.name || p.identity,
+      identity: p.identity,
+      self: false,
+      screen: false,
+      featured: false,
+      muted: [...p.tracks.values()].every((t) => t.source !== "microphone" || t.muted),
+      video: slot && !slot.remoteTrack?.muted ? slot.track : undefined,
+      participant: p,
+    };
   }
 
   // The tiles of this page beside the featured one. We ourselves stand last on the first page.
@@ -507,7 +512,8 @@ export class Call {
           this.#choose(v);
         };
         const checked = String(v === preferences.view);
-        return h("button", { type: "button", role: "menuitemradio", "aria-checked": checked, onclick: choose }, icon(name), say(word));
+        const attributes = { type: "button", role: "menuitemradio", "aria-checked": checked, onclick: choose };
+        return h("button", attributes, icon(name), say(word));
       }),
     );
   }
@@ -581,9 +587,13 @@ export class Call {
     const sum = `↓ ${speed(stats.bitrateIn)} ↑ ${speed(stats.bitrateOut)} · ${stats.path} · ${stats.cipher} · ${transportNames[stats.signaling]}`;
     set(this.#badge, "title", `${say("quality")}: ${say(words[stats.quality]!)} · ${sum}`);
     const connected = stats.quality > 0;
-    const layersOf = (w: Wanted) => {
-      const s = this.#room.slotOf(w.participant?.id ?? "", "video", w.screen ? "screen" : "camera");
-      return s && this.#room.layers.get(s.mid);
+    const layersOf = (w: Wanted): Shown | undefined => {
+      const source = w.screen ? "screen" : "camera";
+      const s = this.#room.slotOf(w.participant?.id ?? "", "video", source);
+      if (s) return this.#room.layers.get(s.mid);
+      // A small device has no slot for everybody.
+      const isOn = [...(w.participant?.tracks.values() ?? [])].some((t) => t.source === source && !t.muted);
+      return isOn && this.#room.device.class === "low" ? { width: 0, height: 0, limit: "device" } : undefined;
     };
     for (const w of this.#visible) {
       const id = w.participant?.id ?? "";

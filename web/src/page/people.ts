@@ -12,7 +12,8 @@ import { figure, say } from "./words";
 export function showPeople(room: Room, choose: (id: string) => void, copyLink: () => void): void {
   const rows = new Map<string, HTMLElement>();
   const list = h("ul", { class: "people-list" });
-  const search = h("input", { type: "search", placeholder: say("findPeople"), "aria-label": say("findPeople"), oninput: () => filter() });
+  const find = say("findPeople");
+  const search = h("input", { type: "search", placeholder: find, "aria-label": find, oninput: () => filter() });
   const note = h("p", { class: "note", role: "status" });
   const bottom = h("div", { class: "bottom" });
   const scroll = h("div", { class: room.size > 7 ? "scroll long" : "scroll" }, list, note, bottom);

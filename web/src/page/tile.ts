@@ -1,7 +1,7 @@
-import type { SendStats, SlotLayers, SlotStats, Transport } from "../client";
+import type { SendStats, SlotStats, Transport } from "../client";
 import { h, set, text } from "./dom";
 import { bars, icon } from "./icons";
-import { isNoteworthy, why, whySent } from "./why";
+import { isNoteworthy, why, whySent, type Shown } from "./why";
 import { figure, say } from "./words";
 
 /** What a tile shows now. */
@@ -84,7 +84,9 @@ export class Tile {
     this.#numbers.hidden = !withNumbers;
     if (!withNumbers) return;
     const rows = numbers(s);
-    this.#numbers.replaceChildren(...rows.flatMap(([k, v]) => (k ? [h("dt", {}, k), h("dd", {}, v)] : [h("dd", { class: "wide" }, v)])));
+    const row = ([name, value]: [string, string]): Node[] =>
+      name ? [h("dt", {}, name), h("dd", {}, value)] : [h("dd", { class: "wide" }, value)];
+    this.#numbers.replaceChildren(...rows.flatMap(row));
   }
 
   close(): void {
@@ -99,7 +101,7 @@ export interface TileFigures {
   audio: SlotStats | undefined;
   sending: readonly SendStats[];
   /** What the server says of the picture. */
-  layers: SlotLayers | undefined;
+  layers: Shown | undefined;
   /** What carries signaling; on our own tile only. */
   signaling: Transport | undefined;
   rtt: number;

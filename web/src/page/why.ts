@@ -11,15 +11,18 @@ const reasons: Record<Limit, Word> = {
   paused: "whyPaused",
 };
 
+/** What of the server's word on a slot matters here. */
+export type Shown = Pick<SlotLayers, "width" | "height" | "limit">;
+
 /** Why a picture is no larger, with its size: "360p: your window is small". */
-export function why(layers: SlotLayers): string {
+export function why(layers: Shown): string {
   const reason = say(reasons[layers.limit]);
   const lines = Math.min(layers.width, layers.height);
   return lines > 0 ? say("whySize", { lines, reason }) : reason;
 }
 
 /** Whether that is worth a word on the tile itself: what the user, or somebody, might do something about. */
-export function isNoteworthy(layers: SlotLayers): boolean {
+export function isNoteworthy(layers: Shown): boolean {
   return ["bandwidth", "device", "codec"].includes(layers.limit);
 }
 

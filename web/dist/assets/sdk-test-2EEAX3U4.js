@@ -1,1 +1,0 @@
-import{j as o}from"./chunk-BB37DFUA.js";window.tolkyn={sdk:o};
