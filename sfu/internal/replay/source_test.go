@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -24,9 +25,6 @@ type source struct {
 	at      map[string][]int // places in packets by their content, ascending
 	top     int              // highest spatial layer
 	tops    int              // highest temporal layer
-
-	// apart: spatial layers are streams of their own (modes S2T1 and so on of webrtc-svc), of which a receiver gets one.
-	apart bool
 
 	// looks is the MD5 of each picture as it is decoded from all spatial layers up to one: by that layer, then by picture.
 	looks []map[int]string
@@ -65,7 +63,8 @@ var recordings = sync.OnceValues(func() (map[string][]*source, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.Codec == "opus" {
+		// In modes S2T1 and so on each spatial layer is a stream of its own, of which a decoder takes one; a slot sends all.
+		if c.Codec == "opus" || strings.Contains(c.Asked, `"scalabilityMode":"S`) {
 			continue
 		}
 		for _, e := range c.Encodings {
@@ -73,20 +72,22 @@ var recordings = sync.OnceValues(func() (map[string][]*source, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", path, err)
 			}
-			if !s.apart { // a slot cannot show one of them alone
-				byCodec[c.Codec] = append(byCodec[c.Codec], s)
-			}
+			byCodec[c.Codec] = append(byCodec[c.Codec], s)
 		}
 	}
 	if len(byCodec) == 0 {
 		return nil, errors.New("no captures: see codec/testdata/captures/README.md")
+	}
+	for codec, sources := range byCodec {
+		if err := decodeAlone(codec, sources); err != nil {
+			return nil, err
+		}
 	}
 	return byCodec, nil
 })
 
 func newSource(name string, c *capture.Capture, e capture.Encoding) (*source, error) {
 	s := &source{name: strings.TrimSpace(name + " " + e.RID), capture: c, ssrc: e.SSRC, at: map[string][]int{}}
-	s.apart = strings.Contains(c.Asked, `"scalabilityMode":"S`)
 	var err error
 	if s.frames, err = c.Frames(e.SSRC); err != nil {
 		return nil, err
@@ -106,41 +107,56 @@ func newSource(name string, c *capture.Capture, e capture.Encoding) (*source, er
 			s.packets = append(s.packets, origin{Packet: p, frame: i, picture: picture, first: j == 0, last: j == len(f.Packets)-1})
 		}
 	}
-	for spatial := range s.top + 1 {
-		looks, err := s.decodeAlone(spatial)
-		if err != nil {
-			return nil, fmt.Errorf("decode %s up to spatial layer %d: %w", s.name, spatial, err)
-		}
-		s.looks = append(s.looks, looks)
-	}
 	return s, nil
 }
 
-// decodeAlone decodes the encoding cut to the spatial layers up to one.
-func (s *source) decodeAlone(spatial int) (map[int]string, error) {
+// decodeAlone decodes every source, cut to the spatial layers up to each. All of them go through one decoder one after
+// another: each begins with a keyframe.
+func decodeAlone(codec string, sources []*source) error {
+	type place struct {
+		source  *source
+		spatial int
+		picture int
+	}
 	var pictures [][]*rtp.Packet
-	var numbers []int
-	for _, p := range s.packets {
-		if of := s.frames[p.frame].Spatial; of > spatial || s.apart && of != spatial {
-			continue
+	var places []place
+	for _, s := range sources {
+		for spatial := range s.top + 1 {
+			s.looks = append(s.looks, map[int]string{})
+			for number, packets := range s.cut(spatial) {
+				pictures, places = append(pictures, packets), append(places, place{s, spatial, number})
+			}
 		}
-		if len(numbers) == 0 || numbers[len(numbers)-1] != p.picture {
-			numbers, pictures = append(numbers, p.picture), append(pictures, nil)
-		}
-		clone := p.Packet
-		clone.Marker = false
-		pictures[len(pictures)-1] = append(pictures[len(pictures)-1], &clone)
 	}
-	for _, p := range pictures {
-		p[len(p)-1].Marker = true
-	}
-	sums, err := decode(s.capture.Codec, pictures)
+	sums, err := decode(codec, pictures)
 	if err != nil {
-		return nil, err
+		at := places[min(len(sums), len(places)-1)]
+		return fmt.Errorf("%s up to spatial layer %d, picture %d or soon after: %w", at.source.name, at.spatial, at.picture, err)
 	}
-	looks := map[int]string{}
-	for i, n := range numbers {
-		looks[n] = sums[i]
+	for i, at := range places {
+		at.source.looks[at.spatial][at.picture] = sums[i]
 	}
-	return looks, nil
+	return nil
+}
+
+// cut yields the pictures of a source by their numbers, without the spatial layers above one.
+func (s *source) cut(spatial int) iter.Seq2[int, []*rtp.Packet] {
+	return func(yield func(int, []*rtp.Packet) bool) {
+		var packets []*rtp.Packet
+		for i, p := range s.packets {
+			if s.frames[p.frame].Spatial <= spatial {
+				clone := p.Packet
+				clone.Marker = false
+				packets = append(packets, &clone)
+			}
+			if last := i == len(s.packets)-1 || s.packets[i+1].picture != p.picture; !last || len(packets) == 0 {
+				continue
+			}
+			packets[len(packets)-1].Marker = true
+			if !yield(p.picture, packets) {
+				return
+			}
+			packets = nil
+		}
+	}
 }

@@ -55,6 +55,8 @@ type world struct {
 	first, highest seq.Extended
 	came           map[seq.Extended]*rtp.Packet
 	asked          map[seq.Extended]int
+
+	raised int // how often checkLayers saw more temporal layers come without a keyframe
 }
 
 // change is a wish of the server's.
@@ -166,10 +168,10 @@ func (w *world) change() {
 	if n := len(w.changes); n > 0 {
 		c = w.changes[n-1]
 	}
-	if c.source == nil || c.source.publisher.over(w.now) || w.random.IntN(10) < 3 {
+	if c.source == nil || c.source.publisher.over() || w.random.IntN(10) < 3 {
 		var playing []*feed
 		for _, p := range w.publishers {
-			if p.start <= w.now && !p.over(w.now) {
+			if p.start <= w.now && !p.over() {
 				playing = append(playing, p.feeds...)
 			}
 		}
@@ -187,11 +189,11 @@ func (w *world) change() {
 	w.changes = append(w.changes, c)
 }
 
-func (p *publisher) over(now time.Duration) bool { return p.next == len(p.capture.Packets) }
+func (p *publisher) over() bool { return p.next == len(p.capture.Packets) }
 
 // publish sends what the capture holds for this moment.
 func (w *world) publish(p *publisher) {
-	for ; !p.over(w.now) && p.capture.Packets[p.next].At <= w.now-p.start; p.next++ {
+	for ; !p.over() && p.capture.Packets[p.next].At <= w.now-p.start; p.next++ {
 		b := p.capture.Packets[p.next].Data
 		if p.capture.Packets[p.next].RTCP {
 			w.report(p, b)
