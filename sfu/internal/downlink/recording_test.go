@@ -1,6 +1,7 @@
 package downlink
 
 import (
+	"encoding/binary"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -84,6 +85,9 @@ func (r *recording) read(t require.TestingT, c *capture.Capture) {
 	var numbers seq.Unwrapper
 	for _, p := range c.Packets {
 		if p.RTCP {
+			if len(p.Data) >= 20 && p.Data[1] == 200 && binary.BigEndian.Uint32(p.Data[4:]) == r.ssrc {
+				r.reports = append(r.reports, report{p.At, binary.BigEndian.Uint64(p.Data[8:]), binary.BigEndian.Uint32(p.Data[16:])})
+			}
 			continue
 		}
 		h, ok := packet.ParseHeader(p.Data)
@@ -203,7 +207,6 @@ type viewer struct {
 	d         *Downlink
 	r         *recording
 	byTail    map[string][]int // indices of the recorded packets by the end of their payloads
-	near      int              // index of the packet that came last
 	described bool
 
 	tseq   uint16
@@ -218,14 +221,24 @@ type seen struct {
 	descriptor []byte
 }
 
-func newViewer(t require.TestingT, r *recording, id uint8) *viewer {
+// everyCodec is a slot that takes them all, and descriptors under the given id.
+func everyCodec(id uint8) Config {
 	cfg := config(codec.VP8)
 	cfg.Payloads = nil
 	for c := codec.VP8; int(c) < codec.Count; c++ {
 		cfg.Payloads = append(cfg.Payloads, Payload{Codec: c, PayloadType: 90 + uint8(c), RTXPayloadType: 100 + uint8(c)})
 	}
 	cfg.DescriptorID, cfg.Mixed = id, true
-	v := &viewer{TestingT: t, d: New(cfg), r: r, byTail: map[string][]int{}, described: id != 0, sealed: map[seq.Extended]bool{}}
+	return cfg
+}
+
+func newViewer(t require.TestingT, r *recording, id uint8) *viewer {
+	return viewerOf(t, New(everyCodec(id)), r)
+}
+
+// viewerOf watches what of a recording comes out of a slot.
+func viewerOf(t require.TestingT, d *Downlink, r *recording) *viewer {
+	v := &viewer{TestingT: t, d: d, r: r, byTail: map[string][]int{}, described: d.cfg.DescriptorID != 0, sealed: map[seq.Extended]bool{}}
 	for i := range r.packets {
 		if len(r.packets[i].payload) > 0 {
 			k := tail(r.packets[i].payload)
@@ -268,10 +281,18 @@ func (v *viewer) read(b []byte, out Out) seen {
 		payload = payload[2:]
 	}
 	if len(payload) > 0 {
-		same := v.byTail[tail(payload)] // parameter sets are repeated
-		require.NotEmpty(v, same)
-		i := slices.MinFunc(same, func(a, b int) int { return max(a-v.near, v.near-a) - max(b-v.near, v.near-b) })
-		g.packet = i
+		number := out.Seq
+		if out.RTX {
+			number = v.d.extend(binary.BigEndian.Uint16(g.payload))
+		}
+		timestamp := h.Timestamp - v.d.segment(number).timestamps
+		for _, i := range v.byTail[tail(payload)] { // parameter sets are repeated
+			if v.r.packets[i].h.Timestamp == timestamp {
+				g.packet = i
+			}
+		}
+		require.GreaterOrEqual(v, g.packet, 0)
+		i := g.packet
 		require.Len(v, payload, len(v.r.packets[i].payload))
 		g.meta, ok = v.r.codec.Inspect(payload, h.Marker)
 		require.True(v, ok)
@@ -411,7 +432,7 @@ func TestLayersOfRecordings(t *testing.T) {
 			}
 			wants[i], sinces[i] = want, since
 			require.Equal(t, uplink.Stored, src.Handle(p.at, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor))
-			arrived[i], v.near = true, i
+			arrived[i] = true
 			for _, g := range v.pull(p.at) {
 				if g.packet >= 0 {
 					shown[r.packets[g.packet].frame] = true
@@ -477,7 +498,6 @@ func TestLayersOfRecordingsWithLoss(t *testing.T) {
 			if src.Handle(now, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor) == uplink.Stored {
 				arrived[i] = true
 			}
-			v.near = i
 			v.pull(now)
 			if n%7 == 0 {
 				v.resend(now, n%31)
