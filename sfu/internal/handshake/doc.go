@@ -13,7 +13,7 @@
 // read and answered here, so that they cost a peer a few bytes and pion's rules do not bind them.
 //
 // Of an m-line on which the client sends one codec is taken, and it stays while the m-line lives, as do the streams of its
-// simulcast. A slot keeps every codec that both know, so that the server changes what flows in it without a word of SDP.
+// simulcast; RTX, feedback and header extensions that the first answer did not take are not taken later. A slot keeps every codec that both know, so that the server changes what flows in it without a word of SDP.
 //
 // Until there are keys pion hears the client's STUN checks; from then on the shard answers them, and pion hears them again
 // for 5 s after an ICE restart only. Its own ICE timers are off: the shard watches for silence.

@@ -60,12 +60,18 @@ func (r *offerReader) readFormats(s *section, lines []sdpLine) error {
 	if err != nil {
 		return err
 	}
+	before := r.agreed.lines[s.mid]
 	var repairs []uint8 // payload types of RTX
+	var listed [128]bool
 	for word := range strings.FieldsSeq(s.formats) {
 		pt, err := strconv.ParseUint(word, 10, 8)
 		if err != nil || pt > 127 {
 			return bad(s.line, quote(word)+" is no payload type", "use 0 to 127")
 		}
+		if listed[pt] { // as often as it likes, each time with a long fmtp to look through
+			return bad(s.line, fmt.Sprintf("payload type %d is listed twice", pt), "list each once")
+		}
+		listed[pt] = true
 		o := &offered[pt]
 		if strings.EqualFold(o.name, "rtx/90000") {
 			repairs = append(repairs, uint8(pt))
@@ -74,6 +80,9 @@ func (r *offerReader) readFormats(s *section, lines []sdpLine) error {
 		f, ok := o.read()
 		if !ok || f.Codec.Video() != s.video {
 			continue
+		}
+		if before.live(s) && f.Codec == before.taken.Codec && f.kind != before.taken.kind {
+			continue // another profile, under another payload type
 		}
 		f.PayloadType = uint8(pt)
 		// Of several profiles of H.264 the best, in the place of the first.
@@ -94,12 +103,23 @@ func (r *offerReader) readFormats(s *section, lines []sdpLine) error {
 	if err := r.choose(s); err != nil {
 		return err
 	}
+	if before.live(s) {
+		s.taken[0].keepTo(before.taken)
+	}
 	for _, f := range s.taken {
 		if err := r.agree(s, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// keepTo leaves out what was not taken before: the shard was told of that, and is not told again while the m-line lives.
+func (f *format) keepTo(before format) {
+	f.feedback &= before.feedback
+	if before.RTXPayloadType == 0 {
+		f.RTXPayloadType = 0
+	}
 }
 
 // readOffered gathers what the lines of an m-line say, by payload type.
@@ -233,7 +253,8 @@ func parameter(fmtp, name string) (value string, ok bool) {
 // policy likes best, else what the client does.
 func (r *offerReader) choose(s *section) error {
 	before := r.agreed.lines[s.mid]
-	if !s.sends() && !(s.direction == inactive && before.codec != 0) {
+	live := before.live(s)
+	if !s.sends() && !live {
 		if len(s.taken) == 0 {
 			return noCodec(s, knownCodecs(s.video))
 		}
@@ -243,8 +264,8 @@ func (r *offerReader) choose(s *section) error {
 	if !s.video {
 		wanted = nil
 	}
-	if before.codec != 0 {
-		wanted = []codec.Codec{before.codec}
+	if live {
+		wanted = []codec.Codec{before.taken.Codec}
 	}
 	if wanted == nil {
 		wanted = knownCodecs(s.video)
@@ -256,8 +277,8 @@ func (r *offerReader) choose(s *section) error {
 			return nil
 		}
 	}
-	if before.codec != 0 {
-		return bad(s.line, fmt.Sprintf("mid %s sent %v before and does not offer it any more", quote(s.mid), before.codec),
+	if live {
+		return bad(s.line, fmt.Sprintf("mid %s sent %v before and does not offer it any more", quote(s.mid), before.taken.what()),
 			"stop the transceiver and send on a new one")
 	}
 	return noCodec(s, wanted)
@@ -286,6 +307,7 @@ func noCodec(s *section, wanted []codec.Codec) error {
 type meaning uint16
 
 func (f format) meaning() meaning    { return meaning(f.Codec)<<8 | meaning(f.kind) }
+func (f format) what() string        { return strings.TrimSpace(f.Codec.String() + " " + f.fmtp) }
 func (f format) rtxMeaning() meaning { return 1<<15 | meaning(f.PayloadType) }
 
 // agree checks the payload types of a format against the m-lines and offers before it: each has one meaning in a bundle, and

@@ -114,6 +114,43 @@ func TestCodecOfALiveMLineStays(t *testing.T) {
 	require.Equal(t, codec.VP9, a.Published[0].Codec)
 }
 
+// What the client sends is read by what the first answer took: later answers add nothing to it, and what was left out for a
+// while may come back.
+func TestALiveMLineGainsNothing(t *testing.T) {
+	high, baseline := "100 H264/90000 packetization-mode=1;profile-level-id=64001f", "102 H264/90000 packetization-mode=1;profile-level-id=42e01f"
+	rtx := "101 rtx/90000 apt=100"
+	mid, rid := "a=extmap:3 "+uriMID, "a=extmap:4 "+uriRID
+	answer := func(h *hall, direction string, formats []string, more ...string) (*Answer, error) {
+		return h.peer.Answer(context.Background(), videoOffer(direction, formats, more...), Policy{}, nil)
+	}
+	h := newHall(t, hallConfig{})
+	defer h.close()
+	first, err := answer(h, "sendonly", []string{high}, mid)
+	require.NoError(t, err)
+	for _, direction := range []string{"sendonly", "inactive", "sendonly"} {
+		a, err := answer(h, direction, []string{baseline, high, rtx}, mid, rid, "a=rtcp-fb:* nack")
+		require.NoError(t, err)
+		require.Contains(t, a.SDP, "SAVPF 100\r\n")
+		require.NotContains(t, a.SDP, uriRID)
+		if direction == "sendonly" {
+			require.Equal(t, first.Published, a.Published)
+		}
+	}
+	_, err = answer(h, "sendonly", []string{baseline}, mid)
+	require.ErrorIs(t, err, ErrBadSDP)
+	require.ErrorContains(t, err, "64001f before")
+	a, err := answer(h, "sendonly", []string{high})
+	require.NoError(t, err)
+	require.Zero(t, a.Published[0].Ext)
+	a, err = answer(h, "sendonly", []string{high}, mid)
+	require.NoError(t, err)
+	require.Equal(t, first.Published, a.Published)
+	// A slot is free to.
+	a, err = answer(h, "recvonly", []string{baseline, high, rtx}, mid, "a=rtcp-fb:* nack")
+	require.NoError(t, err)
+	require.Equal(t, []Payload{{codec.H264, 102, 0}}, a.Slots[0].Payloads)
+}
+
 func TestExtensionsWithLongIDs(t *testing.T) {
 	lines := []string{"a=extmap:20 " + uriDescriptor, "a=extmap:15 " + uriColorSpace, "a=extmap:300 " + uriTransportSeq, "a=extmap:2/sendrecv " + uriMID}
 	for mixed, want := range map[bool]ExtensionIDs{false: {MID: 2}, true: {MID: 2, Descriptor: 20}} {

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,6 +28,9 @@ func (r *offerReader) session(lines []sdpLine) error {
 			if tags, ok := strings.CutPrefix(value, "BUNDLE"); ok && r.bundled == nil {
 				r.bundled = map[string]bool{}
 				for _, mid := range strings.Fields(tags) {
+					if len(r.bundled) == 0 {
+						r.tagged = mid
+					}
 					r.bundled[mid] = true
 				}
 			}
@@ -37,6 +41,34 @@ func (r *offerReader) session(lines []sdpLine) error {
 		}
 	}
 	return nil
+}
+
+// inherit takes ICE and DTLS from the m-line that stands first in the BUNDLE group, which speaks for those that say nothing of
+// it (RFC 8843 §7.1.3): even when it is one that we refuse, as a data channel.
+func (r *offerReader) inherit(blocks [][]sdpLine) {
+	tag := "mid:" + r.tagged
+	for _, lines := range blocks {
+		if !slices.ContainsFunc(lines, func(l sdpLine) bool { return l.key == 'a' && l.value == tag }) {
+			continue
+		}
+		own := ""
+		for _, l := range lines {
+			switch name, value := attributeOf(l); name {
+			case "ice-ufrag":
+				r.ufrag = value
+			case "ice-pwd":
+				r.pwd = value
+			case "fingerprint":
+				own = betterFingerprint(own, value)
+			case "setup":
+				r.setup = value
+			}
+		}
+		if own != "" {
+			r.fingerprint = own
+		}
+		return
+	}
 }
 
 func (r *offerReader) section(lines []sdpLine) error {
@@ -134,14 +166,11 @@ func (r *offerReader) section(lines []sdpLine) error {
 	}
 	now := mline{video: s.video}
 	switch {
-	case s.direction == inactive:
-		now = before
+	case s.direction == inactive, before.live(&s):
+		now = before // what is missing now may come back
 		now.video = s.video
 	case s.sends():
-		now.codec, now.rids = s.taken[0].Codec, s.rids
-		if len(before.rids) > 0 {
-			now.rids = before.rids // one that is missing now may come back
-		}
+		now.taken, now.extensions, now.rids = s.taken[0], s.extensions, s.rids
 	}
 	r.agreed.lines[s.mid] = now
 	r.offer.sections = append(r.offer.sections, s)

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"strconv"
-
-	"github.com/tolkyn/tolkyn/codec"
 )
 
 // What an offer can be refused for; an *OfferError wraps one of them.
@@ -43,7 +41,8 @@ const (
 	MaxOfferSize        = 256 << 10 // bytes: 49 slots of a stock Chromium are 248 kB
 	MaxMLines           = 128
 	maxRemoteCandidates = 32
-	maxMIDSize          = 16 // the one-byte header extension carries no more (RFC 8285 §4.2)
+	maxMIDSize          = 16  // the one-byte header extension carries no more (RFC 8285 §4.2)
+	maxURISize          = 255 // bytes of an extension's name: those that exist have up to 80, and we keep 255 of them
 
 	// 512 m-lines and slots over a session's life: we forget the mid of none, nor the SSRC.
 	maxRecycled = 512
@@ -118,8 +117,15 @@ type agreed struct {
 // mline is what later offers may not change of an m-line.
 type mline struct {
 	video bool
-	codec codec.Codec // while the client sends on it, or has paused; 0: it does not
-	rids  []string    // of the simulcast it sends
+	// While the client sends on it, or has paused, what it was first taken with: the shard was told of that. No codec: it does not.
+	taken      format
+	extensions [extCount]headerExtension
+	rids       []string // of the simulcast it sends
+}
+
+// live says whether the client sends on the m-line as before, now or when it goes on.
+func (l *mline) live(s *section) bool {
+	return l.taken.Codec != 0 && (s.sends() || s.direction == inactive)
 }
 
 // parseOffer checks an offer against all limits but the number of slots and returns what later offers must agree with.
@@ -148,6 +154,7 @@ func parseOffer(text string, before agreed, policy Policy) (*offer, agreed, erro
 	if err := r.session(blocks[0]); err != nil {
 		return nil, before, err
 	}
+	r.inherit(blocks[1:])
 	for _, b := range blocks[1:] {
 		if err := r.section(b); err != nil {
 			return nil, before, err
@@ -166,12 +173,13 @@ type offerReader struct {
 	agreed agreed
 	policy Policy
 
-	// Of the session, inherited by sections that do not say otherwise.
+	// Of the session or the tagged m-line, inherited by sections that do not say otherwise.
 	direction   direction
 	ufrag, pwd  string
 	fingerprint string
 	setup       string
 	bundled     map[string]bool // nil without a BUNDLE group
+	tagged      string          // the mid that stands first in it
 
 	mids  map[string]int
 	ssrcs map[uint32]int

@@ -117,6 +117,8 @@ func TestHostileOffers(t *testing.T) {
 		{"mid twice", replace("a=mid:1\r\n", "a=mid:0\r\n"), ErrBadSDP, "already"},
 		{"two mids", replace("a=mid:1\r\n", "a=mid:1\r\na=mid:9\r\n"), ErrBadSDP, "second a=mid"},
 		{"mid with blank", replace("a=mid:1\r\n", "a=mid:1 1\r\n"), ErrBadSDP, "no mid"},
+		{"one payload type over and over", replace("120 124 126", "120"+strings.Repeat(" 124", 20_000)), ErrBadSDP, "payload type 124 is listed twice"},
+		{"long extension name", replace("urn:3gpp:", "urn:"+strings.Repeat("3gpp:", 50)), ErrBadSDP, "at most 255 bytes"},
 		{"long mid", replace("a=mid:1\r\n", "a=mid:12345678901234567\r\n"), ErrBadSDP, "no mid"},
 		{"not bundled", replace("BUNDLE 0 1 2", "BUNDLE 0 2"), ErrBadSDP, "BUNDLE"},
 		{"no bundle", replace("a=group:BUNDLE 0 1 2\r\n", ""), ErrBadSDP, "BUNDLE"},
@@ -296,6 +298,26 @@ func TestDataChannelIsRefusedInItsPlace(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, a.SDP, "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:data\r\nm=video")
 	require.Len(t, a.Slots, 1)
+}
+
+// The m-line that stands first in the BUNDLE group speaks for those that say nothing of ICE and DTLS, even a data channel's.
+func TestTheTaggedMLineSpeaksForTheOthers(t *testing.T) {
+	const transport = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdef012345\r\na=fingerprint:" + testFingerprint + "\r\na=setup:actpass\r\n"
+	offer := strings.ReplaceAll(testOffer("audio sendonly", "video recvonly"), transport, "")
+	offer = strings.Replace(offer, "BUNDLE 0 1", "BUNDLE data 0 1", 1)
+	for name, offer := range map[string]string{
+		"first": strings.Replace(offer, "m=audio", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:data\r\n"+transport+"m=audio", 1),
+		"last":  offer + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:data\r\n" + transport,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHall(t, hallConfig{})
+			defer h.close()
+			a, err := h.peer.Answer(context.Background(), offer, Policy{}, nil)
+			require.NoError(t, err)
+			require.Equal(t, "abcd", a.RemoteUfrag)
+			require.Contains(t, a.SDP, "a=group:BUNDLE 0 1\r\n")
+		})
+	}
 }
 
 func FuzzParseOffer(f *testing.F) {

@@ -21,7 +21,7 @@ func (r *offerReader) readSimulcast(s *section, lines []sdpLine) error {
 		s.rids = before.rids
 		return nil
 	}
-	if before.codec == 0 || len(before.rids) > 0 {
+	if before.taken.Codec == 0 || len(before.rids) > 0 {
 		s.rids = r.offeredRIDs(s, lines, before.rids)
 	}
 	if len(before.rids) == 1 && len(s.rids) == 0 && !hasSimulcast(lines) {

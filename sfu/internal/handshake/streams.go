@@ -112,6 +112,13 @@ func (r *offerReader) readExtensions(s *section, lines []sdpLine) error {
 			}
 		}
 	}
+	if before := r.agreed.lines[s.mid]; before.live(s) {
+		for i := range s.extensions {
+			if before.extensions[i].id == 0 {
+				s.extensions[i] = headerExtension{} // the shard does not look for it
+			}
+		}
+	}
 	return nil
 }
 
@@ -131,6 +138,9 @@ func (r *offerReader) readExtension(s *section, line int, value string) error {
 		return nil
 	}
 	uri := fields[1]
+	if len(uri) > maxURISize {
+		return bad(line, quote(uri)+" is no name of an extension", fmt.Sprintf("use at most %d bytes", maxURISize))
+	}
 	if have := r.agreed.uri[uint8(id)]; have != "" && have != uri {
 		return bad(line, fmt.Sprintf("extension id %d is %s here and %s before", id, quote(uri), quote(have)), "use one id for one extension in the bundle")
 	} else if have == "" {
