@@ -153,6 +153,15 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 	}
 }
 
+// State is all that is known of one encoding, to be told to another ladder of the same track. It holds no pointers.
+type State struct{ encoding }
+
+// State returns what is known of encoding i.
+func (l *Ladder) State(i int) State { return State{l.encodings[i]} }
+
+// Adopt takes what another ladder knows of encoding i for its own.
+func (l *Ladder) Adopt(i int, s State) { l.encodings[i] = s.encoding }
+
 // layer finds or adds a layer; nil when there are too many.
 func (e *encoding) layer(of codec.Layer) *layer {
 	for k := range e.layers[:e.n] {

@@ -293,7 +293,7 @@ func TestNothingIsChosenOfNothing(t *testing.T) {
 }
 
 func TestWantedAtOnceUnwantedAfterAWhile(t *testing.T) {
-	w := NewWanted(2)
+	w := NewWanted(2, true)
 	settle := func(now time.Duration, want ...codec.Layer) (changed bool, next time.Duration) {
 		w.Begin()
 		for i, l := range want {

@@ -144,7 +144,7 @@ func TestAJitteringViewChangesLittle(t *testing.T) {
 // wants is on at once.
 func TestAPublisherIsNotTurnedOnAndOff(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := NewWanted(1)
+		w := NewWanted(1, true)
 		now := time.Duration(0)
 		var off, unwanted time.Duration
 		wanted := true

@@ -43,10 +43,13 @@ func (d *delay) lasts(now time.Duration, is bool) (lasted bool, next time.Durati
 	return false, d.since + offAfter
 }
 
-// NewWanted returns the wishes for a track that is new: its publisher sends everything, and is told so by nobody. What
-// nobody has come to want 400 ms later is told off then.
-func NewWanted(encodings int) *Wanted {
+// NewWanted returns the wishes for a track. Of one that is new, all is sent: its publisher sends everything, and is told so by
+// nobody; what nobody has come to want 400 ms later is told off then. Of a track that is mirrored, nothing is.
+func NewWanted(encodings int, all bool) *Wanted {
 	w := &Wanted{encodings: make([]wish, encodings)}
+	if !all {
+		return w
+	}
 	for i := range w.encodings {
 		w.encodings[i].told, w.encodings[i].toldAny = codec.Everything, true
 	}

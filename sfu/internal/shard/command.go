@@ -327,7 +327,12 @@ func (s *Shard) remove(p *peer) {
 	}
 	p.gone = true
 	s.stats.Handshake.Add(p.handshakeStats())
-	delete(s.peers, p.id)
+	if s.peers[p.id] == p {
+		delete(s.peers, p.id)
+	}
+	if s.far[p.id] == p {
+		delete(s.far, p.id)
+	}
 	s.wheel.disarm(&p.timer)
 	for _, held := range s.gate.Forget(p.id) {
 		held.refuse()

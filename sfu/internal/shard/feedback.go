@@ -34,6 +34,10 @@ func (s *Shard) timers(now time.Duration) {
 
 // tend does what is due for one peer and arms its timer for the next thing.
 func (s *Shard) tend(now time.Duration, p *peer) {
+	if p.from != nil {
+		s.tendFar(now, p)
+		return
+	}
 	if !p.silent && now-p.lastHeard >= silentAfter {
 		p.silent = true
 		s.cfg.Gone(p.id, Silent)
@@ -79,6 +83,9 @@ func (s *Shard) pollUplink(now time.Duration, u *published) {
 		return
 	}
 	p, out := u.owner, u.up.Poll(now)
+	if p.from != nil {
+		return // its own shard asks its publisher
+	}
 	if len(out.NACK) > 0 {
 		s.stats.NACKsSent += uint64(len(out.NACK))
 		s.sendRTCP(now, p, func(b []byte) []byte { return rtcp.AppendNACK(b, p.ssrc, u.cfg.SSRC, out.NACK) })
@@ -187,6 +194,11 @@ func (s *Shard) handleRTCP(now time.Duration, p *peer, part rtcp.Packet) {
 		if sr, ok := part.SenderReport(); ok {
 			if u := p.bySSRC[sr.SSRC]; u != nil && u.up != nil && u.cfg.SSRC == sr.SSRC {
 				u.up.HandleSenderReport(now, sr.NTP, sr.RTP)
+				u.report = lastReport{sr.NTP, sr.RTP, max(now, 1)}
+				for _, m := range u.track.mirrors {
+					s.pourReport(u, m)
+				}
+				s.flushPipes()
 			}
 		}
 		s.handleBlocks(now, p, part)

@@ -115,6 +115,7 @@ func (s *Shard) spread(now time.Duration) {
 		}
 		s.suspect = u.owner
 		s.pollUplink(now, u)
+		s.pourAll(u)
 		if t := u.track; t.ladder != nil && now >= t.measureAt {
 			s.tendTrack(now, t)
 		}
@@ -123,6 +124,7 @@ func (s *Shard) spread(now time.Duration) {
 		}
 	}
 	s.touched = s.touched[:0]
+	s.flushPipes()
 }
 
 // forward sends up to budget packets, audio first; true when more is waiting.
@@ -338,6 +340,10 @@ func (s *Shard) leave(now time.Duration, sl *slot) {
 
 // wantKeyframe passes a wish to the publisher; the uplink merges them.
 func (s *Shard) wantKeyframe(now time.Duration, u *published) {
+	if u.owner.from != nil {
+		s.wishKeyframe(now, u)
+		return
+	}
 	u.up.RequestKeyframe(now)
 	s.wheel.arm(&u.owner.timer, now)
 }

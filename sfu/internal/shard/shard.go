@@ -53,6 +53,8 @@ type Config struct {
 	Socket udp.Socket
 	// TCP accepts ICE-TCP connections; nil for none. Owned like Socket.
 	TCP net.Listener
+	// Epoch is when the shard's clock stood at 0, one for all that Connect connects; the zero value: now.
+	Epoch time.Time
 	// PeerRate bounds what one peer sends, AudioRate and VideoRate what one track of it does; what is over is dropped.
 	PeerRate, AudioRate, VideoRate Rate
 	// Gone is called when a peer fell silent or had to be removed; from the shard's goroutine, must not block. The shard
@@ -103,27 +105,30 @@ type Shard struct {
 	waiting atomic.Bool  // true while the loop may sleep: only then is a wake needed
 
 	// Owned by loop.
-	batch      *udp.Batch
-	at         int // datagram of the batch being handled, so that a contained fault loses only that one
-	queue      *udp.Queue
-	sealRaw    []byte // scratch for packets that leave over TCP
-	wheel      wheel
-	gate       *handshake.Gate[PeerID, heldPacket]
-	gateAt     time.Duration
-	peers      map[PeerID]*peer
-	tracks     map[TrackID]*track
-	rooms      map[RoomID]*voices
-	sources    map[netip.AddrPort]*peer // addresses of authenticated checks, nothing else
-	ufrags     map[string]*peer
-	ssrcs      map[uint32]*peer // publishers by SSRC: finds the owner of a packet from a new address
-	checks     map[transactionID]*peer
-	stun       []byte             // scratch
-	touched    []*published       // uplinks that stored packets in this batch
-	rates      []ladder.LayerRate // scratch, likewise layerRates
-	layerRates []uplink.LayerRate
-	ready      [2]readyQueue
-	suspect    *peer // whose packet or slot is handled right now
-	stats      Stats
+	batch           *udp.Batch
+	at              int // datagram of the batch being handled, so that a contained fault loses only that one
+	queue           *udp.Queue
+	sealRaw         []byte // scratch for packets that leave over TCP
+	wheel           wheel
+	gate            *handshake.Gate[PeerID, heldPacket]
+	gateAt          time.Duration
+	peers           map[PeerID]*peer
+	tracks          map[TrackID]*track
+	rooms           map[RoomID]*voices
+	sources         map[netip.AddrPort]*peer // addresses of authenticated checks, nothing else
+	ufrags          map[string]*peer
+	ssrcs           map[uint32]*peer // publishers by SSRC: finds the owner of a packet from a new address
+	checks          map[transactionID]*peer
+	stun            []byte             // scratch
+	touched         []*published       // uplinks that stored packets in this batch
+	layerRates      []uplink.LayerRate // scratch, likewise rates
+	rates           []ladder.LayerRate
+	inlets, outlets []*pipe
+	poured          []*pipe          // outlets that something was put into
+	far             map[PeerID]*peer // publishers on other shards, of tracks that are watched here
+	ready           [2]readyQueue
+	suspect         *peer // whose packet or slot is handled right now
+	stats           Stats
 }
 
 // New starts a shard on cfg.Socket. Close ends it.
@@ -138,14 +143,18 @@ func New(cfg Config) *Shard {
 
 // newShard makes a shard whose loop does not run.
 func newShard(cfg Config) *Shard {
+	if cfg.Epoch.IsZero() {
+		cfg.Epoch = time.Now()
+	}
 	s := &Shard{
-		cfg: cfg, sock: cfg.Socket, log: cfg.Logger, epoch: time.Now(),
+		cfg: cfg, sock: cfg.Socket, log: cfg.Logger, epoch: cfg.Epoch,
 		inbox: make(chan Command, inboxSize), done: make(chan struct{}),
 		batch: udp.NewBatch(), queue: udp.NewQueue(turnBudget + 64), sealRaw: make([]byte, 2048),
 		gate:    handshake.NewGate[PeerID, heldPacket](runtime.GOMAXPROCS(0)),
 		peers:   map[PeerID]*peer{},
 		tracks:  map[TrackID]*track{},
 		rooms:   map[RoomID]*voices{},
+		far:     map[PeerID]*peer{},
 		sources: map[netip.AddrPort]*peer{},
 		ufrags:  map[string]*peer{},
 		ssrcs:   map[uint32]*peer{},
@@ -267,6 +276,9 @@ func (s *Shard) turn() bool {
 		s.handle(now, b, from)
 		s.suspect = nil
 	}
+	more = s.draw(now, turnBudget) || more
+	s.heed(now)
+	s.suspect = nil
 	s.spread(now)
 	s.suspect = nil
 	s.timers(now)
@@ -280,7 +292,7 @@ func (s *Shard) turn() bool {
 func (s *Shard) wait() {
 	s.waiting.Store(true)
 	defer s.waiting.Store(false)
-	if len(s.inbox) > 0 {
+	if len(s.inbox) > 0 || s.piped() {
 		return
 	}
 	now := s.now()
@@ -291,6 +303,21 @@ func (s *Shard) wait() {
 	s.sleeps(now)
 	s.sock.Wait(timeout)
 	s.wakes(s.now())
+}
+
+// piped says whether something has come through a pipe.
+func (s *Shard) piped() bool {
+	for _, p := range s.inlets {
+		if !p.idle() {
+			return true
+		}
+	}
+	for _, p := range s.outlets {
+		if p.told.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Shard) nextDeadline() (time.Duration, bool) {
@@ -304,6 +331,7 @@ func (s *Shard) nextDeadline() (time.Duration, bool) {
 // peer is everything the shard knows of one client. Owned by loop.
 type peer struct {
 	id    PeerID
+	from  *pipe // nil, or through which the tracks of a peer on another shard come: that is all there is of it
 	hs    *handshake.Peer
 	ext   handshake.ExtensionIDs
 	added time.Duration

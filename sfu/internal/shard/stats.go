@@ -30,6 +30,7 @@ type Stats struct {
 	Socket                udp.Stats
 
 	Peers, Tracks, Uplinks int // an uplink is one encoding of a track
+	Mirrors                int // tracks of other shards that are watched here
 	HistoryBytes           int // of the uplinks' rings together
 }
 
@@ -51,6 +52,7 @@ type Drops struct {
 	NACKFlood     uint64 // packets of NACKs beyond what a subscriber can need
 	TrackFlood    uint64 // beyond what one track may send
 	PeerFlood     uint64 // beyond what one peer may send
+	PipeOverflow  uint64 // that did not fit into a pipe to another shard
 	TCPStale      uint64 // media not queued behind a slow TCP connection
 }
 
@@ -94,6 +96,12 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 				if u.up != nil {
 					st.HistoryBytes += u.up.Stats().HistoryBytes
 				}
+			}
+		}
+		for _, p := range s.far {
+			st.Mirrors += len(p.tracks)
+			for _, u := range p.uplinks {
+				st.HistoryBytes += u.up.Stats().HistoryBytes
 			}
 		}
 		if s.tcp != nil {

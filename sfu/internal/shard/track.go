@@ -39,6 +39,11 @@ type track struct {
 	asked    [codec.Count]codecWish
 	codecsAt time.Duration // next deadline of asked; 0 none
 
+	// Through pipes.
+	mirrors         []*mirrored       // of a track that was published here: where else it is watched
+	needed, missing [codec.Count]bool // of one that was not: what its shard was told of codecs
+	informed        bool              // likewise: its rates have come
+
 	// Video: what it brings, and who takes it.
 	slots     []*slot // that show it or wait for it
 	ladder    *ladder.Ladder
@@ -88,7 +93,7 @@ func newTrack(c Publish, p *peer) *track {
 		t.encodings = append(t.encodings, &published{track: t, index: i, owner: p, rid: e.RID, cfg: e.Config})
 	}
 	if t.codec.Video() {
-		t.ladder, t.wanted = ladder.New(len(t.encodings)), ladder.NewWanted(len(t.encodings))
+		t.ladder, t.wanted = ladder.New(len(t.encodings)), ladder.NewWanted(len(t.encodings), true)
 	}
 	return t
 }
@@ -110,6 +115,11 @@ func (s *Shard) openTrack(now time.Duration, t *track, primary TrackID) {
 		s.serveAll(now, of)
 	}
 	s.tendTrack(now, t)
+	for _, p := range s.outlets {
+		if w, ok := p.again(t.id); ok {
+			s.heedTrack(now, p, t.id, w)
+		}
+	}
 }
 
 // closeTrack ends a track and empties the slots that show it; those of a backup fall back on another.
@@ -137,6 +147,9 @@ func (s *Shard) closeTrack(now time.Duration, t *track) {
 	}
 	if of != nil && !of.owner.gone {
 		s.serveAll(now, of)
+	}
+	if t.owner.from != nil {
+		s.endMirror(t)
 	}
 }
 
@@ -204,6 +217,7 @@ func (s *Shard) serveSlot(now time.Duration, sl *slot) {
 		s.assign(now, sl, nil, 0)
 	case v.ladder == nil:
 		s.assign(now, sl, v.encodings[0], sl.csrc)
+		s.tendSoon(now, v)
 	default:
 		v.slots = append(v.slots, sl)
 		s.fit(now, sl)
@@ -261,11 +275,18 @@ func remove(list []*slot, sl *slot) []*slot {
 
 // tendTrack measures a video track, fits its slots to what flows and tells its publisher what is watched.
 func (s *Shard) tendTrack(now time.Duration, t *track) {
-	if t.ladder == nil || s.tracks[t.id] != t {
+	if t.wanted == nil || s.tracks[t.id] != t {
 		return
 	}
 	suspect := s.suspect
 	t.tendAt = 0
+	if t.ladder == nil { // a voice from another shard
+		s.settle(now, t)
+		if t.tendAt != 0 {
+			s.wheel.arm(&t.owner.timer, t.tendAt)
+		}
+		return
+	}
 	changed := false
 	if t.measureDue(now) {
 		changed = s.measureTrack(now, t)
@@ -285,7 +306,7 @@ func (s *Shard) tendTrack(now time.Duration, t *track) {
 	}
 	s.suspect = suspect
 	for i, u := range t.encodings {
-		if t.ladder.Flows(i) {
+		if t.ladder.Flows(i) && t.owner.from == nil {
 			t.by(u.heard + ladder.Silence + time.Millisecond)
 		}
 	}
@@ -300,6 +321,9 @@ func (t *track) measureDue(now time.Duration) bool {
 	if now >= t.measureAt {
 		return true
 	}
+	if t.owner.from != nil {
+		return false // what flows is measured where it comes in
+	}
 	for i, u := range t.encodings {
 		if t.ladder.Flows(i) && now-u.heard > ladder.Silence {
 			return true
@@ -312,6 +336,9 @@ func (t *track) measureDue(now time.Duration) bool {
 func (s *Shard) measureTrack(now time.Duration, t *track) (changed bool) {
 	t.measureAt = now + fitInterval
 	for i, u := range t.encodings {
+		if t.owner.from != nil {
+			break // its rates come through the pipe
+		}
 		s.rates = s.rates[:0]
 		if u.up != nil && u.heard > 0 && now-u.heard <= ladder.Silence {
 			s.layerRates = u.up.Rates(now, s.layerRates[:0])
@@ -321,6 +348,10 @@ func (s *Shard) measureTrack(now time.Duration, t *track) (changed bool) {
 		}
 		t.ladder.Measure(now, i, u.heard, s.rates)
 	}
+	for _, m := range t.mirrors {
+		s.pourRates(t, m)
+	}
+	s.flushPipes()
 	t.rungs, changed = t.ladder.Rungs()
 	return changed
 }
@@ -334,7 +365,7 @@ func (t *track) by(at time.Duration) {
 
 // tendSoon has a track tended with its owner's next timers.
 func (s *Shard) tendSoon(now time.Duration, t *track) {
-	if t.ladder != nil && !t.owner.gone {
+	if t.wanted != nil && !t.owner.gone {
 		t.by(now)
 		s.wheel.arm(&t.owner.timer, now)
 	}
@@ -402,9 +433,13 @@ func (s *Shard) abandon(now time.Duration, sl *slot) {
 	s.tendSoon(now, old.track)
 }
 
-// settle tells the publisher of a video track what is watched, when that has changed: what a slot shows, what one would
-// show if it flowed, and what nobody has seen of it yet where more is wanted than is known.
+// settle tells the publisher of a track what is watched, when that has changed: what a slot shows, what one would show if it
+// flowed, and what nobody has seen of it yet where more is wanted than is known. Voices are always wanted, for who speaks is
+// known by them; but not through a pipe.
 func (s *Shard) settle(now time.Duration, t *track) {
+	if t.wanted == nil {
+		return
+	}
 	t.wanted.Begin()
 	for i, u := range t.encodings {
 		for _, sl := range u.subs {
@@ -414,24 +449,44 @@ func (s *Shard) settle(now time.Duration, t *track) {
 				t.wanted.Want(i, l)
 			}
 		}
-	}
-	for _, sl := range t.slots {
-		if sl.chosen {
-			t.wanted.Want(sl.choice.Want.Encoding, t.ladder.Open(sl.choice.Want))
-		}
-		if sl.chosen && !sl.choice.Open {
-			continue
-		}
-		for i := range t.encodings {
-			if !t.ladder.Known(i) {
-				t.wanted.Want(i, codec.Everything)
+		for _, m := range t.mirrors {
+			if m.taps[i].open {
+				t.wanted.Want(i, m.taps[i].layer)
 			}
 		}
 	}
+	for _, sl := range t.slots {
+		s.want(t, sl)
+	}
 	changed, off, next := t.wanted.Settle(now)
 	t.by(next)
-	s.stats.EncodingsPaused += uint64(off)
-	if !changed || s.cfg.LayersWanted == nil {
+	switch {
+	case !changed:
+	case t.owner.from != nil:
+		s.wishLayers(t)
+	default:
+		s.stats.EncodingsPaused += uint64(off)
+		s.tellWanted(t)
+	}
+}
+
+// want adds what a slot would show of a video track.
+func (s *Shard) want(t *track, sl *slot) {
+	if sl.chosen {
+		t.wanted.Want(sl.choice.Want.Encoding, t.ladder.Open(sl.choice.Want))
+	}
+	if sl.chosen && !sl.choice.Open || t.owner.from != nil && !t.informed { // the pipe has not told yet what there is
+		return
+	}
+	for i := range t.encodings {
+		if !t.ladder.Known(i) {
+			t.wanted.Want(i, codec.Everything)
+		}
+	}
+}
+
+func (s *Shard) tellWanted(t *track) {
+	if s.cfg.LayersWanted == nil {
 		return
 	}
 	list := make([]EncodingWanted, len(t.encodings))
@@ -459,6 +514,15 @@ func (s *Shard) settleCodecs(now time.Duration, t *track) {
 			if c := t.codecFor(sl, &needed); c != 0 {
 				needed[c], missing[c] = true, true
 			}
+		}
+	}
+	if t.owner.from != nil {
+		s.wishCodecs(t, needed, missing)
+		return
+	}
+	for _, m := range t.mirrors {
+		for c := range needed {
+			needed[c], missing[c] = needed[c] || m.needed[c], missing[c] || m.missing[c]
 		}
 	}
 	for c := range t.asked {
