@@ -9,8 +9,12 @@
 //	       └───► Sealed: audio without RTX, the very bytes sent before
 //
 // A segment is the part of the slot's stream that comes from one source: from the packet it starts with, sequence number,
-// timestamp, picture id and TL0 index are moved by constants. Rewriting is therefore a function of segment and packet
-// alone: a packet resent a second later gets the same numbers. The last eight segments are kept to answer NACKs.
+// timestamp, picture id, TL0 index and the descriptor's frame number are moved by constants. Where layers are left out, a table
+// of the last 1,024 numbers says which packet each of them is (numbers.go). Rewriting is therefore a function of segment, entry
+// and packet alone: a packet resent a second later gets the same numbers. The last eight segments are kept to answer NACKs.
+//
+// Less of a source is shown from the next picture on, more where the stream lets it in (layer.go). What is left out makes no hole
+// in the numbers (sift.go), and the dependency descriptor says which decode targets are left (write.go).
 //
 // Voice switches at the next packet, its timestamp moved by whole 20 ms. Video keeps the old source flowing until the new
 // one's keyframe has come and starts there; a subscriber who joins gets the newest keyframe out of the history when it is
