@@ -93,6 +93,7 @@ type Downlink struct {
 	currentName uint32         // CSRC
 	nextName    uint32
 	fresh       bool          // the current source has no segment yet
+	sifts       bool          // something of the current source is left out, or has been in this segment
 	cursor      uint64        // arrival index in current of the next packet
 	nextCursor  uint64        // voice: the same in next
 	nextBy      time.Duration // voice: next takes over by then, silent or not
@@ -283,7 +284,10 @@ func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State)
 	if p.Seq == s.first {
 		return Out{}, Dropped // sent when the segment began, ahead of those that had overtaken it
 	}
-	return d.pass(s, p, dst, tseq)
+	if d.sifts {
+		return d.pass(s, p, dst, tseq)
+	}
+	return d.forward(s, p, s.plain(p), dst, tseq)
 }
 
 // precedes reports whether the current source has a packet to forward that came before the next one's at arrival index i.
@@ -345,12 +349,12 @@ func (d *Downlink) start(now time.Duration, p *uplink.Packet, dst []byte, tseq u
 	*s = newSegment(&d.sequence, step, d.current, p, d.currentName, now+namedAfterSwitch)
 	s.payload = d.payloads[d.current.Codec()]
 	s.described = d.describes(p)
-	d.layers = layers{shown: d.want, limited: d.cfg.Video && d.want != codec.Everything}
-	if !d.layers.limited {
-		d.layers.shown = codec.Everything
-	}
-	d.numbers.on, d.wantedSince = false, now
 	d.stats.Switches++
+	if d.cfg.Video {
+		d.sifts = d.want != codec.Everything
+		d.layers = layers{shown: d.want, limited: d.sifts}
+		d.numbers.on, d.wantedSince = false, now
+	}
 	out, state := d.pass(s, p, dst, tseq)
 	out.First = true
 	return out, state
@@ -358,12 +362,12 @@ func (d *Downlink) start(now time.Duration, p *uplink.Packet, dst []byte, tseq u
 
 // pass forwards p unless it is of a layer that is not shown.
 func (d *Downlink) pass(s *segment, p *uplink.Packet, dst []byte, tseq uint16) (Out, State) {
-	at := s.plain(p)
-	if d.layers.limited || d.numbers.on {
-		var ok bool
-		if at, ok = d.sift(s, p); !ok {
-			return Out{}, Dropped
-		}
+	if !d.sifts {
+		return d.forward(s, p, s.plain(p), dst, tseq)
+	}
+	at, ok := d.sift(s, p)
+	if !ok {
+		return Out{}, Dropped
 	}
 	return d.forward(s, p, at, dst, tseq)
 }

@@ -73,7 +73,7 @@ func (d *Downlink) SetLayer(now time.Duration, l codec.Layer) {
 	}
 	d.want, d.wantedSince = l, now
 	if d.cfg.Video && !d.layers.limited {
-		d.layers.limited, d.layers.structure = true, 0
+		d.sifts, d.layers.limited, d.layers.structure = true, true, 0
 	}
 }
 
@@ -83,7 +83,7 @@ func (d *Downlink) Layer() codec.Layer { return d.layers.shown }
 // wantsLayer reports whether it takes a keyframe to show more of the source that flows.
 func (d *Downlink) wantsLayer(now time.Duration) bool {
 	l := &d.layers
-	if d.current == nil || !l.limited {
+	if d.current == nil || !l.limited || d.want.Spatial <= l.shown.Spatial && d.want.Temporal <= l.shown.Temporal {
 		return false
 	}
 	top, ok := d.current.Top(now)
