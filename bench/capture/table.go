@@ -30,6 +30,10 @@ which it does not get to the upper layers of so small pictures.
 Offered and answered are all header extensions of internal/capture that the browser has; those named *bare* leave out the
 dependency descriptor. The table says what was found in the packets by pion's depacketizers and the descriptor's templates.
 
+What stands out: Chromium's VP8 tells neither picture ids nor layers where the descriptor is negotiated. In *av1-l3t3* the encoder
+has dropped the base layer of some pictures for want of bits, and lets the next layer refer to frames that its descriptor had
+called discardable, from before a place to switch. MID and RID are not in the packets: receiver reports had come by then.
+
 | recording | encoding | kB | packets | frames | keyframes | spatial layers | temporal layers | packets with extensions |
 |---|---|--:|--:|--:|--:|--:|--:|---|
 `

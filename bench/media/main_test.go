@@ -18,7 +18,7 @@ func TestBenchmarksBecomeRows(t *testing.T) {
 BenchmarkInspect/vp8-2         	100	        10.5 ns/op	       0 B/op
 BenchmarkInspect/vp8-2         	100	        12.5 ns/op	       0 B/op
 BenchmarkInspect/vp9-key-2     	100	        30 ns/op
-BenchmarkInspectAV1-2          	100	        31 ns/op
+BenchmarkInspectAV1/key-2      	100	        31 ns/op
 BenchmarkReadDescriptor        	100	        32 ns/op
 BenchmarkNext/1100B-16         	100	        80 ns/op	        70 cpu-ns/op
 BenchmarkNext/vp9/thinned-2    	100	        33 ns/op
@@ -30,7 +30,7 @@ ok  	x	1.2s
 		got[m.row()] = m.time()
 	}
 	require.Equal(t, map[string][]float64{
-		"vp8_inspect": {10.5, 12.5}, "vp9_key_inspect": {30}, "av1_inspect": {31}, "read_descriptor": {32}, "next_1100b": {70},
+		"vp8_inspect": {10.5, 12.5}, "vp9_key_inspect": {30}, "av1_key_inspect": {31}, "read_descriptor": {32}, "next_1100b": {70},
 		"vp9_thinned": {33}, "ring_720p": {50000},
 	}, got)
 	require.Equal(t, []float64{123456}, all[len(all)-1].values["ring-B"])

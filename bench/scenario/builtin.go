@@ -405,7 +405,7 @@ func largeRoom(p, n int) Scenario {
 	receive := &Receive{Audio: 3, Video: 9} // as the SDKs ask for
 	callers := []Group{{
 		Name: "speaker", Count: p, Kind: Light, Arrive: arrive, Publish: tracks(Track{Media: Microphone, Profile: Saver}, thumbnail),
-		Receive: receive, Talk: &Talk{Spell: 5 * time.Second, Pause: 10 * time.Second},
+		Receive: receive, Talk: &Talk{Spell: 8 * time.Second, Pause: 32 * time.Second}, // of twenty, four at a time
 	}}
 	if n > p {
 		callers = append(callers, Group{Name: "listener", Count: n - p, Kind: Light, Arrive: arrive, Receive: receive})

@@ -1,6 +1,10 @@
 package light
 
 import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tolkyn/tolkyn/bench/measure"
@@ -135,22 +139,39 @@ func (d *device) attribute(now time.Duration) {
 	}
 	d.told = told
 	for _, s := range d.streams {
+		if (*told)[s.slot.mid] != s.from {
+			d.rest(s, now)
+		}
+	}
+	// Only now, since what one slot loses another may have got.
+	for _, s := range d.streams {
 		if from := (*told)[s.slot.mid]; from != s.from {
-			d.settle(s, now)
-			s.from = from
+			s.from, s.since, s.odd, s.stamp = from, now, 0, 0
 			if from != (flow{}) {
-				s.meter = d.newMeter(s, now)
+				s.meter, s.stamp = d.meterOf(s, now), d.sourceOf(from).stamp
 			}
 		}
 	}
+}
+
+// meterOf is what measures a slot's flow: the one that did when it came before, in whichever slot.
+func (d *device) meterOf(s *stream, now time.Duration) meter {
+	m := d.meters[s.from]
+	if m == nil {
+		m = d.newMeter(s, now)
+		d.meters[s.from] = m
+		return m
+	}
+	m.NewSequence() // another's packets had the numbers in between
+	m.Resume(now)
+	return m
 }
 
 // newMeter begins to measure what flows in a slot, due from now on.
 func (d *device) newMeter(s *stream, now time.Duration) meter {
 	sender := d.session.names.of(d.session.room, s.from.peer)
 	of := measure.Of{
-		Room: d.plan.Room, Receiver: d.plan.Identity, Sender: sender, Track: s.from.track,
-		Stamp: d.env.stamps[trackOf{d.plan.Room, sender, s.from.track}], Due: now,
+		Room: d.plan.Room, Receiver: d.plan.Identity, Sender: sender, Track: s.from.track, Stamp: d.sourceOf(s.from).stamp, Due: now,
 	}
 	if s.slot.kind == measure.Audio {
 		of.Codec = "opus"
@@ -160,11 +181,48 @@ func (d *device) newMeter(s *stream, now time.Duration) meter {
 	return measure.NewVideo(measure.VideoConfig{Of: of, Headers: true})
 }
 
-// settle ends what was measured in a slot and keeps the result.
-func (d *device) settle(s *stream, now time.Duration) {
+// sourceOf is what is known of a track; nothing of one that no caller of the run sends.
+func (d *device) sourceOf(f flow) known {
+	return d.env.tracks[trackOf{d.plan.Room, d.session.names.of(d.session.room, f.peer), f.track}]
+}
+
+// dueFor is how long a stream must have been due before its absence is one.
+const dueFor = 3 * time.Second
+
+// rest ends what is measured in a slot, until its flow comes again. What nothing came of is a stream that is missing where it was
+// due for long; else it was none.
+func (d *device) rest(s *stream, now time.Duration) {
 	if s.meter == nil {
 		return
 	}
-	d.results.add(s.meter, now)
+	if d.absent(s, now) {
+		delete(d.meters, s.from)
+	} else {
+		s.meter.Pause(now)
+	}
 	s.meter = nil
+}
+
+// absent says of a slot's flow that nothing came of it, and that nothing had to.
+func (d *device) absent(s *stream, now time.Duration) bool {
+	_, loss := s.meter.Latest(now)
+	return loss.Expected == 0 && (now-s.since < dueFor || d.sourceOf(s.from).silent)
+}
+
+// settle keeps the results of a stay that ends.
+func (d *device) settle(now time.Duration) {
+	for _, s := range d.streams {
+		d.rest(s, now)
+	}
+	for _, f := range d.measured() {
+		d.results.add(d.meters[f], now)
+	}
+	clear(d.meters)
+}
+
+// measured are those that were measured, in an order of their own.
+func (d *device) measured() []flow {
+	return slices.SortedFunc(maps.Keys(d.meters), func(a, b flow) int {
+		return cmp.Or(strings.Compare(a.peer, b.peer), strings.Compare(a.track, b.track))
+	})
 }

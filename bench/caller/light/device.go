@@ -37,7 +37,7 @@ type environment struct {
 	fingerprint string
 	names       *names
 	epoch       time.Duration // zero of the run's clock, since the Unix epoch
-	stamps      map[trackOf]uint32
+	tracks      map[trackOf]known
 
 	// Atomic.
 	addresses atomic.Uint32 // given away
@@ -58,6 +58,12 @@ func addressNumber(a netip.Addr) int {
 
 // trackOf names a track in the run.
 type trackOf struct{ room, identity, id string }
+
+// known is what the schedule says of a track.
+type known struct {
+	stamp  uint32 // its sender's
+	silent bool   // it is a microphone that is closed at times: that nothing comes of it is no loss
+}
 
 // device is one stay of one caller in its call: session, socket, keys, and all that its loop knows.
 type device struct {
@@ -80,6 +86,7 @@ type device struct {
 	// Owned by the loop, between add and remove.
 	timer    timer
 	streams  []*stream
+	meters   map[flow]meter // of all that flowed in any of them
 	last     *stream
 	told     *map[string]flow
 	sampler  sampler
@@ -108,7 +115,10 @@ type device struct {
 
 // enter joins the call and returns once keys are agreed; results goes on collecting where an earlier stay ended.
 func enter(ctx context.Context, env *environment, l *loop, plan *scenario.Caller, into *results) (_ *device, err error) {
-	d := &device{env: env, plan: plan, results: into, steps: map[measure.Step]time.Time{"": time.Now()}, rtt: assumedRTT}
+	d := &device{
+		env: env, plan: plan, results: into, steps: map[measure.Step]time.Time{"": time.Now()},
+		meters: map[flow]meter{}, rtt: assumedRTT,
+	}
 	defer func() {
 		if err != nil {
 			l.forget(d)
@@ -203,9 +213,10 @@ func (d *device) turn(l *loop, now time.Duration) (next time.Duration) {
 
 // restart drops what was measured before the warm-up's end.
 func (d *device) restart(now time.Duration) {
+	clear(d.meters)
 	for _, s := range d.streams {
 		if s.meter != nil {
-			s.meter = d.newMeter(s, now)
+			s.meter, s.since = d.meterOf(s, now), max(s.since, now)
 		}
 	}
 }
@@ -219,9 +230,7 @@ func (d *device) end(l *loop, now time.Duration) {
 	for _, t := range d.published {
 		t.timer.device = nil
 	}
-	for _, s := range d.streams {
-		d.settle(s, now)
-	}
+	d.settle(now)
 	d.results.leave(d)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -144,12 +145,14 @@ func New(cfg Config) (*Fleet, error) {
 	f := &Fleet{token: make(chan struct{}, cfg.Joining)}
 	f.env = environment{
 		cfg: cfg, base: cfg.Server, client: cfg.Client, certificate: certificate, fingerprint: print,
-		names: &names{byID: map[string]string{}}, epoch: time.Duration(cfg.Epoch.UnixNano()), stamps: map[trackOf]uint32{},
+		names: &names{byID: map[string]string{}}, epoch: time.Duration(cfg.Epoch.UnixNano()), tracks: map[trackOf]known{},
 	}
 	for _, all := range [][]scenario.Caller{cfg.Callers, cfg.Others} {
 		for _, c := range all {
 			for i, t := range c.Publish {
-				f.env.stamps[trackOf{c.Room, c.Identity, string(t.Media)}] = Stamp(c, i, 0)
+				silent := t.Media == scenario.Microphone &&
+					slices.ContainsFunc(c.Events, func(e scenario.Event) bool { return e.Do == scenario.Mute })
+				f.env.tracks[trackOf{c.Room, c.Identity, string(t.Media)}] = known{Stamp(c, i, 0), silent}
 			}
 		}
 	}

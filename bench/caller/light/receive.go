@@ -27,7 +27,10 @@ type stream struct {
 	jitter jitter
 	opened bool // one packet was: the opener knows where the numbers are
 	from   flow
-	meter  meter // nil while nobody's media is due here
+	since  time.Duration // of the server's word that it is
+	stamp  uint32        // its sender's; 0: unknown
+	odd    time.Duration // since when what comes is of somebody else; 0: it is not
+	meter  meter         // nil while nobody's media is due here
 
 	lastSR   uint32        // middle of the last sender report's NTP time,
 	lastSRAt time.Duration // and when it came
@@ -39,6 +42,10 @@ type meter interface {
 	Packet(now time.Duration, sequence uint16, size int, rtpTimestamp uint32, repaired bool)
 	Stamped(now, sent time.Duration, sender uint32)
 	Dropped(packets int64)
+	NewSequence()
+	Pause(now time.Duration)
+	Resume(now time.Duration)
+	Latest(now time.Duration) (measure.Slice, measure.Loss)
 	Stream(end time.Duration) measure.Stream
 	Histograms() measure.Histograms
 }
@@ -175,12 +182,32 @@ func (d *device) open(at time.Duration, s *stream, repair bool, data []byte, h *
 	}
 	if ok {
 		d.stamped++
-		s.meter.Stamped(at, time.Duration(stamp.Sent)*time.Microsecond-d.env.epoch, source.Sender(stamp.Caller(), stamp.Track(), 0))
-		if sight, ok := s.meter.(*measure.VideoMeter); ok {
-			sight.Layer(stamp.Layer())
-		}
+		s.attest(d.env, at, stamp)
 	}
 	return true
+}
+
+// settled: for 2 s after a slot changes its sender packets of the one before may be under way (docs/protocol.md, SlotMap), and the
+// server's word of a change may come as much later than its first packets.
+const settled = 2 * time.Second
+
+// attest takes a stamp of what came in a slot. One of somebody else is a mistake of the server's only when that goes on for long.
+func (s *stream) attest(env *environment, at time.Duration, stamp source.Stamp) {
+	sender := source.Sender(stamp.Caller(), stamp.Track(), 0)
+	if s.stamp != 0 && s.stamp != sender {
+		if s.odd == 0 {
+			s.odd = at
+		}
+		if at-max(s.odd, s.since) < settled {
+			return
+		}
+	} else {
+		s.odd = 0
+	}
+	s.meter.Stamped(at, time.Duration(stamp.Sent)*time.Microsecond-env.epoch, sender)
+	if sight, ok := s.meter.(*measure.VideoMeter); ok {
+		sight.Layer(stamp.Layer())
+	}
 }
 
 // count takes a packet of which the number is known. size is header and payload.

@@ -217,10 +217,8 @@ func (f *Fleet) Result() Result {
 			out.AddStream(m.stream, m.histograms)
 		}
 		if d != nil {
-			for _, s := range d.streams {
-				if s.meter != nil {
-					out.AddStream(s.meter.Stream(now), s.meter.Histograms())
-				}
+			for _, m := range d.present(now) {
+				out.AddStream(m.Stream(now), m.Histograms())
 			}
 		}
 		out.AddCaller(measure.Caller{
@@ -232,6 +230,23 @@ func (f *Fleet) Result() Result {
 	})
 	f.addShared(&out.Counts)
 	return out
+}
+
+// present are the meters of a stay that goes on, but for those of which nothing had to come yet.
+func (d *device) present(now time.Duration) []meter {
+	absent := map[flow]bool{}
+	for _, s := range d.streams {
+		if s.meter != nil && d.absent(s, now) {
+			absent[s.from] = true
+		}
+	}
+	var all []meter
+	for _, f := range d.measured() {
+		if !absent[f] {
+			all = append(all, d.meters[f])
+		}
+	}
+	return all
 }
 
 // addShared adds what is the loops' own: what their sockets had no room for, and how often they were held up.
