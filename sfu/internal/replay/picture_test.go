@@ -41,12 +41,20 @@ func (w *world) trace() ([]traced, error) {
 		}
 		all, places = append(all, t), append(places, at)
 	}
-	// What is published once tells by how much the segment's timestamps are moved; that tells the rest, parameter sets
-	// above all.
-	moved := map[int]uint32{}
+	// Parameter sets and silence are published many times: whose they are tells the distance of timestamps that most of a
+	// segment's packets have in common.
+	votes := make([]map[uint32]int, len(w.segments))
+	moved := make([]uint32, len(w.segments))
 	for i, t := range all {
-		if _, known := moved[t.segment]; !known && len(places[i]) == 1 {
-			moved[t.segment] = t.Timestamp - t.source.packets[places[i][0]].Timestamp
+		for _, at := range places[i] {
+			by := t.Timestamp - t.source.packets[at].Timestamp
+			if votes[t.segment] == nil {
+				votes[t.segment] = map[uint32]int{}
+			}
+			votes[t.segment][by]++
+			if votes[t.segment][by] > votes[t.segment][moved[t.segment]] {
+				moved[t.segment] = by
+			}
 		}
 	}
 	last := -1

@@ -97,7 +97,7 @@ type feed struct {
 
 // codecOf is the codec with a name as in SDP.
 func codecOf(name string) codec.Codec {
-	for c := codec.VP8; int(c) < codec.Count; c++ {
+	for c := codec.Opus; int(c) < codec.Count; c++ {
 		if c.String() == name {
 			return c
 		}
@@ -111,7 +111,7 @@ func newWorld(name string, sources []*source, seed uint64, net network, descript
 		sent: map[seq.Extended]sent{}, came: map[seq.Extended]*rtp.Packet{}, asked: map[seq.Extended]int{},
 	}
 	cfg := downlink.Config{
-		SSRC: mediaSSRC, RTXSSRC: rtxSSRC, Video: true, NACK: true, TransportSeqID: 3, ColorSpaceID: 4, Mixed: mixed,
+		SSRC: mediaSSRC, RTXSSRC: rtxSSRC, Video: w.codec.Video(), NACK: true, TransportSeqID: 3, ColorSpaceID: 4, Mixed: mixed,
 		Payloads:      []downlink.Payload{{Codec: w.codec, PayloadType: mediaPT, RTXPayloadType: rtxPT}},
 		FirstSequence: uint16(w.random.Uint32()), FirstRTXSequence: uint16(w.random.Uint32()), FirstTimestamp: w.random.Uint32(),
 	}
