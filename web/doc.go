@@ -5,7 +5,7 @@
 //	   |
 //	src/client   @tolkyn/client: session, media, slots, statistics        src/page/{sdk.js,sdk-test.ts}
 //	   |                                                                      |
-//	src/page     the call page: pre-join, grid, controls, words               |
+//	src/page     the call page: pre-join, layouts, people, words              |
 //	   |                                                                      |
 //	   +---- go generate (internal/bundle: esbuild's Go API, type-stripping) -+
 //	                              |

@@ -721,7 +721,7 @@ export class Room extends Emitter<RoomEvents> {
     p.track = track;
     p.ended = () => void this.#trackEnded(p, track);
     track.addEventListener("ended", p.ended);
-    track.contentHint = contentHints[source];
+    if (contentHints[source]) track.contentHint = contentHints[source];
     if (isSound(source)) track.enabled = true;
     this.#publications.set(source, p);
     if (this.#joined) await this.#attach(p);
@@ -1036,7 +1036,7 @@ const wireSource: Record<Source, Track_Source> = {
 
 // What encoders make of a picture or a sound: https://w3c.github.io/mst-content-hint/
 const contentHints: Record<Source, string> = {
-  microphone: "",
+  microphone: "", // the application's own choice
   camera: "motion",
   screen: "detail",
   "screen-audio": "music",
