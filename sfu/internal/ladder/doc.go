@@ -9,5 +9,6 @@
 //	     └───────────── on at once, off after 400 ms ─────────────────┘
 //
 // What a publisher says of its encodings does not count: RIDs are names, and their order is not that of their sizes
-// everywhere. A rate is measured. The size of a picture comes out of the stream, and tells whether it fills its place.
+// everywhere. A rate is measured, and ranks beside what is measured at the same time: see rank.go. The size of a picture comes
+// out of the stream, and tells whether it fills its place.
 package ladder

@@ -38,7 +38,7 @@ type Rung struct {
 	Rate          uint8  // pictures a second, as measured
 	Flows         bool   // else it is remembered: the publisher has paused it
 
-	whole uint32 // Bits of the same spatial layer at its full rate: what it ranks by
+	whole uint32 // what it ranks by: Bits of the same spatial layer at its full rate, as they would be now; see rank.go
 }
 
 func (r *Rung) area() int { return int(r.Width) * int(r.Height) }
@@ -63,11 +63,19 @@ type Ladder struct {
 
 // encoding is what one of them brought when it last flowed.
 type encoding struct {
-	flows  bool
-	began  time.Duration // to flow, this time
-	marked time.Duration
-	layers [maxLayers]layer
-	n      int
+	flows    bool
+	measured bool          // it flows, and a second of it is known
+	at       time.Duration // when that was so last; 0 never
+	began    time.Duration // to flow, this time
+	marked   time.Duration
+	layers   [maxLayers]layer
+	n        int
+
+	// When it was measured last, another was too, and brought that: what it brings itself is worth comparing to that alone.
+	beside     int // -1: it was the only one
+	besideBits uint64
+
+	rank uint64 // bits a second that it would bring now
 }
 
 type layer struct {
@@ -97,7 +105,13 @@ func (l *layer) stop() {
 }
 
 // New returns the ladder of a track with so many encodings, none of which flows.
-func New(encodings int) *Ladder { return &Ladder{encodings: make([]encoding, encodings)} }
+func New(encodings int) *Ladder {
+	l := &Ladder{encodings: make([]encoding, encodings)}
+	for i := range l.encodings {
+		l.encodings[i].beside = -1
+	}
+	return l
+}
 
 // Measure takes what encoding i brings: the time of its last packet, 0 for none yet, and its rates of the last second or
 // since it began.
@@ -105,7 +119,10 @@ func New(encodings int) *Ladder { return &Ladder{encodings: make([]encoding, enc
 func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []LayerRate) {
 	e := &l.encodings[i]
 	if heard == 0 || now-heard > Silence {
-		e.flows = false
+		if e.measured {
+			l.leave(i)
+		}
+		e.flows, e.measured = false, false
 		for k := range e.layers[:e.n] {
 			e.layers[k].stop()
 		}
@@ -115,6 +132,9 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 		e.flows, e.began = true, now
 	}
 	age := now - e.began
+	if age >= measured && len(rates) > 0 {
+		e.measured, e.at = true, now
+	}
 	for k := range e.layers[:e.n] {
 		if l := &e.layers[k]; !slices.ContainsFunc(rates, func(r LayerRate) bool { return r.Layer == l.Layer }) {
 			l.stop()
@@ -180,20 +200,25 @@ func (e *encoding) layer(of codec.Layer) *layer {
 // Flows says whether an encoding flows, as last measured.
 func (l *Ladder) Flows(i int) bool { return l.encodings[i].flows }
 
-// Known says whether an encoding has ever brought anything.
-func (l *Ladder) Known(i int) bool { return l.encodings[i].n > 0 || l.encodings[i].flows }
+// Known says whether an encoding can be chosen for what it is: the size of its pictures is known or, where no keyframe tells
+// one, a second of it.
+func (l *Ladder) Known(i int) bool {
+	e := &l.encodings[i]
+	return e.at > 0 || e.area() > 0
+}
 
 // Rungs returns what there is to choose from, least bits first, and whether it differs in more than rates from what it was
 // when it was last asked for. The slice is valid until the next call.
 func (l *Ladder) Rungs() (rungs []Rung, changed bool) {
 	l.before, l.rungs = l.rungs, l.before[:0]
+	reordered := l.order()
 	for i := range l.encodings {
 		l.rungs = l.encodings[i].appendRungs(l.rungs, i)
 	}
 	slices.SortFunc(l.rungs, func(a, b Rung) int {
 		return cmp.Or(cmp.Compare(a.Bits, b.Bits), cmp.Compare(a.Encoding, b.Encoding), compareLayers(a.Layer, b.Layer))
 	})
-	changed = !slices.EqualFunc(l.before, l.rungs, func(a, b Rung) bool {
+	changed = reordered || !slices.EqualFunc(l.before, l.rungs, func(a, b Rung) bool {
 		return a.same(&b) && a.Flows == b.Flows && a.Width == b.Width && a.Height == b.Height &&
 			(a.Rate >= smooth) == (b.Rate >= smooth)
 	})
@@ -230,13 +255,16 @@ func (e *encoding) appendRungs(dst []Rung, i int) []Rung {
 		r.Bits, r.Rate = uint32(min(bits, 1<<31)), uint8(min(frames, 255))
 		dst = append(dst, r)
 	}
+	all := e.bits()
 	for a := range dst[first:] {
 		r := &dst[first+a]
+		whole := uint32(0)
 		for _, o := range dst[first:] {
 			if o.Layer.Spatial == r.Layer.Spatial {
-				r.whole = max(r.whole, o.Bits)
+				whole = max(whole, o.Bits)
 			}
 		}
+		r.whole = uint32(min(float64(whole)*float64(e.rank)/float64(all), 1<<31))
 	}
 	return dst
 }

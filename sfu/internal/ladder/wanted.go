@@ -11,9 +11,18 @@ import (
 // viewer's going, over half a second of network.
 const offAfter = 400 * time.Millisecond
 
+// tellGap is the least time between two words to a publisher: the first goes at once, and whoever comes and goes ten times a
+// second costs it four words.
+const tellGap = 250 * time.Millisecond
+
 // Wanted says which encodings of a track anybody wants, and up to which layer: more at once, less after a while. One
 // goroutine.
-type Wanted struct{ encodings []wish }
+type Wanted struct {
+	encodings []wish
+	late      bool          // there is something to tell
+	spoke     bool          // it was told something before
+	toldAt    time.Duration // that was
+}
 
 // wish is what is wanted of one encoding.
 type wish struct {
@@ -71,8 +80,8 @@ func (w *Wanted) Want(i int, l codec.Layer) {
 	e.wanted.Temporal = max(e.wanted.Temporal, l.Temporal)
 }
 
-// Settle compares what is wanted now with what the publisher was told. It returns whether to tell it anew, how many
-// encodings that turns off, and when to settle again, 0 for no need.
+// Settle compares what is wanted now with what the publisher is told. It returns whether to tell it anew, how many
+// encodings are turned off, and when to settle again, 0 for no need.
 func (w *Wanted) Settle(now time.Duration) (changed bool, off int, next time.Duration) {
 	for i := range w.encodings {
 		e := &w.encodings[i]
@@ -95,7 +104,15 @@ func (w *Wanted) Settle(now time.Duration) (changed bool, off int, next time.Dur
 			e.told, changed = e.wanted, true
 		}
 	}
-	return changed, off, next
+	w.late = w.late || changed
+	switch {
+	case !w.late:
+		return false, off, next
+	case w.spoke && now < w.toldAt+tellGap:
+		return false, off, earlier(next, w.toldAt+tellGap)
+	}
+	w.late, w.spoke, w.toldAt = false, true, now
+	return true, off, next
 }
 
 // earlier of two times, of which 0 is none.
@@ -106,7 +123,7 @@ func earlier(a, b time.Duration) time.Duration {
 	return min(a, b)
 }
 
-// Told returns what the publisher is told of encoding i.
+// Told returns what the publisher is told of encoding i, when it is told next.
 func (w *Wanted) Told(i int) (l codec.Layer, wanted bool) {
 	return w.encodings[i].told, w.encodings[i].toldAny
 }

@@ -245,3 +245,63 @@ func TestAThumbnailTakesFewerPictures(t *testing.T) {
 		boris.requireSeamless(70 * time.Millisecond)
 	})
 }
+
+// TestAnEncodingWithoutItsFirstKeyframeIsLearned: of the largest nothing but what came before the keys began with a
+// keyframe, and its publisher was told to stop it before anybody wanted it.
+func TestAnEncodingWithoutItsFirstKeyframeIsLearned(t *testing.T) {
+	filming(t, []uint16{180, 360, 720}, func(b *bench, anna, boris *member, f *film) {
+		f.obeys, f.dumb = true, true
+		for _, r := range f.encodings {
+			r.size = 500 // all bring as little
+		}
+		f.encodings[2].key = false
+		boris.watch(7, 180)
+		b.run(2*time.Second, anna, boris)
+		require.Equal(t, []bool{true, false, false}, b.told(7))
+		require.Zero(t, anna.asked, "a thumbnail needs nothing of the largest")
+		boris.watch(7, 720)
+		b.run(600*time.Millisecond, anna, boris)
+		require.EqualValues(t, 2, boris.saw[len(boris.saw)-1].mark)
+		b.run(time.Second, anna, boris)
+		require.EqualValues(t, 720, b.lastLayer(2).Height)
+		require.Equal(t, []bool{false, false, true}, b.told(7))
+		require.LessOrEqual(t, anna.asked, 3, "to learn its size, to enter it, and one of the middle encoding meanwhile")
+	})
+}
+
+// TestWhoComesAndGoesIsNotPassedOn: two viewers with other views each, ten times a second; and then one in full, who has his
+// picture after the word to the publisher and its keyframe.
+func TestWhoComesAndGoesIsNotPassedOn(t *testing.T) {
+	filming(t, []uint16{180, 360, 720}, func(b *bench, anna, boris *member, f *film) {
+		f.obeys = true
+		clara := b.viewer(3, codec.VP8)
+		b.run(3*time.Second, anna, boris, clara)
+		tellings, asked := b.tellings, anna.asked
+		for i := range 100 {
+			for k, m := range []*member{boris, clara} {
+				if i%2 == k {
+					m.watch(7, []uint32{180, 360}[k])
+				} else {
+					b.shard.Post(Assign{ID: m.id, Slot: 0})
+				}
+			}
+			b.run(99*time.Millisecond, anna, boris, clara)
+		}
+		require.LessOrEqual(t, b.tellings-tellings, 3, "nothing is off for 400 ms")
+		require.LessOrEqual(t, anna.asked-asked, 2*2*10, "two keyframes a second of each")
+		for i := range 40 {
+			m := []*member{boris, clara}[i%2]
+			m.watch(7, []uint32{180, 720, 360}[i%3])
+			b.run(66*time.Millisecond, anna, boris, clara)
+			b.shard.Post(Assign{ID: m.id, Slot: 0})
+			b.run(462*time.Millisecond, anna, boris, clara)
+		}
+		require.LessOrEqual(t, b.tellings-tellings, 3+4*21)
+		b.run(2*time.Second, anna, boris, clara)
+		require.Equal(t, []bool{false, false, false}, b.told(7))
+		n := len(boris.saw)
+		boris.watch(7, 720)
+		b.run(99*time.Millisecond, anna, boris, clara)
+		require.Equal(t, []byte{2}, boris.marks(n))
+	})
+}

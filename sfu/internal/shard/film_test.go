@@ -34,6 +34,7 @@ type film struct {
 	mid       string
 	encodings []*reel
 	obeys     bool
+	dumb      bool // a paused stream resumes on no keyframe: that must be asked for
 }
 
 // reel is one encoding of a film.
@@ -218,7 +219,7 @@ func (b *bench) obey(members []*member) {
 				continue
 			}
 			for i, r := range f.encodings {
-				if r.off && list[i].Wanted {
+				if r.off && list[i].Wanted && !f.dumb {
 					r.key = true // a paused stream resumes on a keyframe
 				}
 				r.off = !list[i].Wanted

@@ -290,6 +290,7 @@ func (s *Shard) tendTrack(now time.Duration, t *track) {
 	changed := false
 	if t.measureDue(now) {
 		changed = s.measureTrack(now, t)
+		s.learn(now, t)
 	}
 	for _, sl := range t.slots {
 		if next := sl.chooser.Next(); changed || next != 0 && now >= next || sl.waits(now) {
@@ -355,6 +356,19 @@ func (s *Shard) measureTrack(now time.Duration, t *track) (changed bool) {
 	t.rungs, changed = t.ladder.Rungs()
 	return changed
 }
+
+// learn asks for a keyframe of what flows and is of an unknown size, where more is wanted than is known: its first one got
+// lost.
+func (s *Shard) learn(now time.Duration, t *track) {
+	for i, u := range t.encodings {
+		if u.up != nil && t.ladder.Flows(i) && !t.ladder.Known(i) && slices.ContainsFunc(t.slots, (*slot).open) {
+			s.wantKeyframe(now, u)
+		}
+	}
+}
+
+// open says whether a slot would show more than is known of its track.
+func (sl *slot) open() bool { return sl.chosen && sl.choice.Open }
 
 // by makes the track be tended at a time, or earlier; 0 is no time.
 func (t *track) by(at time.Duration) {
