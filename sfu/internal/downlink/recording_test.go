@@ -50,6 +50,10 @@ type picture struct {
 	refs      []int // indices of the frames that it needs
 	stray     bool  // it names others, which the browser has not sent: libaom does when it drops the base layer of a picture
 	packets   []int // indices in packets
+	// By the descriptor: the decode targets in which others depend on it, and references to frames that were said to be no
+	// such. Whoever misses packets may fail to see those coming.
+	needed   uint32
+	doubtful []int
 }
 
 // recordings reads all videos, one entry an encoding.
@@ -148,9 +152,13 @@ func (r *recording) model(t require.TestingT) {
 					f.stray = true
 					continue
 				}
+				if d.Needed&^r.frames[ref].needed != 0 {
+					f.doubtful = append(f.doubtful, ref)
+					continue
+				}
 				f.refs = append(f.refs, ref)
 			}
-			numbered[d.Number] = n
+			numbered[d.Number], f.needed = n, d.Needed&^d.Discardable
 		case r.codec == codec.VP9:
 			for _, back := range vp9Differences(p.payload) {
 				f.refs = append(f.refs, pictures[[2]uint16{m.PictureID - back, uint16(m.Layer.Spatial)}])
@@ -325,7 +333,11 @@ func (v *viewer) check(whole bool, arrived map[int]bool) {
 		for _, i := range v.r.frames[f].packets {
 			require.True(v, packets[i] || !arrived[i], "packet %d of frame %d was left out", i, f)
 		}
-		for _, ref := range v.r.frames[f].refs {
+		refs := v.r.frames[f].refs
+		if whole {
+			refs = slices.Concat(refs, v.r.frames[f].doubtful)
+		}
+		for _, ref := range refs {
 			if shown[ref] != nil {
 				continue
 			}

@@ -114,7 +114,7 @@ func (d *Downlink) follows(src *uplink.Uplink, p *uplink.Packet) bool {
 func (d *Downlink) step(src *uplink.Uplink, p *uplink.Packet) uint32 {
 	q := &d.sequence
 	if after, ok := d.captured(src, p); ok && d.cfg.Video && after <= longestPause {
-		due := int64(after)*int64(src.Codec().ClockRate())/int64(time.Second) - q.ahead
+		due := (int64(after)*int64(src.Codec().ClockRate())+int64(time.Second)/2)/int64(time.Second) - q.ahead
 		step := max(due, videoStep)
 		q.ahead = step - due
 		return uint32(step)
