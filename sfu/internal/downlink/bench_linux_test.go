@@ -95,6 +95,110 @@ func BenchmarkNext(b *testing.B) {
 	})
 }
 
+// band plays a recording over and over to many slots.
+type band struct {
+	r     *recording
+	src   *uplink.Uplink
+	slots []*Downlink
+	i     int
+	round uint32
+	now   time.Duration
+	dd    []byte
+	dst   []byte
+	sent  int
+	taken int
+}
+
+func newBand(r *recording, slots int, id uint8, layer codec.Layer) *band {
+	b := &band{
+		r: r, src: uplink.New(uplink.Config{SSRC: r.ssrc, Codec: r.codec, NACK: true}), now: time.Hour,
+		dd: make([]byte, 0, 255), dst: make([]byte, 1500),
+	}
+	for range slots {
+		d := New(everyCodec(id))
+		d.Ready(0)
+		d.Assign(b.now, b.src, 1)
+		d.SetLayer(b.now, layer)
+		b.slots = append(b.slots, d)
+	}
+	return b
+}
+
+// store hands the next packet to the uplink; numbers go on from round to round.
+func (b *band) store() {
+	p := &b.r.packets[b.i]
+	b.now += ms
+	h := p.h
+	h.Timestamp += b.round * 300_000
+	e := p.e + seq.Extended(b.round)*seq.Extended(len(b.r.packets))
+	b.dd = append(b.dd[:0], p.descriptor...)
+	if len(b.dd) > 2 {
+		n := uint16(b.dd[1])<<8 | uint16(b.dd[2]) + uint16(b.round)*uint16(len(b.r.frames))
+		b.dd[1], b.dd[2] = byte(n>>8), byte(n)
+	}
+	if b.src.Handle(b.now, &h, e, p.payload, uplink.Extensions{}, b.dd) != uplink.Stored {
+		panic("not stored")
+	}
+	if b.i++; b.i == len(b.r.packets) {
+		b.i, b.round = 0, b.round+1
+	}
+}
+
+// take lets a slot deal with what there is.
+func (b *band) take(d *Downlink) {
+	for {
+		_, state := d.Next(b.now, b.dst, 1)
+		if state == Empty {
+			return
+		}
+		b.taken++
+		if state == Sent {
+			b.sent++
+		}
+	}
+}
+
+// What browsers sent, to 64 slots: ns per packet of the source, by what becomes of it.
+func BenchmarkNextOf(b *testing.B) {
+	for _, c := range []struct {
+		name, recording string
+		id              uint8
+		layer           codec.Layer
+	}{
+		{"vp8/all", "chromium-vp8-simulcast-bare-f", 0, codec.Everything},
+		{"vp8/base", "chromium-vp8-simulcast-bare-f", 0, codec.Layer{}},
+		{"vp8/all+descriptor", "chromium-vp8-simulcast-f", 12, codec.Everything},
+		{"vp8/base+descriptor", "chromium-vp8-simulcast-f", 12, codec.Layer{}},
+		{"vp9/all", "chromium-vp9-l3t3-key-bare", 0, codec.Everything},
+		{"vp9/middle", "chromium-vp9-l3t3-key-bare", 0, codec.Layer{Spatial: 1, Temporal: 1}},
+		{"vp9/all+descriptor", "chromium-vp9-l3t3", 12, codec.Everything},
+		{"vp9/middle+descriptor", "chromium-vp9-l3t3", 12, codec.Layer{Spatial: 1, Temporal: 1}},
+		{"h264/all", "chromium-h264-l1t3", 0, codec.Everything},
+		{"h264/base", "chromium-h264-l1t3", 0, codec.Layer{}},
+		{"h264/base+descriptor", "chromium-h264-l1t3", 12, codec.Layer{}},
+		{"av1/all+descriptor", "chromium-av1-l3t3", 12, codec.Everything},
+		{"av1/middle+descriptor", "chromium-av1-l3t3", 12, codec.Layer{Spatial: 1, Temporal: 1}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			m := newBand(find(b, c.recording), 64, c.id, c.layer)
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				for range 16 {
+					m.store()
+				}
+				b.StartTimer()
+				for _, d := range m.slots {
+					m.take(d)
+				}
+			}
+			per := float64(b.Elapsed().Nanoseconds()) / float64(m.taken)
+			b.ReportMetric(per, "ns/packet")
+			b.ReportMetric(100*float64(m.sent)/float64(m.taken), "%sent")
+		})
+	}
+}
+
 func BenchmarkResend(b *testing.B) {
 	d := (*Downlink)(nil)
 	step := stream(1100, func(slot *Downlink, now time.Duration, dst []byte) {
@@ -127,4 +231,28 @@ func TestNextAndResendDoNotAllocate(t *testing.T) {
 		step()
 	}
 	require.Zero(t, testing.AllocsPerRun(2000, step))
+}
+
+// Nor do layers left out, descriptors told, or both.
+func TestLayersDoNotAllocate(t *testing.T) {
+	for _, r := range recordings(t) {
+		for _, id := range []uint8{0, 12, 20} {
+			m := newBand(r, 1, id, codec.Layer{Spatial: 1, Temporal: 1})
+			n := uint16(0)
+			step := func() {
+				m.store()
+				m.take(m.slots[0])
+				m.slots[0].Resend(m.now, m.slots[0].sequence.highest.Uint16()-n%30, m.dst, 1)
+				m.slots[0].WantsKeyframe(m.now)
+				if n++; n%50 == 0 {
+					m.slots[0].SetLayer(m.now, codec.Layer{Spatial: uint8(n/50) % 3, Temporal: uint8(n/50) % 2})
+				}
+			}
+			for range 1200 {
+				step()
+			}
+			require.Zero(t, testing.AllocsPerRun(300, step), r.name)
+			require.Positive(t, m.sent)
+		}
+	}
 }
