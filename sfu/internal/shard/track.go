@@ -290,7 +290,7 @@ func (s *Shard) tendTrack(now time.Duration, t *track) {
 	changed := false
 	if t.measureDue(now) {
 		changed = s.measureTrack(now, t)
-		s.learn(now, t)
+		s.learnSizes(now, t)
 	}
 	for _, sl := range t.slots {
 		if next := sl.chooser.Next(); changed || next != 0 && now >= next || sl.waits(now) {
@@ -357,9 +357,9 @@ func (s *Shard) measureTrack(now time.Duration, t *track) (changed bool) {
 	return changed
 }
 
-// learn asks for a keyframe of what flows and is of an unknown size, where more is wanted than is known: its first one got
+// learnSizes asks for a keyframe of what flows and is of an unknown size, where more is wanted than is known: its first one got
 // lost.
-func (s *Shard) learn(now time.Duration, t *track) {
+func (s *Shard) learnSizes(now time.Duration, t *track) {
 	for i, u := range t.encodings {
 		if u.up != nil && t.ladder.Flows(i) && !t.ladder.Known(i) && slices.ContainsFunc(t.slots, (*slot).open) {
 			s.wantKeyframe(now, u)
@@ -474,12 +474,14 @@ func (s *Shard) settle(now time.Duration, t *track) {
 	}
 	changed, off, next := t.wanted.Settle(now)
 	t.by(next)
+	if t.owner.from == nil {
+		s.stats.EncodingsPaused += uint64(off)
+	}
 	switch {
 	case !changed:
 	case t.owner.from != nil:
 		s.wishLayers(t)
 	default:
-		s.stats.EncodingsPaused += uint64(off)
 		s.tellWanted(t)
 	}
 }
