@@ -25,7 +25,7 @@ func newRealWorld(t *testing.T) (*world, netip.AddrPort) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
 	w := &world{t: t, net: netsim.New(1)}
-	w.sfu, err = sfu.New(sfu.Config{Socket: socket, TCP: listener, Advertise: []netip.Addr{loopback}})
+	w.sfu, err = sfu.New(sfu.Config{Sockets: []udp.Socket{socket}, TCP: []net.Listener{listener}, Advertise: []netip.Addr{loopback}})
 	require.NoError(t, err)
 	return w, netip.MustParseAddrPort(listener.Addr().String())
 }

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -11,80 +12,86 @@ import (
 )
 
 // news is what shards have for a room's loop. A shard never waits for a room: news replaces older news of the same thing, so
-// that there is no more of it than tracks and slots.
+// that there is no more of it than tracks and slots. Nor does it wait for a peer, which may be waiting for it: what it says
+// is put into the client's words by the room's loop.
 type news struct {
 	// Fixed after newNews.
 	wake chan struct{} // buffered: there is something
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	speakers []plan.Speaker
-	spoke    bool // speakers are new
+	speakers [][]plan.Speaker // by shard
+	spoke    bool             // speakers are new
 	notices  []notice
 	place    map[topic]int // in notices
 }
 
-// notice is an event on its way to a peer.
+// notice is what a shard has found out for a peer: of the three one is there.
 type notice struct {
-	peer  *Peer
-	event Event
-}
-
-// topic is what a notice is about; of two about one topic the later holds.
-type topic struct {
 	peer    *Peer
-	kind    uint8
-	trackID string
+	topic   topic
+	wanted  []shard.EncodingWanted
+	codec   bool // wanted
+	changed []shard.SlotLayer
 }
 
-func newNews() *news { return &news{wake: make(chan struct{}, 1), place: map[topic]int{}} }
+// topic is what a notice is about; of two about one topic the later holds, and of two about slots the later where both speak
+// of one slot.
+type topic struct {
+	peer  *Peer
+	track shard.TrackID // 0: its slots
+	codec codec.Codec   // 0: the track's encodings
+}
 
-// hear notes who speaks, loudest first.
-func (n *news) hear(speakers []speaker.Speaker) {
+func newNews(shards int) *news {
+	return &news{wake: make(chan struct{}, 1), speakers: make([][]plan.Speaker, shards), place: map[topic]int{}}
+}
+
+// hear notes who speaks on a shard, loudest first.
+func (n *news) hear(shard int, speakers []speaker.Speaker) {
 	list := make([]plan.Speaker, len(speakers))
 	for i, s := range speakers {
 		list[i] = plan.Speaker{Peer: plan.PeerID(s.ID), Level: s.Level}
 	}
 	n.mu.Lock()
-	n.speakers, n.spoke = list, true
+	n.speakers[shard], n.spoke = list, true
 	n.mu.Unlock()
 	n.ring()
 }
 
-// tell notes an event for a peer of the room: LayersWanted, CodecWanted or LayersChanged. It reaches Events in order with
-// the room's own; a peer that has left, or not come yet, does not get it.
-func (n *news) tell(p *Peer, e Event) {
-	t := topic{peer: p}
-	switch e := e.(type) {
-	case LayersWanted:
-		t.kind, t.trackID = 1, e.TrackID
-	case CodecWanted:
-		t.kind, t.trackID = 2, e.TrackID+"/"+e.Codec.String()
-	case LayersChanged:
-		t.kind = 3
-	default:
-		return
+// loudest is who speaks on all shards, loudest first. Guarded by mu.
+func (n *news) loudest() []plan.Speaker {
+	all := slices.Concat(n.speakers...)
+	if len(n.speakers) > 1 {
+		slices.SortStableFunc(all, func(a, b plan.Speaker) int { return cmp.Compare(b.Level, a.Level) })
 	}
+	return all[:min(len(all), speaker.Most)]
+}
+
+// tell notes something for a peer of the room. It reaches Events in order with the room's own; a peer that has left, or not
+// come yet, does not get it.
+func (n *news) tell(one notice) {
+	one.topic.peer = one.peer
 	n.mu.Lock()
-	if i, waits := n.place[t]; waits {
-		if c, ok := e.(LayersChanged); ok {
-			e = merged(n.notices[i].event.(LayersChanged), c)
+	if i, waits := n.place[one.topic]; waits {
+		if one.topic.track == 0 {
+			one.changed = merged(n.notices[i].changed, one.changed)
 		}
-		n.notices[i].event = e
+		n.notices[i] = one
 	} else {
-		n.place[t] = len(n.notices)
-		n.notices = append(n.notices, notice{p, e})
+		n.place[one.topic] = len(n.notices)
+		n.notices = append(n.notices, one)
 	}
 	n.mu.Unlock()
 	n.ring()
 }
 
 // merged is both, the later one where they speak of one slot.
-func merged(before, now LayersChanged) LayersChanged {
-	slots := slices.DeleteFunc(slices.Clone(before.Slots), func(s SlotLayer) bool {
-		return slices.ContainsFunc(now.Slots, func(o SlotLayer) bool { return o.MID == s.MID })
+func merged(before, now []shard.SlotLayer) []shard.SlotLayer {
+	before = slices.DeleteFunc(before, func(s shard.SlotLayer) bool {
+		return slices.ContainsFunc(now, func(o shard.SlotLayer) bool { return o.Slot == s.Slot })
 	})
-	return LayersChanged{Slots: append(slots, now.Slots...)}
+	return append(before, now...)
 }
 
 func (n *news) ring() {
@@ -98,63 +105,66 @@ func (n *news) ring() {
 func (n *news) take() (speakers []plan.Speaker, spoke bool, notices []notice) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	speakers, spoke, notices = n.speakers, n.spoke, n.notices
+	speakers, spoke, notices = n.loudest(), n.spoke, n.notices
 	n.spoke, n.notices = false, nil
 	clear(n.place)
 	return speakers, spoke, notices
 }
 
+// event is a notice in the client's words; nil when what it is about has ended meanwhile.
+func (one notice) event() Event {
+	p := one.peer
+	if one.topic.track == 0 {
+		if layers := p.slotLayers(one.changed); len(layers) > 0 {
+			return LayersChanged{Slots: layers}
+		}
+		return nil
+	}
+	id, ok := p.trackID(one.topic.track)
+	switch {
+	case !ok:
+		return nil
+	case one.topic.codec != 0:
+		return CodecWanted{TrackID: id, Codec: one.topic.codec, Wanted: one.codec}
+	}
+	e := LayersWanted{TrackID: id}
+	for _, w := range one.wanted {
+		e.Encodings = append(e.Encodings, EncodingWanted(w))
+	}
+	return e
+}
+
 // heard is told by a shard who speaks in a room.
-func (s *SFU) heard(id shard.RoomID, speakers []speaker.Speaker) {
+func (s *SFU) heard(core int, id shard.RoomID, speakers []speaker.Speaker) {
 	s.mu.Lock()
 	r := s.numbered[id]
 	s.mu.Unlock()
 	if r != nil {
-		r.news.hear(speakers)
+		r.news.hear(core, speakers)
 	}
 }
 
-// layersWanted passes on which encodings of a track are watched.
+// layersWanted is told by a shard which encodings of a track are watched.
 func (s *SFU) layersWanted(id shard.PeerID, track shard.TrackID, encodings []shard.EncodingWanted) {
-	p, name, ok := s.publication(id, track)
-	if !ok {
-		return
-	}
-	e := LayersWanted{TrackID: name}
-	for _, w := range encodings {
-		e.Encodings = append(e.Encodings, EncodingWanted(w))
-	}
-	p.room.news.tell(p, e)
+	s.tell(id, notice{topic: topic{track: track}, wanted: encodings})
 }
 
-// codecWanted passes on that a track is needed in another codec, or no longer.
+// codecWanted is told by a shard that a track is needed in another codec, or no longer.
 func (s *SFU) codecWanted(id shard.PeerID, track shard.TrackID, c codec.Codec, wanted bool) {
-	if p, name, ok := s.publication(id, track); ok {
-		p.room.news.tell(p, CodecWanted{TrackID: name, Codec: c, Wanted: wanted})
-	}
+	s.tell(id, notice{topic: topic{track: track, codec: c}, codec: wanted})
 }
 
-// publication finds a track by what the shard knows it by.
-func (s *SFU) publication(id shard.PeerID, track shard.TrackID) (p *Peer, name string, ok bool) {
-	s.mu.Lock()
-	p = s.peers[id]
-	s.mu.Unlock()
-	if p == nil {
-		return nil, "", false
-	}
-	name, ok = p.trackID(track)
-	return p, name, ok
-}
-
-// layersChanged passes on what video slots receive.
+// layersChanged is told by a shard what video slots receive.
 func (s *SFU) layersChanged(id shard.PeerID, slots []shard.SlotLayer) {
+	s.tell(id, notice{changed: slots})
+}
+
+// tell passes on what a shard has found out for a peer; it waits for nobody.
+func (s *SFU) tell(id shard.PeerID, one notice) {
 	s.mu.Lock()
-	p := s.peers[id]
+	one.peer = s.peers[id]
 	s.mu.Unlock()
-	if p == nil {
-		return
-	}
-	if layers := p.slotLayers(slots); len(layers) > 0 {
-		p.room.news.tell(p, LayersChanged{Slots: layers})
+	if one.peer != nil {
+		one.peer.room.news.tell(one)
 	}
 }

@@ -7,32 +7,42 @@ import (
 
 	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/sfu/internal/plan"
+	"github.com/tolkyn/tolkyn/sfu/internal/shard"
 	"github.com/tolkyn/tolkyn/sfu/internal/speaker"
 )
 
 // TestNewsReplacesOlderNews: a room that does not read gathers no more than one notice a topic.
 func TestNewsReplacesOlderNews(t *testing.T) {
-	n, anna, boris := newNews(), &Peer{}, &Peer{}
+	n := newNews(2)
+	anna := &Peer{tracks: map[string]publication{"cam": {track: 3}}}
+	boris := &Peer{}
+	boris.slots[1] = []peerSlot{{mid: "4", number: 1}, {mid: "5", number: 2}}
+	n.hear(1, []speaker.Speaker{{ID: 8, Level: 98}, {ID: 9, Level: 120}})
 	for level := range uint8(100) {
-		n.hear([]speaker.Speaker{{ID: 7, Level: level}})
+		n.hear(0, []speaker.Speaker{{ID: 7, Level: level}})
 		wanted := level%2 == 0
-		n.tell(anna, LayersWanted{TrackID: "cam", Encodings: []EncodingWanted{{RID: "f", Wanted: wanted}}})
-		n.tell(anna, CodecWanted{TrackID: "cam", Codec: codec.VP8, Wanted: wanted})
-		n.tell(anna, CodecWanted{TrackID: "cam", Codec: codec.H264, Wanted: !wanted})
-		n.tell(boris, LayersChanged{Slots: []SlotLayer{{MID: "4", Height: 180}, {MID: "5", Height: int(level)}}})
-		n.tell(boris, LayersChanged{Slots: []SlotLayer{{MID: "4", Height: 360}}})
-		n.tell(boris, PeerLeft{PeerID: "x"}) // not from a shard
+		n.tell(notice{peer: anna, topic: topic{track: 3}, wanted: []shard.EncodingWanted{{RID: "f", Wanted: wanted}}})
+		n.tell(notice{peer: anna, topic: topic{track: 3, codec: codec.VP8}, codec: wanted})
+		n.tell(notice{peer: anna, topic: topic{track: 3, codec: codec.H264}, codec: !wanted})
+		n.tell(notice{peer: anna, topic: topic{track: 4}}) // of a track that has ended
+		n.tell(notice{peer: boris, changed: []shard.SlotLayer{{Slot: 1, Height: 180}, {Slot: 2, Height: uint16(level)}}})
+		n.tell(notice{peer: boris, changed: []shard.SlotLayer{{Slot: 1, Height: 360}}})
 	}
 	<-n.wake
 	speakers, spoke, notices := n.take()
 	require.True(t, spoke)
-	require.Equal(t, []plan.Speaker{{Peer: 7, Level: 99}}, speakers)
-	require.Equal(t, []notice{
-		{anna, LayersWanted{TrackID: "cam", Encodings: []EncodingWanted{{RID: "f", Wanted: false}}}},
-		{anna, CodecWanted{TrackID: "cam", Codec: codec.VP8, Wanted: false}},
-		{anna, CodecWanted{TrackID: "cam", Codec: codec.H264, Wanted: true}},
-		{boris, LayersChanged{Slots: []SlotLayer{{MID: "5", Height: 99}, {MID: "4", Height: 360}}}},
-	}, notices)
+	require.Equal(t, []plan.Speaker{{Peer: 9, Level: 120}, {Peer: 7, Level: 99}, {Peer: 8, Level: 98}}, speakers, "of both shards")
+	var events []Event
+	for _, n := range notices {
+		events = append(events, n.event())
+	}
+	require.Equal(t, []Event{
+		LayersWanted{TrackID: "cam", Encodings: []EncodingWanted{{RID: "f", Wanted: false}}},
+		CodecWanted{TrackID: "cam", Codec: codec.VP8, Wanted: false},
+		CodecWanted{TrackID: "cam", Codec: codec.H264, Wanted: true},
+		nil,
+		LayersChanged{Slots: []SlotLayer{{MID: "5", Height: 99}, {MID: "4", Height: 360}}},
+	}, events)
 	_, spoke, notices = n.take()
 	require.False(t, spoke)
 	require.Empty(t, notices)

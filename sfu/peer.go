@@ -28,6 +28,7 @@ type Peer struct {
 	// Fixed after Join.
 	sfu  *SFU
 	room *room
+	core *core // where its media is, for its whole life
 	id   shard.PeerID
 	req  JoinRequest
 	hs   *handshake.Peer
@@ -58,6 +59,9 @@ type publication struct {
 	track  shard.TrackID
 	video  bool
 	backup bool // of another track: the room does not know it
+	// What its shard was told, and the shards where it is watched besides.
+	published shard.Publish
+	mirrors   []*core
 }
 
 // peerSlot is one receive slot: its m-line and its number on the shard.
@@ -69,13 +73,13 @@ type peerSlot struct {
 // join makes the peer known to the shard, answers its offer and enters the room.
 func (p *Peer) join(ctx context.Context) (Joined, error) {
 	var err error
-	p.hs, err = p.sfu.engine.NewPeer(p.sfu.shard, handshake.Hooks{
+	p.hs, err = p.core.engine.NewPeer(p.core.shard, handshake.Hooks{
 		Keys: func(k handshake.Keys) {
-			p.sfu.shard.Post(shard.Keys{ID: p.id, Local: k.Local, Remote: k.Remote})
+			p.core.shard.Post(shard.Keys{ID: p.id, Local: k.Local, Remote: k.Remote})
 		},
-		Wrote: func() { p.sfu.shard.Post(shard.Wrote{ID: p.id}) },
+		Wrote: func() { p.core.shard.Post(shard.Wrote{ID: p.id}) },
 		LocalCredentials: func(ufrag, pwd string) {
-			p.sfu.shard.Post(shard.LocalCredentials{ID: p.id, Ufrag: ufrag, Pwd: pwd})
+			p.core.shard.Post(shard.LocalCredentials{ID: p.id, Ufrag: ufrag, Pwd: pwd})
 		},
 		Failed: func(err error) {
 			p.sfu.log.Info("media session failed", "peer_id", p.ID(), "err", err)
@@ -88,7 +92,7 @@ func (p *Peer) join(ctx context.Context) (Joined, error) {
 	if !p.sfu.know(p) {
 		return Joined{}, ErrClosed
 	}
-	p.sfu.shard.Post(shard.AddPeer{ID: p.id, Room: p.room.id, Handshake: p.hs})
+	p.core.shard.Post(shard.AddPeer{ID: p.id, Room: p.room.id, Handshake: p.hs})
 
 	answer, tracks, _, err := p.negotiate(ctx, p.req.Offer, p.req.Tracks)
 	if err != nil {
@@ -129,10 +133,10 @@ func (p *Peer) arrive(failed error) error {
 func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp string, published []plan.Track, replaced []string, err error) {
 	p.negotiating.Lock()
 	defer p.negotiating.Unlock()
-	if err := p.sfu.admit(ctx, p.id); err != nil {
+	if err := p.core.admit(ctx, p.id); err != nil {
 		return "", nil, nil, err
 	}
-	defer p.sfu.shard.Post(shard.Wrote{ID: p.id})
+	defer p.core.shard.Post(shard.Wrote{ID: p.id})
 	answer, err := p.hs.Answer(ctx, offer, p.policy, func(sending map[string]bool) error {
 		if err := checkTracks(sending, tracks); err != nil {
 			return err
@@ -142,7 +146,7 @@ func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp
 	if err != nil {
 		return "", nil, nil, offerError(err)
 	}
-	p.sfu.shard.Post(shard.RemoteCredentials{ID: p.id, Ufrag: answer.RemoteUfrag, Pwd: answer.RemotePwd})
+	p.core.shard.Post(shard.RemoteCredentials{ID: p.id, Ufrag: answer.RemoteUfrag, Pwd: answer.RemotePwd})
 	lines := map[string]handshake.Published{}
 	for _, line := range answer.Published {
 		lines[line.MID] = line
@@ -221,16 +225,20 @@ func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (pu
 				if !u.backup {
 					replaced = append(replaced, old)
 				}
-				p.sfu.shard.Post(shard.Unpublish{Track: u.track})
+				p.end(u)
 			}
 		}
-		primary := p.tracks[t.BackupOf].track
-		p.tracks[t.ID] = publication{mid: t.MID, track: id, video: t.Kind == Video, backup: t.BackupOf != ""}
-		p.mu.Unlock()
-		p.sfu.shard.Post(shard.Publish{
-			ID: p.id, Track: id, Primary: primary, MID: line.MID, Ext: line.Ext,
+		primary := p.tracks[t.BackupOf]
+		command := shard.Publish{
+			ID: p.id, Track: id, Primary: primary.track, MID: line.MID, Ext: line.Ext,
 			Voice: t.Source == Microphone, Muted: t.Muted, Encodings: encodings(line),
-		})
+		}
+		p.tracks[t.ID] = publication{mid: t.MID, track: id, video: t.Kind == Video, backup: t.BackupOf != "", published: command}
+		p.core.shard.Post(command)
+		for _, c := range primary.mirrors {
+			p.mirror(t.ID, c)
+		}
+		p.mu.Unlock()
 		if t.BackupOf == "" {
 			published = append(published, plan.Track{ID: t.ID, Kind: plan.Kind(t.Kind), Source: plan.Source(t.Source), Muted: t.Muted})
 		}
@@ -286,7 +294,7 @@ func (p *Peer) openSlots(lines []handshake.Slot) {
 			continue
 		}
 		s.mid = line.MID
-		p.sfu.shard.Post(shard.OpenSlot{ID: p.id, Slot: s.number, Video: line.Video, Ext: line.Ext, CNAME: line.CNAME, Config: slotConfig(line)})
+		p.core.shard.Post(shard.OpenSlot{ID: p.id, Slot: s.number, Video: line.Video, Ext: line.Ext, CNAME: line.CNAME, Config: slotConfig(line)})
 	}
 }
 
@@ -370,7 +378,7 @@ func (p *Peer) Unpublish(_ context.Context, ids []string) error {
 	for _, id := range ids {
 		if u, ok := p.tracks[id]; ok {
 			delete(p.tracks, id)
-			p.sfu.shard.Post(shard.Unpublish{Track: u.track})
+			p.end(u)
 		}
 	}
 	return err
@@ -396,7 +404,7 @@ func (p *Peer) Mute(_ context.Context, trackID string, muted bool) error {
 	if err := p.command(plan.Mute{Peer: planID(p.id), ID: trackID, Muted: muted}); err != nil {
 		return err
 	}
-	p.sfu.shard.Post(shard.Mute{Track: p.track(trackID), Muted: muted})
+	p.core.shard.Post(shard.Mute{Track: p.track(trackID, p.core), Muted: muted})
 	return nil
 }
 
@@ -491,9 +499,15 @@ func (p *Peer) tidy(reason GoneReason) {
 
 // dismantle frees what join made, whether or not it came to its end. Called once, by whoever ended the peer.
 func (p *Peer) dismantle() {
+	p.mu.Lock()
+	for _, u := range p.tracks {
+		p.end(u)
+	}
+	clear(p.tracks)
+	p.mu.Unlock()
 	removed := make(chan struct{})
-	if p.sfu.shard.Post(shard.RemovePeer{ID: p.id, Done: removed}) {
-		p.sfu.shard.Await(removed)
+	if p.core.shard.Post(shard.RemovePeer{ID: p.id, Done: removed}) {
+		p.core.shard.Await(removed)
 	}
 	if p.hs != nil {
 		p.hs.Close()
@@ -501,10 +515,39 @@ func (p *Peer) dismantle() {
 	p.sfu.expel(p)
 }
 
-func (p *Peer) track(id string) shard.TrackID {
+// track returns what the shard of core c knows a track by, 0 for one that has ended. A track that was published on another
+// shard is made known there.
+func (p *Peer) track(id string, c *core) shard.TrackID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if c != p.core {
+		p.mirror(id, c)
+	}
 	return p.tracks[id].track
+}
+
+// mirror makes a track known on another shard, and all its backups. Guarded by mu.
+func (p *Peer) mirror(id string, c *core) {
+	u, ok := p.tracks[id]
+	if !ok || slices.Contains(u.mirrors, c) {
+		return
+	}
+	u.mirrors = append(u.mirrors, c)
+	p.tracks[id] = u
+	c.shard.Post(shard.Mirror{Publish: u.published, From: p.core.shard})
+	for backup, b := range p.tracks {
+		if b.published.Primary == u.track {
+			p.mirror(backup, c)
+		}
+	}
+}
+
+// end ends a track on all shards that know it.
+func (p *Peer) end(u publication) {
+	p.core.shard.Post(shard.Unpublish{Track: u.track})
+	for _, c := range u.mirrors {
+		c.shard.Post(shard.Unpublish{Track: u.track})
+	}
 }
 
 // trackID is the client's name for a track of its own on the shard; false for one that has ended.

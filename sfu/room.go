@@ -25,6 +25,7 @@ type room struct {
 	epoch time.Time
 
 	// Guarded by sfu.mu.
+	home    *core          // its first peers' shard
 	members map[string]int // by identity: joins under way and peers not yet dismantled
 	places  int            // identities among the members, and every member without one
 	users   int            // members and calls under way: the loop ends with the last one
@@ -55,7 +56,7 @@ type outcome struct {
 func newRoom(s *SFU, key roomKey) *room {
 	return &room{
 		sfu: s, key: key, id: shard.RoomID(s.roomIDs.Add(1)), epoch: time.Now(),
-		inbox: make(chan request, 64), news: newNews(),
+		inbox: make(chan request, 64), news: newNews(len(s.cores)),
 		plan:    plan.New(plan.Config{MaxPeers: s.cfg.MaxPeers}),
 		peers:   map[plan.PeerID]*Peer{},
 		members: map[string]int{},
@@ -114,10 +115,13 @@ func (r *room) read() {
 		if r.peers[planID(n.peer.id)] != n.peer {
 			continue
 		}
-		if c, ok := n.event.(LayersChanged); ok && !n.peer.receives(c) {
+		e := n.event()
+		if c, ok := e.(LayersChanged); ok && !n.peer.receives(c) {
 			continue
 		}
-		n.peer.req.Events(n.event)
+		if e != nil {
+			n.peer.req.Events(e)
+		}
 	}
 }
 
@@ -227,11 +231,11 @@ func (r *room) assign(p *Peer, e plan.Assign) {
 	m := shard.Assign{ID: p.id, Slot: slot, View: ladder.View(e.View)}
 	if e.Track != nil {
 		if publisher := r.peers[e.Track.Peer]; publisher != nil {
-			m.Track = publisher.track(e.Track.ID)
+			m.Track = publisher.track(e.Track.ID, p.core)
 			m.CSRC = uint32(publisher.id)
 		}
 	}
-	r.sfu.shard.Post(m)
+	p.core.shard.Post(m)
 }
 
 func rejection(e plan.Reject) error {

@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,15 +19,18 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 	"github.com/tolkyn/tolkyn/sfu/internal/plan"
 	"github.com/tolkyn/tolkyn/sfu/internal/shard"
+	"github.com/tolkyn/tolkyn/sfu/internal/speaker"
 )
 
 // Config of an SFU. The zero value of each optional field means its default.
 type Config struct {
-	// Socket carries all media; the SFU owns it from New on and closes it.
-	Socket udp.Socket
-	// TCP accepts ICE-TCP (RFC 6544) connections; nil for none. Owned like Socket.
-	TCP net.Listener
-	// Advertise lists the addresses told to clients as candidates, with the ports of Socket and TCP. At least one.
+	// Sockets carry all media, a shard each: an event loop that fills a core at most. At least one. The SFU owns them from New
+	// on and closes them.
+	Sockets []udp.Socket
+	// TCP accepts ICE-TCP (RFC 6544) connections: as many as Sockets, of the same shards, or none. Owned like Sockets.
+	TCP []net.Listener
+	// Advertise lists the addresses told to clients as candidates, with the ports of their shard's Socket and TCP. At least
+	// one.
 	Advertise []netip.Addr
 	// MaxPeers bounds one room; default 1000.
 	MaxPeers int
@@ -53,10 +58,9 @@ func orElse(r, otherwise Rate) Rate {
 // SFU forwards media between the peers of its rooms. All methods are safe from any goroutine.
 type SFU struct {
 	// Fixed after New.
-	cfg    Config
-	log    *slog.Logger
-	engine *handshake.Engine
-	shard  *shard.Shard
+	cfg   Config
+	log   *slog.Logger
+	cores []*core
 
 	// Atomic.
 	trackIDs, roomIDs atomic.Uint64
@@ -71,10 +75,23 @@ type SFU struct {
 	wg sync.WaitGroup // departures and room loops under way
 }
 
-// New starts an SFU on cfg.Socket.
+// core is one shard and what answers offers for it.
+type core struct {
+	// Fixed after New.
+	shard  *shard.Shard
+	engine *handshake.Engine
+
+	// Guarded by SFU.mu.
+	peers int
+}
+
+// New starts an SFU on cfg.Sockets.
 func New(cfg Config) (*SFU, error) {
-	if cfg.Socket == nil || len(cfg.Advertise) == 0 {
-		return nil, fmt.Errorf("start sfu: Config needs Socket and at least one address in Advertise")
+	if len(cfg.Sockets) == 0 || len(cfg.Advertise) == 0 {
+		return nil, fmt.Errorf("start sfu: Config needs at least one socket in Sockets and one address in Advertise")
+	}
+	if len(cfg.TCP) != 0 && len(cfg.TCP) != len(cfg.Sockets) {
+		return nil, fmt.Errorf("start sfu: Config.TCP has %d listeners for %d sockets; give each its own or none", len(cfg.TCP), len(cfg.Sockets))
 	}
 	if cfg.MaxPeers == 0 {
 		cfg.MaxPeers = 1000
@@ -93,28 +110,48 @@ func New(cfg Config) (*SFU, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	hs := handshake.Config{MaxAudioSlots: cfg.MaxAudioSlots, MaxVideoSlots: cfg.MaxVideoSlots, Logger: cfg.Logger}
-	for _, a := range cfg.Advertise {
-		hs.HostAddrs = append(hs.HostAddrs, netip.AddrPortFrom(a, cfg.Socket.LocalAddr().Port()))
-		if cfg.TCP != nil {
-			port := uint16(cfg.TCP.Addr().(*net.TCPAddr).Port)
+	s := &SFU{
+		cfg: cfg, log: cfg.Logger,
+		rooms: map[roomKey]*room{}, numbered: map[shard.RoomID]*room{}, peers: map[shard.PeerID]*Peer{},
+	}
+	engines := make([]*handshake.Engine, len(cfg.Sockets))
+	for i := range engines { // all of them before the first shard runs: what fails here leaves nothing behind
+		var err error
+		if engines[i], err = s.newEngine(i); err != nil {
+			return nil, fmt.Errorf("start sfu: %w", err)
+		}
+	}
+	epoch := time.Now()
+	shards := make([]*shard.Shard, len(engines))
+	for i, engine := range engines {
+		c := shard.Config{
+			Socket: cfg.Sockets[i], Epoch: epoch, Gone: s.gone, Logger: cfg.Logger,
+			LayersWanted: s.layersWanted, CodecWanted: s.codecWanted, LayersChanged: s.layersChanged,
+			Speakers: func(id shard.RoomID, speakers []speaker.Speaker) { s.heard(i, id, speakers) },
+			PeerRate: cfg.MaxPeerRate, AudioRate: cfg.MaxAudioRate, VideoRate: cfg.MaxVideoRate,
+		}
+		if len(cfg.TCP) > 0 {
+			c.TCP = cfg.TCP[i]
+		}
+		shards[i] = shard.New(c)
+		s.cores = append(s.cores, &core{shard: shards[i], engine: engine})
+	}
+	shard.Connect(shards...)
+	return s, nil
+}
+
+// newEngine makes what answers offers for shard i: with the candidates of its own port, and no others. A peer stays on its
+// shard, so that another's port would only bring it packets that it has to hand over.
+func (s *SFU) newEngine(i int) (*handshake.Engine, error) {
+	hs := handshake.Config{MaxAudioSlots: s.cfg.MaxAudioSlots, MaxVideoSlots: s.cfg.MaxVideoSlots, Logger: s.cfg.Logger}
+	for _, a := range s.cfg.Advertise {
+		hs.HostAddrs = append(hs.HostAddrs, netip.AddrPortFrom(a, s.cfg.Sockets[i].LocalAddr().Port()))
+		if len(s.cfg.TCP) > 0 {
+			port := uint16(s.cfg.TCP[i].Addr().(*net.TCPAddr).Port)
 			hs.TCPAddrs = append(hs.TCPAddrs, netip.AddrPortFrom(a, port))
 		}
 	}
-	engine, err := handshake.NewEngine(hs)
-	if err != nil {
-		return nil, fmt.Errorf("start sfu: %w", err)
-	}
-	s := &SFU{
-		cfg: cfg, log: cfg.Logger, engine: engine,
-		rooms: map[roomKey]*room{}, numbered: map[shard.RoomID]*room{}, peers: map[shard.PeerID]*Peer{},
-	}
-	s.shard = shard.New(shard.Config{
-		Socket: cfg.Socket, TCP: cfg.TCP, Gone: s.gone, Logger: cfg.Logger,
-		Speakers: s.heard, LayersWanted: s.layersWanted, CodecWanted: s.codecWanted, LayersChanged: s.layersChanged,
-		PeerRate: cfg.MaxPeerRate, AudioRate: cfg.MaxAudioRate, VideoRate: cfg.MaxVideoRate,
-	})
-	return s, nil
+	return handshake.NewEngine(hs)
 }
 
 // Join opens a media session: it answers the offer and puts the peer into its room, which is made when it is the first.
@@ -124,11 +161,11 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 	if len(req.Tracks) > 0 && !req.Publish {
 		return nil, Joined{}, fmt.Errorf("%w: publish tracks", ErrForbidden)
 	}
-	r, err := s.enter(roomKey{req.Tenant, req.Room}, req.Identity)
+	r, c, err := s.enter(roomKey{req.Tenant, req.Room}, req.Identity)
 	if err != nil {
 		return nil, Joined{}, err
 	}
-	p := &Peer{sfu: s, room: r, id: newPeerID(), req: req, joining: true, tracks: map[string]publication{}}
+	p := &Peer{sfu: s, room: r, core: c, id: newPeerID(), req: req, joining: true, tracks: map[string]publication{}}
 	p.suit(req.Device)
 	joined, err := p.join(ctx)
 	if err = p.arrive(err); err != nil {
@@ -140,44 +177,59 @@ func (s *SFU) Join(ctx context.Context, req JoinRequest) (*Peer, Joined, error) 
 
 // admit waits for a place at the handshake gate, so that negotiating takes no more of a core from running calls than a
 // handshake may.
-func (s *SFU) admit(ctx context.Context, id shard.PeerID) error {
-	if s.shard.Admit(ctx, id) {
+func (c *core) admit(ctx context.Context, id shard.PeerID) error {
+	if c.shard.Admit(ctx, id) {
 		return nil
 	}
-	return &BusyError{RetryAfter: max(s.shard.Backlog(), time.Second)}
+	return &BusyError{RetryAfter: max(c.shard.Backlog(), time.Second)}
 }
 
 // maxSameIdentity bounds the members of one identity: the peer, the one that replaces it, and two that are being dismantled
 // after as many rejoins in a row.
 const maxSameIdentity = 4
 
-// enter finds or makes the room and counts one more member and user of it. An identity takes one place, however many joins
+// spreadFrom is the size from which on a room's new peers go to the least loaded shard, wherever the others are. Below, one
+// shard serves all of them for less than pipes would cost.
+const spreadFrom = 50
+
+// idlest is the core with the fewest peers. Guarded by mu.
+func (s *SFU) idlest() *core {
+	return slices.MinFunc(s.cores, func(a, b *core) int { return cmp.Compare(a.peers, b.peers) })
+}
+
+// enter finds or makes the room, counts one more member and user of it, and finds the core for that one. An identity takes one place, however many joins
 // of it are under way: it replaces its own peer, so that a full room lets it in.
-func (s *SFU) enter(key roomKey, identity string) (*room, error) {
+func (s *SFU) enter(key roomKey, identity string) (*room, *core, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
 	r := s.rooms[key]
 	if r == nil {
 		r = newRoom(s, key)
+		r.home = s.idlest()
 		s.rooms[key], s.numbered[r.id] = r, r
 		s.wg.Go(r.run)
 	}
 	here := r.members[identity]
 	switch {
 	case (identity == "" || here == 0) && r.places >= s.cfg.MaxPeers:
-		return nil, fmt.Errorf("%w: %d peers are in", ErrRoomFull, r.places)
+		return nil, nil, fmt.Errorf("%w: %d peers are in", ErrRoomFull, r.places)
 	case identity != "" && here >= maxSameIdentity:
-		return nil, &BusyError{RetryAfter: time.Second}
+		return nil, nil, &BusyError{RetryAfter: time.Second}
 	}
 	if identity == "" || here == 0 {
 		r.places++
 	}
 	r.members[identity]++
 	r.users++
-	return r, nil
+	c := r.home
+	if r.places > spreadFrom {
+		c = s.idlest()
+	}
+	c.peers++
+	return r, c, nil
 }
 
 // know makes a joining peer one of those that Close ends; false when it is too late for that.
@@ -194,6 +246,7 @@ func (s *SFU) know(p *Peer) bool {
 func (s *SFU) expel(p *Peer) {
 	s.mu.Lock()
 	delete(s.peers, p.id)
+	p.core.peers--
 	r, identity := p.room, p.req.Identity
 	r.members[identity]--
 	if identity == "" || r.members[identity] == 0 {
@@ -249,9 +302,12 @@ func (s *SFU) Close() error {
 	for _, p := range peers {
 		p.depart(GoneShutdown)
 	}
-	err := s.shard.Close()
+	var errs []error
+	for _, c := range s.cores {
+		errs = append(errs, c.shard.Close())
+	}
 	s.wg.Wait()
-	return err
+	return errors.Join(errs...)
 }
 
 // Stats are the SFU's figures at one moment.
@@ -265,14 +321,24 @@ func (s *SFU) Stats() (st Stats, ok bool) {
 	s.mu.Lock()
 	st.Rooms, st.Peers = len(s.rooms), len(s.peers)
 	s.mu.Unlock()
-	sh, ok := s.shard.Stats()
-	st.Shards = append(st.Shards, sh)
-	return st, ok
+	for _, c := range s.cores {
+		sh, answers := c.shard.Stats()
+		if !answers {
+			return st, false
+		}
+		st.Shards = append(st.Shards, sh)
+	}
+	return st, true
 }
 
 // Busy is how long the loop of each shard has not been asleep since its start: what a second adds to it is the share of one
 // core that the shard uses. It asks no loop, so a loop that is stuck shows as a busy one.
-func (s *SFU) Busy() []time.Duration { return []time.Duration{s.shard.Busy()} }
+func (s *SFU) Busy() (all []time.Duration) {
+	for _, c := range s.cores {
+		all = append(all, c.shard.Busy())
+	}
+	return all
+}
 
 func newPeerID() shard.PeerID {
 	var b [8]byte

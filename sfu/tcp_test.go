@@ -92,7 +92,7 @@ func (c *tcpEnd) WriteTo(b []byte, _ net.Addr) (int, error) {
 func newTCPWorld(t *testing.T) (*world, *tcpPort) {
 	t.Helper()
 	port := newTCPPort()
-	return newWorldOf(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond}, sfu.Config{TCP: port}), port
+	return newWorldOf(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond}, sfu.Config{TCP: []net.Listener{port}}), port
 }
 
 func TestMediaFlowsOnOverTCP(t *testing.T) {

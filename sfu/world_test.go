@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
+	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu"
 )
 
@@ -47,7 +48,7 @@ func newWorldOf(t *testing.T, seed uint64, link netsim.LinkConfig, cfg sfu.Confi
 	w.host = w.net.Host(netip.MustParseAddr("10.0.0.1"))
 	socket, err := w.host.Socket(7882)
 	require.NoError(t, err)
-	cfg.Socket, cfg.Advertise = socket, []netip.Addr{w.host.Addr()}
+	cfg.Sockets, cfg.Advertise = []udp.Socket{socket}, []netip.Addr{w.host.Addr()}
 	w.sfu, err = sfu.New(cfg)
 	require.NoError(t, err)
 	return w

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
+	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
@@ -23,7 +24,7 @@ func inRoom(t *testing.T, play func(t *testing.T, join func(identity string) *me
 		network := netsim.New(1)
 		socket, err := network.Host(netip.MustParseAddr("10.0.0.1")).Socket(7882)
 		require.NoError(t, err)
-		forwarder, err := sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{netip.MustParseAddr("10.0.0.1")}})
+		forwarder, err := sfu.New(sfu.Config{Sockets: []udp.Socket{socket}, Advertise: []netip.Addr{netip.MustParseAddr("10.0.0.1")}})
 		require.NoError(t, err)
 		s := testServer(t, func(c *Config) { c.SFU = forwarder })
 		pipes := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}

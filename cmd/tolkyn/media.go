@@ -32,9 +32,13 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 	if err != nil {
 		return nil, err
 	}
+	var listeners []net.Listener
+	if tcp != nil {
+		listeners = append(listeners, tcp)
+	}
 	unit, err := sfu.New(sfu.Config{
-		Socket:        socket,
-		TCP:           tcp,
+		Sockets:       []udp.Socket{socket},
+		TCP:           listeners,
 		Advertise:     advertise,
 		MaxPeers:      c.Limits.PeersPerRoom,
 		MaxAudioSlots: c.Limits.AudioSlots,

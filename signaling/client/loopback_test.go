@@ -49,7 +49,7 @@ func newLocalServer() (localServer, error) {
 	if err != nil {
 		return localServer{}, err
 	}
-	forwarder, err := sfu.New(sfu.Config{Socket: media, Advertise: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
+	forwarder, err := sfu.New(sfu.Config{Sockets: []udp.Socket{media}, Advertise: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
 	if err != nil {
 		return localServer{}, err
 	}

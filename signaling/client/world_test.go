@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
+	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling"
 	"github.com/tolkyn/tolkyn/signaling/client"
@@ -56,7 +57,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) startMedia() {
 	socket, err := w.host.Socket(7882)
 	require.NoError(w.t, err)
-	w.sfu, err = sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{w.host.Addr()}})
+	w.sfu, err = sfu.New(sfu.Config{Sockets: []udp.Socket{socket}, Advertise: []netip.Addr{w.host.Addr()}})
 	require.NoError(w.t, err)
 }
 

@@ -18,6 +18,7 @@ type voices struct {
 	pollAt   time.Duration // not before
 	due      time.Duration // when it must be looked at without a packet; 0: no need
 	keeper   *peer         // whose timer looks then
+	told     bool          // that somebody speaks
 }
 
 // enterRoom counts a peer into its room.
@@ -45,6 +46,9 @@ func (s *Shard) leaveRoom(now time.Duration, p *peer) {
 	}
 	if v.peers--; v.peers == 0 {
 		delete(s.rooms, v.id)
+		if v.told && s.cfg.Speakers != nil {
+			s.cfg.Speakers(v.id, nil)
+		}
 		return
 	}
 	v.speakers.Leave(uint64(p.id))
@@ -97,6 +101,7 @@ func (s *Shard) listen(now time.Duration, p *peer) {
 		s.wheel.arm(&p.timer, v.due)
 	}
 	if changed && s.cfg.Speakers != nil {
+		v.told = len(list) > 0
 		s.cfg.Speakers(v.id, slices.Clone(list))
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/tolkyn/tolkyn/internal/clip"
 	"github.com/tolkyn/tolkyn/internal/netsim"
+	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling"
 	"github.com/tolkyn/tolkyn/signaling/client"
@@ -66,7 +67,7 @@ func inWorld(t *testing.T, play func(t *testing.T, w *world)) {
 func (w *world) startServer() {
 	socket, err := w.host.Socket(7882)
 	require.NoError(w.t, err)
-	w.sfu, err = sfu.New(sfu.Config{Socket: socket, Advertise: []netip.Addr{w.host.Addr()}})
+	w.sfu, err = sfu.New(sfu.Config{Sockets: []udp.Socket{socket}, Advertise: []netip.Addr{w.host.Addr()}})
 	require.NoError(w.t, err)
 	verifier, err := signaling.NewVerifier(key)
 	require.NoError(w.t, err)
