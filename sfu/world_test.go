@@ -41,14 +41,20 @@ func newWorld(t *testing.T, seed uint64, link netsim.LinkConfig) *world {
 	return newWorldOf(t, seed, link, sfu.Config{})
 }
 
-// newWorldOf is newWorld with a server that differs from the default.
+// newWorldOf is newWorld with a server that differs from the default: with as many shards as cfg.Sockets has places.
 func newWorldOf(t *testing.T, seed uint64, link netsim.LinkConfig, cfg sfu.Config) *world {
 	t.Helper()
 	w := &world{t: t, net: netsim.New(seed), link: link}
 	w.host = w.net.Host(netip.MustParseAddr("10.0.0.1"))
-	socket, err := w.host.Socket(7882)
-	require.NoError(t, err)
-	cfg.Sockets, cfg.Advertise = []udp.Socket{socket}, []netip.Addr{w.host.Addr()}
+	if cfg.Sockets == nil {
+		cfg.Sockets = make([]udp.Socket, 1)
+	}
+	var err error
+	for i := range cfg.Sockets {
+		cfg.Sockets[i], err = w.host.Socket(7882 + uint16(i))
+		require.NoError(t, err)
+	}
+	cfg.Advertise = []netip.Addr{w.host.Addr()}
 	w.sfu, err = sfu.New(cfg)
 	require.NoError(t, err)
 	return w
