@@ -22,10 +22,17 @@
 //	       └─ encoding c ── uplink ─┘                          │                    └─ slot (320 px) ── downlink
 //	       backup in another codec: a track of its own         └─► Config.LayersWanted, CodecWanted, LayersChanged
 //
+// A track that is watched on another shard is mirrored there: an uplink of the same name gets what the publisher's shard has
+// stored, each packet once, and only of encodings that somebody there shows or waits for.
+//
+//	shard of the publisher                          shard of a subscriber
+//	uplink ─ history ─ tap ──► pipe (ring) ───────► uplink ─ history ─► ready queue ─► its slots
+//	settle ◄── wanted, keyframes ◄── pipe (table) ◄── settle
+//
 // Files stand in the order a packet meets them: shard.go (the loop), command.go (the inbox), path.go (addresses, STUN,
 // DTLS), receive.go (SRTP in, which encoding), track.go (which encoding a slot shows, what is wanted), voices.go (who
-// speaks), forward.go (ready queue and sealing), feedback.go (timers, RTCP both ways), tcp.go
-// (ICE-TCP), wheel.go (timers), stats.go.
+// speaks), forward.go (ready queue and sealing), feedback.go (timers, RTCP both ways), pipe.go
+// and mirror.go (other shards), tcp.go (ICE-TCP), wheel.go (timers), stats.go.
 //
 // A check of a connected peer is answered here; pion gets only those before keys exist and those around an ICE restart.
 // Media moves to an address once a check of our own was answered there (path.go has the rules).

@@ -12,6 +12,7 @@ import (
 	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/rtcp"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
 
 // sealed notes what a viewer gets under each SSRC and number. The same again must be the very same bytes: under AES-GCM two
@@ -37,7 +38,7 @@ func (m *member) nack(numbers ...uint16) {
 }
 
 // TestEachNumberIsSealedOnce: tracks, views, encodings that stop and start, keyframes, loss towards us and from us, repairs,
-// slots that are emptied and come back, backups: in any order.
+// slots that are emptied and come back, backups: in any order, for a viewer on the publisher's shard and one behind a pipe.
 func TestEachNumberIsSealedOnce(t *testing.T) {
 	rapid.Check(t, func(check *rapid.T) {
 		var failed any // rapid stops by a panic, which must not end the bubble's goroutine
@@ -45,13 +46,17 @@ func TestEachNumberIsSealedOnce(t *testing.T) {
 			defer func() { failed = recover() }()
 			t := check
 			b := newBench(t)
-			defer b.close()
+			there := b.beside()
+			defer func() {
+				require.NoError(t, there.shard.Close())
+				b.close()
+			}()
 			anna := b.member(1, 0)
 			all := []*member{anna}
 			for id := PeerID(2); id <= 3; id++ {
-				m := b.member(id, 0)
+				m := [...]*bench{2: b, 3: there}[id].member(id, 0)
 				m.seals = map[[2]uint32]string{}
-				b.shard.Post(OpenSlot{ID: id, Slot: 0, Video: true, CNAME: "c", Config: downlink.Config{
+				m.b.shard.Post(OpenSlot{ID: id, Slot: 0, Video: true, CNAME: "c", Config: downlink.Config{
 					SSRC: uint32(id) * 100, RTXSSRC: uint32(id)*100 + 1, Video: true, NACK: true, FirstSequence: 1, FirstRTXSequence: 1,
 					Payloads: []downlink.Payload{{Codec: codec.VP8, PayloadType: 96, RTXPayloadType: 97}},
 				}})
@@ -60,6 +65,13 @@ func TestEachNumberIsSealedOnce(t *testing.T) {
 			anna.films(7, 180, 360, 720)
 			anna.films(8, 360, 180)
 			anna.second(9, 0, codec.AV1, 1)
+			for _, f := range anna.film {
+				f.mirror(there)
+			}
+			of := func(track, primary TrackID, c codec.Codec) Mirror {
+				return Mirror{Publish{ID: 1, Track: track, Primary: primary, Encodings: []Encoding{{Config: uplink.Config{Codec: c}}}}, b.shard}
+			}
+			there.shard.Post(of(9, 0, codec.AV1))
 			backup := false
 			for range rapid.IntRange(5, 40).Draw(t, "steps") {
 				viewer := all[rapid.IntRange(1, 2).Draw(t, "viewer")]
@@ -87,17 +99,21 @@ func TestEachNumberIsSealedOnce(t *testing.T) {
 				case 8:
 					if backup {
 						b.shard.Post(Unpublish{Track: 10})
+						there.shard.Post(Unpublish{Track: 10})
 					} else {
 						anna.second(10, 9, codec.VP8, 2)
+						there.shard.Post(of(10, 9, codec.VP8))
 					}
 					backup = !backup
 				}
 				b.run(time.Duration(rapid.SampledFrom([]int{33, 33, 100, 500, 1300}).Draw(t, "for"))*time.Millisecond, all...)
 			}
-			st, ok := b.shard.Stats()
-			require.True(t, ok)
-			require.Zero(t, st.Faults)
-			require.Empty(t, b.gone)
+			for _, b := range []*bench{b, there} {
+				st, ok := b.shard.Stats()
+				require.True(t, ok)
+				require.Zero(t, st.Faults)
+				require.Empty(t, b.gone)
+			}
 			for _, viewer := range all[1:] {
 				ssrc := uint32(viewer.id) * 100
 				require.Len(t, viewer.seals, viewer.heard[ssrc]+viewer.heard[ssrc+1], "all of it opened")
