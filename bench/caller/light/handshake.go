@@ -126,6 +126,9 @@ func (d *device) secure(ctx context.Context, certificate tls.Certificate, checke
 		}
 	}
 	d.done(measure.ICE)
+	// When ctx ends HandshakeContext waits for its reader, which only the tunnel's end wakes.
+	giveUp := context.AfterFunc(ctx, func() { d.tunnel.Close() })
+	defer giveUp()
 	conn, err := dtls.ClientWithOptions(d.tunnel, net.UDPAddrFromAddrPort(d.path.server),
 		dtls.WithCertificates(certificate),
 		dtls.WithInsecureSkipVerify(true), // the fingerprint in the answer vouches for a server; this one is under test, not attack
@@ -241,7 +244,7 @@ func (t *tunnel) LocalAddr() net.Addr {
 	return net.UDPAddrFromAddrPort(t.path.socket.LocalAddr())
 }
 
-// Deadlines end nothing here: HandshakeContext and Close do.
+// Deadlines end nothing here: Close does.
 func (t *tunnel) SetDeadline(time.Time) error      { return nil }
 func (t *tunnel) SetReadDeadline(time.Time) error  { return nil }
 func (t *tunnel) SetWriteDeadline(time.Time) error { return nil }
