@@ -5,20 +5,21 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu"
 )
 
-// media is the SFU and the sockets it owns.
+// media is the SFU and the sockets it owns, one a shard.
 type media struct {
 	sfu       *sfu.SFU
-	socket    udp.Socket
+	sockets   []udp.Socket
 	advertise []netip.Addr
 }
 
-// openMedia opens the media port, UDP and TCP on the same number, and starts the SFU on it.
+// openMedia opens the media ports, UDP and TCP on the same number, one for each shard, and starts the SFU on them.
 func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 	address, err := addrPort(c.Media.Listen)
 	if err != nil {
@@ -28,16 +29,32 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 	if err != nil {
 		return nil, fmt.Errorf("media.advertise: %w", err)
 	}
-	socket, tcp, err := mediaSockets(address, c.Media)
-	if err != nil {
+	m := &media{advertise: advertise}
+	var listeners []net.Listener
+	fail := func(err error) (*media, error) {
+		for _, s := range m.sockets {
+			_ = s.Close()
+		}
+		for _, l := range listeners {
+			_ = l.Close()
+		}
 		return nil, err
 	}
-	var listeners []net.Listener
-	if tcp != nil {
-		listeners = append(listeners, tcp)
+	for range c.Media.ShardsOf(runtime.GOMAXPROCS(0)) {
+		socket, tcp, err := mediaSockets(address, c.Media)
+		if err != nil {
+			return fail(err)
+		}
+		m.sockets = append(m.sockets, socket)
+		if tcp != nil {
+			listeners = append(listeners, tcp)
+		}
+		if address.Port() != 0 {
+			address = netip.AddrPortFrom(address.Addr(), address.Port()+1)
+		}
 	}
-	unit, err := sfu.New(sfu.Config{
-		Sockets:       []udp.Socket{socket},
+	m.sfu, err = sfu.New(sfu.Config{
+		Sockets:       m.sockets,
 		TCP:           listeners,
 		Advertise:     advertise,
 		MaxPeers:      c.Limits.PeersPerRoom,
@@ -47,13 +64,9 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 		Logger:        log,
 	})
 	if err != nil {
-		_ = socket.Close()
-		if tcp != nil {
-			_ = tcp.Close()
-		}
-		return nil, fmt.Errorf("start the SFU: %w", err)
+		return fail(fmt.Errorf("start the SFU: %w", err))
 	}
-	return &media{unit, socket, advertise}, nil
+	return m, nil
 }
 
 // mediaSockets opens one number for UDP and TCP. When any number will do, one that is free for UDP may be taken for TCP:
@@ -62,7 +75,7 @@ func mediaSockets(address netip.AddrPort, c config.Media) (udp.Socket, net.Liste
 	for try := 1; ; try++ {
 		socket, err := udp.Listen(address, udp.Config{})
 		if err != nil {
-			return nil, nil, explainListen("media.listen", "media", "udp", c.Listen, err)
+			return nil, nil, explainListen("media.listen", "media", "udp", address.String(), err)
 		}
 		if !c.TCP {
 			return socket, nil, nil
@@ -79,8 +92,11 @@ func mediaSockets(address netip.AddrPort, c config.Media) (udp.Socket, net.Liste
 	}
 }
 
-// packets counts what the media port moved so far, in and out.
-func (m *media) packets() uint64 {
-	stats := m.socket.Stats()
-	return stats.ReceivedDatagrams + stats.SentDatagrams
+// packets counts what the media ports moved so far, in and out.
+func (m *media) packets() (n uint64) {
+	for _, s := range m.sockets {
+		stats := s.Stats()
+		n += stats.ReceivedDatagrams + stats.SentDatagrams
+	}
+	return n
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"reflect"
 	"runtime"
 	"time"
 
@@ -110,10 +111,17 @@ func collectSFU(e emitter, stats sfu.Stats) {
 	if len(stats.Shards) == 0 {
 		return
 	}
-	shard := stats.Shards[0] // The only one: a room and all its peers live on one shard.
+	shard := sum(stats.Shards)
 	e.gauge("tolkyn_sfu_rooms", "Rooms now.", float64(stats.Rooms))
 	e.gauge("tolkyn_sfu_peers", "Peers in rooms now.", float64(stats.Peers))
-	e.gauge("tolkyn_sfu_uplinks", "Encodings that are published now.", float64(shard.Uplinks))
+	e.gauge("tolkyn_sfu_shards", "Event loops for media, a port each.", float64(len(stats.Shards)))
+	e.gauge("tolkyn_sfu_tracks", "Tracks that are published now.", float64(shard.Tracks))
+	e.gauge("tolkyn_sfu_uplinks", "Encodings of them.", float64(shard.Uplinks))
+	e.gauge("tolkyn_sfu_mirrors", "Tracks that are watched on other shards than their publishers'.", float64(shard.Mirrors))
+	e.gauge("tolkyn_sfu_history_bytes", "Memory of the rings that answer for lost packets.", float64(shard.HistoryBytes))
+	e.counter("tolkyn_sfu_layer_switches_total", "Changes of encoding or layer within a slot's track.", shard.LayerSwitches)
+	e.counter("tolkyn_sfu_encodings_paused_total", "Encodings that publishers were told nobody watches.", shard.EncodingsPaused)
+	e.counter("tolkyn_sfu_backups_asked_total", "Publications in a second codec that were asked for.", shard.BackupsAsked)
 	e.by("tolkyn_sfu_packets_total", "RTP packets opened (in) and sealed (out).", "direction",
 		map[string]uint64{"in": shard.PacketsIn, "out": shard.PacketsOut})
 	e.by("tolkyn_sfu_bytes_total", "Bytes of those packets.", "direction",
@@ -132,16 +140,16 @@ func collectSFU(e emitter, stats sfu.Stats) {
 		"unknown_ssrc": shard.Drops.UnknownSSRC, "too_many_ssrcs": shard.Drops.TooManySSRCs, "before_keys": shard.Drops.BeforeKeys,
 		"duplicate": shard.Drops.Duplicate, "too_old": shard.Drops.TooOld, "gate_full": shard.Drops.GateFull,
 		"unsealed": shard.Drops.Unsealed, "nack_flood": shard.Drops.NACKFlood, "tcp_stale": shard.Drops.TCPStale,
-		"track_flood": shard.Drops.TrackFlood, "peer_flood": shard.Drops.PeerFlood,
+		"track_flood": shard.Drops.TrackFlood, "peer_flood": shard.Drops.PeerFlood, "pipe_overflow": shard.Drops.PipeOverflow,
 	})
-	e.seconds("tolkyn_sfu_shard_busy_seconds_total", "Time that the shard's loop did not sleep: its share of one core.", shard.Busy)
+	e.seconds("tolkyn_sfu_shard_busy_seconds_total", "Time that the shards' loops did not sleep: each is one core at most.", shard.Busy)
 	e.gauge("tolkyn_handshake_waiting", "Peers that wait at the handshake gate now.", float64(shard.Gate.Waiting))
 	e.by("tolkyn_handshake_steps_total", "Steps of handshakes at the gate: passed at once, queued, dropped or refused.", "fate",
 		map[string]uint64{"passed": shard.Gate.Passed, "queued": shard.Gate.Queued, "dropped": shard.Gate.Dropped, "refused": shard.Gate.Refused})
 	e.by("tolkyn_handshake_dropped_packets_total",
 		"Packets between the shard and pion that went no further; leaked is media that pion wanted to send and must stay 0.", "reason",
 		map[string]uint64{"overflow": shard.Handshake.Overflow, "unrouted": shard.Handshake.Unrouted, "crowded": shard.Handshake.Crowded, "leaked": shard.Handshake.Leaked})
-	e.by("tolkyn_udp_datagrams_total", "Datagrams through the media port.", "direction",
+	e.by("tolkyn_udp_datagrams_total", "Datagrams through the media ports.", "direction",
 		map[string]uint64{"in": shard.Socket.ReceivedDatagrams, "out": shard.Socket.SentDatagrams})
 	e.by("tolkyn_udp_bytes_total", "Bytes of those datagrams.", "direction",
 		map[string]uint64{"in": shard.Socket.ReceivedBytes, "out": shard.Socket.SentBytes})
@@ -158,6 +166,33 @@ func collectSFU(e emitter, stats sfu.Stats) {
 	e.gauge("tolkyn_udp_gso", "1 when runs leave as one segmented message (GSO), 0 when packet by packet.", gso)
 	e.counter("tolkyn_udp_gso_fallbacks_total", "Runs sent again one by one, since the path took no segmentation.",
 		shard.Socket.GSOFallbacks)
+}
+
+// sum adds up what shards counted, field by field; what is true or false is true when it is so of all.
+func sum[T any](shards []T) (total T) {
+	if len(shards) == 0 {
+		return total
+	}
+	total = shards[0]
+	for i := range shards[1:] {
+		add(reflect.ValueOf(&total).Elem(), reflect.ValueOf(&shards[1+i]).Elem())
+	}
+	return total
+}
+
+func add(to, from reflect.Value) {
+	switch {
+	case to.Kind() == reflect.Struct:
+		for i := range to.NumField() {
+			add(to.Field(i), from.Field(i))
+		}
+	case to.CanInt():
+		to.SetInt(to.Int() + from.Int())
+	case to.CanUint():
+		to.SetUint(to.Uint() + from.Uint())
+	case to.Kind() == reflect.Bool:
+		to.SetBool(to.Bool() && from.Bool())
+	}
 }
 
 func collectSignaling(e emitter, stats signaling.Stats) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/stretchr/testify/require"
@@ -63,6 +64,23 @@ func TestMetricsByTransport(t *testing.T) {
 	} {
 		require.Contains(t, text, line+"\n")
 	}
+}
+
+// TestShardsAreSummed: counters add up, nested ones too; a switch is on when it is on everywhere.
+func TestShardsAreSummed(t *testing.T) {
+	type socket struct {
+		Sent uint64
+		GSO  bool
+	}
+	type shard struct {
+		Peers  int
+		Busy   time.Duration
+		Socket socket
+	}
+	require.Zero(t, sum[shard](nil))
+	require.Equal(t, shard{6, 3 * time.Second, socket{12, false}}, sum([]shard{
+		{1, time.Second, socket{5, true}}, {2, 0, socket{7, false}}, {3, 2 * time.Second, socket{0, true}},
+	}))
 }
 
 // TestEveryMetricIsInTheGuide: what is not told of is not watched. The guide may leave out the beginning that a metric shares

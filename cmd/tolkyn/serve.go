@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -332,7 +333,11 @@ func (n *node) askMedia(ctx context.Context) (sfu.Stats, error) {
 
 // listening names every bound address by its key, with the numbers that were given for port 0.
 func (n *node) listening() slog.Attr {
-	bound := []any{slog.String("media.listen", n.media.socket.LocalAddr().String())}
+	var ports []string
+	for _, s := range n.media.sockets {
+		ports = append(ports, s.LocalAddr().String())
+	}
+	bound := []any{slog.String("media.listen", strings.Join(ports, ","))}
 	if n.quic != nil {
 		bound = append(bound, slog.String("quic.listen", n.quic.socket.LocalAddr().String()))
 	}

@@ -16,6 +16,7 @@ func flagKeys() map[string]string {
 		"quic":       "quic.listen",
 		"media":      "media.listen",
 		"advertise":  "media.advertise",
+		"shards":     "media.shards",
 		"admin":      "admin.listen",
 		"pprof":      "admin.pprof",
 		"lan":        "lan.enabled",
@@ -36,6 +37,7 @@ func addSettingFlags(cmd *cobra.Command) {
 	f.String("tls-listen", d.HTTP.TLSListen, "address of HTTPS and secure WebSocket (with --lan :8443)")
 	f.String("quic", d.QUIC.Listen, "UDP address of QUIC and WebTransport (with --lan :8443); empty for none")
 	f.String("media", d.Media.Listen, "address of the media port, UDP and TCP (with --lan :7882)")
+	f.Int("shards", d.Media.Shards, "event loops for media, a core and a port each; 0: by the cores of this machine")
 	f.String("admin", d.Admin.Listen, "address of /livez, /readyz and /metrics; empty for none")
 	f.Bool("pprof", false, "serve /debug/pprof on the admin address")
 	f.String("state", "", "directory that keeps the secret and self-made certificates (default tolkyn in $XDG_STATE_HOME or ~/.local/state)")

@@ -64,7 +64,26 @@ type Media struct {
 	// IP addresses told to clients. Empty means the listening address, or with a wildcard address the one that this
 	// machine's default route uses.
 	Advertise []string `koanf:"advertise"`
+	// Event loops that carry the media, a core and a port each: the ports after the first follow it, 7883, 7884, and so on.
+	// From 1 to 64; 0 chooses by the cores that the process may use: one less than there are, from 8 on three quarters of
+	// them, and one below 4.
+	Shards int `koanf:"shards"`
 }
+
+// ShardsOf is how many event loops there are on so many cores.
+func (m Media) ShardsOf(cores int) int {
+	switch {
+	case m.Shards > 0:
+		return m.Shards
+	case cores < 4:
+		return 1
+	default:
+		return min(cores-max(1, cores/4), MaxShards)
+	}
+}
+
+// MaxShards bounds Media.Shards.
+const MaxShards = 64
 
 // Signaling says who may join.
 type Signaling struct {
@@ -154,7 +173,7 @@ func Default() Config {
 	return Config{
 		HTTP:       HTTP{Listen: "127.0.0.1:8080"},
 		QUIC:       QUIC{Listen: "127.0.0.1:8443"},
-		Media:      Media{Listen: "127.0.0.1:7882", TCP: true},
+		Media:      Media{Listen: "127.0.0.1:7882", TCP: true, Shards: 1},
 		Signaling:  Signaling{Resume: time.Minute},
 		Admin:      Admin{Listen: "127.0.0.1:9090"},
 		Log:        Log{Level: "info", Format: "auto"},

@@ -55,6 +55,24 @@ func TestListsReplace(t *testing.T) {
 	}
 }
 
+func TestShards(t *testing.T) {
+	c, _, err := Load(Sources{Environment: []string{"TOLKYN_MEDIA__SHARDS=0"}})
+	require.NoError(t, err)
+	for cores, want := range map[int]int{1: 1, 2: 1, 3: 1, 4: 3, 7: 6, 8: 6, 16: 12, 256: MaxShards} {
+		require.Equal(t, want, c.Media.ShardsOf(cores), "%d cores", cores)
+	}
+	require.Equal(t, 5, Media{Shards: 5}.ShardsOf(1))
+	for value, problem := range map[string]string{
+		"TOLKYN_MEDIA__SHARDS=65": "media.shards: got 65, want a whole number from 0 to 64",
+		"TOLKYN_MEDIA__SHARDS=-1": "media.shards: got -1, want a whole number from 0 to 64",
+	} {
+		_, _, err = Load(Sources{Environment: []string{value}})
+		require.ErrorContains(t, err, problem)
+	}
+	_, _, err = Load(Sources{Environment: []string{"TOLKYN_MEDIA__SHARDS=3", "TOLKYN_MEDIA__LISTEN=127.0.0.1:65534"}})
+	require.ErrorContains(t, err, "media.shards: got 3, but after port 65534 there are only 1 more")
+}
+
 func TestKeysFromTheEnvironment(t *testing.T) {
 	c, _, err := Load(Sources{Environment: []string{
 		`TOLKYN_SIGNALING__KEYS=[{id: main, algorithm: HS256, secret: "0123456789012345678901234567890123456789"}]`,

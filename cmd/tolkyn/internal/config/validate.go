@@ -41,6 +41,11 @@ func validate(c *Config, origins Origins) Problems {
 	if _, err := c.HTTP.Proxies(); err != nil {
 		v.problem("http.trusted_proxies", "%v", err)
 	}
+	v.within("media.shards", c.Media.Shards, 0, MaxShards)
+	if address, err := netip.ParseAddrPort("[::]" + portOf(c.Media.Listen)); err == nil && address.Port() != 0 &&
+		int(address.Port())+max(c.Media.Shards, 1)-1 > 65535 {
+		v.problem("media.shards", "got %d, but after port %d there are only %d more", c.Media.Shards, address.Port(), 65535-int(address.Port()))
+	}
 	for i, address := range c.Media.Advertise {
 		if _, err := netip.ParseAddr(address); err != nil {
 			v.problem(fmt.Sprintf("media.advertise[%d]", i), "got %q, want an IP address, for example 203.0.113.7", address)
@@ -67,6 +72,9 @@ func validate(c *Config, origins Origins) Problems {
 	v.within("limits.video_slots", c.Limits.VideoSlots, 1, 49)
 	return v.problems
 }
+
+// portOf is what follows the host of an address, with its colon.
+func portOf(address string) string { return address[max(strings.LastIndexByte(address, ':'), 0):] }
 
 func (v *validator) address(key, address, example string) {
 	if address == "" {
