@@ -56,6 +56,7 @@ type session struct {
 	joins    uint64      // joins asked for so far: each names a generation of events
 	peer     uint64      // the generation that is in the room; 0: none
 	early    []sfu.Event // events of a join that is still in flight
+	arriving standing    // those of them that stand
 	missed   bool        // early was full: the room's state must be asked for
 	deferred *sfu.Gone   // the peer's end, met while a join that may replace it is in flight
 	silentAt time.Duration
@@ -342,7 +343,8 @@ func (s *session) end(now time.Duration, reason wire.Bye_Reason, action wire.Bye
 	}
 	s.bye, s.goneAt = &wire.Bye{Reason: reason, Action: action}, now
 	s.queue, s.early, s.missed, s.deferred, s.hold, s.joining, s.silent = nil, nil, false, nil, false, false, false
-	s.log.kept, s.answers, s.greeting, s.held, s.standing = nil, answers{}, false, nil, standing{}
+	s.log.kept, s.answers, s.greeting, s.held = nil, answers{}, false, nil
+	s.standing, s.arriving = standing{}, standing{}
 	s.say(out, wire.Reply(0, &wire.ServerFrame_Bye{Bye: s.bye}))
 	s.hangup(out)
 	if s.peer != 0 && reason != wire.Bye_SHUTDOWN {

@@ -36,7 +36,7 @@ func (s *session) receive(now time.Duration, in received, out *output) {
 			Code: wire.Error_PROTOCOL, Message: "message: none that this server knows; it speaks version 1",
 		}, out)
 	default:
-		if !s.repeat(id, out) {
+		if !s.repeat(in.frame, out) {
 			s.change(now, in.frame, out)
 		}
 	}
@@ -67,7 +67,8 @@ func (s *session) change(now time.Duration, frame *wire.ClientFrame, out *output
 
 // repeat tells whether a request with this id has been here before, and sees to its answer: a client that has resumed asks
 // again what it has no answer to, and what was done must not be done twice.
-func (s *session) repeat(id uint64, out *output) bool {
+func (s *session) repeat(frame *wire.ClientFrame, out *output) bool {
+	id := frame.GetId()
 	if id == 0 {
 		return false
 	}
@@ -91,7 +92,7 @@ func (s *session) repeat(id uint64, out *output) bool {
 			return true
 		}
 		s.sayInTurn(out, a.frame)
-	case id <= s.answers.gone:
+	case id <= s.answers.gone && frame.GetRoster() == nil: // which changes nothing, and may be asked for however often
 		s.refuse(id, wire.Error_PROTOCOL, fmt.Sprintf("id: %d is too old, its answer is no longer kept; ask again with a new id", id), out)
 	default:
 		return false

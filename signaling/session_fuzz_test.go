@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
@@ -34,6 +35,8 @@ type life struct {
 	runs *request
 	took bool // runs is a join that has taken effect
 	then int  // the state when it did
+	// What it told last of what stands, since the peer came.
+	stands map[string]string
 
 	// What the SFU was asked for each id since a peer was lost: what is asked again then is for the next one.
 	done map[uint64]int
@@ -46,10 +49,12 @@ type life struct {
 	seq      uint64
 	state    int
 	joined   bool
+	seen     map[string]string            // what it was told last of what stands, since it was told the state
 	whole    bool                         // no Resume is unanswered
 	asked    map[uint64]*wire.ClientFrame // without an answer
 	sent     []*wire.ClientFrame          // all of them, to send one again
 	answered map[uint64]bool              // on this connection
+	reads    map[uint64]bool              // ids of what may be answered as often as it is asked
 	careless bool                         // it joined without an id: then the answer may be lost for good
 	bye      *wire.Bye
 	over     bool
@@ -66,6 +71,7 @@ var incompressible = func() string {
 func live(t require.TestingT, script []byte) {
 	l := &life{
 		t: t, script: script, conns: 1, conn: 1, whole: true, id: 1,
+		stands: map[string]string{}, seen: map[string]string{}, reads: map[uint64]bool{},
 		done: map[uint64]int{}, asked: map[uint64]*wire.ClientFrame{}, answered: map[uint64]bool{},
 	}
 	l.s = newSession(sessionConfig{
@@ -115,6 +121,7 @@ func (l *life) move() {
 		for range 1 + l.next()%3*l.next() {
 			l.happen()
 		}
+		l.stand(l.next())
 	case 13, 14, 15:
 		l.answer(l.next())
 	case 16:
@@ -213,6 +220,7 @@ func (l *life) check() {
 	s := l.s
 	l.must(len(s.log.kept) <= maxReplay, "%d events kept", len(s.log.kept))
 	l.must(len(s.early) <= maxEarly+2, "%d events early", len(s.early))
+	l.must(len(s.standing.places) <= maxStanding && len(s.arriving.places) <= maxStanding, "%d places", len(s.standing.places))
 	l.must(len(s.queue) <= maxQueue+2, "%d requests waiting", len(s.queue))
 	l.must(len(s.pending) <= maxTracks, "%d tracks waiting", len(s.pending))
 	l.must(len(s.answers.kept) <= maxAnswers && s.answers.bytes <= maxAnswerBytes, "%d answers kept", len(s.answers.kept))
@@ -238,7 +246,7 @@ func (l *life) check() {
 func (l *life) request(r *request) {
 	l.must(l.runs == nil, "one at a time")
 	l.runs, l.took = r, false
-	if _, reads := r.do.(stateRequest); reads || r.frame == 0 {
+	if _, reads := r.do.(stateRequest); reads || r.frame == 0 || l.reads[r.frame] {
 		return
 	}
 	l.done[r.frame]++
@@ -257,6 +265,7 @@ func (l *life) takeEffect() {
 	l.took, l.then = true, l.told
 	before := l.peer
 	l.peer = do.join
+	clear(l.stands)
 	if before != 0 {
 		l.step(happened{join: before, event: sfu.Gone{Reason: sfu.GoneReplaced}})
 	}
@@ -274,7 +283,7 @@ func (l *life) answer(how int) {
 	}
 	failed := how%4 == 1 && !l.took
 	done := answered{}
-	switch r.do.(type) {
+	switch do := r.do.(type) {
 	case joinRequest:
 		if !failed {
 			l.takeEffect()
@@ -289,6 +298,13 @@ func (l *life) answer(how int) {
 		}
 	case stateRequest:
 		done.result = sfu.Joined{Slots: room(l.told)}
+	case rosterRequest:
+		done.result = sfu.RosterPage{Peers: []sfu.PeerInfo{{ID: do.after}}, Size: l.told, More: true}
+	case unpublishRequest:
+		for _, id := range do.ids {
+			delete(l.stands, "layers "+id)
+			delete(l.stands, "codec H264 "+id)
+		}
 	}
 	if l.peer == 0 && !failed {
 		if _, leaves := r.do.(leaveRequest); !leaves {
@@ -314,6 +330,54 @@ func (l *life) happen() {
 	}
 }
 
+// stand tells something of which only the newest counts.
+func (l *life) stand(what int) {
+	if l.peer == 0 {
+		return
+	}
+	tell := func(event sfu.Event, of string, as any) {
+		l.stands[of] = fmt.Sprint(as)
+		l.step(happened{join: l.peer, event: event})
+	}
+	n, track := what/8+l.told, string("mn"[what/8%2])
+	switch what % 8 {
+	case 0:
+		tell(sfu.SpeakersChanged{Speakers: []sfu.Speaker{{PeerID: strconv.Itoa(n)}}}, "speakers", n)
+	case 1:
+		tell(sfu.RosterChanged{Size: n}, "roster", n)
+	case 2:
+		tell(sfu.LayersWanted{TrackID: track, Encodings: []sfu.EncodingWanted{{RID: strconv.Itoa(n)}}}, "layers "+track, n)
+	case 3:
+		tell(sfu.CodecWanted{TrackID: track, Codec: codec.H264, Wanted: n%2 == 0}, "codec H264 "+track, n%2 == 0)
+	case 4:
+		l.stands["slot "+track] = strconv.Itoa(n)
+		tell(sfu.LayersChanged{Slots: []sfu.SlotLayer{{MID: "0", Width: n}, {MID: track, Width: n}}}, "slot 0", n)
+	}
+}
+
+// hearStanding takes what stands.
+func (l *life) hearStanding(f *wire.ServerFrame) {
+	switch m := f.GetMessage().(type) {
+	case *wire.ServerFrame_Speakers:
+		l.seen["speakers"] = m.Speakers.GetSpeakers()[0].GetPeerId()
+	case *wire.ServerFrame_RosterUpdate:
+		l.seen["roster"] = fmt.Sprint(m.RosterUpdate.GetSize())
+	case *wire.ServerFrame_LayersWanted:
+		l.seen["layers "+m.LayersWanted.GetTrackId()] = m.LayersWanted.GetEncodings()[0].GetRid()
+	case *wire.ServerFrame_CodecWanted:
+		l.seen["codec H264 "+m.CodecWanted.GetTrackId()] = fmt.Sprint(m.CodecWanted.GetWanted())
+	case *wire.ServerFrame_LayerState:
+		for _, slot := range m.LayerState.GetSlots() {
+			l.seen["slot "+slot.GetMid()] = fmt.Sprint(slot.GetWidth())
+		}
+	default:
+		return
+	}
+	l.must(l.whole, "an event before Resumed or Snapshot")
+	l.must(l.seq+1 == f.GetSeq(), "exactly once, in order")
+	l.seq = f.GetSeq()
+}
+
 func (l *life) lostPeer(why sfu.GoneReason) {
 	if l.peer == 0 {
 		return
@@ -321,6 +385,7 @@ func (l *life) lostPeer(why sfu.GoneReason) {
 	join := l.peer
 	l.peer = 0
 	clear(l.done)
+	clear(l.stands)
 	l.step(happened{join: join, event: sfu.Gone{Reason: why}})
 }
 
@@ -353,11 +418,12 @@ func (l *life) hear(f *wire.ServerFrame) {
 			l.careless = true // it came back too late for its answer, and knows that
 		}
 		refused := f.GetError().GetCode() == wire.Error_PROTOCOL // a frame that could be no request
-		l.must(refused || !l.answered[id], "%d is answered twice on one connection: %v", id, f)
+		l.must(refused || l.reads[id] || !l.answered[id], "%d is answered twice on one connection: %v", id, f)
 		l.answered[id] = true
 	}
+	l.hearStanding(f)
 	switch m := f.GetMessage().(type) {
-	case *wire.ServerFrame_Ok, *wire.ServerFrame_Sdp:
+	case *wire.ServerFrame_Ok, *wire.ServerFrame_Sdp, *wire.ServerFrame_RosterPage:
 		l.must(l.whole || l.bye != nil, "an answer before Resumed or Snapshot")
 	case *wire.ServerFrame_Snapshot:
 		if f.GetSeq() != 0 {
@@ -365,6 +431,7 @@ func (l *life) hear(f *wire.ServerFrame) {
 			l.must(l.seq+1 == f.GetSeq(), "exactly once, in order")
 		}
 		l.whole, l.seq, l.joined = true, m.Snapshot.GetSeq(), m.Snapshot.GetJoined()
+		clear(l.seen) // what stands follows
 		if l.joined {
 			l.state = l.stateOf(m.Snapshot.GetSlots())
 		}
@@ -374,6 +441,7 @@ func (l *life) hear(f *wire.ServerFrame) {
 	case *wire.ServerFrame_Joined:
 		l.must(l.whole, "an answer before Resumed or Snapshot")
 		l.joined, l.state = true, l.stateOf(m.Joined.GetSlots())
+		clear(l.seen)
 	case *wire.ServerFrame_PeerUpdate:
 		l.must(l.whole, "an event before Resumed or Snapshot")
 		l.must(l.seq+1 == f.GetSeq(), "exactly once, in order")
@@ -485,7 +553,7 @@ func (l *life) digest() string {
 		tokens = s.frames.TokensAt(s.epoch.Add(l.now))
 	}
 	return fmt.Sprint(s.conn, s.detachedAt, tokens, s.breaches, s.log.last, len(s.log.kept), s.sent, s.hold, s.answers, s.joins, s.peer,
-		len(s.early), s.silent, len(s.pending), s.running, len(s.queue), s.bye, s.gone, s.joining)
+		len(s.early), s.standing, s.arriving, s.silent, len(s.pending), s.running, len(s.queue), s.bye, s.gone, s.joining)
 }
 
 // ask says something for the first time.
@@ -535,14 +603,19 @@ func (l *life) frame(what int, id uint64) *wire.ClientFrame {
 	case 10:
 		f.Message = &wire.ClientFrame_Unpublish{Unpublish: &wire.Unpublish{TrackIds: make([]string, maxTracks+1)}}
 	case 11, 12:
-		f.Message = &wire.ClientFrame_Subscribe{Subscribe: &wire.Subscribe{Wishes: []*wire.Wish{{PeerId: "p"}}}}
+		f.Message = &wire.ClientFrame_Subscribe{Subscribe: &wire.Subscribe{
+			Wishes: []*wire.Wish{{PeerId: "p"}}, VideoPaused: what%2 > 0, LastN: uint32(what) << 24,
+		}}
 	case 13:
 		f.Message = &wire.ClientFrame_Subscribe{Subscribe: &wire.Subscribe{Wishes: make([]*wire.Wish, maxWishes+1)}}
 	case 14, 15:
 		f.Message = &wire.ClientFrame_Sdp{Sdp: offered}
 	case 16:
 		f.Message = &wire.ClientFrame_Sdp{Sdp: &wire.Sdp{Type: wire.Sdp_OFFER, Deflate: []byte("?")}}
-	case 17, 18, 19:
+	case 17:
+		f.Message = &wire.ClientFrame_Roster{Roster: &wire.Roster{After: "x", Limit: uint32(what) << 24}}
+		l.reads[id] = true
+	case 18, 19:
 		f.Message = &wire.ClientFrame_Mute{Mute: &wire.Mute{TrackId: "m", Muted: true}}
 	case 20:
 		f.Message = &wire.ClientFrame_Ping{Ping: &wire.Ping{ClientTimeMs: 1}}
@@ -590,6 +663,9 @@ func (l *life) comeBack() {
 	l.must(len(l.asked) == 0, "without an answer: %v", l.asked)
 	if l.joined && l.peer != 0 && !l.careless {
 		l.must(l.told == l.state, "the room is at %d, the client at %d", l.told, l.state)
+		for of, as := range l.stands {
+			l.must(l.seen[of] == as, "%s stands at %s, the client has %q", of, as, l.seen[of])
+		}
 	}
 	l.must(l.careless || l.joined == (l.s.peer != 0), "the client knows whether it is in the room")
 }
@@ -629,6 +705,7 @@ func (l *life) stayAway() {
 func FuzzSession(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 13, 0, 0, 17, 13, 0, 11, 7, 3, 8, 0, 0})
 	f.Add([]byte{1, 0, 0, 16, 11, 1, 200, 8, 0, 0, 9, 13, 0, 19, 1, 8, 1, 1, 9})
+	f.Add([]byte{1, 0, 0, 16, 11, 0, 9, 11, 0, 0, 10, 12, 13, 0, 7, 255, 12, 0, 4, 8, 0, 0})
 	f.Add([]byte{1, 0, 0, 13, 0, 11, 2, 255, 7, 255, 11, 2, 255, 8, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, script []byte) { live(t, script[:min(len(script), 600)]) })
 }

@@ -20,6 +20,7 @@ type world struct {
 
 	// The SFU: a room whose whole state is how many events it has told.
 	told    int
+	spoke   int // who spoke last, of which nobody needs to hear but the newest
 	running *request
 
 	// The client: it holds what it believes the state to be.
@@ -29,6 +30,7 @@ type world struct {
 	wire      []*wire.ServerFrame // sent, not yet read
 	seq       uint64              // last event handled
 	state     int                 // the room's state as far as the client knows
+	heard     int                 // who spoke last, likewise; 0: not told since the last Snapshot
 	whole     bool                // no Resume is unanswered: events may come
 }
 
@@ -53,7 +55,7 @@ func (w *world) read(n int) {
 	for _, f := range w.wire[:n] {
 		if s := f.GetSnapshot(); s != nil {
 			w.whole = true
-			w.seq, w.state = s.GetSeq(), len(s.GetPeers())
+			w.seq, w.state, w.heard = s.GetSeq(), len(s.GetPeers()), 0
 			continue
 		}
 		if f.GetResumed() != nil {
@@ -61,11 +63,18 @@ func (w *world) read(n int) {
 			w.whole = true
 			continue
 		}
-		if f.GetPeerUpdate() == nil {
+		if f.GetPeerUpdate() == nil && f.GetSpeakers() == nil {
 			continue
 		}
 		require.True(w.t, w.whole, "an event before Resumed or Snapshot")
 		require.Equal(w.t, w.seq+1, f.GetSeq(), "exactly once, in order")
+		if s := f.GetSpeakers(); s != nil {
+			who, err := strconv.Atoi(s.GetSpeakers()[0].GetPeerId())
+			require.NoError(w.t, err)
+			require.GreaterOrEqual(w.t, who, w.heard, "older news after newer")
+			w.seq, w.heard = f.GetSeq(), who
+			continue
+		}
 		n, err := strconv.Atoi(f.GetPeerUpdate().GetPeer().GetPeerId())
 		require.NoError(w.t, err)
 		// A snapshot may be ahead of the events that follow it, and they lead to the same state.
@@ -76,7 +85,8 @@ func (w *world) read(n int) {
 }
 
 // Over any interleaving of events, acknowledgements, disconnects, resumes and slow answers, every event reaches the client
-// exactly once and in order, or a snapshot stands for it; in the end the client knows what the room knows.
+// exactly once and in order, or a snapshot stands for it, or newer news of the same; in the end the client knows what the room
+// knows.
 func TestEveryEventArrivesOnceOrASnapshotStandsForIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t, conn: 1, connected: true, whole: true}
@@ -112,7 +122,12 @@ func TestEveryEventArrivesOnceOrASnapshotStandsForIt(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"event": func(*rapid.T) { w.happen() },
-			"read":  func(t *rapid.T) { w.read(rapid.IntRange(0, len(w.wire)).Draw(t, "n")) },
+			"speech": func(*rapid.T) {
+				w.spoke++
+				who := []sfu.Speaker{{PeerID: strconv.Itoa(w.spoke)}}
+				w.take(w.s.step(w.now, happened{join: 1, event: sfu.SpeakersChanged{Speakers: who}}))
+			},
+			"read": func(t *rapid.T) { w.read(rapid.IntRange(0, len(w.wire)).Draw(t, "n")) },
 			"ack": func(*rapid.T) {
 				w.take(w.s.step(w.now, received{conn: w.conn, frame: &wire.ClientFrame{
 					Ack: w.seq, Message: &wire.ClientFrame_Ping{Ping: &wire.Ping{}},
@@ -147,5 +162,6 @@ func TestEveryEventArrivesOnceOrASnapshotStandsForIt(t *testing.T) {
 		w.read(len(w.wire))
 		require.True(t, w.whole)
 		require.Equal(t, w.told, w.state, "the client knows what the room knows")
+		require.Equal(t, w.spoke, w.heard, "and who spoke last")
 	})
 }

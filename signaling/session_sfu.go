@@ -99,6 +99,7 @@ func (s *session) answer(now time.Duration, in answered, out *output) {
 			s.explain(done.frame, in.err, out)
 			return
 		}
+		// It is not kept: who asks again gets it as it is then.
 		s.sayInTurn(out, wire.Reply(done.frame, &wire.ServerFrame_RosterPage{RosterPage: &wire.RosterPage{
 			Peers: peersOut(page.Peers), Size: uint32(page.Size), More: page.More,
 		}}))
@@ -114,19 +115,27 @@ func (s *session) answer(now time.Duration, in answered, out *output) {
 			return
 		}
 		s.reply(wire.Reply(done.frame, &wire.ServerFrame_Sdp{Sdp: answer}), out)
+	case unpublishRequest:
+		s.standing.forget(do.ids) // of several, those that are known have ended whatever the error is
+		s.done(done.frame, in.err, out)
 	default:
-		if in.err != nil {
-			s.explain(done.frame, in.err, out)
-			return
-		}
-		s.ok(done.frame, out)
+		s.done(done.frame, in.err, out)
 	}
+}
+
+// done answers a request that returns nothing but whether it went well.
+func (s *session) done(frame uint64, err error, out *output) {
+	if err != nil {
+		s.explain(frame, err, out)
+		return
+	}
+	s.ok(frame, out)
 }
 
 func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, in answered, out *output) {
 	s.joining = slices.ContainsFunc(s.queue, func(r request) bool { _, ok := r.do.(joinRequest); return ok })
-	early, missed, lost := s.early, s.missed, s.deferred
-	s.early, s.missed, s.deferred = nil, false, nil
+	early, arriving, missed, lost := s.early, s.arriving, s.missed, s.deferred
+	s.early, s.arriving, s.missed, s.deferred = nil, standing{}, false, nil
 
 	if in.err != nil {
 		s.explain(done.frame, in.err, out)
@@ -135,7 +144,7 @@ func (s *session) answerJoin(now time.Duration, done *request, do joinRequest, i
 		}
 		return
 	}
-	s.peer, s.silent, s.pending, s.standing = do.join, false, nil, standing{}
+	s.peer, s.silent, s.pending, s.standing = do.join, false, nil, arriving
 	joined, _ := in.result.(sfu.Joined)
 	packed, err := wire.Answer(joined.Answer)
 	if err != nil {
@@ -242,9 +251,11 @@ func (s *session) happen(now time.Duration, in happened, out *output) {
 	join, joining := s.runningJoin()
 	switch {
 	case joining && in.join == join:
-		if len(s.early) < maxEarly || end {
+		switch {
+		case s.arriving.take(in.event): // the Snapshot that stands for those missed does not say it
+		case len(s.early) < maxEarly || end:
 			s.early = append(s.early, in.event)
-		} else {
+		default:
 			s.missed = true
 		}
 	case in.join != s.peer || s.peer == 0:
@@ -272,21 +283,12 @@ func (s *session) tell(now time.Duration, event sfu.Event, out *output) {
 		s.lostPeer(now, lost, out)
 		return
 	}
-	if layers, ok := event.(sfu.LayersChanged); ok {
-		for _, slot := range layers.Slots {
-			s.standing.set("slot "+slot.MID, slotLayerOut(slot))
-		}
+	if s.standing.take(event) {
 		return
 	}
-	frame := eventOut(event)
-	if frame == nil {
-		return
+	if frame := eventOut(event); frame != nil {
+		s.number(now, frame, out)
 	}
-	if key := standingKey(frame); key != "" {
-		s.standing.set(key, frame)
-		return
-	}
-	s.number(now, frame, out)
 }
 
 // sayStanding says what stands and has not been said, once the client has all that came before.

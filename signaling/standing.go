@@ -3,6 +3,7 @@ package signaling
 import (
 	"slices"
 
+	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
@@ -11,7 +12,7 @@ import (
 // its way, each waits in one place and not as a row in the replay; and who lost events hears all of them again behind the
 // Snapshot, which does not say them.
 //
-//	sfu ──► set(key, frame) ──► one place for each key ──► due: those not said yet ──► numbered, sent
+//	sfu ──► take(event) ──► one place for each key ──► due: those not said yet ──► numbered, sent
 type standing struct {
 	places []place
 }
@@ -24,6 +25,36 @@ type place struct {
 
 // maxStanding bounds the places: 16 tracks with their layers and codecs, 49 slots, speakers and size. Beyond it the oldest go.
 const maxStanding = 256
+
+// take keeps an event that stands; false: it is one that happens.
+func (s *standing) take(event sfu.Event) bool {
+	switch e := event.(type) {
+	case sfu.LayersChanged:
+		for _, slot := range e.Slots {
+			s.set("slot "+slot.MID, slotLayerOut(slot))
+		}
+	case sfu.SpeakersChanged:
+		s.set("speakers", eventOut(e))
+	case sfu.RosterChanged:
+		s.set("roster", eventOut(e))
+	case sfu.LayersWanted:
+		s.set("layers "+e.TrackID, eventOut(e))
+	case sfu.CodecWanted:
+		s.set("codec "+e.Codec.String()+" "+e.TrackID, eventOut(e))
+	default:
+		return false
+	}
+	return true
+}
+
+// forget drops what was said of tracks that have ended: a client that publishes and ends them all day would fill the places.
+func (s *standing) forget(tracks []string) {
+	s.places = slices.DeleteFunc(s.places, func(p place) bool {
+		return slices.ContainsFunc(tracks, func(track string) bool {
+			return track != "" && (p.event.GetLayersWanted().GetTrackId() == track || p.event.GetCodecWanted().GetTrackId() == track)
+		})
+	})
+}
 
 // set replaces what was to say under a key.
 func (s *standing) set(key string, event *wire.ServerFrame) {
@@ -66,20 +97,4 @@ func (s *standing) due() []*wire.ServerFrame {
 		frames = append(frames, &wire.ServerFrame{Message: p.event.GetMessage()})
 	}
 	return frames
-}
-
-// standingKey names the place of an event that stands; empty for one that happens.
-func standingKey(event *wire.ServerFrame) string {
-	switch m := event.GetMessage().(type) {
-	case *wire.ServerFrame_Speakers:
-		return "speakers"
-	case *wire.ServerFrame_RosterUpdate:
-		return "roster"
-	case *wire.ServerFrame_LayersWanted:
-		return "layers " + m.LayersWanted.GetTrackId()
-	case *wire.ServerFrame_CodecWanted:
-		return "codec " + m.CodecWanted.GetCodec() + " " + m.CodecWanted.GetTrackId()
-	default:
-		return ""
-	}
 }

@@ -99,3 +99,65 @@ func TestSubscriptionsCarryTheirBounds(t *testing.T) {
 	p.client(`{"id":"5","subscribe":{"videoPaused":true,"lastN":3}}`)
 	require.Equal(t, subscribeRequest{sfu.Subscription{Wishes: []sfu.Wish{}, VideoPaused: true, LastN: 3}}, p.out.request.do)
 }
+
+// However much happens while a Join is under way: the Snapshot that stands for what was too much does not say what stands.
+func TestWhatStandsSurvivesACrowdAtTheDoor(t *testing.T) {
+	p := attachedPlay(t)
+	p.client(join(2)).wantRequest("join 1")
+	p.in(speaks("a"))
+	for range maxEarly + 1 {
+		p.event(1, sfu.PeerLeft{PeerID: "x"})
+	}
+	p.in(speaks("b"))
+	p.in(happened{join: 1, event: sfu.LayersWanted{TrackID: "cam", Encodings: []sfu.EncodingWanted{{RID: "f"}}}})
+	p.in(answered{result: sfu.Joined{PeerID: "me", Answer: "v=0\r\n"}}).wantRequest("state")
+	p.in(answered{result: sfu.Joined{}}).want(`{"snapshot":{"seq":"1","slots":{},"joined":true}}`,
+		`{"seq":"2","speakers":{"speakers":[{"peerId":"b","level":90}]}}`,
+		`{"seq":"3","layersWanted":{"trackId":"cam","encodings":[{"rid":"f"}]}}`)
+}
+
+func TestWhatStoodAtTheDoorOfAJoinThatFailedIsForgotten(t *testing.T) {
+	p := attachedPlay(t)
+	p.client(join(2)).wantRequest("join 1")
+	p.in(speaks("a"))
+	p.in(answered{err: sfu.ErrRoomFull})
+	p.client(join(3)).wantRequest("join 2")
+	p.in(answered{result: sfu.Joined{PeerID: "me", Answer: "v=0\r\n"}})
+	require.Empty(t, p.s.standing.places)
+}
+
+func TestWhatIsWantedOfATrackEndsWithIt(t *testing.T) {
+	p := joinedPlay(t)
+	p.in(speaks("b"))
+	for _, track := range []string{"cam", "screen"} {
+		p.in(happened{join: 1, event: sfu.LayersWanted{TrackID: track}})
+		p.in(happened{join: 1, event: sfu.CodecWanted{TrackID: track, Codec: codec.H264, Wanted: true}})
+	}
+	p.client(`{"id":"5","unpublish":{"trackIds":["cam","unknown",""]}}`).wantRequest("unpublish cam,unknown,")
+	p.in(answered{err: sfu.ErrNotFound})
+	require.Len(t, p.s.standing.places, 3)
+	p.resume(99).wantRequest("state")
+	p.in(answered{result: sfu.Joined{}}).want(`{"id":"9","snapshot":{"seq":"5","slots":{},"joined":true}}`,
+		`{"seq":"6","speakers":{"speakers":[{"peerId":"b","level":90}]}}`,
+		`{"seq":"7","layersWanted":{"trackId":"screen"}}`,
+		`{"seq":"8","codecWanted":{"trackId":"screen","codec":"H264","wanted":true}}`)
+}
+
+// A page is not kept, so that it must be given anew to who did not get it, even when answers to later requests were let go.
+func TestARosterIsAskedAgain(t *testing.T) {
+	p := joinedPlay(t)
+	p.client(`{"id":"5","roster":{}}`).wantRequest("roster  0")
+	p.client(`{"id":"6","subscribe":{"wishes":[]}}`).want()
+	p.client(`{"id":"7","mute":{"trackId":"m"}}`).want()
+	p.client(`{"id":"8","publish":{"tracks":[{}]}}`).want(refused(8, "PROTOCOL", "publish.tracks[0].track_id: is missing, choose one"))
+	p.in(speaks("b"))
+	p.client(`{"id":"9","ack":"1","ping":{}}`) // the client has the answer to 8
+	p.lose()
+	p.in(answered{result: sfu.RosterPage{Size: 1}}) // to nobody
+	p.resume(1)
+	p.in(answered{})
+	p.in(answered{})
+	p.conn = 2
+	p.client(`{"id":"5","roster":{}}`).wantRequest("roster  0")
+	p.in(answered{result: sfu.RosterPage{Size: 2}}).want(`{"id":"5","rosterPage":{"size":2}}`)
+}
