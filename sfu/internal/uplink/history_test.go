@@ -74,6 +74,7 @@ func TestHistoryHoldsWhatCame(t *testing.T) {
 			e    seq.Extended
 			size int
 			fill byte
+			dd   []byte
 		}
 		var all []kept
 		came := map[seq.Extended]bool{}
@@ -87,12 +88,19 @@ func TestHistoryHoldsWhatCame(t *testing.T) {
 			for i := range payload {
 				payload[i] = fill
 			}
-			v := u.Handle(now, &packet.Header{SSRC: 1}, n, payload, Extensions{}, nil)
+			descriptor := make([]byte, rapid.SampledFrom([]int{0, 0, 3, 90, 255}).Draw(t, "descriptor"))
+			for i := range descriptor {
+				descriptor[i] = ^fill
+			}
+			v := u.Handle(now, &packet.Header{SSRC: 1}, n, payload, Extensions{}, descriptor)
 			if came[n] {
 				require.Equal(t, Duplicate, v)
 			} else {
 				require.Equal(t, Stored, v)
-				all = append(all, kept{n, size, fill})
+				if size == 0 {
+					descriptor = nil
+				}
+				all = append(all, kept{n, size, fill, descriptor})
 			}
 			came[n] = true
 			e += seq.Extended(rapid.IntRange(1, 3).Draw(t, "step"))
@@ -104,6 +112,7 @@ func TestHistoryHoldsWhatCame(t *testing.T) {
 			p := u.At(i)
 			require.Equal(t, all[i].e, p.Seq)
 			require.Len(t, u.Payload(p), all[i].size)
+			require.Equal(t, string(all[i].dd), string(u.Descriptor(p)))
 			for _, b := range u.Payload(p) {
 				require.Equal(t, all[i].fill, b)
 			}
