@@ -57,14 +57,18 @@ func TestPausedSlotsSaySo(t *testing.T) {
 	small, large := SlotLayer{MID: "4", Height: 180, Limit: WishLimit}, SlotLayer{MID: "4", Height: 720, Limit: NoLimit}
 	require.True(t, p.receives(LayersChanged{Slots: []SlotLayer{small, {MID: "2"}, {MID: "3"}}}))
 	require.Len(t, p.layers, 1, "no slots have the other mids")
-	p.pause(false)
+	shown := []plan.TrackRef{{Peer: 7, ID: "cam"}, {}, {}}
+	p.pause(false, shown)
 	require.Empty(t, told)
-	p.pause(true)
-	p.pause(true)
+	p.pause(true, nil)
+	p.pause(true, nil)
 	require.False(t, p.receives(LayersChanged{Slots: []SlotLayer{large}}))
-	p.pause(false)
+	p.pause(false, shown)
+	p.pause(true, nil)
+	p.pause(false, nil) // who was seen has left
 	require.Equal(t, []Event{
 		LayersChanged{Slots: []SlotLayer{{MID: "4", Limit: PausedLimit}, {MID: "6", Limit: PausedLimit}}},
 		LayersChanged{Slots: []SlotLayer{large}},
+		LayersChanged{Slots: []SlotLayer{{MID: "4", Limit: PausedLimit}, {MID: "6", Limit: PausedLimit}}},
 	}, told)
 }

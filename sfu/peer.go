@@ -582,14 +582,12 @@ func (p *Peer) slotLayers(slots []shard.SlotLayer) []SlotLayer {
 	return all
 }
 
-// videoMIDs are the m-lines of the open video slots.
+// videoMIDs are the m-lines of the video slots, by index; empty for one that is closed.
 func (p *Peer) videoMIDs() (mids []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.slots[1] {
-		if s.mid != "" {
-			mids = append(mids, s.mid)
-		}
+		mids = append(mids, s.mid)
 	}
 	return mids
 }

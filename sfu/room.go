@@ -133,24 +133,25 @@ func (p *Peer) receives(c LayersChanged) bool {
 	for _, l := range c.Slots {
 		p.layers[l.MID] = l
 	}
-	if open := p.videoMIDs(); len(p.layers) > len(open) { // m-lines come and go
-		maps.DeleteFunc(p.layers, func(mid string, _ SlotLayer) bool { return !slices.Contains(open, mid) })
-	}
+	open := p.videoMIDs() // m-lines come and go
+	maps.DeleteFunc(p.layers, func(mid string, _ SlotLayer) bool { return !slices.Contains(open, mid) })
 	return !p.paused
 }
 
-// pause tells a peer that asks for no video why its slots are empty and, when it wants videos again, what was in those slots
-// last: where that has changed the shard says so.
-func (p *Peer) pause(paused bool) {
+// pause tells a peer that asks for no video why its slots are empty and, when it wants videos again, what was last in those
+// slots that show something: where that has changed the shard says so.
+func (p *Peer) pause(paused bool, video []plan.TrackRef) {
 	if paused == p.paused {
 		return
 	}
 	p.paused = paused
 	var c LayersChanged
-	for _, mid := range p.videoMIDs() {
-		if paused {
+	for i, mid := range p.videoMIDs() {
+		switch l, ok := p.layers[mid]; {
+		case mid == "":
+		case paused:
 			c.Slots = append(c.Slots, SlotLayer{MID: mid, Limit: PausedLimit})
-		} else if l, ok := p.layers[mid]; ok {
+		case ok && i < len(video) && video[i].Peer != 0:
 			c.Slots = append(c.Slots, l)
 		}
 	}
@@ -181,7 +182,7 @@ func (r *room) handle(m request) outcome {
 		out.peers, out.more, out.size = peerInfos(page), more, r.plan.Len()
 	case plan.Subscribe:
 		if out.rejected = r.step(c); out.rejected == nil {
-			m.peer.pause(c.VideoPaused)
+			m.peer.pause(c.VideoPaused, r.plan.Slots(id).Video)
 		}
 	default:
 		out.rejected = r.step(c)

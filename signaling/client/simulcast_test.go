@@ -183,6 +183,23 @@ func TestSimulcastFollowsWhatIsShown(t *testing.T) {
 		w.eventually(20*time.Second, "nothing is wanted", onlyWanted("nothing"))
 		_, _, ok := slot.Shows()
 		require.False(t, ok)
+		require.Equal(t, client.LimitedByPause, slot.Layer().Limit)
+		require.Zero(t, slot.Layer().Height)
+
+		show(320, 180, false)
+		w.eventually(2*time.Second, "the picture is back, and what the slot says of it", func() bool {
+			return slot.Layer().Height == 180 && slot.Layer().Limit == client.LimitedByWish
+		})
+		_, _, ok = slot.Shows()
+		require.True(t, ok)
+		// Who sends it leaves while video is paused: then there is nothing to tell of the slot.
+		show(320, 180, true)
+		w.eventually(2*time.Second, "it is paused", func() bool { return slot.Layer().Limit == client.LimitedByPause })
+		a.room.Leave()
+		w.eventually(2*time.Second, "aru is gone", func() bool { return len(b.room.Participants()) == 0 })
+		show(320, 180, false)
+		time.Sleep(time.Second)
+		require.Zero(t, slot.Layer().Height)
 	})
 }
 
