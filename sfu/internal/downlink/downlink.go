@@ -385,7 +385,7 @@ func (d *Downlink) forward(s *segment, p *uplink.Packet, at place, dst []byte, t
 	if media {
 		size = header + p.Size()
 	}
-	if size > len(dst) {
+	if size+sealSize > len(dst) {
 		d.stats.TooLong++
 		return Out{}, Dropped
 	}

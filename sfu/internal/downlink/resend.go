@@ -64,7 +64,7 @@ func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq u
 	if at.how&blank == 0 {
 		size += p.Size()
 	}
-	if size > len(dst) {
+	if size+sealSize > len(dst) {
 		d.stats.TooLong++
 		return Out{}, false
 	}

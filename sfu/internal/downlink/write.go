@@ -10,6 +10,7 @@ import (
 
 const (
 	headerSize = 12 // RFC 3550 §5.1, without CSRC and extension
+	sealSize   = 16 // what sealing adds at most: the tag of AES-GCM (RFC 7714 §13)
 
 	transportSeqSize = 2 // draft-holmer-rmcat-transport-wide-cc-extensions-01 §2
 	audioLevelSize   = 1 // RFC 6464 §3

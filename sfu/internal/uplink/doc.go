@@ -2,9 +2,11 @@
 //
 //	 publisher                               Uplink                                   downlinks
 //	───────────┐      ┌──────────────────────────────────────────────────────┐
-//	 RTP ──────┼─────►│ Handle ──► seen before? ──► history  (arrival order)  │──► Head, Tail, At, Payload
+//	 RTP ──────┼─────►│ Handle ──► seen before? ──► history  (arrival order)  │──► Head, Tail, At, Payload, Descriptor
 //	 RTX ──────┼─────►│ HandleRTX     │                tail ▓▓▓▓▓▓▓▓▓▓▓▓ head │──► Find (a NACK's answer)
-//	 SR  ──────┼─────►│ HandleSenderReport ──► Clock   ▲ LastKeyframe         │──► Capture (lip sync)
+//	 SR  ──────┼─────►│ HandleSenderReport ──► Clock   ▲ LastKeyframe         │──► CaptureClock (lip sync, switches)
+//	           │      │               ▼                                       │
+//	           │      │        frames, layers, rates ─────────────────────────│──► Structure, Top, Rates (the ladder)
 //	           │      │               ▼                                       │
 //	 NACK ◄────┼──────│ Poll ◄── missing (10 tries, playout) ── given up ──┐  │
 //	 PLI  ◄────┼──────│      ◄── keyframe wish, merged ◄──────────────────┴──│◄── RequestKeyframe
@@ -19,4 +21,9 @@
 // A packet has two names. Its arrival index (Head, At) says when it came and is what forwarding follows, so that a
 // resent packet reaches every subscriber exactly once, late but not out of its own order. Its extended sequence number
 // (Find) is what NACKs speak of.
+//
+// What a packet is of its frame, and of which layer, is found out once, here: by its dependency descriptor where it has one
+// that can be read, whatever the codec and though the payload be encrypted; else by its payload, and where one packet does
+// not tell (H.264, AV1), by the one before it. The structure that descriptors are read by comes with a keyframe; packets that
+// overtook it are read again when it has come, stragglers by the structure before.
 package uplink
