@@ -12,7 +12,8 @@ import (
 type EncodingWanted struct {
 	RID    string // empty: the track has only one
 	Wanted bool
-	// Spatial and Temporal are the highest layers of an SVC stream that anybody watches, from 0; meaningful when Wanted.
+	// Spatial and Temporal are the highest layers of an SVC stream that anybody watches, from 0; 255 for all that there are.
+	// Meaningful when Wanted.
 	Spatial, Temporal int
 }
 
@@ -40,7 +41,8 @@ type SlotLayer struct {
 	Limit             Limit
 }
 
-// layersWanted opens and shuts the gates of a track's encodings and returns what its owner is to be told.
+// layersWanted opens and shuts the gates of a track's encodings and returns what its owner is to be told. The Room's mu is
+// held, here and below.
 func (p *publication) layersWanted(m *wire.LayersWanted) func() {
 	wanted := make([]EncodingWanted, 0, len(m.GetEncodings()))
 	for _, e := range m.GetEncodings() {
@@ -48,11 +50,34 @@ func (p *publication) layersWanted(m *wire.LayersWanted) func() {
 			RID: e.GetRid(), Wanted: e.GetWanted(), Spatial: int(e.GetSpatial()), Temporal: int(e.GetTemporal()),
 		})
 		for _, g := range p.gates {
-			if g.rid == e.GetRid() {
+			if g.rid == e.GetRid() || e.GetRid() == "" { // the only one that is taken
 				g.set(unwanted, !e.GetWanted())
 			}
 		}
 	}
+	p.limited = true
+	return p.tell(wanted)
+}
+
+// allWanted undoes what was said of a track by a server that knows it no more: of one that is new all is wanted, and who has
+// stopped an encoder would hear of it from nobody.
+func (p *publication) allWanted() func() {
+	all := make([]EncodingWanted, len(p.gates))
+	for i, g := range p.gates {
+		g.set(unwanted, false)
+		all[i] = EncodingWanted{RID: g.rid, Wanted: true, Spatial: allLayers, Temporal: allLayers}
+	}
+	if !p.limited {
+		return nil
+	}
+	p.limited = false
+	return p.tell(all)
+}
+
+// allLayers is how the server says it, too.
+const allLayers = 255
+
+func (p *publication) tell(wanted []EncodingWanted) func() {
 	told := p.local.OnLayersWanted
 	if told == nil {
 		return nil
@@ -60,7 +85,7 @@ func (p *publication) layersWanted(m *wire.LayersWanted) func() {
 	return func() { told(wanted) }
 }
 
-// layerState takes what the slots receive. The Room's mu is held.
+// layerState takes what the slots receive.
 func (r *Room) layerState(m *wire.LayerState) {
 	var changed []SlotLayer
 	for _, l := range m.GetSlots() {

@@ -86,7 +86,7 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 func (m *media) send(p *publication) error {
 	for _, g := range p.gates {
 		g.names = m.names
-		g.set(refused|unwanted, false) // whom the new connection leads to will say so again
+		g.set(refused, false) // the next answer says so again
 	}
 	tr, err := m.line(p)
 	if err != nil {

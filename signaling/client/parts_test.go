@@ -1,8 +1,10 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -275,4 +277,73 @@ func TestTheRoundTripIsReadFromReports(t *testing.T) {
 	}
 	_, ok = roundTrip(sent, rtcp.ReceptionReport{})
 	require.False(t, ok, "answers no report")
+}
+
+// asked is a track that tells when somebody looks at it for the first time.
+type asked struct {
+	webrtc.TrackLocal
+
+	once   sync.Once
+	looked chan struct{}
+}
+
+func (a *asked) Kind() webrtc.RTPCodecType {
+	a.once.Do(func() { close(a.looked) })
+	return a.TrackLocal.Kind()
+}
+
+// The answer to a Publish may come after the server's word on the layers: over a connection that broke, what stands comes first.
+func TestLayersOfATrackThatIsBeingPublished(t *testing.T) {
+	s := &session{pending: map[uint64]*request{}}
+	r := &Room{session: s, ctx: context.Background(), turn: make(chan struct{}, 1), mailbox: newMailbox()}
+	r.turn <- struct{}{}
+	var err error
+	r.media, err = newMedia(&Client{session: s}, func(*media, webrtc.ICEConnectionState) {}, nil)
+	require.NoError(t, err)
+	defer r.media.close()
+	track := &asked{TrackLocal: picture(t), looked: make(chan struct{})}
+	var wanted []EncodingWanted
+	ctx, cancel := context.WithCancel(context.Background())
+	result := make(chan error)
+	go func() {
+		result <- r.Publish(ctx, LocalTrack{Track: track, OnLayersWanted: func(all []EncodingWanted) { wanted = all }})
+	}()
+	<-track.looked
+	r.handle(wire.Event(&wire.ServerFrame_LayersWanted{LayersWanted: &wire.LayersWanted{
+		TrackId: "cam", Encodings: []*wire.EncodingWanted{{}},
+	}}))
+	cancel()
+	require.ErrorIs(t, <-result, context.Canceled)
+	require.Equal(t, []EncodingWanted{{}}, wanted)
+	require.Empty(t, r.published, "it is not")
+}
+
+// Of a track that a server knows anew all is wanted, and nobody says so.
+func TestAllOfATrackIsWantedByWhoKnowsItAnew(t *testing.T) {
+	var told [][]EncodingWanted
+	p, err := newPublication(LocalTrack{
+		Encodings:      []Encoding{{RID: "q", Track: picture(t)}, {RID: "f", Track: picture(t)}},
+		OnLayersWanted: func(all []EncodingWanted) { told = append(told, all) },
+	})
+	require.NoError(t, err)
+	require.Nil(t, p.allWanted(), "nothing else was said")
+	p.layersWanted(&wire.LayersWanted{Encodings: []*wire.EncodingWanted{{Rid: "q", Wanted: true}, {Rid: "f"}}})()
+	require.Equal(t, []reasons{0, unwanted}, []reasons{p.gates[0].shut, p.gates[1].shut})
+	p.allWanted()()
+	require.Equal(t, []reasons{0, 0}, []reasons{p.gates[0].shut, p.gates[1].shut})
+	require.Nil(t, p.allWanted())
+	require.Equal(t, [][]EncodingWanted{
+		{{RID: "q", Wanted: true}, {RID: "f"}},
+		{{RID: "q", Wanted: true, Spatial: 255, Temporal: 255}, {RID: "f", Wanted: true, Spatial: 255, Temporal: 255}},
+	}, told)
+	// A server that takes no simulcast names none.
+	p.layersWanted(&wire.LayersWanted{Encodings: []*wire.EncodingWanted{{}}})
+	require.Equal(t, unwanted, p.gates[0].shut)
+}
+
+func TestNamesOfWhatIsSentNoMoreAreForgotten(t *testing.T) {
+	n := &names{bySSRC: map[uint32]*name{1: {}, 2: {}}}
+	n.UnbindLocalStream(&interceptor.StreamInfo{SSRC: 1})
+	require.Len(t, n.bySSRC, 1)
+	require.NotNil(t, n.bySSRC[2])
 }

@@ -39,8 +39,9 @@ type LocalTrack struct {
 	// It must not block. Optional.
 	OnKeyframeRequest func()
 	// OnLayersWanted is called, from a goroutine of the Room, with all encodings of the track when somebody begins or ceases to
-	// watch one. What is written to one that is not wanted does not go out, so that it need not be encoded; when it is wanted
-	// again, a keyframe is asked for. It must not block. Optional.
+	// watch one, and when the Room has been rebuilt: then all are wanted until the server says otherwise. What is written to one
+	// that is not wanted does not go out, so that it need not be encoded; when it is wanted again, a keyframe is asked for. It
+	// must not block. Optional.
 	OnLayersWanted func([]EncodingWanted)
 }
 
@@ -143,7 +144,8 @@ type publication struct {
 	transceiver *webrtc.RTPTransceiver
 
 	// Guarded by the Room's mu.
-	muted bool
+	muted   bool
+	limited bool // the server has said what it wants of the track
 }
 
 func newPublication(l LocalTrack) (*publication, error) {
@@ -330,8 +332,8 @@ func (r *Room) enterWith(ctx context.Context, m *media) error {
 	}
 	join := &wire.Join{Name: r.name, Offer: offer, Tracks: r.describe(published), Device: r.device.wire()}
 	answer, err := r.session.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Join{Join: join}}, func(f *wire.ServerFrame) {
+		var tell []func()
 		r.mu.Lock()
-		defer r.mu.Unlock()
 		for s, tr := range mids {
 			s.mid, s.track, s.layer = tr.Mid(), nil, SlotLayer{Slot: s}
 		}
@@ -339,6 +341,15 @@ func (r *Room) enterWith(ctx context.Context, m *media) error {
 		r.media, r.id, r.joined, r.entered, r.moved = m, j.GetPeerId(), true, true, false
 		r.setParticipants(j.GetPeers(), j.GetRosterSize())
 		r.setSlots(j.GetSlots())
+		for _, p := range published { // here, for what came before was of the peer that we were
+			if told := p.allWanted(); told != nil {
+				tell = append(tell, told)
+			}
+		}
+		r.mu.Unlock()
+		for _, told := range tell {
+			told()
+		}
 	})
 	if err != nil {
 		return err
@@ -435,22 +446,30 @@ func (r *Room) Publish(ctx context.Context, l LocalTrack) error {
 	return r.inTurn(ctx, func(m *media) error {
 		r.mu.Lock()
 		twice := r.find(p.local.ID) != nil
+		if !twice {
+			r.published = append(r.published, p) // already: the server's word on its layers may come before the answer
+		}
 		r.mu.Unlock()
 		if twice {
 			return fmt.Errorf("publish: %q is published already", p.local.ID)
 		}
 		if err := m.send(p); err != nil {
+			r.withdraw(p)
 			return err
 		}
 		if err := r.negotiate(ctx, m, false, p); err != nil {
+			r.withdraw(p)
 			m.end(p)
 			return fmt.Errorf("publish: %w", err)
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.published = append(r.published, p)
 		return nil
 	})
+}
+
+func (r *Room) withdraw(p *publication) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.published = slices.DeleteFunc(r.published, func(q *publication) bool { return q == p })
 }
 
 // Unpublish takes a track away from the others and stops sending it. ErrNoTrack when there is none with this id.
@@ -458,11 +477,11 @@ func (r *Room) Unpublish(ctx context.Context, id string) error {
 	return r.inTurn(ctx, func(m *media) error {
 		r.mu.Lock()
 		p := r.find(id)
-		r.published = slices.DeleteFunc(r.published, func(q *publication) bool { return q == p })
 		r.mu.Unlock()
 		if p == nil {
 			return ErrNoTrack
 		}
+		r.withdraw(p)
 		m.end(p)
 		_, err := r.session.request(ctx, &wire.ClientFrame{Message: &wire.ClientFrame_Unpublish{
 			Unpublish: &wire.Unpublish{TrackIds: []string{id}},

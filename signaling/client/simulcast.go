@@ -60,6 +60,13 @@ func (n *names) reported(ssrc uint32) {
 	}
 }
 
+// UnbindLocalStream implements interceptor.Interceptor.
+func (n *names) UnbindLocalStream(info *interceptor.StreamInfo) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.bySSRC, info.SSRC)
+}
+
 // BindLocalStream implements interceptor.Interceptor.
 func (n *names) BindLocalStream(info *interceptor.StreamInfo, writer interceptor.RTPWriter) interceptor.RTPWriter {
 	n.mu.Lock()

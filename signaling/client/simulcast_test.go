@@ -270,3 +270,33 @@ func TestTheCodecOfASlotChanges(t *testing.T) {
 		}
 	})
 }
+
+// Who has stopped what nobody watched hears, when the room is rebuilt, that all is wanted again: the server that knows the track
+// anew says only what it does not want.
+func TestARebuiltRoomWantsAllUntilItSaysOtherwise(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.dial("aru")
+		var mu sync.Mutex
+		var told []bool // whether the smallest was wanted, each time that it was told
+		count := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(told)
+		}
+		var err error
+		a.room, err = a.client.Join(t.Context(), client.JoinOptions{AudioSlots: -1, VideoSlots: -1, Tracks: []client.LocalTrack{{
+			Source: client.Camera, Encodings: encodingsOf(lenses(t)),
+			OnLayersWanted: func(list []client.EncodingWanted) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, list[0].Wanted)
+			},
+		}}})
+		require.NoError(t, err)
+		w.eventually(5*time.Second, "nobody watches", func() bool { return count() == 1 })
+		w.stopServer()
+		w.startServer()
+		w.eventually(20*time.Second, "aru is back, and nobody watches", func() bool { return count() >= 3 })
+		require.Equal(t, []bool{false, true, false}, told)
+	})
+}
