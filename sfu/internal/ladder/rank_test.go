@@ -139,7 +139,7 @@ func TestAPublisherWhoObeysComesToRest(t *testing.T) {
 
 // TestAPublisherIsToldFourTimesASecondAtMost: of three encodings each is wanted for a moment twice a second, and then let go.
 func TestAPublisherIsToldFourTimesASecondAtMost(t *testing.T) {
-	w := &Wanted{encodings: make([]wish, 3)}
+	w := &Wanted{encodings: make([]wish, 3), gap: tellGap}
 	told, off := 0, 0
 	last := -tellGap
 	for now := time.Duration(0); now < 10*time.Second; now += 10 * ms {

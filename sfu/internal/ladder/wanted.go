@@ -19,6 +19,7 @@ const tellGap = 250 * time.Millisecond
 // goroutine.
 type Wanted struct {
 	encodings []wish
+	gap       time.Duration // tellGap; 0 through a pipe, which passes a word on for nothing
 	late      bool          // there is something to tell
 	spoke     bool          // it was told something before
 	toldAt    time.Duration // that was
@@ -59,6 +60,7 @@ func NewWanted(encodings int, all bool) *Wanted {
 	if !all {
 		return w
 	}
+	w.gap = tellGap
 	for i := range w.encodings {
 		w.encodings[i].told, w.encodings[i].toldAny = codec.Everything, true
 	}
@@ -108,8 +110,8 @@ func (w *Wanted) Settle(now time.Duration) (changed bool, off int, next time.Dur
 	switch {
 	case !w.late:
 		return false, off, next
-	case w.spoke && now < w.toldAt+tellGap:
-		return false, off, earlier(next, w.toldAt+tellGap)
+	case w.spoke && now < w.toldAt+w.gap:
+		return false, off, earlier(next, w.toldAt+w.gap)
 	}
 	w.late, w.spoke, w.toldAt = false, true, now
 	return true, off, next

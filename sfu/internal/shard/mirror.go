@@ -111,6 +111,7 @@ func (s *Shard) heedTrack(now time.Duration, p *pipe, id TrackID, w wishes) {
 		}
 	}
 	s.flushPipes()
+	t.unsettled = true
 	s.settle(now, t)
 	s.settleCodecs(now, t)
 	if t.tendAt != 0 && !t.owner.gone {

@@ -51,6 +51,9 @@ type track struct {
 	rungs     []ladder.Rung
 	measureAt time.Duration
 	tendAt    time.Duration // next deadline; 0 none
+	fitAt     time.Duration // that of its slots
+	restless  bool          // some slot does not show all of its encoding: what it shows may change by itself
+	unsettled bool          // who watches has changed
 }
 
 // codecWish is a second publication of a track that its publisher was asked for.
@@ -86,7 +89,7 @@ const CodecLimit = ladder.DeviceLimit + 1
 // newTrack makes what Publish describes.
 func newTrack(c Publish, p *peer) *track {
 	t := &track{
-		id: c.Track, owner: p, mid: c.MID, codec: c.Encodings[0].Config.Codec, voice: c.Voice, muted: c.Muted,
+		unsettled: true, id: c.Track, owner: p, mid: c.MID, codec: c.Encodings[0].Config.Codec, voice: c.Voice, muted: c.Muted,
 	}
 	for i, e := range c.Encodings {
 		e.Config.Clock = &p.clock
@@ -292,19 +295,10 @@ func (s *Shard) tendTrack(now time.Duration, t *track) {
 		changed = s.measureTrack(now, t)
 		s.learnSizes(now, t)
 	}
-	for _, sl := range t.slots {
-		if next := sl.chooser.Next(); changed || next != 0 && now >= next || sl.waits(now) {
-			s.fit(now, sl)
-		}
-		t.by(sl.chooser.Next())
-		if sl.borrows() {
-			t.by(sl.since + emptyAfter)
-		}
-		if l := sl.down.Layer(); l != sl.flows {
-			sl.flows = l
-			s.mayTell(now, sl.owner)
-		}
+	if changed || t.restless || t.fitAt != 0 && now >= t.fitAt { // else its slots, perhaps a thousand, are as they were
+		s.fitAll(now, t, changed)
 	}
+	t.by(t.fitAt)
 	s.suspect = suspect
 	for i, u := range t.encodings {
 		if t.ladder.Flows(i) && t.owner.from == nil {
@@ -314,6 +308,33 @@ func (s *Shard) tendTrack(now time.Duration, t *track) {
 	s.settle(now, t)
 	if t.tendAt != 0 {
 		s.wheel.arm(&t.owner.timer, t.tendAt)
+	}
+}
+
+// fitAll fits the slots of a track: all of them when there is something else to choose from, else those whose time has come.
+func (s *Shard) fitAll(now time.Duration, t *track, changed bool) {
+	t.fitAt, t.restless = 0, false
+	for _, sl := range t.slots {
+		if next := sl.chooser.Next(); changed || next != 0 && now >= next || sl.waits(now) {
+			s.fit(now, sl)
+		}
+		t.fitBy(sl.chooser.Next())
+		if sl.borrows() {
+			t.fitBy(sl.since + emptyAfter)
+		}
+		l := sl.down.Layer()
+		if l != sl.flows {
+			sl.flows = l
+			s.mayTell(now, sl.owner)
+		}
+		t.restless = t.restless || l != codec.Everything || sl.layer != codec.Everything
+	}
+}
+
+// fitBy makes the track's slots be fitted at a time, or earlier; 0 is no time.
+func (t *track) fitBy(at time.Duration) {
+	if at != 0 && (t.fitAt == 0 || at < t.fitAt) {
+		t.fitAt = at
 	}
 }
 
@@ -380,6 +401,7 @@ func (t *track) by(at time.Duration) {
 // tendSoon has a track tended with its owner's next timers.
 func (s *Shard) tendSoon(now time.Duration, t *track) {
 	if t.wanted != nil && !t.owner.gone {
+		t.unsettled = true
 		t.by(now)
 		s.wheel.arm(&t.owner.timer, now)
 	}
@@ -408,10 +430,11 @@ func (s *Shard) fit(now time.Duration, sl *slot) {
 		if now-sl.since >= emptyAfter {
 			s.abandon(now, sl)
 		} else {
-			t.by(sl.since + emptyAfter)
-			s.wheel.arm(&t.owner.timer, t.tendAt)
+			t.fitBy(sl.since + emptyAfter)
 		}
 	}
+	t.fitBy(sl.chooser.Next())
+	t.unsettled = true
 	s.mayTell(now, sl.owner)
 }
 
@@ -431,6 +454,7 @@ func (s *Shard) ask(now time.Duration, sl *slot, l codec.Layer) {
 	}
 	s.stats.LayerSwitches++
 	sl.layer = l
+	sl.variant.restless = true
 	sl.down.SetLayer(now, l)
 	if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
 		s.wantKeyframe(now, sl.source)
@@ -451,9 +475,10 @@ func (s *Shard) abandon(now time.Duration, sl *slot) {
 // flowed, and what nobody has seen of it yet where more is wanted than is known. Voices are always wanted, for who speaks is
 // known by them; but not through a pipe.
 func (s *Shard) settle(now time.Duration, t *track) {
-	if t.wanted == nil {
+	if t.wanted == nil || !t.unsettled {
 		return
 	}
+	t.unsettled = false
 	t.wanted.Begin()
 	for i, u := range t.encodings {
 		for _, sl := range u.subs {
@@ -474,6 +499,7 @@ func (s *Shard) settle(now time.Duration, t *track) {
 	}
 	changed, off, next := t.wanted.Settle(now)
 	t.by(next)
+	t.unsettled = next != 0
 	if t.owner.from == nil {
 		s.stats.EncodingsPaused += uint64(off)
 	}
