@@ -29,7 +29,7 @@ func (b *bench) repeat(ctx context.Context, name, text string, times int, f *fig
 		if err != nil {
 			return err
 		}
-		f.add(r, (s.Duration - s.Warmup).Seconds())
+		f.add(r, s.Warmup.Seconds(), s.Duration.Seconds())
 	}
 	return nil
 }
@@ -87,17 +87,30 @@ type figures struct {
 	slips     []float64
 }
 
-// add takes a run that was measured for so many seconds.
-func (f *figures) add(r report.Report, seconds float64) {
+// add takes a run that was measured between two seconds of its clock.
+func (f *figures) add(r report.Report, from, to float64) {
+	seconds := to - from
 	f.server = append(f.server, f.of(r.ServerCost))
 	f.floors = append(f.floors, r.Machine.FloorNS)
 	f.memory = append(f.memory, r.ServerCost.MemoryPerCaller/1024)
 	f.signaling = append(f.signaling, signalingOf(r.Callers)/seconds)
 	f.switches = append(f.switches, float64(r.Video.Switches)/seconds)
-	f.packets = append(f.packets, r.ServerCost.CPUSeconds*1e9/r.ServerCost.PerInAndOutNS/seconds)
+	f.packets = append(f.packets, packetsOf(r.Usage, from))
 	f.loss = append(f.loss, lossOf(r.Streams))
 	f.drops = append(f.drops, float64(r.ServerCost.Drops+r.ClientCost.Drops))
 	f.slips = append(f.slips, float64(r.ClientCost.Slips))
+}
+
+// packetsOf is how many callers sent and received in a second, from a moment on.
+func packetsOf(all []report.Usage, from float64) float64 {
+	var sum, n float64
+	for _, u := range all {
+		if u.At > from {
+			sum += u.Sent + u.Received
+			n++
+		}
+	}
+	return sum / max(n, 1)
 }
 
 // signalingOf is the mean of those who only listen; of all, where nobody does.

@@ -21,7 +21,7 @@ BenchmarkInspect/vp9-key-2     	100	        30 ns/op
 BenchmarkInspectAV1/key-2      	100	        31 ns/op
 BenchmarkReadDescriptor        	100	        32 ns/op
 BenchmarkNext/1100B-16         	100	        80 ns/op	        70 cpu-ns/op
-BenchmarkNext/vp9/thinned-2    	100	        33 ns/op
+BenchmarkNextOf/vp9/all+descriptor-2    	100	        3300 ns/op	33 ns/packet	100 %sent
 BenchmarkRing/720p-2           	100	  50000 ns/op	    123456 ring-B
 ok  	x	1.2s
 `))
@@ -31,7 +31,7 @@ ok  	x	1.2s
 	}
 	require.Equal(t, map[string][]float64{
 		"vp8_inspect": {10.5, 12.5}, "vp9_key_inspect": {30}, "av1_key_inspect": {31}, "read_descriptor": {32}, "next_1100b": {70},
-		"vp9_thinned": {33}, "ring_720p": {50000},
+		"vp9_all_descriptor": {33}, "ring_720p": {50000},
 	}, got)
 	require.Equal(t, []float64{123456}, all[len(all)-1].values["ring-B"])
 	require.Empty(t, parseBench([]byte("Benchmark\nBenchmarkX 1\n\n")))
@@ -64,15 +64,16 @@ func TestFigures(t *testing.T) {
 		f.add(report.Report{
 			Machine: report.Machine{FloorNS: 1000},
 			ServerCost: report.Cost{
-				PerReceivedNS: 2000, PerInAndOutNS: 1000 * float64(i+1), CPUSeconds: 0.2 * float64(i+1), MemoryPerCaller: 2048, Drops: 1,
+				PerReceivedNS: 2000, MemoryPerCaller: 2048, Drops: 1,
 			},
+			Usage:      []report.Usage{{At: 1, Sent: 7, Received: 7}, {At: 3, Sent: 10_000, Received: 5000}, {At: 4, Sent: 20_000, Received: 5000}},
 			ClientCost: report.Cost{Drops: 2, Slips: int64(i)},
 			Video:      report.Total{Switches: 50},
 			Callers: []measure.Caller{
 				{SentPackets: 9, SignalBytes: 9999}, {ReceivedPackets: 1, SignalBytes: 100}, {ReceivedPackets: 1, SignalBytes: 300},
 			},
 			Streams: []measure.Stream{{Loss: measure.Loss{Expected: 300, After: 0.01}}, {Loss: measure.Loss{Expected: 100, After: 0.05}}},
-		}, 10)
+		}, 2, 12)
 	}
 	got := map[string]float64{}
 	for _, r := range f.rows("x", "command") {
