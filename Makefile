@@ -1,7 +1,7 @@
 # The verbs of this repository. `make help` lists them; everything runs without make too, as the recipes show.
 
 .DEFAULT_GOAL := help
-.PHONY: build test test-peers race lint bench bench-signaling bench-light bench-compare fuzz help
+.PHONY: build test test-peers race lint bench bench-signaling bench-light bench-compare bench-media fuzz help
 
 build: ## the binary, ./tolkyn
 	CGO_ENABLED=0 go build -trimpath -o tolkyn ./cmd/tolkyn
@@ -29,6 +29,9 @@ bench-signaling: ## of it, signaling alone: first reply, change of networks, mem
 
 bench-light: ## what the bench's light callers cost beside the server that they load (3 minutes)
 	scripts/bench-light
+
+bench-media: ## what codecs, layers, meetings, pairs and rooms of a thousand cost, LiveKit beside them (root, 25 minutes)
+	scripts/bench-media
 
 bench-compare: ## Tolkyn beside a stock pion SFU, LiveKit and Janus (root, 25 minutes)
 	scripts/bench-compare
