@@ -95,14 +95,14 @@ func inspectAV1(payload []byte, marker bool) (Meta, bool) {
 	return m, true
 }
 
-// readLEB128 reads a length: n is how many bytes it has, 0 when it does not end within 8, or has more than 32 bits
-// (AV1 §4.10.5).
+// readLEB128 reads a length: n is how many bytes it has, 0 when it does not end within 8, or has more than 31 bits: AV1 §4.10.5
+// allows 32, but no packet is so long, and where an int has 32 bits it would be negative.
 func readLEB128(b []byte) (v, n int) {
 	var sum uint64
 	for i := range min(len(b), 8) {
 		sum |= uint64(b[i]&0x7f) << (7 * i)
 		if b[i]&0x80 == 0 {
-			if sum > math.MaxUint32 {
+			if sum > math.MaxInt32 {
 				return 0, 0
 			}
 			return int(sum), i + 1

@@ -113,6 +113,7 @@ func TestInspectAV1(t *testing.T) {
 		{"length of nine bytes", []byte{0, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0, frameOBU, inter}, Meta{}, false},
 		{"length of eight bytes", []byte{0, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0, frameOBU, inter}, Meta{Start: true}, true},
 		{"length beyond 32 bits", []byte{0, 0x80, 0x80, 0x80, 0x80, 0x10, frameOBU}, Meta{}, false},
+		{"length that 32 bits take for less than none", []byte{0, 0xff, 0xff, 0xff, 0xff, 0x0f, frameOBU}, Meta{}, false},
 		{"empty OBU", append([]byte{0, 0}, element(frameOBU, inter)...), Meta{}, false},
 		{"forbidden bit", []byte{w1, 0x80 | frameOBU}, Meta{}, false},
 		{"extension missing", []byte{w1, frameOBU | layered}, Meta{}, false},

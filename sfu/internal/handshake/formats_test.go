@@ -152,7 +152,7 @@ func TestALiveMLineGainsNothing(t *testing.T) {
 }
 
 func TestExtensionsWithLongIDs(t *testing.T) {
-	lines := []string{"a=extmap:20 " + uriDescriptor, "a=extmap:15 " + uriColorSpace, "a=extmap:300 " + uriTransportSeq, "a=extmap:2/sendrecv " + uriMID}
+	lines := []string{"a=extmap:20 " + uriDescriptor, "a=extmap:15 " + uriColorSpace, "a=extmap:300 " + uriAudioLevel, "a=extmap:21 " + uriTransportSeq, "a=rtcp-fb:* transport-cc", "a=extmap:2/sendrecv " + uriMID}
 	for mixed, want := range map[bool]ExtensionIDs{false: {MID: 2}, true: {MID: 2, Descriptor: 20}} {
 		more := lines
 		if mixed {
@@ -162,10 +162,18 @@ func TestExtensionsWithLongIDs(t *testing.T) {
 		a, err := h.peer.Answer(context.Background(), videoOffer("recvonly", []string{"96 VP8/90000"}, more...), Policy{}, nil)
 		require.NoError(t, err)
 		require.Equal(t, want, a.Slots[0].Ext)
+		require.False(t, a.Slots[0].TransportCC)
 		require.Equal(t, mixed, a.Slots[0].Mixed)
 		require.Equal(t, mixed, strings.Contains(a.SDP, "a=extmap-allow-mixed\r\n"))
 		h.close()
 	}
+	// What comes in is read in either form.
+	h := newHall(t, hallConfig{})
+	defer h.close()
+	a, err := h.peer.Answer(context.Background(), videoOffer("sendonly", []string{"96 VP8/90000"}, append(lines, "a=extmap-allow-mixed")...), Policy{}, nil)
+	require.NoError(t, err)
+	require.Equal(t, ExtensionIDs{MID: 2, Descriptor: 20, TransportSeq: 21}, a.Published[0].Ext)
+	require.True(t, a.Published[0].TransportCC)
 }
 
 // Who says which way an extension goes is held to it (RFC 8285 §6), and answered the other way.

@@ -123,7 +123,7 @@ func (r *offerReader) readExtensions(s *section, lines []sdpLine) error {
 }
 
 // readExtension notes an id (RFC 8285 §5). Ids above 14 need two-byte headers: without leave to mix the two forms they are
-// not answered.
+// not answered, and in slots, whose packets have the one-byte form unless a dependency descriptor takes the other, for that alone.
 func (r *offerReader) readExtension(s *section, line int, value string) error {
 	fields := strings.Fields(value)
 	if len(fields) < 2 {
@@ -153,6 +153,9 @@ func (r *offerReader) readExtension(s *section, line int, value string) error {
 		}
 		if known != uri || !s.wants(i) || to == inactive || to == recvonly && s.sends() || to == sendonly && s.direction == recvonly {
 			continue // Firefox sends the dependency descriptor and does not take it
+		}
+		if id > 14 && i != extDescriptor && s.direction == recvonly {
+			continue // what a slot says with every packet it says in the one-byte form
 		}
 		for other, have := range r.agreed.uri {
 			if have == uri && other != uint8(id) {
