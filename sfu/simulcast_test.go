@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,6 +207,67 @@ func TestAViewerGetsTheEncodingThatFillsHisView(t *testing.T) {
 			require.Less(t, r.at[i].Sub(r.at[i-1]), 250*time.Millisecond)
 		}
 		require.Zero(t, w.shard().Drops.UnknownSSRC)
+	})
+}
+
+// TestALargePictureComesInARoundTrip: nobody watched it, so it was not sent. Who comes and wants it has it as soon as its
+// publisher has heard and a keyframe has come: two links of 20 ms, and what the publisher takes to look and to film.
+func TestALargePictureComesInARoundTrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond})
+		defer w.close()
+		anna := w.newClient("anna")
+		lenses := anna.simulcast()
+		anna.tracks = []sfu.Track{{ID: "sim", Kind: sfu.Video, Source: sfu.Screen, MID: "14"}}
+		anna.join("demo")
+		w.eventually(5*time.Second, "anna is connected", anna.isConnected)
+		live := func(until func() bool) (took time.Duration, wanted string) {
+			start := time.Now()
+			for ; !until() && time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) {
+				if time.Since(start)%(10*time.Millisecond) == 0 {
+					wanted = anna.obey(lenses)
+				}
+			}
+			return time.Since(start), wanted
+		}
+		after := func(d time.Duration) func() bool {
+			end := time.Now().Add(d)
+			return func() bool { return !time.Now().Before(end) }
+		}
+		look := func(c *client, s sfu.Subscription) { require.NoError(t, c.peer.Subscribe(context.Background(), s)) }
+		lines := func(n uint32) sfu.Subscription {
+			return sfu.Subscription{Wishes: []sfu.Wish{{PeerID: anna.peer.ID(), Width: n * 16 / 9, Height: n}}}
+		}
+		last := func(c *client) byte {
+			mid := c.slotOf(anna.peer.ID(), true)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if r := c.heard[mid]; r != nil && len(r.packets) > 0 {
+				return r.packets[len(r.packets)-1].Payload[15]
+			}
+			return 0
+		}
+		thumb := w.newClientAt("thumb", w.net.Host(viewerAddr), 1, 1).join("demo")
+		look(thumb, lines(180))
+		full := w.newClientAt("full", w.net.Host(netip.MustParseAddr("10.0.4.1")), 1, 1).join("demo")
+		for _, c := range []*client{thumb, full} {
+			w.net.SetPath(w.host, c.host, w.link)
+		}
+		look(full, sfu.Subscription{VideoPaused: true})
+		w.eventually(5*time.Second, "full is connected", full.isConnected)
+		_, wanted := live(after(5 * time.Second))
+		require.Equal(t, "q", wanted)
+		for range 10 {
+			look(full, lines(720))
+			took, _ := live(func() bool { return last(full) == 'f' })
+			require.LessOrEqual(t, took, (2*20+10+34+6)*time.Millisecond)
+			require.GreaterOrEqual(t, took, 40*time.Millisecond)
+			live(after(time.Second))
+			look(full, lines(180))
+			_, wanted = live(after(3 * time.Second))
+			require.Equal(t, "q", wanted)
+			require.Equal(t, byte('q'), last(full))
+		}
 	})
 }
 
