@@ -171,7 +171,7 @@ func (c *Chooser) wait(now time.Duration, r *Rung, v View, more bool) {
 	}
 }
 
-// more says whether what a has over b is worth a keyframe at once: a larger picture, more pictures, or a quarter more bits.
+// more says whether what a has over b is worth a keyframe at once: a larger picture, more pictures, or a third more bits.
 // Rates waver, and two encodings that are nearly alike change their order all the time.
 func more(a, b *Rung) bool {
 	if a.Encoding == b.Encoding {
