@@ -1,7 +1,6 @@
 package sfu
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 
@@ -59,13 +58,25 @@ func (n *news) hear(shard int, speakers []speaker.Speaker) {
 	n.ring()
 }
 
-// loudest is who speaks on all shards, loudest first. Guarded by mu.
+// loudest is who speaks on all shards, loudest first. Those of one shard stay in its order: there, who is a little louder
+// than another does not pass him. Guarded by mu.
 func (n *news) loudest() []plan.Speaker {
-	all := slices.Concat(n.speakers...)
-	if len(n.speakers) > 1 {
-		slices.SortStableFunc(all, func(a, b plan.Speaker) int { return cmp.Compare(b.Level, a.Level) })
+	var all []plan.Speaker
+	at := make([]int, len(n.speakers))
+	for len(all) < speaker.Most {
+		next := -1
+		for i, list := range n.speakers {
+			if at[i] < len(list) && (next < 0 || list[at[i]].Level > n.speakers[next][at[next]].Level) {
+				next = i
+			}
+		}
+		if next < 0 {
+			break
+		}
+		all = append(all, n.speakers[next][at[next]])
+		at[next]++
 	}
-	return all[:min(len(all), speaker.Most)]
+	return all
 }
 
 // tell notes something for a peer of the room. It reaches Events in order with the room's own; a peer that has left, or not

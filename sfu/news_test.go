@@ -31,7 +31,7 @@ func TestNewsReplacesOlderNews(t *testing.T) {
 	<-n.wake
 	speakers, spoke, notices := n.take()
 	require.True(t, spoke)
-	require.Equal(t, []plan.Speaker{{Peer: 9, Level: 120}, {Peer: 7, Level: 99}, {Peer: 8, Level: 98}}, speakers, "of both shards")
+	require.Equal(t, []plan.Speaker{{Peer: 7, Level: 99}, {Peer: 8, Level: 98}, {Peer: 9, Level: 120}}, speakers, "of both shards, each in its own order")
 	var events []Event
 	for _, n := range notices {
 		events = append(events, n.event())
