@@ -1,2 +1,2 @@
 // The SDK as one module under a name that stays: import { connect } from "/sdk.js";
-export * from "/assets/index-75YLHJA3.js";
+export * from "/assets/index-QB62GWMT.js";

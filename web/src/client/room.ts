@@ -765,6 +765,7 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #layersWanted(w: LayersWanted): void {
+    if (!this.#joined) return; // said to the peer whose place we are taking; of ours all is wanted at first
     const wanted = new Map(w.encodings.map((e) => [e.rid, e]));
     const source = [...this.#publications.values()].find((p) => p.id === w.trackId)?.source;
     const backup = this.#backups.get(w.trackId);

@@ -1,1 +1,0 @@
-import{j as o}from"./chunk-CLTASOIU.js";window.tolkyn={sdk:o};

@@ -1,0 +1,1 @@
+import{j as o}from"./chunk-O7GOCTEM.js";window.tolkyn={sdk:o};
