@@ -194,9 +194,10 @@ func (s *Shard) handleRTCP(now time.Duration, p *peer, part rtcp.Packet) {
 		if sr, ok := part.SenderReport(); ok {
 			if u := p.bySSRC[sr.SSRC]; u != nil && u.up != nil && u.cfg.SSRC == sr.SSRC {
 				u.up.HandleSenderReport(now, sr.NTP, sr.RTP)
-				u.report = lastReport{sr.NTP, sr.RTP, max(now, 1)}
 				for _, m := range u.track.mirrors {
-					s.pourReport(u, m)
+					if t := &m.taps[u.index]; t.open && !t.report {
+						s.pourReport(u, m)
+					}
 				}
 				s.flushPipes()
 			}

@@ -67,6 +67,7 @@ type tap struct {
 	cursor uint64      // arrival index of the next packet
 	run    uint32
 	gap    bool // packets were dropped before the next one
+	report bool // the newest sender report is due
 }
 
 // heed does what other shards wish.
@@ -100,8 +101,8 @@ func (s *Shard) heedTrack(now time.Duration, p *pipe, id TrackID, w wishes) {
 			tap, u := &m.taps[k], t.encodings[k]
 			tap.layer = e.layer
 			if e.wanted && !tap.open {
-				tap.begin(now, u)
-				s.pourReport(u, m)
+				p.runs++
+				tap.begin(now, u, p.runs)
 			}
 			tap.open = e.wanted
 			if e.keyframe && u.up != nil {
@@ -119,9 +120,10 @@ func (s *Shard) heedTrack(now time.Duration, p *pipe, id TrackID, w wishes) {
 	}
 }
 
-// begin sets a tap where an encoding can be entered: at its newest keyframe, else at what comes next.
-func (t *tap) begin(now time.Duration, u *published) {
-	t.run++
+// begin sets a tap where an encoding can be entered: at its newest keyframe, with those of its packets that overtook the
+// first, else at what comes next.
+func (t *tap) begin(now time.Duration, u *published, run uint32) {
+	t.run, t.report = run, true
 	t.gap = false
 	t.cursor = 0
 	if u.up == nil {
@@ -129,7 +131,7 @@ func (t *tap) begin(now time.Duration, u *published) {
 	}
 	t.cursor = u.up.Head()
 	if i, ok := u.up.LastKeyframe(); ok && now-u.up.At(i).Arrival <= freshKeyframe {
-		t.cursor = i
+		t.cursor = min(i, u.up.EarliestAfter(i))
 	}
 }
 
@@ -165,18 +167,25 @@ func (s *Shard) pour(u *published, m *mirrored) {
 		copy(c.data[copy(c.data[:], dd):], u.up.Payload(p))
 		s.sent(m.pipe)
 		t.cursor, t.gap = t.cursor+1, false
+		if t.report {
+			s.pourReport(u, m)
+		}
 	}
 }
 
-// pourReport sends the newest sender report of an encoding.
+// pourReport sends the newest sender report of an encoding behind the first packet of a run, which begins a stream there: of
+// the stream before, it would be forgotten.
 func (s *Shard) pourReport(u *published, m *mirrored) {
-	if u.report.arrived == 0 {
+	ntp, stamp, at, ok := u.up.SenderReported()
+	if !ok {
+		m.taps[u.index].report = false
 		return
 	}
 	if c := m.pipe.next(); c != nil {
 		c.kind, c.track, c.encoding = parcelReport, u.track.id, uint8(u.index)
-		c.ntp, c.stamp, c.at = u.report.ntp, u.report.rtp, u.report.arrived
+		c.ntp, c.stamp, c.at = ntp, stamp, at
 		s.sent(m.pipe)
+		m.taps[u.index].report = false
 	}
 }
 

@@ -35,7 +35,8 @@ type pipe struct {
 	head, tail atomic.Uint64 // written by from, by to
 
 	// Owned by from.
-	poured bool // in this batch
+	poured bool   // in this batch
+	runs   uint32 // begun so far
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -63,7 +64,7 @@ type parcel struct {
 	marker   bool
 	gap      bool // some before it were dropped
 	ext      uplink.Extensions
-	run      uint32 // counted up each time an encoding begins to flow through the pipe
+	run      uint32 // counted up each time any encoding begins to flow through the pipe
 	stamp    uint32 // RTP timestamp, of a packet or a report
 	track    TrackID
 	seq      seq.Extended

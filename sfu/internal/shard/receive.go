@@ -17,19 +17,11 @@ type published struct {
 	owner  *peer
 	rid    string
 	cfg    uplink.Config
-	report lastReport
 	wished time.Duration  // a keyframe, of another shard; 0: never
 	heard  time.Duration  // last packet with a payload; 0: none yet
 	up     *uplink.Uplink // nil until its SSRC is known
 	subs   []*slot        // slots that show it or wait for its keyframe
 	dirty  bool           // stored packets in this batch
-}
-
-// lastReport is the newest sender report of an encoding.
-type lastReport struct {
-	ntp     uint64
-	rtp     uint32
-	arrived time.Duration // 0: none yet
 }
 
 // inbound is what a peer's receive side keeps for feedback.

@@ -67,6 +67,12 @@ func (u *Uplink) HandleSenderReport(now time.Duration, ntp uint64, rtp uint32) {
 	u.cfg.Clock.handle(now, now-at)
 }
 
+// SenderReported returns the last sender report: NTP as it stood there, the RTP timestamp and when it arrived; ok is false
+// before the first one of the stream.
+func (u *Uplink) SenderReported() (ntp uint64, rtp uint32, arrival time.Duration, ok bool) {
+	return u.sender.ntp, u.sender.rtp, u.sender.arrival, u.sender.reported
+}
+
 // Together reports whether both uplinks are of one publisher's clock: whether their capture times can be compared.
 func (u *Uplink) Together(v *Uplink) bool { return u.cfg.Clock == v.cfg.Clock }
 
