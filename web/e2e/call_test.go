@@ -180,6 +180,8 @@ func TestSlotSwitches(t *testing.T) {
 			arrive(t, s, publishers[1], bob, slots{Audio: 1, Video: 1})
 			viewer := start(t, chrome)
 			arrive(t, s, viewer, carol, slots{Audio: 1, Video: 1})
+			await(t, viewer, "carol knows both", `e2e.present("alice") && e2e.present("bob")`)
+			eval[any](t, viewer, "e2e.hide(%v)", bob.name) // the one slot for sound would go to whoever is louder
 			seesAndHears(t, viewer, carol, alice)
 			for range 5 {
 				calm(t, viewer)
