@@ -279,7 +279,8 @@ func moves(rungs []Rung, r *Rung) bool {
 	return true
 }
 
-// flowing is the best that flows while want does not: the highest below it, else the lowest above.
+// flowing is the best that flows while want does not: the highest below it, else the lowest above. Of an encoding that begins
+// the lower temporal layers come first: that is no reason to leave out the others when they come a picture later.
 func flowing(rungs []Rung, want *Rung, detail bool) (Rung, bool) {
 	if want.Flows {
 		return *want, true
@@ -289,6 +290,10 @@ func flowing(rungs []Rung, want *Rung, detail bool) (Rung, bool) {
 		r := &rungs[i]
 		switch {
 		case !r.Flows:
+		case sameSize(r, want) && r.Layer.Temporal < want.Layer.Temporal:
+			whole := *want
+			whole.Flows = true
+			return whole, true
 		case compare(r, want, detail) <= 0:
 			if below == nil || compare(r, below, detail) > 0 {
 				below = r

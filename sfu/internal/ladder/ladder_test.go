@@ -176,6 +176,26 @@ func TestWhatIsSilentIsRememberedAndNotShown(t *testing.T) {
 	require.EqualValues(t, 20_000, find(rungs, &choice.Show).Bits)
 }
 
+// TestAnEncodingThatBeginsAnewIsShownWhole: its first picture is of the base layer, the others come a picture later. A slot
+// that asked for the base alone would leave them out until the next measurement.
+func TestAnEncodingThatBeginsAnewIsShownWhole(t *testing.T) {
+	layers := func(n int) (rates []LayerRate) {
+		for t := range n {
+			rates = append(rates, LayerRate{Layer: codec.Layer{Temporal: uint8(t)}, Bits: 50_000, Frames: 10, Width: 320, Height: 180})
+		}
+		return rates
+	}
+	l, _ := measuredLadder(layers(3))
+	l.Measure(4*time.Second, 0, 4*time.Second-Silence-1, nil)
+	l.Measure(5*time.Second, 0, 5*time.Second, layers(1))
+	rungs, _ := l.Rungs()
+	choice := chooseFirst(t, rungs, View{}, 0)
+	require.True(t, choice.Shows)
+	require.Equal(t, codec.Layer{Temporal: 2}, choice.Show.Layer)
+	require.Equal(t, codec.Everything, l.Open(choice.Show))
+	require.NotEqual(t, PublisherLimit, choice.Limit)
+}
+
 // TestWhatIsRememberedIsTheRateFromBeforeTheEnd: a second's rate falls to nothing while a stream stops.
 func TestWhatIsRememberedIsTheRateFromBeforeTheEnd(t *testing.T) {
 	l := New(1)
