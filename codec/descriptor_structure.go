@@ -75,6 +75,33 @@ func (s *Structure) Within(l Layer) uint32 {
 	return targets
 }
 
+// Along are the decode targets that come along with one: all of their frames are frames that it needs too. Where spatial
+// layers are predicted from each other that is all below it; where they are so in keyframes only (modes L2T1_KEY and the
+// like), or never (S2T1), it is those of its own spatial layer.
+func (s *Structure) Along(target int) uint32 {
+	if target < 0 || target >= int(s.targets) {
+		return 0
+	}
+	along := uint32(1)<<s.targets - 1
+	for i := range s.templates[:s.templateCount] {
+		if t := &s.templates[i]; t.needed>>target&1 == 0 {
+			along &^= t.needed
+		}
+	}
+	return along | 1<<target
+}
+
+// Above are the decode targets that show a higher spatial layer.
+func (s *Structure) Above(spatial uint8) uint32 {
+	var targets uint32
+	for i, of := range s.layers[:s.targets] {
+		if of.Spatial > spatial {
+			targets |= 1 << i
+		}
+	}
+	return targets
+}
+
 // Active is the set of decode targets that the sender produces, as last told.
 func (s *Structure) Active() uint32 { return s.active }
 

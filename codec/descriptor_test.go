@@ -223,6 +223,27 @@ func TestBestAndWithin(t *testing.T) {
 	}
 }
 
+// TestAlong: all frames of what comes along with a decode target are that target's too.
+func TestAlong(t *testing.T) {
+	for mode, along := range map[string][]uint32{
+		"L2T2":     {0b0001, 0b0011, 0b0101, 0b1111},
+		"L2T2_KEY": {0b0001, 0b0011, 0b0100, 0b1100},
+		"S2T1":     {0b01, 0b10},
+	} {
+		m := newSVC(mode, 0)
+		var s Structure
+		require.Zero(t, s.Along(0), "no structure")
+		_, ok := s.ReadDescriptor(m.describe(m.picture(true)[0], written{start: true, structure: true}))
+		require.True(t, ok)
+		for target, want := range along {
+			require.Equal(t, want, s.Along(target), "%s %d", mode, target)
+		}
+		require.Zero(t, s.Along(-1)|s.Along(len(along)))
+		require.Equal(t, s.Within(Everything)&^s.Within(Layer{0, 9}), s.Above(0), mode)
+		require.Zero(t, s.Above(1))
+	}
+}
+
 func TestReadDescriptorRefuses(t *testing.T) {
 	m := newSVC("L2T2", 0)
 	key := m.picture(true)

@@ -88,7 +88,7 @@ func Keyframe(codec string, payload []byte) bool {
 	case "VP9":
 		var p codecs.VP9Packet
 		_, err := p.Unmarshal(payload)
-		return err == nil && p.B && !p.P && p.SID == 0
+		return err == nil && p.B && !p.P && !p.D
 	case "H264":
 		const sps, stapA = 7, 24
 		kind := payload[0] & 0x1f

@@ -21,7 +21,9 @@
 //
 // # Layers
 //
-// Less begins with the next picture, without a keyframe: what is shown is always such that all below it is sent as well.
+// Less begins with the next picture, without a keyframe, where all of it is sent as part of what is shown. A lower spatial
+// layer may not be, by descriptors: where layers build on each other in keyframes only (modes L3T3_KEY and the like) or never
+// (S3T3), what the higher one does not need is left out, half of the bits, and the lower one is entered like a higher one.
 // More begins where the stream lets it in.
 //
 //	              told by                          temporal up at                spatial up at

@@ -93,6 +93,7 @@ type Downlink struct {
 	currentName uint32         // CSRC
 	nextName    uint32
 	fresh       bool          // the current source has no segment yet
+	opening     bool          // the newest segment has sent nothing yet
 	sifts       bool          // something of the current source is left out, or has been in this segment
 	cursor      uint64        // arrival index in current of the next packet
 	nextCursor  uint64        // voice: the same in next
@@ -284,10 +285,10 @@ func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State)
 	if p.Seq == s.first {
 		return Out{}, Dropped // sent when the segment began, ahead of those that had overtaken it
 	}
-	if d.sifts {
-		return d.pass(s, p, dst, tseq)
+	if p.Frame.Structure && !d.layers.limited && d.spare(p) {
+		d.limit()
 	}
-	return d.forward(s, p, s.plain(p), dst, tseq)
+	return d.pass(s, p, dst, tseq)
 }
 
 // precedes reports whether the current source has a packet to forward that came before the next one's at arrival index i.
@@ -351,13 +352,12 @@ func (d *Downlink) start(now time.Duration, p *uplink.Packet, dst []byte, tseq u
 	s.described = d.describes(p)
 	d.stats.Switches++
 	if d.cfg.Video {
-		d.sifts = d.want != codec.Everything
+		d.sifts = d.want != codec.Everything || d.spare(p)
 		d.layers = layers{shown: d.want, limited: d.sifts}
 		d.numbers.on, d.wantedSince = false, now
 	}
-	out, state := d.pass(s, p, dst, tseq)
-	out.First = true
-	return out, state
+	d.opening = true
+	return d.pass(s, p, dst, tseq)
 }
 
 // pass forwards p unless it is of a layer that is not shown.
@@ -402,7 +402,9 @@ func (d *Downlink) forward(s *segment, p *uplink.Packet, at place, dst []byte, t
 	d.sequence.move(s, p, at, timestamp, d.cfg.Video)
 	d.stats.Packets++
 	d.rtx.budget.media(d.lastNow, size)
-	return Out{HeaderSize: header, Size: size, Seq: at.number}, Sent
+	first := d.opening
+	d.opening = false
+	return Out{HeaderSize: header, Size: size, Seq: at.number, First: first}, Sent
 }
 
 // Stats returns the counters.

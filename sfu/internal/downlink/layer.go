@@ -30,16 +30,16 @@ func (r reach) layer() codec.Layer {
 // layers is what a slot shows of the source that flows.
 //
 // By what the payload tells, that is a layer and all below it. A dependency descriptor tells more: a decode target is shown,
-// and those below it that are whole, so that a step down is always one to what the subscriber has had all of. What is
-// whole is known by broken: who misses a frame that others need loses its decode targets, until a frame comes at which they
-// may be entered and whose references were all sent.
+// and no frame is sent that it does not need. Other targets may be whole with that: a step down to one of them is made at
+// once, to any other it waits as a step up does. What is whole is known by broken: who misses a frame that others need loses
+// its decode targets, until a frame comes at which they may be entered and whose references were all sent.
 type layers struct {
 	limited bool        // something is left out, or is to be
 	shown   codec.Layer // what is let through
 
-	structure uint8 // number of the dependency structure that the decode targets are of; 0: none
-	target    uint8 // the decode target shown
-	within    uint32
+	structure uint8  // number of the dependency structure that the decode targets are of; 0: none
+	target    uint8  // the decode target shown
+	within    uint32 // those that come along with it
 	broken    uint32
 	frames    frames
 	untold    bool // the decode targets shown have changed, and no packet has told
@@ -60,9 +60,10 @@ type layers struct {
 }
 
 // SetLayer says how much of its source the slot shall show, codec.Everything at first. It holds for the source assigned
-// last: while that waits for its keyframe, what flows meanwhile stays as it is. Less begins with the next picture; more
-// where the stream lets it in: a temporal layer where it may be switched up to, a spatial one at a keyframe, or where a
-// dependency descriptor says so. WantsKeyframe is true while only a keyframe brings it.
+// last: while that waits for its keyframe, what flows meanwhile stays as it is. Less begins with the next picture, unless it
+// is a spatial layer that is not sent along with what is shown; that and more begin where the stream lets them in: a temporal
+// layer where it may be switched up to, a spatial one at a keyframe, or where a dependency descriptor says so. WantsKeyframe
+// is true while only a keyframe brings it.
 func (d *Downlink) SetLayer(now time.Duration, l codec.Layer) {
 	if d.next != nil {
 		d.nextWant = l
@@ -72,9 +73,26 @@ func (d *Downlink) SetLayer(now time.Duration, l codec.Layer) {
 		return
 	}
 	d.want, d.wantedSince = l, now
-	if d.cfg.Video && !d.layers.limited {
+	if d.cfg.Video {
+		d.limit()
+	}
+}
+
+// limit begins to leave something out.
+func (d *Downlink) limit() {
+	if !d.layers.limited {
 		d.sifts, d.layers.limited, d.layers.structure = true, true, 0
 	}
+}
+
+// spare says whether the structure that p brings has frames which are of no use to who shows all there is.
+func (d *Downlink) spare(p *uplink.Packet) bool {
+	s := d.current.Structure(p.Structure)
+	if s == nil {
+		return false
+	}
+	all := s.Within(codec.Everything)
+	return s.Along(s.Best(codec.Everything, all)) != all
 }
 
 // Layer returns what of the current source is let through now, codec.Everything when nothing is left out.
@@ -83,7 +101,14 @@ func (d *Downlink) Layer() codec.Layer { return d.layers.shown }
 // wantsLayer reports whether it takes a keyframe to show more of the source that flows.
 func (d *Downlink) wantsLayer(now time.Duration) bool {
 	l := &d.layers
-	if d.current == nil || !l.limited || d.want.Spatial <= l.shown.Spatial && d.want.Temporal <= l.shown.Temporal {
+	if d.current == nil || !l.limited {
+		return false
+	}
+	if s := d.current.Structure(l.structure); s != nil && d.want.Spatial < l.shown.Spatial {
+		best := s.Best(d.want, s.Active())
+		return best >= 0 && l.broken>>best&1 != 0 // else the next picture brings it
+	}
+	if d.want.Spatial <= l.shown.Spatial && d.want.Temporal <= l.shown.Temporal {
 		return false
 	}
 	top, ok := d.current.Top(now)
@@ -158,7 +183,7 @@ func (d *Downlink) aim(s *codec.Structure, target int) {
 	l := &d.layers
 	l.target, l.untold = uint8(target), true
 	l.shown = s.Target(target)
-	l.within = s.Within(l.shown) | 1<<target
+	l.within = s.Along(target)
 }
 
 // followTargets enters the best decode target that is whole, or becomes so with the frame that p begins.
@@ -176,7 +201,11 @@ func (d *Downlink) followTargets(s *codec.Structure, p *uplink.Packet, picture, 
 	} else if broken&f.Switch != 0 && d.complete(s, p) {
 		broken &^= f.Switch
 	}
-	if best := s.Best(d.want, f.Active&^broken); best >= 0 && best != int(l.target) {
+	best := s.Best(d.want, f.Active&^broken)
+	if best < 0 { // a lower spatial layer is waited for: this one in fewer temporal ones meanwhile
+		best = s.Best(codec.Layer{Spatial: l.shown.Spatial, Temporal: min(l.shown.Temporal, d.want.Temporal)}, f.Active&^broken)
+	}
+	if best >= 0 && best != int(l.target) {
 		to := s.Target(best)
 		if picture || !l.ended && to.Spatial == l.shown.Spatial && to.Temporal > l.shown.Temporal {
 			d.aim(s, best)
@@ -187,7 +216,7 @@ func (d *Downlink) followTargets(s *codec.Structure, p *uplink.Packet, picture, 
 	}
 	if d.want == codec.Everything && (f.Structure && picture || l.frames.whole()) {
 		all := s.Within(codec.Everything)
-		if l.broken&all == 0 && int(l.target) == s.Best(d.want, all) {
+		if l.broken&all == 0 && int(l.target) == s.Best(d.want, all) && l.within == all {
 			l.limited, l.shown = false, codec.Everything
 		}
 	}

@@ -1,6 +1,9 @@
 package downlink
 
-import "github.com/tolkyn/tolkyn/internal/seq"
+import (
+	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/seq"
+)
 
 // 1,024 numbers, as many as the longest history holds: of older ones no packet could be sent again.
 const numbered = 1024
@@ -11,6 +14,14 @@ type entry struct {
 	pictures uint16 // VP8: left out in the segment before it
 	reach    reach  // what the slot showed there
 	how      fate
+}
+
+// target is the decode target that the slot showed there.
+func (e *entry) target(t *codec.Structure) int {
+	if best := t.Best(e.reach.layer(), t.Within(codec.Everything)); best >= 0 {
+		return best
+	}
+	return lowest(t)
 }
 
 // fate is what became of a number.

@@ -23,6 +23,8 @@ type recording struct {
 	name    string
 	codec   codec.Codec
 	layers  bool // payload or descriptor tell layers
+	keyed   bool // descriptors tell that spatial layers build on each other in keyframes at most
+	alone   bool // likewise never
 	ssrc    uint32
 	packets []recorded
 	reports []report
@@ -77,6 +79,9 @@ func recordings(t require.TestingT) (all []*recording) {
 			if e.RID != "" {
 				r.name += "-" + e.RID
 			}
+			_, described := c.Extensions["dependency-descriptor"]
+			r.alone = described && strings.Contains(c.Asked, `"scalabilityMode":"S`)
+			r.keyed = r.alone || described && strings.Contains(c.Asked, `_KEY"`)
 			r.read(t, c)
 			all = append(all, r)
 		}
@@ -547,18 +552,86 @@ func (r *recording) checkLayers(t require.TestingT, shown map[int]bool, wants []
 			begins[f.timestamp] = f.packets[0]
 		}
 	}
-	keys := map[uint32]bool{}
-	for n, f := range r.frames {
+	keys, top := map[uint32]bool{}, uint8(0)
+	for _, f := range r.frames {
 		keys[f.timestamp] = keys[f.timestamp] || f.key
+		top = max(top, f.layer.Spatial)
+	}
+	keyed := uint8(0)             // the spatial layer wanted at the last keyframe
+	frames := map[uint32][]bool{} // of a picture
+	for n, f := range r.frames {
 		first := begins[f.timestamp]
 		want := wants[first]
+		if keys[f.timestamp] {
+			keyed = min(want.Spatial, top)
+		}
 		if sinces[f.packets[0]] > first {
 			continue // changed within the picture
 		}
-		if !want.Holds(f.layer) {
+		in := want.Holds(f.layer)
+		if r.keyed {
+			if frames[f.timestamp] = append(frames[f.timestamp], shown[n]); !r.alone && !keys[f.timestamp] {
+				// A lower layer may be entered right behind the keyframe, which is all that it refers to, and left again.
+				require.False(t, shown[n] && (f.layer.Spatial > keyed || f.layer.Temporal > want.Temporal), "frame %d", n)
+				if f.layer.Spatial == top {
+					n := len(slices.DeleteFunc(frames[f.timestamp], func(shown bool) bool { return !shown }))
+					require.LessOrEqual(t, n, 1, "nothing is sent along")
+					require.Equal(t, 1, max(n, int(min(f.layer.Temporal, 1))), "what is shown goes on")
+				}
+				continue
+			}
+			in = f.layer.Spatial == keyed && f.layer.Temporal <= want.Temporal || keys[f.timestamp] && !r.alone && f.layer.Spatial <= keyed
+		}
+		if !in {
 			require.False(t, shown[n], "frame %d of %v, wanted %v", n, f.layer, want)
-		} else if keys[f.timestamp] || f.layer == (codec.Layer{}) {
+		} else if keys[f.timestamp] || f.layer.Temporal == 0 && (r.keyed || f.layer.Spatial == 0) {
 			require.True(t, shown[n], "frame %d of %v, wanted %v", n, f.layer, want)
 		}
+	}
+}
+
+// recordingOf finds a recording by its name.
+func recordingOf(t *testing.T, name string) *recording {
+	all := recordings(t)
+	i := slices.IndexFunc(all, func(r *recording) bool { return r.name == name })
+	require.GreaterOrEqual(t, i, 0)
+	return all[i]
+}
+
+// TestALowerLayerThatIsNotSentWaits for a keyframe, which is asked for; one that is sent anyway is shown at once.
+func TestALowerLayerThatIsNotSentWaits(t *testing.T) {
+	for name, waits := range map[string]bool{
+		"chromium-vp9-l3t3": false, "chromium-vp9-l3t3-key": true, "chromium-vp9-s3t3": true, "chromium-vp9-l3t3-key-bare": false,
+	} {
+		r := recordingOf(t, name)
+		v := newViewer(t, r, 12)
+		src := uplink.New(uplink.Config{SSRC: r.ssrc, Codec: r.codec, NACK: true})
+		v.d.Assign(0, src, 1)
+		asked, key, less := 0, 0, len(r.frames)/4
+		var last []seen
+		for i, p := range r.packets {
+			f := r.frames[max(p.frame, 0)]
+			if p.frame == less {
+				v.d.SetLayer(p.at, codec.Layer{Spatial: 0, Temporal: 7})
+				less = -1
+			}
+			require.Equal(t, uplink.Stored, src.Handle(p.at, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor))
+			last = append(last, v.pull(p.at)...)
+			if less > 0 || p.frame < 0 {
+				continue
+			}
+			if f.key {
+				key = i
+			}
+			if v.d.WantsKeyframe(p.at) {
+				require.Zero(t, key, "%s: it has come", name)
+				asked++
+			}
+		}
+		require.Equal(t, waits, asked > 0, name)
+		require.Positive(t, key, "%s: the recording ends before the next keyframe", name)
+		require.Zero(t, r.frames[r.packets[last[len(last)-1].packet].frame].layer.Spatial, name)
+		require.True(t, last[0].First, "%s: whichever packet is the first to be sent", name)
+		require.Equal(t, 1, len(slices.DeleteFunc(slices.Clone(last), func(g seen) bool { return !g.First })), name)
 	}
 }

@@ -37,7 +37,7 @@ func (s *segment) place(number seq.Extended, e *entry, p *uplink.Packet) place {
 	at.how |= e.how & marked
 	if e.how&telling != 0 {
 		if t := s.source.Structure(p.Structure); t != nil {
-			at.active = t.Within(e.reach.layer()) & p.Frame.Active
+			at.active = t.Along(e.target(t)) & p.Frame.Active
 		}
 	}
 	return at
@@ -151,16 +151,21 @@ func (d *Downlink) fillIn(s *segment, p *uplink.Packet) (at place, ok bool) {
 // hid reports whether a packet that comes late is of a frame that was left out or, when nothing of it had come, would have
 // been.
 func (d *Downlink) hid(e *entry, p *uplink.Packet) bool {
-	if p.Structure == 0 {
+	t := d.current.Structure(p.Structure)
+	if t == nil {
 		return !holds(e.reach.layer(), d.current.Codec(), p)
 	}
+	if p.Timestamp == d.layers.timestamp {
+		e.reach = reachOf(d.layers.shown) // of the picture that was begun by a packet behind it
+	}
+	hidden := e.reach != reachOf(codec.Everything) && p.Frame.Needed&t.Along(e.target(t)) == 0
 	if p.Structure != d.layers.structure || !d.layers.limited {
-		return !e.reach.layer().Holds(p.Meta.Layer)
+		return hidden
 	}
-	came, hidden := d.layers.frames.find(p.Frame.Number)
-	if !came {
-		hidden = !e.reach.layer().Holds(p.Meta.Layer) || d.orphaned(p)
-		d.noteFrame(p, hidden)
+	if came, left := d.layers.frames.find(p.Frame.Number); came {
+		return left
 	}
+	hidden = hidden || d.orphaned(p)
+	d.noteFrame(p, hidden)
 	return hidden
 }

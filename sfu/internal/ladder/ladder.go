@@ -52,6 +52,23 @@ type LayerRate struct {
 	Bits          uint32 // a second, payload
 	Frames        uint16 // a second
 	Width, Height uint16 // of the spatial layer; 0 unknown
+	Own           uint32 // of Bits: whoever shows a higher spatial layer does not get these
+}
+
+// along is what of it goes to who shows top, which holds it.
+func (r *LayerRate) along(top codec.Layer) uint32 {
+	if r.Layer.Spatial == top.Spatial {
+		return r.Bits
+	}
+	return r.Bits - min(r.Own, r.Bits)
+}
+
+// guess puts another rate in the place of the measured one, with as great a part of its own.
+func (r *LayerRate) guess(bits uint32) {
+	if r.Bits > 0 {
+		r.Own = uint32(uint64(bits) * uint64(min(r.Own, r.Bits)) / uint64(r.Bits))
+	}
+	r.Bits = bits
 }
 
 // Ladder remembers what the encodings of one track bring. One goroutine.
@@ -99,7 +116,8 @@ func (l *layer) stop() {
 	l.flows = false
 	for _, m := range l.marks {
 		if m.bits > l.Bits {
-			l.Bits, l.Frames = m.bits, m.frames
+			l.guess(m.bits)
+			l.Frames = m.frames
 		}
 	}
 }
@@ -156,12 +174,12 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 		}
 		// A second that it did not flow whole. What it brought before it paused is nearer to what it will bring.
 		if !expected {
-			have.Bits, have.Frames = known.Bits, known.Frames
+			have.Bits, have.Frames, have.Own = known.Bits, known.Frames, known.Own
 			continue
 		}
 		have.young = true
 		if area := float64(have.Width) * float64(have.Height); area > 0 {
-			have.Bits = uint32(min(area*usual, 1<<31))
+			have.guess(uint32(min(area*usual, 1<<31)))
 		}
 	}
 	if age >= measured && now-e.marked >= markEvery {
@@ -247,7 +265,7 @@ func (e *encoding) appendRungs(dst []Rung, i int) []Rung {
 			if !top.Layer.Holds(part.Layer) {
 				continue
 			}
-			bits += uint64(part.Bits)
+			bits += uint64(part.along(top.Layer))
 			if part.Layer.Spatial == top.Layer.Spatial {
 				frames += int(part.Frames)
 			}
@@ -278,10 +296,14 @@ func (l *Ladder) Shown(i int, of codec.Layer) (top codec.Layer, width, height ui
 		if !of.Holds(part.Layer) || !part.flows {
 			continue
 		}
-		bits += part.Bits
 		top.Temporal = max(top.Temporal, part.Layer.Temporal)
 		if part.Layer.Spatial >= top.Spatial {
 			top.Spatial, width, height = part.Layer.Spatial, part.Width, part.Height
+		}
+	}
+	for k := range e.layers[:e.n] {
+		if part := &e.layers[k]; of.Holds(part.Layer) && part.flows {
+			bits += part.along(top)
 		}
 	}
 	return top, width, height, bits

@@ -404,3 +404,29 @@ func BenchmarkMeasure(b *testing.B) {
 		l.Rungs()
 	}
 }
+
+// TestRungsOfLayersThatDoNotBuildOnEachOther count what is sent of them: of a layer below, what is not its own.
+func TestRungsOfLayersThatDoNotBuildOnEachOther(t *testing.T) {
+	l := New(1)
+	rates := []LayerRate{
+		{Layer: codec.Layer{}, Bits: 100_000, Own: 90_000, Frames: 30, Width: 240, Height: 135},
+		{Layer: codec.Layer{Spatial: 1}, Bits: 200_000, Own: 170_000, Frames: 30, Width: 480, Height: 270},
+		{Layer: codec.Layer{Spatial: 2}, Bits: 400_000, Frames: 30, Width: 960, Height: 540},
+	}
+	for now := time.Second; now < 4*time.Second; now += 200 * time.Millisecond {
+		l.Measure(now, 0, now, rates)
+	}
+	rungs, _ := l.Rungs()
+	var bits []uint32
+	for _, r := range rungs {
+		bits = append(bits, r.Bits)
+	}
+	require.Equal(t, []uint32{100_000, 210_000, 440_000}, bits)
+	_, _, _, shown := l.Shown(0, codec.Everything)
+	require.EqualValues(t, 440_000, shown)
+	_, _, _, shown = l.Shown(0, codec.Layer{Spatial: 1, Temporal: 7})
+	require.EqualValues(t, 210_000, shown)
+	l.Measure(6*time.Second, 0, 4*time.Second, nil)
+	rungs, _ = l.Rungs()
+	require.EqualValues(t, 440_000, rungs[2].Bits, "remembered as they were")
+}

@@ -25,8 +25,10 @@ type source struct {
 	at      map[string][]int // places in packets by their content, ascending
 	top     int              // highest spatial layer
 	tops    int              // highest temporal layer
+	alone   bool             // each spatial layer is a stream of its own, in modes S2T1 and so on
 
-	// looks is the MD5 of each picture as it is decoded from all spatial layers up to one: by that layer, then by picture.
+	// looks is the MD5 of each picture as it is decoded from all spatial layers up to one, or from that one alone: by that
+	// layer, then by picture.
 	looks []map[int]string
 }
 
@@ -66,8 +68,7 @@ var recordings = sync.OnceValues(func() (map[string][]*source, error) {
 		if err != nil {
 			return nil, err
 		}
-		// In modes S2T1 and so on each spatial layer is a stream of its own, of which a decoder takes one; a slot sends all.
-		if c.REDPayloadType != 0 || strings.Contains(c.Asked, `"scalabilityMode":"S`) {
+		if c.REDPayloadType != 0 {
 			continue
 		}
 		for _, e := range c.Encodings {
@@ -93,7 +94,10 @@ var recordings = sync.OnceValues(func() (map[string][]*source, error) {
 })
 
 func newSource(name string, c *capture.Capture, e capture.Encoding) (*source, error) {
-	s := &source{name: strings.TrimSpace(name + " " + e.RID), capture: c, ssrc: e.SSRC, at: map[string][]int{}}
+	s := &source{
+		name: strings.TrimSpace(name + " " + e.RID), capture: c, ssrc: e.SSRC, at: map[string][]int{},
+		alone: strings.Contains(c.Asked, `"scalabilityMode":"S`),
+	}
 	var err error
 	if s.frames, err = c.Frames(e.SSRC); err != nil {
 		return nil, err
@@ -145,12 +149,13 @@ func decodeAlone(codec string, sources []*source) error {
 	return nil
 }
 
-// cut yields the pictures of a source by their numbers, without the spatial layers above one.
+// cut yields the pictures of a source by their numbers, without the spatial layers above one, and those below it that it does
+// not build on.
 func (s *source) cut(spatial int) iter.Seq2[int, []*rtp.Packet] {
 	return func(yield func(int, []*rtp.Packet) bool) {
 		var packets []*rtp.Packet
 		for i, p := range s.packets {
-			if s.frames[p.frame].Spatial <= spatial {
+			if of := s.frames[p.frame].Spatial; of == spatial || of < spatial && !s.alone {
 				clone := p.Packet
 				clone.Marker = false
 				packets = append(packets, &clone)

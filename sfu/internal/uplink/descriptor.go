@@ -121,6 +121,15 @@ func (u *Uplink) described(p *Packet) {
 	m.Entry, m.SwitchUp = m.Keyframe, false
 }
 
+// own says whether p's descriptor tells that no higher spatial layer needs it, though there are some.
+func (u *Uplink) own(p *Packet) bool {
+	if p.Structure == 0 {
+		return false
+	}
+	above := u.Structure(p.Structure).Above(p.Frame.Layer.Spatial)
+	return above != 0 && p.Frame.Needed&above == 0
+}
+
 // Structure returns the dependency structure with the number that a packet's Structure names; nil when it has been
 // replaced twice, or the stream has restarted. It is valid until the next Handle or HandleRTX.
 func (u *Uplink) Structure(number uint8) *codec.Structure {

@@ -204,6 +204,32 @@ func TestKeyframesOfIndependentLayers(t *testing.T) {
 	require.Equal(t, uint8(1), u.At(i).Meta.Layer.Spatial)
 }
 
+// TestOwnRates: what layers bring that those above do not need. In keyframes only, and never, are the modes.
+func TestOwnRates(t *testing.T) {
+	for name, own := range map[string][2]float64{ // parts of the lowest spatial layer, at least and at most
+		"chromium-vp9-l3t3": {0, 0}, "chromium-vp9-l3t3-key": {0.5, 0.99}, "chromium-vp9-s3t3": {1, 1}, "chromium-vp9-l3t3-key-bare": {0, 0},
+	} {
+		u := New(Config{Codec: codec.VP9, NACK: true})
+		var end time.Duration
+		for _, m := range hear(t, name) {
+			u.take(t, m)
+			end = m.at
+		}
+		bits, alone := 0.0, 0.0
+		for _, r := range u.Rates(end, nil) {
+			require.LessOrEqual(t, r.Own, r.Bits)
+			switch r.Layer.Spatial {
+			case 0:
+				bits, alone = bits+float64(r.Bits), alone+float64(r.Own)
+			case 2:
+				require.Zero(t, r.Own, "nothing is above")
+			}
+		}
+		require.GreaterOrEqual(t, alone/bits, own[0], name)
+		require.LessOrEqual(t, alone/bits, own[1], name)
+	}
+}
+
 // An access unit of H.264 begins where the one before has ended; it can be entered at its parameter sets.
 func TestAccessUnits(t *testing.T) {
 	const (

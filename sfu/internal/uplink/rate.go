@@ -25,6 +25,10 @@ type LayerRate struct {
 	Bits          uint32 // a second, payload
 	Frames        uint16 // a second
 	Width, Height uint16 // of the spatial layer; 0 unknown
+
+	// Own are those of Bits that higher spatial layers do not need, by dependency descriptors: whoever shows one of them does
+	// not get these.
+	Own uint32
 }
 
 // rates counts what came by layer and step.
@@ -41,12 +45,12 @@ type rates struct {
 }
 
 type layerCount struct {
-	bytes  uint32
-	frames uint16
+	bytes, own uint32
+	frames     uint16
 }
 
-// add counts one packet.
-func (r *rates) add(now time.Duration, m *codec.Meta, size int) {
+// add counts one packet; own: no higher spatial layer needs it.
+func (r *rates) add(now time.Duration, m *codec.Meta, size int, own bool) {
 	if step := int64(now / rateStep); step != r.step {
 		r.turn(step)
 	}
@@ -57,6 +61,9 @@ func (r *rates) add(now time.Duration, m *codec.Meta, size int) {
 	s, t := min(m.Layer.Spatial, rateSpatial-1), min(m.Layer.Temporal, rateTemporal-1)
 	c := &r.steps[r.index][s][t]
 	c.bytes += uint32(size)
+	if own {
+		c.own += uint32(size)
+	}
 	if m.Start {
 		c.frames++
 	}
@@ -92,9 +99,10 @@ func (u *Uplink) Rates(now time.Duration, dst []LayerRate) []LayerRate {
 	for s := range uint8(rateSpatial) {
 		width, height := u.size(s)
 		for t := range uint8(rateTemporal) {
-			var bytes, frames uint64
+			var bytes, own, frames uint64
 			for i := range r.steps {
 				bytes += uint64(r.steps[i][s][t].bytes)
+				own += uint64(r.steps[i][s][t].own)
 				frames += uint64(r.steps[i][s][t].frames)
 			}
 			if bytes == 0 {
@@ -103,6 +111,7 @@ func (u *Uplink) Rates(now time.Duration, dst []LayerRate) []LayerRate {
 			dst = append(dst, LayerRate{
 				Layer:  codec.Layer{Spatial: s, Temporal: t},
 				Bits:   uint32(min(bytes*8*uint64(time.Second)/uint64(span), 1<<32-1)),
+				Own:    uint32(min(own*8*uint64(time.Second)/uint64(span), 1<<32-1)),
 				Frames: uint16(min((frames*uint64(time.Second)+uint64(span)/2)/uint64(span), 1<<16-1)),
 				Width:  width, Height: height,
 			})

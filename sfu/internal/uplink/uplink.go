@@ -303,7 +303,7 @@ func (u *Uplink) store(
 	u.stats.Packets++
 	u.stats.Bytes += uint64(len(payload))
 	if u.rates != nil && len(payload) > 0 {
-		u.rates.add(now, &p.Meta, len(payload))
+		u.rates.add(now, &p.Meta, len(payload), u.own(&p))
 	}
 	if p.Meta.Keyframe {
 		u.noteKeyframe(&p, i)
