@@ -285,10 +285,13 @@ func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State)
 	if p.Seq == s.first {
 		return Out{}, Dropped // sent when the segment began, ahead of those that had overtaken it
 	}
-	if p.Frame.Structure && !d.layers.limited && d.spare(p) {
+	if p.Meta.Keyframe && !d.layers.limited && d.spare(p) {
 		d.limit()
 	}
-	return d.pass(s, p, dst, tseq)
+	if d.sifts {
+		return d.pass(s, p, dst, tseq)
+	}
+	return d.forward(s, p, s.plain(p), dst, tseq)
 }
 
 // precedes reports whether the current source has a packet to forward that came before the next one's at arrival index i.

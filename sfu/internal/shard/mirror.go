@@ -258,6 +258,7 @@ func (s *Shard) unpack(now time.Duration, in *pipe, c *parcel) {
 		verdict := u.up.Handle(now, &h, c.seq, payload, c.ext, dd)
 		s.stats.Drops.uplinked(verdict)
 		if c.gap {
+			u.wished = 0 // what came of the last wish may be in the hole
 			s.wantKeyframe(now, u)
 		}
 		if verdict == uplink.Stored {

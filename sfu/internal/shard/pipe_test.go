@@ -140,3 +140,32 @@ func TestAMirrorMadeAgainTakesAllRuns(t *testing.T) {
 	}
 	require.Zero(t, d.there.stats.Drops)
 }
+
+// TestAHoleInAPipeIsWishedOverAtOnce: a wish of a moment ago may have been heard before the hole.
+func TestAHoleInAPipeIsWishedOverAtOnce(t *testing.T) {
+	d := newDuct(t)
+	d.want(true)
+	d.delta()
+	d.draw()
+	d.there.wantKeyframe(d.there.now(), d.there.tracks[1].encodings[0])
+	heard := 0
+	heed := func() { d.pipe.heed(func(_ TrackID, w wishes) { heard += bit(w.encodings[0].keyframe) }) }
+	heed()
+	require.Equal(t, 1, heard)
+	for range pipeSize + 1 {
+		d.delta()
+	}
+	d.draw()
+	d.delta()
+	d.draw()
+	heed()
+	require.Equal(t, 2, heard)
+	require.EqualValues(t, 1, d.here.stats.Drops.PipeOverflow)
+}
+
+func bit(b bool) (n int) {
+	if b {
+		n = 1
+	}
+	return n
+}
