@@ -30,7 +30,12 @@ type inbound struct {
 	transportAny bool
 	mediaSSRC    uint32 // any of the peer's: transport feedback names one
 	feedbackAt   time.Duration
-	meter        meter
+
+	// How often feedback goes: by the rate that came in since the last one.
+	feedbackEvery time.Duration
+	feedbackSent  time.Duration
+	feedbackBytes int
+	meter         meter
 }
 
 // receiveRTP opens one packet and puts it into its uplink's history; true when it is authentic.
@@ -68,7 +73,7 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 		return true
 	}
 	if len(read.transport) == 2 {
-		s.noteTransport(now, p, uint16(read.transport[0])<<8|uint16(read.transport[1]), h.SSRC)
+		s.noteTransport(now, p, uint16(read.transport[0])<<8|uint16(read.transport[1]), h.SSRC, size)
 	}
 	payload, ok := h.Payload(b)
 	if !ok {
@@ -159,14 +164,16 @@ func (p *peer) read(h *packet.Header, b []byte) (x extensions) {
 	return x
 }
 
-// noteTransport records a transport-wide sequence number; feedback follows within 50 ms.
-func (s *Shard) noteTransport(now time.Duration, p *peer, seq uint16, ssrc uint32) {
+// noteTransport records a transport-wide sequence number; feedback follows within 50 to 250 ms, as the rate is.
+func (s *Shard) noteTransport(now time.Duration, p *peer, seq uint16, ssrc uint32, size int) {
 	p.inbound.transport.Handle(now, seq)
+	p.inbound.feedbackBytes += size
 	p.inbound.mediaSSRC = ssrc
 	if !p.inbound.transportAny {
 		p.inbound.transportAny = true
-		if p.inbound.feedbackAt += feedbackInterval; p.inbound.feedbackAt <= now { // after a pause
-			p.inbound.feedbackAt = now + feedbackInterval
+		every := max(p.inbound.feedbackEvery, feedbackInterval)
+		if p.inbound.feedbackAt += every; p.inbound.feedbackAt <= now { // after a pause
+			p.inbound.feedbackAt = now + every
 		}
 		s.wheel.arm(&p.timer, p.inbound.feedbackAt)
 	}
