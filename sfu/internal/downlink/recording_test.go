@@ -2,6 +2,7 @@ package downlink
 
 import (
 	"encoding/binary"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,10 +53,11 @@ type picture struct {
 	refs      []int // indices of the frames that it needs
 	stray     bool  // it names others, which the browser has not sent: libaom does when it drops the base layer of a picture
 	packets   []int // indices in packets
-	// By the descriptor: the decode targets in which others depend on it, and references to frames that were said to be no
-	// such. Whoever misses packets may fail to see those coming.
-	needed   uint32
-	doubtful []int
+
+	// By the descriptor.
+	needed, enter uint32       // the decode targets that need it, and those that may be entered at it
+	past          map[int]bool // all that it builds on
+	broken        []int        // those of refs which by the encoder's promise it does without
 }
 
 // recordings reads all videos, one entry an encoding.
@@ -157,13 +159,10 @@ func (r *recording) model(t require.TestingT) {
 					f.stray = true
 					continue
 				}
-				if d.Needed&^r.frames[ref].needed != 0 {
-					f.doubtful = append(f.doubtful, ref)
-					continue
-				}
 				f.refs = append(f.refs, ref)
 			}
-			numbered[d.Number], f.needed = n, d.Needed&^d.Discardable
+			numbered[d.Number], f.needed, f.enter = n, d.Needed, d.Switch
+			r.trace(&f)
 		case r.codec == codec.VP9:
 			for _, back := range vp9Differences(p.payload) {
 				f.refs = append(f.refs, pictures[[2]uint16{m.PictureID - back, uint16(m.Layer.Spatial)}])
@@ -189,6 +188,22 @@ func (r *recording) model(t require.TestingT) {
 		newest[m.Layer] = n
 		p.frame = n
 		r.frames = append(r.frames, f)
+	}
+}
+
+// trace finds what f, the next frame, builds on, and where its references break a promise. Where a decode target may be
+// entered, all that follows in it is to be decodable for who can decode that frame (AV1 RTP spec, switch indication); but
+// behind such a place libaom refers to frames from before it, when it has dropped the base layer of a picture.
+func (r *recording) trace(f *picture) {
+	f.past = map[int]bool{}
+	for _, ref := range f.refs {
+		f.past[ref] = true
+		maps.Copy(f.past, r.frames[ref].past)
+		if slices.ContainsFunc(r.frames[ref+1:], func(place picture) bool {
+			return place.enter&f.needed != 0 && !place.past[ref]
+		}) {
+			f.broken = append(f.broken, ref)
+		}
 	}
 }
 
@@ -319,9 +334,11 @@ func (v *viewer) read(b []byte, out Out) seen {
 	return g
 }
 
-// check looks at all that came, in the order of its numbers. Where something was lost upstream, whole is false: numbers
-// may be missing then, and frames incomplete; but what the slot left out is never needed.
-func (v *viewer) check(whole bool, arrived map[int]bool) {
+// check looks at all that came, in the order of its numbers; arrived tells when each packet of the recording came to the
+// server. Where something was lost upstream, whole is false: numbers may be missing then, and frames incomplete; but what
+// the slot left out is never needed. There is one exception, what comes behind a frame which needs it and is excused: that
+// frame could not wait, and cannot be called back.
+func (v *viewer) check(whole bool, arrived map[int]int) {
 	all := slices.Clone(v.got)
 	slices.SortStableFunc(all, func(a, b seen) int { return int(int64(a.Seq - b.Seq)) })
 	shown := map[int]map[int]bool{} // packets by frame
@@ -336,19 +353,15 @@ func (v *viewer) check(whole bool, arrived map[int]bool) {
 	}
 	for f, packets := range shown {
 		for _, i := range v.r.frames[f].packets {
-			require.True(v, packets[i] || !arrived[i], "packet %d of frame %d was left out", i, f)
+			_, came := arrived[i]
+			require.True(v, packets[i] || !came, "packet %d of frame %d was left out", i, f)
 		}
-		refs := v.r.frames[f].refs
-		if whole {
-			refs = slices.Concat(refs, v.r.frames[f].doubtful)
-		}
-		for _, ref := range refs {
-			if shown[ref] != nil {
+		began, _ := v.r.came(f, arrived)
+		for _, ref := range v.r.frames[f].refs {
+			if at, came := v.r.came(ref, arrived); !came || shown[ref] != nil || at > began && v.r.excused(f, ref, shown, arrived) {
 				continue
 			}
-			for _, i := range v.r.frames[ref].packets {
-				require.False(v, arrived[i], "frame %d (%v) needs frame %d (%v), which was left out", f, v.r.frames[f].layer, ref, v.r.frames[ref].layer)
-			}
+			require.Fail(v, "left out", "frame %d (%v) needs frame %d (%v)", f, v.r.frames[f].layer, ref, v.r.frames[ref].layer)
 		}
 	}
 	for i := 1; i < len(all); i++ {
@@ -378,6 +391,29 @@ func (v *viewer) check(whole bool, arrived map[int]bool) {
 	if v.described && whole {
 		v.checkDescriptors(all)
 	}
+}
+
+// came tells when the first packet of a frame came.
+func (r *recording) came(frame int, arrived map[int]int) (at int, came bool) {
+	for _, i := range r.frames[frame].packets {
+		if n, ok := arrived[i]; ok && (!came || n < at) {
+			at, came = n, true
+		}
+	}
+	return at, came
+}
+
+// excused reports whether a reference of a frame could rightly be left out: the publisher had promised that nobody would
+// need it who enters where that is allowed, or it is an orphan by such a promise, for want of what was left out before it.
+func (r *recording) excused(frame, ref int, shown map[int]map[int]bool, arrived map[int]int) bool {
+	if slices.Contains(r.frames[frame].broken, ref) {
+		return true
+	}
+	at, _ := r.came(ref, arrived)
+	return slices.ContainsFunc(r.frames[ref].refs, func(before int) bool {
+		n, came := r.came(before, arrived)
+		return came && n < at && shown[before] == nil && r.excused(ref, before, shown, arrived)
+	})
 }
 
 // checkDescriptors reads the descriptors as a receiver does.
@@ -437,7 +473,7 @@ func TestLayersOfRecordings(t *testing.T) {
 		v.d.Assign(0, src, 1)
 		left := r.wishes(t)
 		want, since := codec.Everything, -1
-		shown, arrived := map[int]bool{}, map[int]bool{}
+		shown, arrived := map[int]bool{}, map[int]int{}
 		wants, sinces := make([]codec.Layer, len(r.packets)), make([]int, len(r.packets))
 		for i, p := range r.packets {
 			for len(left) > 0 && left[0].at == i {
@@ -449,7 +485,7 @@ func TestLayersOfRecordings(t *testing.T) {
 			}
 			wants[i], sinces[i] = want, since
 			require.Equal(t, uplink.Stored, src.Handle(p.at, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor))
-			arrived[i] = true
+			arrived[i] = i
 			for _, g := range v.pull(p.at) {
 				if g.packet >= 0 {
 					shown[r.packets[g.packet].frame] = true
@@ -503,7 +539,7 @@ func TestLayersOfRecordingsWithLoss(t *testing.T) {
 		src := uplink.New(uplink.Config{SSRC: r.ssrc, Codec: r.codec, NACK: true})
 		v.d.Assign(0, src, 1)
 		left := r.wishes(t)
-		arrived := map[int]bool{}
+		arrived := map[int]int{}
 		now := time.Duration(0)
 		for n, i := range r.arrivals(t) {
 			p := r.packets[i]
@@ -512,8 +548,13 @@ func TestLayersOfRecordingsWithLoss(t *testing.T) {
 				v.d.SetLayer(now, left[0].layer)
 				left = left[1:]
 			}
+			head := src.Head()
 			if src.Handle(now, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor) == uplink.Stored {
-				arrived[i] = true
+				arrived[i] = int(head)
+			}
+			if len(v.got) == 0 && len(v.pull(now)) > 0 {
+				// It begins at a keyframe that was late, maybe: of what overtook that, it gets what is still held.
+				maps.DeleteFunc(arrived, func(_, at int) bool { return at < int(src.Tail()) })
 			}
 			v.pull(now)
 			if n%7 == 0 {
@@ -633,5 +674,59 @@ func TestALowerLayerThatIsNotSentWaits(t *testing.T) {
 		require.Zero(t, r.frames[r.packets[last[len(last)-1].packet].frame].layer.Spatial, name)
 		require.True(t, last[0].First, "%s: whichever packet is the first to be sent", name)
 		require.Equal(t, 1, len(slices.DeleteFunc(slices.Clone(last), func(g seen) bool { return !g.First })), name)
+	}
+}
+
+// TestALateOrphan: libaom has dropped the base layer of the picture of frame 100, which therefore refers to one from before
+// the place where the slot entered. In time, it is left out with what builds on it; late, frame 103 has gone, and padding
+// takes its number.
+func TestALateOrphan(t *testing.T) {
+	for _, r := range recordings(t) {
+		broken := 0
+		for _, f := range r.frames {
+			broken += len(f.broken)
+		}
+		require.Equal(t, r.name == "chromium-av1-l3t3", broken > 0, "%s: no other encoder breaks its promises", r.name)
+	}
+	r := recordingOf(t, "chromium-av1-l3t3")
+	const before, orphan, child, behind = 98, 100, 103, 106 // frames; up to the orphan's of one packet
+	require.Equal(t, []int{88}, r.frames[orphan].broken)
+	require.Equal(t, []int{orphan, 102}, r.frames[child].refs)
+	for _, late := range []bool{false, true} {
+		v := newViewer(t, r, 12)
+		src := uplink.New(uplink.Config{SSRC: r.ssrc, Codec: r.codec, NACK: true})
+		v.d.Assign(0, src, 1)
+		v.d.SetLayer(0, codec.Layer{Spatial: 1, Temporal: 0})
+		shown := map[int]bool{}
+		play := func(frame int) (all []seen) {
+			for _, i := range r.frames[frame].packets {
+				p := r.packets[i]
+				require.Equal(t, uplink.Stored, src.Handle(p.at, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor))
+				all = append(all, v.pull(p.at)...)
+			}
+			for _, g := range all {
+				shown[frame] = shown[frame] || g.packet >= 0
+			}
+			return all
+		}
+		for f := range behind {
+			if f == 94 {
+				v.d.SetLayer(r.packets[r.frames[f].packets[0]].at, codec.Layer{Spatial: 1, Temporal: 2})
+			}
+			if !late || f != orphan {
+				play(f)
+			}
+		}
+		require.True(t, shown[before])
+		require.False(t, shown[88])
+		require.Equal(t, late, shown[child])
+		if late {
+			all := play(orphan)
+			require.Len(t, all, 1)
+			require.Equal(t, -1, all[0].packet)
+		}
+		require.False(t, shown[orphan])
+		play(behind)
+		require.True(t, shown[behind], "what does not build on it goes on")
 	}
 }

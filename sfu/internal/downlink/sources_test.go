@@ -136,9 +136,11 @@ func (w *theatre) resend(back uint16) {
 // check looks at each segment, and at what lies between them.
 func (w *theatre) check() {
 	for i, s := range w.stints {
-		arrived := map[int]bool{}
+		arrived := map[int]int{}
 		for packet, at := range s.at {
-			arrived[packet] = at < s.walked
+			if at < s.walked {
+				arrived[packet] = int(at)
+			}
 		}
 		s.check(false, arrived)
 		first := s.got[0]
