@@ -262,12 +262,15 @@ func (s *Server) resume(c *conn, frame uint64, m *wire.Resume) bool {
 		c.countEarly()
 	}
 	in := resumed{conn: c.id, frame: frame, lastSeq: m.GetLastSeq()}
-	request, ok := st.adopt(c, in, early)
-	if !ok {
+	request, took := st.adopt(c, in, early)
+	if took == displacesNobody {
 		if early = false; !c.proven() {
 			return true
 		}
-		request, _ = st.adopt(c, in, false)
+		request, took = st.adopt(c, in, false)
+	}
+	if took == tooLate {
+		return false
 	}
 	if early {
 		c.settle(counted, func() {})
@@ -357,14 +360,25 @@ func (s *Server) happened(st *seat, join uint64, event sfu.Event) {
 	}()
 }
 
-// adopt puts the session on a new connection; c.seat is st from then on. An early greeting displaces nobody: then it does
-// nothing and returns false.
-func (st *seat) adopt(c *conn, in input, early bool) (*request, bool) {
+// adoption says whether a session was put on a new connection.
+type adoption uint8
+
+const (
+	adopted         adoption = iota
+	displacesNobody          // an early greeting, and the session has a connection
+	tooLate                  // the session has ended since it was found
+)
+
+// adopt puts the session on a new connection; c.seat is st from then on, if it was adopted. Else it does nothing.
+func (st *seat) adopt(c *conn, in input, early bool) (*request, adoption) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	before := st.conn
-	if early && st.session.conn != 0 {
-		return nil, false
+	switch {
+	case st.session.gone:
+		return nil, tooLate
+	case early && st.session.conn != 0:
+		return nil, displacesNobody
 	}
 	c.before = st.session.detachedAt
 	out := st.session.step(st.server.now(), in)
@@ -372,7 +386,7 @@ func (st *seat) adopt(c *conn, in input, early bool) (*request, bool) {
 		before.displace()
 	}
 	st.conn, c.seat = c, st
-	return st.apply(out), true
+	return st.apply(out), adopted
 }
 
 // log is for a line about this session. Sessions are many and lines few, so it is made anew for each.

@@ -582,3 +582,29 @@ func (l *pipeListener) Close() error {
 }
 
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// TestASessionThatEndsWhileItIsResumed: a Resume that finds a session in the moment of its end gets an answer, not silence.
+func TestASessionThatEndsWhileItIsResumed(t *testing.T) {
+	s := testServer(t)
+	url := serve(t, s)
+	who := dial(t, url, wire.JSON)
+	w := who.hello()
+	s.mu.Lock()
+	st := s.sessions[w.GetSessionId()]
+	s.mu.Unlock()
+	who.raw(who.kind(), []byte("hello"))
+	who.hearError(wire.Error_PROTOCOL)
+	require.Equal(t, wire.Bye_PROTOCOL_ERROR, who.hear().GetBye().GetReason())
+	who.hearClose(websocket.StatusProtocolError)
+	st.mu.Lock() // it has been forgotten when this is had
+	s.mu.Lock()
+	s.sessions[w.GetSessionId()] = st // as a Resume found it that was just before
+	s.mu.Unlock()
+	st.mu.Unlock()
+	again := dial(t, url, wire.JSON)
+	again.resume(w)
+	again.hearError(wire.Error_RESUME_EXPIRED)
+	s.mu.Lock()
+	delete(s.sessions, w.GetSessionId())
+	s.mu.Unlock()
+}
