@@ -131,6 +131,7 @@ func (v Verdict) String() string {
 type Fate struct {
 	Verdict Verdict
 	At      time.Duration // of arrival, on the clock of Send's now
+	Wait    time.Duration // in the bottleneck's queue until its first bit leaves; of what was lost behind it as well
 	Copies  int           // 1, or 2 when duplicated
 }
 
@@ -190,12 +191,13 @@ func (l *Link) send(now time.Duration, size int, tcp bool) Fate {
 	if l.config.Blackout || l.interrupted {
 		return Fate{Verdict: Dark}
 	}
+	wait := max(l.free-now, 0)
 	left, ok := l.pass(now, size)
 	if !ok {
 		return Fate{Verdict: QueueFull}
 	}
 	if l.loses(burst, burstLoss, loss, tcp) {
-		return Fate{Verdict: Lost} // behind the bottleneck: it has cost its time there
+		return Fate{Verdict: Lost, Wait: wait} // behind the bottleneck: it has cost its time there
 	}
 	at := left + l.config.Delay + time.Duration(l.config.Spread.at(jitter)*float64(l.config.Jitter))
 	if !l.config.JitterReorders {
@@ -207,9 +209,9 @@ func (l *Link) send(now time.Duration, size int, tcp bool) Fate {
 		l.last = max(at, l.last)
 	}
 	if duplicate < l.config.Duplicate {
-		return Fate{Verdict: Arrives, At: at, Copies: 2}
+		return Fate{Verdict: Arrives, At: at, Wait: wait, Copies: 2}
 	}
-	return Fate{Verdict: Arrives, At: at, Copies: 1}
+	return Fate{Verdict: Arrives, At: at, Wait: wait, Copies: 1}
 }
 
 // pass sends the packet through the bottleneck and returns when its last bit has left it; false when the queue is full.

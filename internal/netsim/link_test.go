@@ -37,6 +37,7 @@ func TestLinkSend(t *testing.T) {
 		want Fate
 	}
 	at := func(d time.Duration) Fate { return Fate{Verdict: Arrives, At: d, Copies: 1} }
+	after := func(wait, d time.Duration) Fate { return Fate{Verdict: Arrives, At: d, Wait: wait, Copies: 1} }
 	tests := map[string]struct {
 		config LinkConfig
 		sends  []send
@@ -52,14 +53,14 @@ func TestLinkSend(t *testing.T) {
 		// 1,000 bytes at 800 kbit/s take 10 ms.
 		"rate": {LinkConfig{Rate: 800_000, Delay: 5 * ms}, []send{
 			{0, 1000, at(15 * ms)},
-			{0, 1000, at(25 * ms)},
+			{0, 1000, after(10*ms, 25*ms)},
 			{30 * ms, 500, at(40 * ms)},
 		}},
 		"queue drops its tail": {LinkConfig{Rate: 800_000, Queue: 2000}, []send{
 			{0, 1000, at(10 * ms)},
-			{0, 1000, at(20 * ms)},                    // 1,000 wait
+			{0, 1000, after(10*ms, 20*ms)},            // 1,000 wait
 			{0, 1000, Fate{Verdict: QueueFull}},       // 2,000 wait
-			{10 * ms, 1000, at(30 * ms)},              // 1,000 wait again
+			{10 * ms, 1000, after(10*ms, 30*ms)},      // 1,000 wait again
 			{10 * ms, 1000, Fate{Verdict: QueueFull}}, // a drop takes no time
 			{30 * ms, 1000, at(40 * ms)},
 		}},
