@@ -68,6 +68,8 @@ type Estimate struct {
 	Pacing Bitrate // at which bursts may leave, at least Target
 	Window int     // bytes that may be in flight, beyond which only audio leaves; 0: no bound
 
+	InFlight int // bytes sent that feedback has not told of; Window holds against them and what leaves from now on
+
 	Probe Probe         // wish of now; the same one until a packet with its ID was sent or it is withdrawn
 	Next  time.Duration // when to Poll again if nothing happens; 0: no need
 
