@@ -68,7 +68,7 @@ var floors = []struct {
 	{"internal/clip", []string{"internal/seq"}},
 	{"internal/capture", nil},
 	{"internal/udp", []string{"internal/netsim", "internal/packet"}},
-	{"internal/netsim", []string{"internal/udp"}},
+	{"internal/netsim", []string{"internal/udp", "internal/packet"}},
 }
 
 var (
