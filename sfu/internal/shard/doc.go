@@ -30,9 +30,10 @@
 //	settle ◄── wanted, keyframes ◄── pipe (table) ◄── settle
 //
 // Files stand in the order a packet meets them: shard.go (the loop), command.go (the inbox), path.go (addresses, STUN,
-// DTLS), receive.go (SRTP in, which encoding), track.go (which encoding a slot shows, what is wanted), voices.go (who
-// speaks), forward.go (ready queue and sealing), feedback.go (timers, RTCP both ways), pipe.go
-// and mirror.go (other shards), tcp.go (ICE-TCP), wheel.go (timers), stats.go.
+// DTLS), receive.go (SRTP in, which encoding), track.go (tracks and the slots assigned to them), fit.go (which encoding a slot
+// shows), wanted.go and codecs.go (what publishers are told is wanted), told.go (what subscribers are told they get), voices.go
+// (who speaks), forward.go (ready queue and sealing), feedback.go (timers, RTCP both ways), pipe.go and mirror.go (other
+// shards), tcp.go (ICE-TCP), wheel.go (timers), stats.go.
 //
 // A check of a connected peer is answered here; pion gets only those before keys exist and those around an ICE restart.
 // Media moves to an address once a check of our own was answered there (path.go has the rules).

@@ -1,0 +1,82 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/tolkyn/tolkyn/codec"
+)
+
+// EncodingWanted says whether anybody watches an encoding, and up to which layer.
+type EncodingWanted struct {
+	RID    string
+	Wanted bool
+	Layer  codec.Layer // the highest that anybody watches; codec.Everything's where there is no bound
+}
+
+// settle tells the publisher of a track what is watched, when that has changed: what a slot shows, what one would show if it
+// flowed, and what nobody has seen of it yet where more is wanted than is known. Voices are always wanted, for who speaks is
+// known by them; but not through a pipe.
+func (s *Shard) settle(now time.Duration, t *track) {
+	if t.wanted == nil || !t.unsettled {
+		return
+	}
+	t.unsettled = false
+	t.wanted.Begin()
+	for i, u := range t.encodings {
+		for _, sl := range u.subs {
+			if sl.source == u {
+				t.wanted.Want(i, sl.layer)
+			} else if l, told := t.wanted.Told(i); told {
+				t.wanted.Want(i, l)
+			}
+		}
+		for _, m := range t.mirrors {
+			if m.taps[i].open {
+				t.wanted.Want(i, m.taps[i].layer)
+			}
+		}
+	}
+	for _, sl := range t.slots {
+		s.want(t, sl)
+	}
+	changed, off, next := t.wanted.Settle(now)
+	t.by(next)
+	t.unsettled = next != 0
+	if t.owner.from == nil {
+		s.stats.EncodingsPaused += uint64(off)
+	}
+	switch {
+	case !changed:
+	case t.owner.from != nil:
+		s.wishLayers(t)
+	default:
+		s.tellWanted(t)
+	}
+}
+
+// want adds what a slot would show of a video track.
+func (s *Shard) want(t *track, sl *slot) {
+	if sl.chosen {
+		t.wanted.Want(sl.choice.Want.Encoding, t.ladder.Open(sl.choice.Want))
+	}
+	if sl.chosen && !sl.choice.Open || t.owner.from != nil && !t.informed { // the pipe has not told yet what there is
+		return
+	}
+	for i := range t.encodings {
+		if !t.ladder.Known(i) {
+			t.wanted.Want(i, codec.Everything)
+		}
+	}
+}
+
+func (s *Shard) tellWanted(t *track) {
+	if s.cfg.LayersWanted == nil {
+		return
+	}
+	list := make([]EncodingWanted, len(t.encodings))
+	for i, u := range t.encodings {
+		l, wanted := t.wanted.Told(i)
+		list[i] = EncodingWanted{RID: u.rid, Wanted: wanted, Layer: l}
+	}
+	s.cfg.LayersWanted(t.owner.id, t.id, list)
+}
