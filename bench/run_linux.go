@@ -174,6 +174,7 @@ type mark struct {
 	server, client server.Usage
 	kernel         time.Duration
 	sent, received int64
+	throttling     server.Throttling // of the workers
 }
 
 func (r *run) open(ctx context.Context) (err error) {
@@ -335,6 +336,9 @@ func (r *run) mark() mark {
 		u := server.UsageOf(server.Children(w.cmd.Process.Pid))
 		m.client.CPU += u.CPU
 		m.client.Memory += u.Memory
+		throttled := server.ThrottlingOf(w.cmd.Process.Pid)
+		m.throttling.Periods += throttled.Periods
+		m.throttling.Throttled += throttled.Throttled
 		s := w.snapshot()
 		m.sent += s.Sent
 		m.received += s.Received
@@ -358,6 +362,9 @@ func (r *run) sample(before, now mark) {
 		Sent: u.Sent, Received: u.Received, ClientCPU: u.ClientCPU, ServerCPU: -1,
 	}
 	load := measure.Load{ClientCores: u.ClientCPU}
+	if periods := now.throttling.Periods - before.throttling.Periods; periods > 0 {
+		load.ClientThrottled = float64(now.throttling.Throttled-before.throttling.Throttled) / float64(periods)
+	}
 	var drops, expected, lost int64
 	for _, w := range r.workers {
 		s := w.snapshot()

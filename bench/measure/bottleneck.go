@@ -11,6 +11,9 @@ const (
 	lagLimit = 5 * time.Millisecond
 	// lateLimit is the same of the network emulator.
 	lateLimit = 5 * time.Millisecond
+	// throttledLimit is the share of a quota's periods (100 ms each) that must have ended with the bench stopped for the second to
+	// count: its callers then slept through a good part of every other one. Bursts of a garbage collector stay below.
+	throttledLimit = 0.5
 	// often is the share of seconds that must be bad: one bad second is a hiccup, not a limit.
 	often = 0.2
 )
@@ -19,6 +22,7 @@ const (
 type Load struct {
 	ServerCores, ServerHas float64       // used and there to use; ServerHas 0: the server runs elsewhere, unseen
 	ClientCores, ClientHas float64       // of the bench; ClientHas: cores, or what a cgroup leaves of them; 0: unknown
+	ClientThrottled        float64       // share of the periods of the bench's quota in which the kernel stopped it, 0..1; 0: no quota
 	ClientDrops            int64         // datagrams that the bench's sockets had no room for, in this second
 	ClientLag              time.Duration // by how much the bench's timers fired too late at most, nine times of ten
 	EmulatorLate           time.Duration // p99 by which the emulator released packets too late
@@ -37,7 +41,8 @@ const (
 )
 
 // FindBottleneck says what gave way in a run of these seconds, and why in a sentence. The bench's own overflow and
-// shortage of CPU come first: with those, nothing it says of others holds. Then the server; then timers and emulator that
+// shortage of CPU come first: with those, nothing it says of others holds. A bench that its quota stops may show neither full
+// cores, as others have the machine in what is left to it, nor late timers, as it never comes to tell. Then the server; then timers and emulator that
 // were late though there was CPU left; then a modelled link that was full, as it was asked to be. Each must have been at
 // its limit in a fifth of the seconds; of datagrams that the bench dropped one second is enough, as they look like the
 // server's loss.
@@ -48,7 +53,7 @@ func FindBottleneck(seconds []Load) (Bottleneck, string) {
 	var drops, clientFull, lag, late, link, serverFull int
 	for _, s := range seconds {
 		drops += count(s.ClientDrops > 0 || s.EmulatorOverflow > 0)
-		clientFull += count(s.ClientHas > 0 && s.ClientCores >= fullCores*s.ClientHas)
+		clientFull += count(s.ClientHas > 0 && s.ClientCores >= fullCores*s.ClientHas || s.ClientThrottled >= throttledLimit)
 		lag += count(s.ClientLag > lagLimit)
 		late += count(s.EmulatorLate > lateLimit)
 		link += count(s.LinkFull)

@@ -20,6 +20,8 @@ func TestFindBottleneck(t *testing.T) {
 		{"a hiccup", func(l *Load) { l.ServerCores = 0.95 }, 1, ""},
 		{"bench full", func(l *Load) { l.ClientCores = 1.9; l.ServerCores = 1 }, 2, Client},
 		{"bench held by a cgroup", func(l *Load) { l.ClientHas, l.ClientCores = 0.2, 0.2 }, 10, Client},
+		{"bench stopped by its quota", func(l *Load) { l.ClientThrottled, l.ServerCores = 0.6, 1 }, 2, Client},
+		{"bench stopped now and then", func(l *Load) { l.ClientThrottled = 0.4 }, 10, ""},
 		{"one drop of the bench", func(l *Load) { l.ClientDrops = 1; l.ServerCores = 1 }, 1, Client},
 		{"late timers, CPU left", func(l *Load) { l.ClientLag = 6 * time.Millisecond }, 3, Client},
 		{"late timers because the server is full", func(l *Load) { l.ClientLag, l.ServerCores = time.Second, 1 }, 3, Server},

@@ -111,11 +111,22 @@ func statOf(pid int) (stat, bool) {
 
 // Quota is how many cores a process may use at most: what its control group allows (cgroup v1 and v2), or all.
 func Quota(pid int, all float64) float64 {
+	quota := all
+	for _, dir := range cpuGroups(pid) {
+		quota = min(quota,
+			readQuota(filepath.Join(dir, "cpu.max"), "", all),
+			readQuota(filepath.Join(dir, "cpu.cfs_quota_us"), filepath.Join(dir, "cpu.cfs_period_us"), all))
+	}
+	return quota
+}
+
+// cpuGroups are the folders of the control groups that a process gets its share of the cores from (cgroup v1 and v2).
+func cpuGroups(pid int) []string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
-		return all
+		return nil
 	}
-	quota := all
+	var dirs []string
 	for line := range strings.SplitSeq(strings.TrimSpace(string(b)), "\n") {
 		// hierarchy:controllers:path (cgroups(7))
 		part := strings.SplitN(line, ":", 3)
@@ -124,13 +135,12 @@ func Quota(pid int, all float64) float64 {
 		}
 		switch {
 		case part[1] == "":
-			quota = min(quota, readQuota(filepath.Join("/sys/fs/cgroup", part[2], "cpu.max"), "", all))
+			dirs = append(dirs, filepath.Join("/sys/fs/cgroup", part[2]))
 		case slices.Contains(strings.Split(part[1], ","), "cpu"):
-			dir := filepath.Join("/sys/fs/cgroup/cpu", part[2])
-			quota = min(quota, readQuota(filepath.Join(dir, "cpu.cfs_quota_us"), filepath.Join(dir, "cpu.cfs_period_us"), all))
+			dirs = append(dirs, filepath.Join("/sys/fs/cgroup/cpu", part[2]))
 		}
 	}
-	return quota
+	return dirs
 }
 
 // readQuota reads "QUOTA PERIOD" from one file, or from two; in words or below zero there is no limit.
@@ -151,4 +161,34 @@ func readQuota(file, period string, all float64) float64 {
 		return all
 	}
 	return quota / every
+}
+
+// Throttling is how often the kernel has stopped a control group because its quota was used up, so far.
+type Throttling struct {
+	Periods   int64 // in which the group wanted to run, of 100 ms each if nobody set another length
+	Throttled int64 // of these: it was stopped until the next one
+}
+
+// ThrottlingOf reads it of a process's control groups (cpu.stat, the same words in cgroup v1 and v2). Zero where there is no
+// quota: the kernel counts then nothing.
+func ThrottlingOf(pid int) Throttling {
+	var sum Throttling
+	for _, dir := range cpuGroups(pid) {
+		b, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
+		if err != nil {
+			continue
+		}
+		for line := range strings.SplitSeq(string(b), "\n") {
+			name, value, _ := strings.Cut(line, " ")
+			n, err := strconv.ParseInt(value, 10, 64)
+			switch {
+			case err != nil:
+			case name == "nr_periods":
+				sum.Periods += n
+			case name == "nr_throttled":
+				sum.Throttled += n
+			}
+		}
+	}
+	return sum
 }

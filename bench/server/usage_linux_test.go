@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -71,4 +73,29 @@ func TestRunning(t *testing.T) {
 	require.Eventually(t, func() bool { return !server.Running(pids) }, 5*time.Second, time.Millisecond)
 	require.Error(t, cmd.Wait())
 	require.False(t, server.Running(pids))
+}
+
+// A process that always wants to run is stopped in nearly every period of its quota; one without a quota never.
+func TestThrottlingOf(t *testing.T) {
+	group := "/sys/fs/cgroup/cpu/tolkyn-throttled-" + strconv.Itoa(os.Getpid())
+	require.NoError(t, os.Mkdir(group, 0o755), "this test needs root and cgroup v1")
+	t.Cleanup(func() { require.NoError(t, os.Remove(group)) })
+	write := func(name string, value int) {
+		require.NoError(t, os.WriteFile(filepath.Join(group, name), []byte(strconv.Itoa(value)), 0o644))
+	}
+	write("cpu.cfs_period_us", 10_000)
+	write("cpu.cfs_quota_us", 1_000)
+	cmd := exec.Command("sh", "-c", "while :; do :; done")
+	require.NoError(t, cmd.Start())
+	defer func() {
+		require.NoError(t, cmd.Process.Kill())
+		require.Error(t, cmd.Wait())
+	}()
+	require.Zero(t, server.ThrottlingOf(cmd.Process.Pid))
+	write("cgroup.procs", cmd.Process.Pid)
+	require.Equal(t, 0.1, server.Quota(cmd.Process.Pid, 2))
+	require.Eventually(t, func() bool { return server.ThrottlingOf(cmd.Process.Pid).Throttled >= 3 }, 10*time.Second, time.Millisecond)
+	seen := server.ThrottlingOf(cmd.Process.Pid)
+	require.GreaterOrEqual(t, seen.Periods, seen.Throttled)
+	require.Zero(t, server.ThrottlingOf(os.Getpid()))
 }
