@@ -225,6 +225,34 @@ func pick(rungs []Rung, v View, bits uint32) *Rung {
 	return best
 }
 
+// Steps appends the indices of the rungs that Choose takes for a view as its bound rises, from the least bits to the most: what
+// there is to share bits by.
+func Steps(rungs []Rung, v View, dst []int) []int {
+	if len(rungs) == 0 {
+		return dst
+	}
+	top := ceiling(rungs, v)
+	best := -1
+	for i := range rungs { // least bits first
+		r := &rungs[i]
+		if !sameSize(r, top) && compare(r, top, v.Detail) > 0 || !needed(rungs, r, v) {
+			continue
+		}
+		switch {
+		case best < 0:
+			dst = append(dst, i)
+		case !better(rungs, r, &rungs[best], v):
+			continue
+		case max(r.Bits, 1) == max(rungs[best].Bits, 1): // a bound of 0 is none
+			dst[len(dst)-1] = i
+		default:
+			dst = append(dst, i)
+		}
+		best = i
+	}
+	return dst
+}
+
 // ceiling is the smallest rung that fills the view, the highest when none does.
 func ceiling(rungs []Rung, v View) *Rung {
 	var fills, highest *Rung

@@ -1,6 +1,7 @@
 package ladder
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -172,6 +173,26 @@ func TestAPublisherIsNotTurnedOnAndOff(t *testing.T) {
 			} else if on {
 				require.Greater(t, next, now, "it will be told off")
 			}
+		}
+	})
+}
+
+// TestStepsAreWhatBoundsChoose: under any bound Choose takes one of the steps, and each step under a bound of its own bits.
+func TestStepsAreWhatBoundsChoose(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rungs, v := drawLadder(t), drawView(t)
+		steps := Steps(rungs, v, nil)
+		require.Equal(t, len(rungs) > 0, len(steps) > 0)
+		for n, i := range steps {
+			require.True(t, pick(rungs, v, max(rungs[i].Bits, 1)).same(&rungs[i]), "step %d", n)
+			if n > 0 {
+				require.Greater(t, rungs[i].Bits, rungs[steps[n-1]].Bits)
+			}
+		}
+		bits := uint32(rapid.IntRange(0, 20_000_000).Draw(t, "budget"))
+		if len(rungs) > 0 {
+			taken := pick(rungs, v, bits)
+			require.True(t, slices.ContainsFunc(steps, func(i int) bool { return rungs[i].same(taken) }), "%+v under %d", *taken, bits)
 		}
 	})
 }
