@@ -6,6 +6,48 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 )
 
+const (
+	// 20 ms: what one turn may send at most at the estimate's rate. Where the path carries more than is sent, a whole picture
+	// leaves in it and nobody wakes up again for the rest; and it is a queue that nobody hears.
+	burst = 20 * time.Millisecond
+
+	// 5 ms: the same where the estimate is the bound. A picture that left at once would stand in the bottleneck's queue instead
+	// of ours, and drown the estimator's reading of it. As long as a tick of the shard's wheel: shorter would not be kept.
+	tightBurst = 5 * time.Millisecond
+
+	// 15 ms: a timer's delay that is made up for, so that three late ticks lose no rate and no turn exceeds a burst.
+	lateness = burst - tightBurst
+
+	// 200 ms: what audio may pile up against the rest. Longer, and a path that audio alone had filled stayed black behind it.
+	audioDebt = 200 * time.Millisecond
+
+	// 100 ms: when to look again if only the estimator can say.
+	unknown = 100 * time.Millisecond
+
+	// 1 µs: what floats may be wrong by, so that Next is not asked twice.
+	roundUp = time.Microsecond
+
+	// 1,500 bytes: no packet is larger.
+	packet = 1500
+
+	// 16 kB of repair beside its share: the tail of the first keyframe, before the loss is known.
+	repairFloor = 16 << 10
+
+	// 5 points: repair beyond what the loss calls for, for losses that come in bursts.
+	repairSpare = 0.05
+
+	// 90 %: of what is lost beyond that nothing can be repaired.
+	mostLoss = 0.9
+
+	// 50 ms: what waits longer than that leaves faster, by half at most: the sender's queue is delay like the bottleneck's, and
+	// an encoder needs 100 ms to follow a fall. More would refill the queue that made the estimate fall.
+	drainWithin = 50 * time.Millisecond
+	drainFaster = 1.5
+
+	// 3: a probe that takes so many times its time has failed, for want of bytes to send.
+	probePatience = 3
+)
+
 // Class orders what wants to leave: a lower one goes first.
 type Class uint8
 
@@ -20,20 +62,232 @@ const (
 
 // Bucket says when bytes of one path may leave. It holds no packets. One goroutine; the zero value lets everything pass at
 // once until SetEstimate.
-type Bucket struct{}
+//
+// What has left is a debt that the pacing rate pays off. A packet leaves while the debt is below a burst, and may put it above
+// by its own size: so one packet always may, on the thinnest path too, and what it owes is not forgotten.
+//
+//	debt  burst ┤- - - -█- - - - - - - - - - - -  held above: Next is when it is below again
+//	            │      █│▚     █▚
+//	          0 ┼─────█─┴──▚──█──▚─────────────► idle time is no credit, but for a timer that came late
+type Bucket struct {
+	at   time.Duration // when debt was counted
+	debt float64       // bytes
+	rate float64       // of pacing, bytes a second; 0: no estimate
 
-// SetEstimate takes what the estimator says now, a probe to be made included.
-func (b *Bucket) SetEstimate(now time.Duration, e bwe.Estimate) {}
+	burst    float32 // bytes that may leave at once
+	late     float32 // bytes of a late timer that are made up for
+	queued   float32 // bytes a second that it takes to send in time what waits
+	share    float32 // of repair: bytes for a byte of media
+	repair   float32 // bytes of repair that may leave
+	window   int32   // bytes; 0: no bound
+	inFlight int32   // bytes
+
+	held    bool // something waits for the debt
+	yields  bool // the path is congested
+	probing bool // the first packet of probe has left
+
+	wished uint32 // the probe begun last
+	probe  probe
+	until  time.Duration // probe has failed
+}
+
+// probe is one that is wished for or runs.
+type probe struct {
+	id   uint32 // 0: none
+	left int32  // bytes
+	rate float64
+}
+
+// RepairShare is how many bytes of repair a byte of media may cost at a share of loss, 0 to 1: what it takes to repair it,
+// repairs that are lost themselves included, and 5 points.
+func RepairShare(loss float64) float64 {
+	loss = min(max(loss, 0), mostLoss)
+	return loss/(1-loss) + repairSpare
+}
+
+// SetEstimate takes what the estimator says now, a probe to be made included. A target of 0 is no estimate.
+func (b *Bucket) SetEstimate(now time.Duration, e bwe.Estimate) {
+	if e.Target <= 0 {
+		*b = Bucket{wished: b.wished}
+		return
+	}
+	if b.rate == 0 {
+		b.at, b.repair = now, repairFloor
+	}
+	b.settle(now)
+	atOnce := tightBurst
+	if e.AppLimited {
+		atOnce = burst
+	}
+	b.rate = float64(max(e.Target, e.Pacing)) / 8
+	b.burst = float32(e.Target.Bytes(atOnce))
+	b.late = float32(e.Target.Bytes(burst - atOnce))
+	b.share = float32(RepairShare(e.Loss))
+	b.yields = e.Congested
+	b.window, b.inFlight = clamp(e.Window), clamp(e.InFlight)
+	if !b.probing {
+		b.wish(e.Probe)
+	}
+}
+
+func clamp(bytes int) int32 { return int32(min(max(bytes, 0), 1<<30)) }
+
+// wish takes or withdraws the wish for a probe. One that runs is not asked about: the estimator withdraws its wish with the
+// first packet of it.
+func (b *Bucket) wish(p bwe.Probe) {
+	b.probe = probe{}
+	if p.ID != 0 && p.ID != b.wished && p.Bytes > 0 {
+		b.probe = probe{id: p.ID, left: clamp(p.Bytes), rate: float64(p.Rate) / 8}
+	}
+}
+
+// Queued says how many bytes of repair and video wait. When they would take longer than 50 ms, and the path is not congested,
+// they leave faster, by half at most.
+func (b *Bucket) Queued(bytes int) { b.queued = float32(bytes) * float32(time.Second/drainWithin) }
 
 // Take asks to send size bytes (on the wire) of a class: true charges them, and probe is the one that they belong to. After
-// false ask again at Next.
-func (b *Bucket) Take(now time.Duration, c Class, size int) (probe uint32, ok bool) { return 0, true }
+// false ask again at Next. ok depends on what has left before and not on size: who must build a packet to know its size asks
+// Next first, and is not refused then.
+func (b *Bucket) Take(now time.Duration, c Class, size int) (probe uint32, ok bool) {
+	if b.rate == 0 {
+		return 0, c != Padding
+	}
+	b.settle(now)
+	if c != Audio {
+		if b.owes() {
+			b.held = true
+			return 0, false
+		}
+		if !b.allows(c) {
+			return 0, false
+		}
+		b.held = false
+	}
+	return b.charge(now, c, size), true
+}
 
-// Next is when bytes of a class may leave; now or earlier when they may at once.
-func (b *Bucket) Next(now time.Duration, c Class) time.Duration { return now }
+// Next is when bytes of a class may leave; now or earlier when they may at once. Where only the next estimate can say, it is
+// 100 ms away: ask again after SetEstimate.
+func (b *Bucket) Next(now time.Duration, c Class) time.Duration {
+	switch {
+	case b.rate == 0 && c == Padding:
+		return now + unknown
+	case b.rate == 0 || c == Audio:
+		return now
+	}
+	b.settle(now)
+	at := now
+	if b.owes() {
+		b.held = true
+		at += time.Duration((b.debt-b.most())/b.pace()*float64(time.Second)) + roundUp
+	}
+	if !b.allows(c) {
+		at = max(at, now+unknown)
+	}
+	return at
+}
 
-// Room is how many bytes of video may leave now in one burst: at most 20 ms of the estimate, one packet at least.
-func (b *Bucket) Room(now time.Duration) int { return 1 << 30 }
+// Room is how many bytes of video may leave now in one burst: at most 20 ms of the estimate; 0 when none may, else one packet
+// at least.
+func (b *Bucket) Room(now time.Duration) int {
+	if b.rate == 0 {
+		return 1 << 30
+	}
+	if b.Next(now, Video) > now {
+		return 0
+	}
+	return max(int(b.most()-b.debt), packet)
+}
 
-// Padding is how many bytes the running probe still lacks now, when nothing else waits; 0: none.
-func (b *Bucket) Padding(now time.Duration) int { return 0 }
+// Padding is how many bytes the running probe still lacks now, when nothing else waits; 0: none, or not before
+// Next(Padding).
+func (b *Bucket) Padding(now time.Duration) int {
+	if b.rate == 0 || b.Next(now, Padding) > now {
+		return 0
+	}
+	return min(int(b.probe.left), max(int(b.most()-b.debt), 1))
+}
+
+// settle pays off debt.
+func (b *Bucket) settle(now time.Duration) {
+	if now <= b.at {
+		return
+	}
+	least := 0.0
+	if b.held {
+		least = -max(float64(b.late), b.probe.rate*lateness.Seconds())
+	}
+	b.debt = max(b.debt-float64(float64(now-b.at)*1e-9*b.pace()), least)
+	b.at = now
+	if b.probing && now > b.until {
+		b.endProbe()
+	}
+}
+
+// pace is the rate of now, bytes a second.
+func (b *Bucket) pace() float64 {
+	r := b.rate
+	if q := float64(b.queued); q > r && !b.yields {
+		r = min(q, r*drainFaster)
+	}
+	return max(r, b.probe.rate)
+}
+
+// most is the debt below which packets leave.
+func (b *Bucket) most() float64 { return max(float64(b.burst), b.probe.rate*tightBurst.Seconds()) }
+
+// owes reports whether too much has left.
+func (b *Bucket) owes() bool { return b.debt > 0 && b.debt >= b.most() }
+
+// allows reports whether a class may leave as far as debt is not in the way. A probe is bounded itself: neither the window nor
+// the budget hold against it.
+func (b *Bucket) allows(c Class) bool {
+	if b.probe.id != 0 {
+		return true
+	}
+	return (b.window == 0 || b.inFlight < b.window) && (c == Video || c == Repair && b.repair > 0)
+}
+
+// charge counts size bytes that leave, and returns the probe that they belong to.
+func (b *Bucket) charge(now time.Duration, c Class, size int) (probe uint32) {
+	b.inFlight = clamp(int(b.inFlight) + size)
+	debt := b.debt + float64(size)
+	switch c {
+	case Audio:
+		debt = min(debt, max(b.debt, packet, float64(b.rate*audioDebt.Seconds())))
+		b.earn(size)
+	case Video:
+		b.earn(size)
+	case Repair:
+		if b.probe.id == 0 {
+			b.repair -= float32(size)
+		}
+	}
+	b.debt = debt
+	if b.probe.id == 0 {
+		return 0
+	}
+	return b.prove(now, size)
+}
+
+// earn adds to the budget for repair what size bytes of media allow: at most what a second of the path does.
+func (b *Bucket) earn(size int) {
+	b.repair = min(b.repair+float32(float32(size)*b.share), repairFloor+float32(b.share*float32(b.rate)))
+}
+
+// prove counts size bytes for the probe; the packet with its last byte ends it.
+func (b *Bucket) prove(now time.Duration, size int) (id uint32) {
+	p := &b.probe
+	id = p.id
+	if !b.probing {
+		b.probing, b.wished = true, id
+		takes := time.Duration(float64(p.left) / max(p.rate, 1) * float64(time.Second))
+		b.until = now + burst + probePatience*takes
+	}
+	if p.left -= int32(size); p.left <= 0 {
+		b.endProbe()
+	}
+	return id
+}
+
+func (b *Bucket) endProbe() { b.probing, b.probe = false, probe{} }
