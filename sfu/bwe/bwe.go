@@ -38,6 +38,8 @@ type Config struct {
 	Start Bitrate // before anything is known; 0: 300 kbit/s
 	Min   Bitrate // the target is never below; 0: 30 kbit/s
 	Max   Bitrate // the target is never above; 0: 50 Mbit/s
+
+	Priority float64 // weight beside other flows of ours in one bottleneck (RFC 8867 section 6.1), 0.25 to 4; 0: 1
 }
 
 // Packet is one packet that left.

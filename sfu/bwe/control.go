@@ -1,0 +1,105 @@
+package bwe
+
+import (
+	"math"
+	"time"
+)
+
+// control is the law: what the rate becomes with each report.
+type control struct {
+	rate     float64
+	at       time.Duration
+	capacity float64 // delivered while a queue stood; 0: never met
+	before   float64 // level before the last drop
+	beforeAt time.Duration
+
+	draining bool
+	cutAt    time.Duration
+	calm     time.Duration // since when no queue stood
+	speed    float64       // share of the rate that it grows a second
+}
+
+func (c *control) newPath(now time.Duration) { c.capacity, c.draining = 0, false }
+
+// threshold is the standing queue at which a rate is too much: the higher the rate, the earlier, so that of two flows the
+// larger one yields first.
+func threshold(rate float64) float64 {
+	return min(max(0.009*math.Sqrt(1e6/max(rate, 1)), 0.004), 0.040)
+}
+
+func (c *control) step(now time.Duration, e *Estimator) {
+	dt := min((now - c.at).Seconds(), 0.3)
+	c.at = now
+	q := e.delay.queue().Seconds()
+	th := threshold(c.rate)
+	if q > th {
+		c.drain(now, e, q)
+	} else if c.draining {
+		if predicted := c.predict(now, e); predicted < 0.003 || q < 0.003 {
+			c.draining = false
+			c.rate = max(c.rate, 0.96*c.capacity)
+			c.calm, c.speed = now, 0
+		} else {
+			c.drain(now, e, q)
+		}
+	} else {
+		c.grow(now, e, dt)
+	}
+	c.rate = min(max(c.rate, float64(e.cfg.Min)), float64(e.cfg.Max))
+}
+
+// predict is the queue as it should be now: what stood when the newest packet passed, what was sent since, less what passed
+// since.
+func (c *control) predict(now time.Duration, e *Estimator) float64 {
+	newest := &e.delay.ring[e.delay.head]
+	q := max(0, (e.delay.owd - e.delay.empty()).Seconds())
+	if c.capacity <= 0 {
+		return q
+	}
+	return max(0, q+float64(e.history.flying*8)/c.capacity-(now-newest.sent).Seconds())
+}
+
+func (c *control) drain(now time.Duration, e *Estimator, q float64) {
+	d := e.delay.delivered(100 * time.Millisecond)
+	if d == 0 {
+		d = c.rate
+	}
+	if !c.draining {
+		c.draining = true
+		c.cutAt = now
+		if d < 0.75*c.capacity || d < 0.75*c.rate {
+			c.before, c.beforeAt = max(c.rate, c.capacity), now
+		}
+		c.capacity = d
+	} else if now-c.cutAt < e.rtt {
+		c.capacity = min(c.capacity, d)
+	} else if q > 0.05 && d < c.capacity {
+		c.capacity = d
+	}
+	predicted := c.predict(now, e)
+	c.rate = c.capacity * min(max(1-(predicted-0.002)/0.25, 0.3), 0.97)
+}
+
+func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
+	d := e.delay.delivered(300 * time.Millisecond)
+	bound := 1.5*max(d, e.sending.rate(now)) + 30e3
+	if e.wants > 0 {
+		bound = min(bound, 1.2*e.wants)
+	}
+	if c.rate >= bound {
+		return
+	}
+	if c.capacity > 0 && c.rate < 1.03*c.capacity {
+		c.speed = 0.02
+	} else {
+		c.speed = min(max(c.speed, 0.02)*(1+2*dt), 0.4)
+	}
+	c.rate = min(c.rate+float64(c.rate*c.speed*dt)+float64(15e3*dt), bound)
+}
+
+func (c *control) pacing(now time.Duration) float64 {
+	if c.draining {
+		return 1
+	}
+	return 1.5
+}

@@ -1,0 +1,106 @@
+package bwe
+
+import "time"
+
+// probes sends short bursts to learn what steady sending cannot.
+type probes struct {
+	id      uint32
+	next    time.Duration // when the next one may be wished; 0: none is due
+	rate    float64
+	wish    Probe
+	started time.Duration
+	flight  probeFlight
+	startup int
+}
+
+// probeFlight is a probe that leaves or has left.
+type probeFlight struct {
+	id                   uint32
+	rate                 float64
+	bytes                int
+	packets              int
+	sentFirst, sentLast  time.Duration
+	got                  int
+	gotBytes, firstBytes int
+	gotSent1, gotSentN   time.Duration
+	gotFirst, gotLast    time.Duration
+}
+
+func (p *probes) begin(now time.Duration) { p.startup = 1; p.wish = Probe{}; p.flight = probeFlight{} }
+
+func (p *probes) poll(now time.Duration, e *Estimator) Probe {
+	if p.flight.id != 0 {
+		if now-p.flight.sentLast > 2*e.rtt+500*time.Millisecond {
+			p.flight = probeFlight{}
+			p.startup = 0
+		} else if p.wish.ID == p.flight.id {
+			p.wish = Probe{}
+		}
+	}
+	if p.wish.ID == 0 && p.flight.id == 0 && p.startup == 1 && !e.control.draining {
+		rate := 3 * e.control.rate
+		if e.wants > 0 {
+			if e.control.rate >= e.wants {
+				p.startup = 0
+				return p.wish
+			}
+			rate = min(rate, 1.3*e.wants)
+		}
+		rate = min(rate, float64(e.cfg.Max))
+		p.id++
+		p.wish = Probe{ID: p.id, Rate: Bitrate(rate), Bytes: max(2000, int(rate/8*0.025))}
+	}
+	return p.wish
+}
+
+func (p *probes) sent(now time.Duration, k Packet) {
+	f := &p.flight
+	if f.id != k.Probe {
+		if p.wish.ID != k.Probe {
+			return
+		}
+		*f = probeFlight{id: k.Probe, rate: float64(p.wish.Rate), sentFirst: now}
+	}
+	f.packets++
+	f.bytes += k.Size
+	f.sentLast = now
+}
+
+func (p *probes) arrived(s *sent, at time.Duration) {
+	f := &p.flight
+	if s.probe == 0 || s.probe != f.id {
+		return
+	}
+	if f.got == 0 {
+		f.gotSent1, f.gotFirst, f.firstBytes = s.at, at, int(s.size)
+		f.gotSentN, f.gotLast = s.at, at
+	}
+	f.got++
+	f.gotBytes += int(s.size)
+	f.gotSentN = max(f.gotSentN, s.at)
+	f.gotLast = max(f.gotLast, at)
+}
+
+func (p *probes) measure(now time.Duration, e *Estimator) {
+	f := &p.flight
+	newest := e.delay.ring[e.delay.head].sent
+	if f.id == 0 || newest < f.sentLast || f.got < f.packets/2 || now-f.sentLast < e.rtt/2 {
+		return
+	}
+	sent, recv := (f.gotSentN - f.gotSent1).Seconds(), (f.gotLast - f.gotFirst).Seconds()
+	bits := float64((f.gotBytes - f.firstBytes) * 8)
+	*f, p.startup = probeFlight{}, 0
+	span := max(sent, recv)
+	if span <= 0 || bits <= 0 {
+		return
+	}
+	rate := bits / span
+	c := &e.control
+	if recv > 1.1*sent+0.002 {
+		c.capacity = rate
+		c.rate = max(c.rate, 0.9*rate)
+		return
+	}
+	c.rate = max(c.rate, 0.9*rate)
+	p.startup = 1
+}

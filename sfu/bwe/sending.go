@@ -1,0 +1,43 @@
+package bwe
+
+import "time"
+
+const (
+	sendBucket  = 100 * time.Millisecond
+	sendBuckets = 8
+)
+
+// sending measures what leaves.
+type sending struct {
+	buckets [sendBuckets]int
+	newest  int64
+}
+
+func (s *sending) sent(now time.Duration, size int) {
+	s.turn(now)
+	s.buckets[s.newest%sendBuckets] += size
+}
+
+func (s *sending) turn(now time.Duration) {
+	n := int64(now / sendBucket)
+	if n-s.newest >= sendBuckets {
+		s.newest, s.buckets = n, [sendBuckets]int{}
+		return
+	}
+	for s.newest < n {
+		s.newest++
+		s.buckets[s.newest%sendBuckets] = 0
+	}
+}
+
+// rate is bits a second over the last 0.7 s.
+func (s *sending) rate(now time.Duration) float64 {
+	s.turn(now)
+	sum := 0
+	for i, b := range s.buckets {
+		if int64(i) != s.newest%sendBuckets {
+			sum += b
+		}
+	}
+	return float64(sum*8) / (float64(sendBuckets-1) * sendBucket.Seconds())
+}
