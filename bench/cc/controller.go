@@ -16,7 +16,7 @@ import (
 type Controller interface {
 	// Sent notes a packet that left the sender's pacer.
 	Sent(now time.Duration, p bwe.Packet)
-	// Feedback brings what a feedback message told.
+	// Feedback brings what a feedback message told. The slice is the caller's again afterwards.
 	Feedback(now time.Duration, results []bwe.Result)
 	// Wants says what the source would send at most; 0 unknown.
 	Wants(now time.Duration, b bwe.Bitrate)
@@ -31,6 +31,9 @@ type Maker struct {
 	New  func(now time.Duration, cfg bwe.Config) Controller
 	// Close ends what a controller has started; nil: nothing.
 	Close func(Controller)
+	// World plays a run in a world of its own, for controllers that read the clock (a testing/synctest bubble): it calls run
+	// with a tick that takes the world's clock to the given time since the run began. nil: the controller is pure.
+	World func(run func(tick func(now time.Duration)))
 }
 
 // Tolkyn makes our own.

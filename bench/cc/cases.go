@@ -1,0 +1,156 @@
+package cc
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tolkyn/tolkyn/internal/netsim"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
+)
+
+const (
+	ms     = time.Millisecond
+	second = time.Second
+
+	// owd is the one-way delay of RFC 8867 section 4, queue what its drop-tail queue holds.
+	owd   = 50 * ms
+	queue = 300 * ms
+)
+
+// Goal is what a metric of a case must be: at least, or at most.
+type Goal struct {
+	Metric  Metric
+	AtLeast bool // else at most
+	Value   float64
+}
+
+func atLeast(m Metric, v float64) Goal { return Goal{m, true, v} }
+func atMost(m Metric, v float64) Goal  { return Goal{m, false, v} }
+
+// Met says whether a figure meets the goal.
+func (g Goal) Met(v float64) bool {
+	if g.AtLeast {
+		return v >= g.Value
+	}
+	return v <= g.Value
+}
+
+// phase is a capacity from a time on.
+type phase struct {
+	at   time.Duration
+	rate bwe.Bitrate
+}
+
+func link(queue time.Duration, phases ...phase) netsim.Trace {
+	var t netsim.Trace
+	for _, p := range phases {
+		t.Steps = append(t.Steps, netsim.Step{At: p.at, Link: netsim.LinkConfig{Rate: int64(p.rate), QueueTime: queue}})
+	}
+	return t
+}
+
+func constant(queue time.Duration, rate bwe.Bitrate) []netsim.Trace {
+	return []netsim.Trace{link(queue, phase{0, rate})}
+}
+
+// one is a flow of RFC 8867's source over the first bottleneck.
+func one(delay time.Duration) Flow { return Flow{Route: []int{0}}.delays(delay) }
+
+// upTo is one with another range of its source.
+func upTo(delay time.Duration, most bwe.Bitrate) []Flow {
+	f := one(delay)
+	f.Source.Max = most
+	return []Flow{f}
+}
+
+// jittered is the jitter of RFC 8868 section 4.5: |N(0, 5 ms)| cut at 3 σ, in order.
+func jittered(f Flow) Flow {
+	f.After.Jitter, f.After.Spread = 15*ms, netsim.HalfNormal
+	f.Return.Jitter, f.Return.Spread = 15*ms, netsim.HalfNormal
+	return f
+}
+
+// limits are every flow's: a minimum that no controller may go below, and no maximum that a case could meet.
+var limits = bwe.Config{Start: 150 * bwe.Kbps, Min: 100 * bwe.Kbps, Max: 50 * bwe.Mbps}
+
+// Cases are all there are, in the order of tables.
+func Cases() []Case {
+	var all []Case
+	for _, group := range [][]Case{constants(), variable()} {
+		all = append(all, group...)
+	}
+	for i := range all {
+		if all[i].Config == (bwe.Config{}) {
+			all[i].Config = limits
+		}
+	}
+	return all
+}
+
+// Find returns a case by its name.
+func Find(name string) (Case, bool) {
+	for _, c := range Cases() {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return Case{}, false
+}
+
+func constants() []Case {
+	calm := func(conv float64, queue float64) []Goal {
+		return []Goal{
+			atLeast(UtilSteady, 0.95), atMost(QueueMean, queue), atMost(QueueP95, 40), atMost(Conv, conv),
+			atMost(Loss, 0), atMost(UnderMin, 0),
+		}
+	}
+	return []Case{
+		{
+			Name: "const-1M", About: "1 Mbit/s, 50 ms each way", Duration: 100 * second,
+			Links: constant(queue, bwe.Mbps), Flows: []Flow{one(owd)}, Goals: calm(2, 15),
+		},
+		{
+			Name: "const-3M", About: "3 Mbit/s, a source to 10", Duration: 100 * second,
+			Links: constant(queue, 3*bwe.Mbps), Flows: upTo(owd, 10*bwe.Mbps), Goals: calm(3, 15),
+		},
+		{
+			Name: "const-10M", About: "10 Mbit/s, a source to 20", Duration: 100 * second,
+			Links: constant(queue, 10*bwe.Mbps), Flows: upTo(owd, 20*bwe.Mbps), Goals: calm(4, 15),
+		},
+		{
+			Name: "const-1M-rtt300", About: "1 Mbit/s, 150 ms each way", Duration: 100 * second,
+			Links: constant(queue, bwe.Mbps), Flows: []Flow{one(150 * ms)},
+			Goals: []Goal{atLeast(UtilSteady, 0.95), atMost(QueueMean, 40), atMost(UnderMin, 0)},
+		},
+	}
+}
+
+// variable is RFC 8867 section 5.1.
+func variable() []Case {
+	var all []Case
+	for _, v := range []struct {
+		suffix string
+		delay  time.Duration
+		jitter bool
+		goals  []Goal
+	}{
+		{"", owd, false, []Goal{
+			atLeast(Util, 0.92), atMost(QueueMean, 18), atMost(QueueP95, 50), atMost(QueueP99, 150), atMost(Loss, 0.001),
+			atMost(SenderQueueP95, 25), atMost(Settle, 1.5), atMost(UnderMin, 0),
+		}},
+		{"-owd100", 2 * owd, false, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 90), atMost(Loss, 0.005)}},
+		{"-jitter", owd, true, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 50), atMost(Loss, 0.001)}},
+	} {
+		f := one(v.delay)
+		if v.jitter {
+			f = jittered(f)
+		}
+		all = append(all, Case{
+			Name: "5.1" + v.suffix, About: fmt.Sprintf("RFC 8867 5.1: 1, 2.5, 0.6, 1 Mbit/s, %v each way", v.delay),
+			Duration: 100 * second,
+			Links:    []netsim.Trace{link(queue, phase{0, bwe.Mbps}, phase{40 * second, 2500 * bwe.Kbps}, phase{60 * second, 600 * bwe.Kbps}, phase{80 * second, bwe.Mbps})},
+			Flows:    []Flow{f}, Goals: v.goals,
+		})
+	}
+	return all
+}

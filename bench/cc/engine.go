@@ -1,0 +1,414 @@
+package cc
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/tolkyn/tolkyn/internal/netsim"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
+	"github.com/tolkyn/tolkyn/sfu/pace"
+)
+
+// Run plays a case and measures it: the first maker is for all flows, or there is one for each. Equal seeds of pure
+// controllers give equal results to the bit.
+func Run(c Case, makers []Maker, seed uint64) Result {
+	e := newEngine(c, makers, seed)
+	world := makers[0].World
+	if world == nil {
+		e.run(nil)
+	} else {
+		world(e.run)
+	}
+	return e.result()
+}
+
+// engine is a case under way.
+type engine struct {
+	c     Case
+	now   time.Duration
+	todo  agenda
+	links []*netsim.Link
+	flows []*flow
+	log   *log
+
+	packets  []packet // by index of events
+	free     []int32
+	messages []message
+	idle     []int32
+}
+
+// packet is one under way.
+type packet struct {
+	number uint64
+	size   int
+	kind   content
+	probe  uint32
+	hop    int // of its route, that it comes to next
+	marked bool
+}
+
+type content uint8
+
+const (
+	audio content = iota
+	video
+	padding
+)
+
+// message is a report under way.
+type message struct {
+	results []bwe.Result
+	hop     int
+	size    int
+}
+
+// flow is one Flow under way.
+type flow struct {
+	Flow
+	index      int32
+	maker      Maker
+	controller Controller
+	encoder    encoder
+	queue      pacer
+	receiver   receiver
+	random     *rand.Rand
+	before     *netsim.Link
+	after      *netsim.Link
+	back       *netsim.Link
+
+	began     bool
+	number    uint64
+	estimate  bwe.Estimate
+	release   time.Duration // when the pacer's event is; 0: none
+	pollTimer int32         // version: older events are void
+	frames    int64
+}
+
+func newEngine(c Case, makers []Maker, seed uint64) *engine {
+	e := &engine{c: c, log: newLog(c)}
+	for i, trace := range c.Links {
+		l := netsim.NewLink(netsim.LinkConfig{}, mix(seed, 1, uint64(i)))
+		l.Follow(trace, 0)
+		e.links = append(e.links, l)
+	}
+	for i, f := range c.Flows {
+		maker := makers[0]
+		if i < len(makers) {
+			maker = makers[i]
+		}
+		if f.Stop == 0 {
+			f.Stop = c.Duration
+		}
+		f.Source = f.Source.withDefaults()
+		n := uint64(i)
+		random := rand.New(rand.NewPCG(mix(seed, 2, n), 0x6363))
+		state := &flow{
+			Flow: f, index: int32(i), maker: maker, random: random,
+			before: netsim.NewLink(f.Before, mix(seed, 3, n)),
+			after:  netsim.NewLink(f.After, mix(seed, 4, n)),
+			back:   netsim.NewLink(f.Return, mix(seed, 5, n)),
+			receiver: receiver{
+				seen: make([]arrival, arrivals), next: 1, tick: arrivalTick,
+				// Any clock, and as far off as cheap crystals are.
+				offset: time.Duration(random.Int64N(int64(24 * time.Hour))), drift: (2*random.Float64() - 1) * 50e-6,
+			},
+		}
+		if f.ECN {
+			state.receiver.tick = arrivalTickECN
+		}
+		state.encoder = newEncoder(f.Source, f.Start, mix(seed, 6, n))
+		e.flows = append(e.flows, state)
+		e.todo.add(f.Start, starts, state.index, 0)
+	}
+	return e
+}
+
+// mix makes independent seeds of one.
+func mix(seed, what, index uint64) uint64 {
+	x := seed*0x9e3779b97f4a7c15 + what*0xbf58476d1ce4e5b9 + index*0x94d049bb133111eb
+	x ^= x >> 31
+	return x * 0xd6e8feb86659fd93
+}
+
+// run plays all events; tick tells the world's clock where the engine's goes.
+func (e *engine) run(tick func(now time.Duration)) {
+	for len(e.todo.events) > 0 {
+		ev := e.todo.next()
+		if ev.at >= e.c.Duration {
+			break
+		}
+		if tick != nil && ev.at > e.now {
+			tick(ev.at)
+		}
+		e.now = ev.at
+		e.happen(ev)
+	}
+	for _, f := range e.flows {
+		if f.controller != nil && f.maker.Close != nil {
+			f.maker.Close(f.controller)
+		}
+	}
+}
+
+func (e *engine) happen(ev event) {
+	f := e.flows[ev.flow]
+	switch ev.kind {
+	case starts:
+		e.start(f)
+	case captures:
+		e.capture(f)
+	case speaks:
+		e.speak(f)
+	case releases:
+		if f.release == ev.at {
+			f.release = 0
+			e.drain(f)
+		}
+	case reaches:
+		e.forward(f, ev.what)
+	case arrives:
+		e.arrive(f, ev.what)
+	case reports:
+		e.report(f)
+	case hears:
+		e.hear(f, ev.what)
+	case polls:
+		if f.pollTimer == ev.what {
+			e.poll(f)
+		}
+	}
+}
+
+func (e *engine) start(f *flow) {
+	cfg := e.c.Config
+	cfg.Priority = f.Priority
+	f.controller = f.maker.New(e.now, cfg)
+	if !f.Untold {
+		f.controller.Wants(e.now, f.encoder.most())
+	}
+	e.poll(f)
+	// Nobody's camera is in step with another's.
+	if !f.Source.NoVideo {
+		e.todo.add(e.now+time.Duration(f.random.Int64N(int64(frameInterval))), captures, f.index, 0)
+	}
+	if !f.Source.NoAudio {
+		e.todo.add(e.now+time.Duration(f.random.Int64N(int64(audioInterval))), speaks, f.index, 0)
+	}
+	e.todo.add(e.now+f.receiver.interval(e.now), reports, f.index, 0)
+}
+
+func (e *engine) capture(f *flow) {
+	paused, ended := f.silent(e.now)
+	if ended {
+		return
+	}
+	e.todo.add(e.now+frameInterval, captures, f.index, 0)
+	if paused {
+		return
+	}
+	split(f.encoder.frame(e.now), func(size int) {
+		f.queue.Push(e.now, pace.Item[media]{Class: pace.Video, Size: size, Value: media{e.now}})
+	})
+	e.drain(f)
+}
+
+func (e *engine) speak(f *flow) {
+	paused, ended := f.silent(e.now)
+	if ended {
+		return
+	}
+	e.todo.add(e.now+audioInterval, speaks, f.index, 0)
+	if paused {
+		return
+	}
+	f.queue.Push(e.now, pace.Item[media]{Class: pace.Audio, Size: audioPacket, Value: media{e.now}})
+	e.drain(f)
+}
+
+// drain sends what the pacer lets out now, and comes again when it says.
+func (e *engine) drain(f *flow) {
+	for {
+		it, probe, ok := f.queue.Pop(e.now)
+		if ok {
+			e.log.queued(f.index, e.now-it.Value.came, e.now)
+			what := video
+			if it.Class == pace.Audio {
+				what = audio
+			}
+			e.send(f, it.Size, what, probe)
+			continue
+		}
+		size := min(f.queue.Padding(e.now), maxPacket)
+		if size <= 0 {
+			break
+		}
+		size = max(size, overhead+1)
+		probe, ok = f.queue.Take(e.now, pace.Padding, size)
+		if !ok {
+			break
+		}
+		e.send(f, size, padding, probe)
+	}
+	next := f.queue.Next(e.now)
+	if next == 0 {
+		return
+	}
+	// What could not leave now must wait: a pacer that says "now" would be asked for ever.
+	next = max(next, e.now+100*time.Microsecond)
+	if f.release == 0 || next < f.release {
+		f.release = next
+		e.todo.add(next, releases, f.index, 0)
+	}
+}
+
+// send puts one packet on its way.
+func (e *engine) send(f *flow, size int, what content, probe uint32) {
+	f.number++
+	f.controller.Sent(e.now, bwe.Packet{Number: f.number, Size: size, Probe: probe})
+	e.log.sent(f.index, e.now, size, what)
+	fate := f.before.Send(e.now, size)
+	if fate.Verdict != netsim.Arrives {
+		e.log.lost(f.index, e.now, -1)
+		return
+	}
+	index := e.hold(packet{number: f.number, size: size, kind: what, probe: probe})
+	if fate.At > e.now {
+		e.todo.add(fate.At, reaches, f.index, index)
+		return
+	}
+	e.forward(f, index)
+}
+
+// hold keeps a packet that is under way.
+func (e *engine) hold(p packet) int32 {
+	if n := len(e.free); n > 0 {
+		index := e.free[n-1]
+		e.free = e.free[:n-1]
+		e.packets[index] = p
+		return index
+	}
+	e.packets = append(e.packets, p)
+	return int32(len(e.packets) - 1)
+}
+
+func (e *engine) drop(index int32) { e.free = append(e.free, index) }
+
+// forward puts a packet on the next bottleneck of its route, or on the flow's own way behind the last.
+func (e *engine) forward(f *flow, index int32) {
+	p := &e.packets[index]
+	if p.hop == len(f.Route) {
+		e.deliver(f, index, e.now)
+		return
+	}
+	number := f.Route[p.hop]
+	fate := e.links[number].Send(e.now, p.size)
+	if fate.Verdict != netsim.Arrives {
+		e.log.lost(f.index, e.now, number)
+		e.drop(index)
+		return
+	}
+	e.log.waited(number, e.now, fate.Wait)
+	if p.hop++; p.hop < len(f.Route) {
+		e.todo.add(fate.At, reaches, f.index, index)
+		return
+	}
+	// The last bottleneck lets this flow's packets out in order: what follows can be told at once.
+	e.deliver(f, index, fate.At)
+}
+
+func (e *engine) deliver(f *flow, index int32, at time.Duration) {
+	fate := f.after.Send(at, e.packets[index].size)
+	if fate.Verdict != netsim.Arrives {
+		e.log.lost(f.index, e.now, -1)
+		e.drop(index)
+		return
+	}
+	e.todo.add(fate.At, arrives, f.index, index)
+}
+
+func (e *engine) arrive(f *flow, index int32) {
+	p := e.packets[index]
+	e.drop(index)
+	e.log.arrived(f.index, e.now, p)
+	f.receiver.arrive(e.now, p.number, p.size, p.marked)
+}
+
+// report sends what the receiver has seen since the last one.
+func (e *engine) report(f *flow) {
+	e.todo.add(e.now+f.receiver.interval(e.now), reports, f.index, 0)
+	if !f.receiver.fresh {
+		return
+	}
+	index := int32(len(e.messages))
+	if n := len(e.idle); n > 0 {
+		index, e.idle = e.idle[n-1], e.idle[:n-1]
+	} else {
+		e.messages = append(e.messages, message{})
+	}
+	m := &e.messages[index]
+	m.results, m.hop = f.receiver.report(m.results[:0]), 0
+	m.size = feedbackSize(len(m.results), f.ECN)
+	e.log.reported(f.index, m.size)
+	for _, s := range f.Silences {
+		if s.holds(e.now) { // it was sent and is lost
+			e.idle = append(e.idle, index)
+			return
+		}
+	}
+	e.hear(f, index)
+}
+
+// hear takes a report over the bottlenecks back, and then to the controller.
+func (e *engine) hear(f *flow, index int32) {
+	m := &e.messages[index]
+	at := e.now
+	switch {
+	case m.hop < len(f.Back):
+		fate := e.links[f.Back[m.hop]].Send(e.now, m.size)
+		if fate.Verdict != netsim.Arrives {
+			e.idle = append(e.idle, index)
+			return
+		}
+		at = fate.At
+	case m.hop == len(f.Back):
+		fate := f.back.Send(e.now, m.size)
+		if fate.Verdict != netsim.Arrives {
+			e.idle = append(e.idle, index)
+			return
+		}
+		at = fate.At
+	default:
+		e.feedback(f, m.results)
+		e.idle = append(e.idle, index)
+		return
+	}
+	m.hop++
+	e.todo.add(at, hears, f.index, index)
+}
+
+func (e *engine) feedback(f *flow, results []bwe.Result) {
+	if !f.ECN {
+		for i := range results {
+			results[i].Marked = false
+		}
+	}
+	f.controller.Feedback(e.now, results)
+	e.poll(f)
+}
+
+// poll takes what the controller says now to the pacer and to the encoder.
+func (e *engine) poll(f *flow) {
+	est := f.controller.Poll(e.now)
+	if est.Pacing == 0 {
+		est.Pacing = est.Target * 3 / 2
+	}
+	f.estimate = est
+	f.encoder.retarget(e.now, est.Target)
+	f.queue.SetEstimate(e.now, est)
+	e.log.estimated(f.index, e.now, est)
+	f.pollTimer++
+	if est.Next != 0 {
+		e.todo.add(max(est.Next, e.now+time.Millisecond), polls, f.index, f.pollTimer)
+	}
+	e.drain(f)
+}
