@@ -31,9 +31,6 @@ type Maker struct {
 	New  func(now time.Duration, cfg bwe.Config) Controller
 	// Close ends what a controller has started; nil: nothing.
 	Close func(Controller)
-	// World plays a run in a world of its own, for controllers that read the clock (a testing/synctest bubble): it calls run
-	// with a tick that takes the world's clock to the given time since the run began. nil: the controller is pure.
-	World func(run func(tick func(now time.Duration)))
 }
 
 // Tolkyn makes our own.

@@ -13,12 +13,7 @@ import (
 // controllers give equal results to the bit.
 func Run(c Case, makers []Maker, seed uint64) Result {
 	e := newEngine(c, makers, seed)
-	world := makers[0].World
-	if world == nil {
-		e.run(nil)
-	} else {
-		world(e.run)
-	}
+	e.run()
 	return e.result()
 }
 
@@ -69,7 +64,7 @@ type flow struct {
 	maker      Maker
 	controller Controller
 	encoder    encoder
-	queue      pacer
+	queue      *pace.Queue[time.Duration] // of what came when
 	receiver   receiver
 	random     *rand.Rand
 	before     *netsim.Link
@@ -103,7 +98,7 @@ func newEngine(c Case, makers []Maker, seed uint64) *engine {
 		n := uint64(i)
 		random := rand.New(rand.NewPCG(mix(seed, 2, n), 0x6363))
 		state := &flow{
-			Flow: f, index: int32(i), maker: maker, random: random,
+			Flow: f, index: int32(i), maker: maker, random: random, queue: pace.NewQueue[time.Duration](),
 			before: netsim.NewLink(f.Before, mix(seed, 3, n)),
 			after:  netsim.NewLink(f.After, mix(seed, 4, n)),
 			back:   netsim.NewLink(f.Return, mix(seed, 5, n)),
@@ -118,6 +113,7 @@ func newEngine(c Case, makers []Maker, seed uint64) *engine {
 		}
 		state.encoder = newEncoder(f.Source, f.Start, mix(seed, 6, n))
 		e.flows = append(e.flows, state)
+		state.queue.Dropped = func(now time.Duration, it pace.Item[time.Duration]) { e.log.stale(state.index, now, it.Size) }
 		e.todo.add(f.Start, starts, state.index, 0)
 	}
 	return e
@@ -130,15 +126,12 @@ func mix(seed, what, index uint64) uint64 {
 	return x * 0xd6e8feb86659fd93
 }
 
-// run plays all events; tick tells the world's clock where the engine's goes.
-func (e *engine) run(tick func(now time.Duration)) {
+// run plays all events.
+func (e *engine) run() {
 	for len(e.todo.events) > 0 {
 		ev := e.todo.next()
 		if ev.at >= e.c.Duration {
 			break
-		}
-		if tick != nil && ev.at > e.now {
-			tick(ev.at)
 		}
 		e.now = ev.at
 		e.happen(ev)
@@ -207,7 +200,7 @@ func (e *engine) capture(f *flow) {
 		return
 	}
 	split(f.encoder.frame(e.now), func(size int) {
-		f.queue.Push(e.now, pace.Item[media]{Class: pace.Video, Size: size, Value: media{e.now}})
+		f.queue.Push(e.now, pace.Item[time.Duration]{Class: pace.Video, Size: size, Value: e.now})
 	})
 	e.drain(f)
 }
@@ -221,7 +214,7 @@ func (e *engine) speak(f *flow) {
 	if paused {
 		return
 	}
-	f.queue.Push(e.now, pace.Item[media]{Class: pace.Audio, Size: audioPacket, Value: media{e.now}})
+	f.queue.Push(e.now, pace.Item[time.Duration]{Class: pace.Audio, Size: audioPacket, Value: e.now})
 	e.drain(f)
 }
 
@@ -230,7 +223,7 @@ func (e *engine) drain(f *flow) {
 	for {
 		it, probe, ok := f.queue.Pop(e.now)
 		if ok {
-			e.log.queued(f.index, e.now-it.Value.came, e.now)
+			e.log.queued(f.index, e.now-it.Value, e.now)
 			what := video
 			if it.Class == pace.Audio {
 				what = audio
@@ -238,20 +231,20 @@ func (e *engine) drain(f *flow) {
 			e.send(f, it.Size, what, probe)
 			continue
 		}
-		size := min(f.queue.Padding(e.now), maxPacket)
-		if size <= 0 {
+		size := f.queue.Padding(e.now)
+		if size == 0 {
 			break
 		}
-		size = max(size, overhead+1)
+		size = min(max(size, minPadding), maxPacket)
 		probe, ok = f.queue.Take(e.now, pace.Padding, size)
 		if !ok {
 			break
 		}
 		e.send(f, size, padding, probe)
 	}
-	next := f.queue.Next(e.now)
-	if next == 0 {
-		return
+	next := f.queue.Bucket.Next(e.now, pace.Padding)
+	if waits := f.queue.Next(e.now); waits != 0 {
+		next = min(next, waits)
 	}
 	// What could not leave now must wait: a pacer that says "now" would be asked for ever.
 	next = max(next, e.now+100*time.Microsecond)

@@ -31,6 +31,7 @@ type flowLog struct {
 
 	packets, lostTotal int
 	bytes, padding     int
+	staleBytes         int // that the sender's queue dropped
 	feedback           int // bytes of reports
 	estimateMin        bwe.Bitrate
 	estimateMax        bwe.Bitrate
@@ -182,3 +183,6 @@ func (d *delays) quantile(q float64) float64 {
 }
 
 func (l *log) reported(flow int32, size int) { l.flows[flow].feedback += size }
+
+// stale notes bytes that waited too long in the sender's queue.
+func (l *log) stale(flow int32, _ time.Duration, size int) { l.flows[flow].staleBytes += size }

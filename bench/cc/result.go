@@ -39,6 +39,8 @@ const (
 	// that had paused had 75 % of its share again.
 	Refill Metric = "refill_s"
 	Rejoin Metric = "rejoin_s"
+	// Stale is the share of the bytes of media that waited too long in the senders' queues and were not sent.
+	Stale Metric = "stale"
 	// ProbeShare is padding ÷ all bytes sent.
 	ProbeShare Metric = "probe_share"
 	// FeedbackShare is bytes of reports ÷ bytes sent.
@@ -119,13 +121,13 @@ func (e *engine) result() Result {
 
 // totals are sums over flows.
 func (l *log) totals(m map[Metric]float64) {
-	packets, lost, bytes, pad, feedback, under := 0, 0, 0, 0, 0, 0
+	packets, lost, bytes, pad, feedback, under, stale := 0, 0, 0, 0, 0, 0, 0
 	low, high, over := 0.0, 0.0, 0.0
 	least := float64(l.c.Config.Min)
 	for i := range l.flows {
 		f := &l.flows[i]
 		packets, lost, bytes = packets+f.packets, lost+f.lostTotal, bytes+f.bytes
-		pad, feedback = pad+f.padding, feedback+f.feedback
+		pad, feedback, stale = pad+f.padding, feedback+f.feedback, stale+f.staleBytes
 		if i == 0 || float64(f.estimateMin) < low {
 			low = float64(f.estimateMin)
 		}
@@ -135,6 +137,7 @@ func (l *log) totals(m map[Metric]float64) {
 		}
 	}
 	m[Loss] = ratio(float64(lost), float64(packets))
+	m[Stale] = ratio(float64(stale), float64(bytes-pad+stale))
 	m[ProbeShare] = ratio(float64(pad), float64(bytes))
 	m[FeedbackShare] = ratio(float64(feedback), float64(bytes))
 	m[EstimateMin], m[EstimateMax], m[Over] = low, high, over

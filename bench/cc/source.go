@@ -13,6 +13,7 @@ const (
 	overhead   = 20 + 28
 	maxPayload = 1200
 	maxPacket  = maxPayload + overhead
+	minPadding = 256 // a packet of padding is not worth its headers below that
 
 	frameInterval = time.Second / 30
 	audioInterval = 20 * time.Millisecond
