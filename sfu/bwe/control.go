@@ -61,8 +61,15 @@ func (c *control) predict(now time.Duration, e *Estimator) float64 {
 
 func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	d := e.delay.delivered(100 * time.Millisecond)
+	if q < 0.05 {
+		d = max(d, e.delay.delivered(250*time.Millisecond))
+	}
 	if d == 0 {
 		d = c.rate
+	}
+	if b := e.busy.rate(); b > 0 {
+		share := min(max((b/d-1.06)/0.06, 0), 1)
+		d = min(d*(1.04-0.09*share), b)
 	}
 	if !c.draining {
 		c.draining = true

@@ -105,6 +105,9 @@ func (d *delay) empty() time.Duration {
 	return least
 }
 
+// emptyOr is empty, or owd if that is less.
+func (d *delay) emptyOr(owd time.Duration) time.Duration { return min(d.empty(), owd) }
+
 // queue is what stands in the bottleneck: the least of the last two frame intervals.
 func (d *delay) queue() time.Duration {
 	if d.count == 0 {

@@ -11,6 +11,7 @@ type Estimator struct {
 	probes  probes
 	loss    loss
 	sending sending
+	busy    busy
 	silence silence
 
 	rtt   time.Duration
@@ -100,6 +101,7 @@ func (e *Estimator) read(now time.Duration, results []Result) heard {
 		e.loss.got(int(s.size))
 		e.probes.arrived(s, at)
 		owd := at - s.at
+		e.busy.arrive(result.Number, s.at, at, int(s.size), e.delay.emptyOr(owd))
 		if r.received == 0 || owd < r.least {
 			r.least = owd
 		}

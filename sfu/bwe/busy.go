@@ -1,0 +1,39 @@
+package bwe
+
+import "time"
+
+// busy measures what the bottleneck passes while it has something to pass: between packets of which the later one came to it
+// before the earlier one had left.
+type busy struct {
+	number     uint64 // of the last packet
+	left       time.Duration
+	arrived    time.Duration
+	bits, span float64 // fading
+	idle       float64 // bits of packets that found the bottleneck idle, fading
+	seconds    float64
+}
+
+const busyFade = 0.2 // s of busy time that the measure looks back
+
+func (b *busy) arrive(number uint64, sentAt, at time.Duration, size int, empty time.Duration) {
+	if number == b.number+1 && sentAt < b.left {
+		da := (at - b.arrived).Seconds()
+		if da > 0 {
+			keep := max(0, 1-da/busyFade)
+			b.bits = float64(b.bits*keep) + float64(size*8)
+			b.span = float64(b.span*keep) + da
+		}
+	}
+	if at > b.arrived {
+		b.number, b.arrived = number, at
+		b.left = at - empty
+	}
+}
+
+// rate is bits a second, or 0.
+func (b *busy) rate() float64 {
+	if b.span < 0.03 {
+		return 0
+	}
+	return b.bits / b.span
+}
