@@ -21,6 +21,8 @@ type LinkConfig struct {
 	Queue     int           // bytes that may wait for Rate, a packet beyond is dropped; 0: as QueueTime says
 	QueueTime time.Duration // the same, as time that Rate takes for it; 0: 100 ms, at least two full packets
 
+	Mark Marking // of packets that have waited
+
 	Blackout bool // nothing passes: what is sent is dropped before the bottleneck
 
 	Reorder   float64       // probability that a packet is held back, so that later ones overtake it
@@ -99,6 +101,29 @@ func (s Spread) mean() float64 {
 	}
 }
 
+// Marking is how an active queue says that it grows, instead of dropping (RFC 3168): the share of packets that it marks
+// rises evenly with what they have waited, from none at From to Most at To. From and To alike are a step, as DualPI2 has for
+// L4S (RFC 9332 section 4.2); a low Most over tens of milliseconds is a queue of RFC 3168. The zero value marks none.
+type Marking struct {
+	From, To time.Duration
+	Most     float64 // 0: all
+}
+
+// share of the packets that have waited so long.
+func (m Marking) share(wait time.Duration) float64 {
+	most := m.Most
+	if most == 0 {
+		most = 1
+	}
+	switch {
+	case m.To == 0 || wait < m.From:
+		return 0
+	case wait >= m.To:
+		return most
+	}
+	return most * (wait - m.From).Seconds() / (m.To - m.From).Seconds()
+}
+
 // Burst is the Gilbert-Elliott model: the link is good or bad and may change with each packet. The share of bad packets is
 // Enter/(Enter+Leave), a burst is 1/Leave packets long on average.
 type Burst struct {
@@ -133,6 +158,7 @@ type Fate struct {
 	At      time.Duration // of arrival, on the clock of Send's now
 	Wait    time.Duration // in the bottleneck's queue until its first bit leaves; of what was lost behind it as well
 	Copies  int           // 1, or 2 when duplicated
+	Marked  bool          // with ECN-CE, if it is ECN-capable
 }
 
 // Link is one direction of a link. It is pure: the same seed, configuration and sends have the same fates.
@@ -142,6 +168,7 @@ type Link struct {
 	trace       Trace // followed when it has steps; config is its present step then
 	began       time.Duration
 	random      *rand.Rand
+	marks       *rand.Rand    // its own: a link that marks loses what it would have lost without
 	bad         bool          // Gilbert-Elliott state
 	free        time.Duration // when the bottleneck has sent what waits
 	last        time.Duration // latest arrival in order
@@ -150,7 +177,7 @@ type Link struct {
 
 // NewLink returns a link in its good state with an empty queue.
 func NewLink(cfg LinkConfig, seed uint64) *Link {
-	return &Link{config: cfg, random: rand.New(rand.NewPCG(seed, 0x6e657473696d))}
+	return &Link{config: cfg, random: rand.New(rand.NewPCG(seed, 0x6e657473696d)), marks: rand.New(rand.NewPCG(seed, 0x65636e))}
 }
 
 // Set changes the configuration under way, and ends a trace. What waits keeps its place; packets sent later do not overtake
@@ -208,10 +235,11 @@ func (l *Link) send(now time.Duration, size int, tcp bool) Fate {
 	} else {
 		l.last = max(at, l.last)
 	}
+	fate := Fate{Verdict: Arrives, At: at, Wait: wait, Copies: 1, Marked: l.marks.Float64() < l.config.Mark.share(wait)}
 	if duplicate < l.config.Duplicate {
-		return Fate{Verdict: Arrives, At: at, Wait: wait, Copies: 2}
+		fate.Copies = 2
 	}
-	return Fate{Verdict: Arrives, At: at, Wait: wait, Copies: 1}
+	return fate
 }
 
 // pass sends the packet through the bottleneck and returns when its last bit has left it; false when the queue is full.

@@ -245,3 +245,37 @@ func TestVerdictString(t *testing.T) {
 	require.Equal(t, "queue full", QueueFull.String())
 	require.Equal(t, "dark", Dark.String())
 }
+
+// 1,000 bytes at 800 kbit/s take 10 ms: the n-th of a burst has waited n × 10 ms.
+func TestLinkMarks(t *testing.T) {
+	burst := func(m Marking) []bool {
+		var marked []bool
+		for _, f := range fates(NewLink(LinkConfig{Rate: 800_000, QueueTime: time.Second, Mark: m}, 3), 5, 1000, 0) {
+			marked = append(marked, f.Marked)
+		}
+		return marked
+	}
+	require.Equal(t, []bool{false, false, false, false, false}, burst(Marking{}))
+	require.Equal(t, []bool{false, false, true, true, true}, burst(Marking{From: 15 * ms, To: 15 * ms}), "a step")
+
+	m := Marking{From: 10 * ms, To: 30 * ms, Most: 0.5}
+	require.Zero(t, m.share(9*ms))
+	require.InDelta(t, 0.25, m.share(20*ms), 1e-9)
+	require.InDelta(t, 0.5, m.share(time.Second), 1e-9)
+
+	// A queue that stands at 20 ms.
+	l := NewLink(LinkConfig{Rate: 800_000, QueueTime: time.Second, Mark: m}, 3)
+	l.Send(0, 2000)
+	var all []Fate
+	for i := range 20_000 {
+		all = append(all, l.Send(time.Duration(i)*10*ms, 1000))
+	}
+	require.Equal(t, 20*ms, all[9].Wait)
+	require.InDelta(t, 0.25, share(all, func(f Fate) bool { return f.Marked }), 0.01)
+
+	plain, marking := LinkConfig{Rate: 800_000, Loss: 0.1}, LinkConfig{Rate: 800_000, Loss: 0.1, Mark: m}
+	without := fates(NewLink(plain, 5), 1000, 1000, 11*ms)
+	for i, f := range fates(NewLink(marking, 5), 1000, 1000, 11*ms) {
+		require.Equal(t, without[i].Verdict, f.Verdict, "marking leaves the other dice alone")
+	}
+}
