@@ -10,7 +10,7 @@ type busy struct {
 	arrived    time.Duration
 	bits, span float64 // fading
 	idle       float64 // bits of packets that found the bottleneck idle, fading
-	seconds    float64
+	last       time.Duration
 }
 
 const busyFade = 0.2 // s of busy time that the measure looks back
@@ -22,6 +22,7 @@ func (b *busy) arrive(number uint64, sentAt, at time.Duration, size int, empty t
 			keep := max(0, 1-da/busyFade)
 			b.bits = float64(b.bits*keep) + float64(size*8)
 			b.span = float64(b.span*keep) + da
+			b.last = at
 		}
 	}
 	if at > b.arrived {
@@ -37,3 +38,6 @@ func (b *busy) rate() float64 {
 	}
 	return b.bits / b.span
 }
+
+// fresh reports whether it was busy lately.
+func (b *busy) fresh(at time.Duration) bool { return at-b.last < 200*time.Millisecond }

@@ -13,10 +13,11 @@ type control struct {
 	before   float64 // level before the last drop
 	beforeAt time.Duration
 
-	draining bool
-	cutAt    time.Duration
-	calm     time.Duration // since when no queue stood
-	speed    float64       // share of the rate that it grows a second
+	draining  bool
+	cutAt     time.Duration
+	calm      time.Duration // since when no queue stood
+	contested float64
+	speed     float64 // share of the rate that it grows a second
 }
 
 func (c *control) newPath(now time.Duration) { c.capacity, c.draining = 0, false }
@@ -31,7 +32,7 @@ func (c *control) step(now time.Duration, e *Estimator) {
 	dt := min((now - c.at).Seconds(), 0.3)
 	c.at = now
 	q := e.delay.queue().Seconds()
-	th := threshold(c.rate)
+	th := threshold(c.rate) + max(0, 2*e.delay.noise-0.003)
 	if q > th {
 		c.drain(now, e, q)
 	} else if c.draining {
@@ -69,6 +70,9 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	}
 	if b := e.busy.rate(); b > 0 {
 		share := min(max((b/d-1.06)/0.06, 0), 1)
+		if !c.draining {
+			c.contested += (share - c.contested) / 2
+		}
 		d = min(d*(1.04-0.09*share), b)
 	}
 	if !c.draining {
@@ -96,11 +100,13 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	if c.rate >= bound {
 		return
 	}
-	if c.capacity > 0 && c.rate < 1.03*c.capacity {
-		c.speed = 0.02
-	} else {
-		c.speed = min(max(c.speed, 0.02)*(1+2*dt), 0.4)
+	h := 1.5
+	if b := e.busy.rate(); b > 0 && e.busy.fresh(e.delay.ring[e.delay.head].arrived) {
+		h = b / c.rate
 	}
+	h -= 0.25 * c.contested
+	c.speed = min(max(3*(h-1.05), 0.02), 1)
+	c.contested *= 1 - 0.1*dt
 	c.rate = min(c.rate+float64(c.rate*c.speed*dt)+float64(15e3*dt), bound)
 }
 

@@ -36,7 +36,7 @@ type delay struct {
 	bucket int64 // number of the newest base bucket
 	owd    time.Duration
 	noise  float64 // s: mean deviation of the standing queue from report to report
-	last   time.Duration
+	least  [2]float64
 }
 
 // arrive takes one packet; it returns the arrival by the sender's clock and false if the clock jumped.
@@ -74,12 +74,22 @@ func (d *delay) report(sentAt, arrived time.Duration, bytes int, least, owd time
 	}
 	total := newest.bytes
 	prev := *newest
+	d.wobble(least.Seconds())
 	d.head = (d.head + 1) % samples
 	d.count = min(d.count+1, samples)
 	if d.count == 1 {
 		prev = sample{sent: sentAt, arrived: arrived}
 	}
 	d.ring[d.head] = sample{max(prev.sent, sentAt), max(prev.arrived, arrived), total + int64(bytes), least}
+}
+
+// wobble follows how much the least delay differs from the line through its neighbours: noise, not a queue that grows.
+func (d *delay) wobble(least float64) {
+	if d.count > 2 {
+		off := math.Abs(least-2*d.least[0]+d.least[1]) / 2
+		d.noise += (off - d.noise) / 16
+	}
+	d.least[1], d.least[0] = d.least[0], least
 }
 
 // note keeps the least delay of the last baseBuckets buckets.
