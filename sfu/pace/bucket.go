@@ -72,9 +72,11 @@ const (
 type Bucket struct {
 	at   time.Duration // when debt was counted
 	debt float64       // bytes
-	rate float64       // of pacing, bytes a second; 0: no estimate
+	pace float64       // of now, bytes a nanosecond; 0: no estimate
+	most float64       // the debt below which packets leave, bytes
 
-	burst    float32 // bytes that may leave at once
+	rate     float64 // of pacing as the estimate says, bytes a second
+	burst    float32 // bytes that may leave at once by it
 	late     float32 // bytes of a late timer that are made up for
 	queued   float32 // bytes a second that it takes to send in time what waits
 	share    float32 // of repair: bytes for a byte of media
@@ -95,7 +97,7 @@ type Bucket struct {
 type probe struct {
 	id   uint32 // 0: none
 	left int32  // bytes
-	rate float64
+	rate float32
 }
 
 // RepairShare is how many bytes of repair a byte of media may cost at a share of loss, 0 to 1: what it takes to repair it,
@@ -111,7 +113,7 @@ func (b *Bucket) SetEstimate(now time.Duration, e bwe.Estimate) {
 		*b = Bucket{wished: b.wished}
 		return
 	}
-	if b.rate == 0 {
+	if b.pace == 0 {
 		b.at, b.repair = now, repairFloor
 	}
 	b.settle(now)
@@ -128,6 +130,7 @@ func (b *Bucket) SetEstimate(now time.Duration, e bwe.Estimate) {
 	if !b.probing {
 		b.wish(e.Probe)
 	}
+	b.adjust()
 }
 
 func clamp(bytes int) int32 { return int32(min(max(bytes, 0), 1<<30)) }
@@ -137,24 +140,30 @@ func clamp(bytes int) int32 { return int32(min(max(bytes, 0), 1<<30)) }
 func (b *Bucket) wish(p bwe.Probe) {
 	b.probe = probe{}
 	if p.ID != 0 && p.ID != b.wished && p.Bytes > 0 {
-		b.probe = probe{id: p.ID, left: clamp(p.Bytes), rate: float64(p.Rate) / 8}
+		b.probe = probe{id: p.ID, left: clamp(p.Bytes), rate: float32(p.Rate) / 8}
 	}
 }
 
 // Queued says how many bytes of repair and video wait. When they would take longer than 50 ms, and the path is not congested,
 // they leave faster, by half at most.
-func (b *Bucket) Queued(bytes int) { b.queued = float32(bytes) * float32(time.Second/drainWithin) }
+func (b *Bucket) Queued(bytes int) {
+	before := b.queued
+	b.queued = float32(bytes) * float32(time.Second/drainWithin)
+	if b.pace > 0 && max(before, b.queued) > float32(b.rate) {
+		b.adjust()
+	}
+}
 
 // Take asks to send size bytes (on the wire) of a class: true charges them, and probe is the one that they belong to. After
 // false ask again at Next. ok depends on what has left before and not on size: who must build a packet to know its size asks
 // Next first, and is not refused then.
 func (b *Bucket) Take(now time.Duration, c Class, size int) (probe uint32, ok bool) {
-	if b.rate == 0 {
+	if b.pace == 0 {
 		return 0, c != Padding
 	}
 	b.settle(now)
 	if c != Audio {
-		if b.owes() {
+		if b.debt >= b.most {
 			b.held = true
 			return 0, false
 		}
@@ -170,16 +179,16 @@ func (b *Bucket) Take(now time.Duration, c Class, size int) (probe uint32, ok bo
 // 100 ms away: ask again after SetEstimate.
 func (b *Bucket) Next(now time.Duration, c Class) time.Duration {
 	switch {
-	case b.rate == 0 && c == Padding:
+	case b.pace == 0 && c == Padding:
 		return now + unknown
-	case b.rate == 0 || c == Audio:
+	case b.pace == 0 || c == Audio:
 		return now
 	}
 	b.settle(now)
 	at := now
-	if b.owes() {
+	if b.debt >= b.most {
 		b.held = true
-		at += time.Duration((b.debt-b.most())/b.pace()*float64(time.Second)) + roundUp
+		at += time.Duration((b.debt-b.most)/b.pace) + roundUp
 	}
 	if !b.allows(c) {
 		at = max(at, now+unknown)
@@ -190,13 +199,13 @@ func (b *Bucket) Next(now time.Duration, c Class) time.Duration {
 // Room is how many bytes of video may leave now in one burst: at most 20 ms of the estimate; 0 when none may, else one packet
 // at least.
 func (b *Bucket) Room(now time.Duration) int {
-	if b.rate == 0 {
+	if b.pace == 0 {
 		return 1 << 30
 	}
 	if b.Next(now, Video) > now {
 		return 0
 	}
-	return max(int(b.most()-b.debt), packet)
+	return max(int(b.most-b.debt), packet)
 }
 
 // Padding is how many bytes the running probe still lacks now, when nothing else waits; 0: none, or not before
@@ -205,7 +214,21 @@ func (b *Bucket) Padding(now time.Duration) int {
 	if b.rate == 0 || b.Next(now, Padding) > now {
 		return 0
 	}
-	return min(int(b.probe.left), max(int(b.most()-b.debt), 1))
+	return min(int(b.probe.left), max(int(b.most-b.debt), 1))
+}
+
+// Probing reports whether a probe runs or is to begin: who has nothing else to send asks Padding at Next(Padding).
+func (b *Bucket) Probing() bool { return b.probe.id != 0 }
+
+// adjust sets pace and burst by estimate, probe, and what waits.
+func (b *Bucket) adjust() {
+	rate := b.rate
+	if q := float64(b.queued); q > rate && !b.yields {
+		rate = min(q, rate*drainFaster)
+	}
+	probe := float64(b.probe.rate)
+	b.pace = max(rate, probe) / float64(time.Second)
+	b.most = max(float64(b.burst), probe*tightBurst.Seconds(), 1)
 }
 
 // settle pays off debt.
@@ -213,31 +236,23 @@ func (b *Bucket) settle(now time.Duration) {
 	if now <= b.at {
 		return
 	}
-	least := 0.0
-	if b.held {
-		least = -max(float64(b.late), b.probe.rate*lateness.Seconds())
-	}
-	b.debt = max(b.debt-float64(float64(now-b.at)*1e-9*b.pace()), least)
+	b.debt -= float64(float64(now-b.at) * b.pace)
 	b.at = now
+	if b.debt < 0 {
+		b.debt = b.credit()
+	}
 	if b.probing && now > b.until {
 		b.endProbe()
 	}
 }
 
-// pace is the rate of now, bytes a second.
-func (b *Bucket) pace() float64 {
-	r := b.rate
-	if q := float64(b.queued); q > r && !b.yields {
-		r = min(q, r*drainFaster)
+// credit is the debt when it has been paid off: less than none when something waited for that and the timer was late.
+func (b *Bucket) credit() float64 {
+	if !b.held {
+		return 0
 	}
-	return max(r, b.probe.rate)
+	return max(b.debt, -max(float64(b.late), float64(b.probe.rate)*lateness.Seconds()))
 }
-
-// most is the debt below which packets leave.
-func (b *Bucket) most() float64 { return max(float64(b.burst), b.probe.rate*tightBurst.Seconds()) }
-
-// owes reports whether too much has left.
-func (b *Bucket) owes() bool { return b.debt > 0 && b.debt >= b.most() }
 
 // allows reports whether a class may leave as far as debt is not in the way. A probe is bounded itself: neither the window nor
 // the budget hold against it.
@@ -272,7 +287,10 @@ func (b *Bucket) charge(now time.Duration, c Class, size int) (probe uint32) {
 
 // earn adds to the budget for repair what size bytes of media allow: at most what a second of the path does.
 func (b *Bucket) earn(size int) {
-	b.repair = min(b.repair+float32(float32(size)*b.share), repairFloor+float32(b.share*float32(b.rate)))
+	b.repair += float32(float32(size) * b.share)
+	if most := repairFloor + float32(b.share*float32(b.rate)); b.repair > most {
+		b.repair = most
+	}
 }
 
 // prove counts size bytes for the probe; the packet with its last byte ends it.
@@ -281,7 +299,7 @@ func (b *Bucket) prove(now time.Duration, size int) (id uint32) {
 	id = p.id
 	if !b.probing {
 		b.probing, b.wished = true, id
-		takes := time.Duration(float64(p.left) / max(p.rate, 1) * float64(time.Second))
+		takes := time.Duration(float64(p.left) / max(float64(p.rate), 1) * float64(time.Second))
 		b.until = now + burst + probePatience*takes
 	}
 	if p.left -= int32(size); p.left <= 0 {
@@ -290,4 +308,7 @@ func (b *Bucket) prove(now time.Duration, size int) (id uint32) {
 	return id
 }
 
-func (b *Bucket) endProbe() { b.probing, b.probe = false, probe{} }
+func (b *Bucket) endProbe() {
+	b.probing, b.probe = false, probe{}
+	b.adjust()
+}
