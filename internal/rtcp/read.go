@@ -15,9 +15,10 @@ const (
 	TypePSFB  = 206
 )
 
-// Feedback formats: NACK and transport-wide feedback belong to TypeRTPFB, the others to TypePSFB.
+// Feedback formats: NACK, congestion control and transport-wide feedback belong to TypeRTPFB, the others to TypePSFB.
 const (
 	FmtNACK = 1
+	FmtCCFB = 11
 	FmtTWCC = 15
 
 	FmtPLI  = 1

@@ -8,6 +8,8 @@ import (
 	pionrtcp "github.com/pion/rtcp"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 // theirs reads a compound with pion.
@@ -239,6 +241,10 @@ func FuzzRTCPRead(f *testing.F) {
 	var recorder TransportRecorder
 	recorder.Handle(time.Second, 7)
 	f.Add(recorder.Append(nil, 1, 2))
+	var congestion CongestionRecorder
+	congestion.Handle(time.Second, 7, 7, packet.CE)
+	f.Add(congestion.Append(nil, time.Second, 1<<48, 1))
+	f.Add(AppendREMB(nil, 1, 1_000_000, []uint32{2}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		bytes := 0
 		r := Read(b)
@@ -260,6 +266,11 @@ func FuzzRTCPRead(f *testing.F) {
 			}
 			for range p.Leaving() {
 			}
+			for range p.TransportArrivals(&Clock{}, 0) {
+			}
+			for range p.CongestionArrivals(&Clock{}, 0) {
+			}
+			p.REMB()
 		}
 		require.LessOrEqual(t, bytes, len(b))
 		// What pion takes whole, we walk whole, but for padding that lies: pion does not look at it in packets of types
@@ -272,6 +283,10 @@ func FuzzRTCPRead(f *testing.F) {
 
 func TestNoAllocations(t *testing.T) {
 	var recorder TransportRecorder
+	var congestion CongestionRecorder
+	congestion.Handle(0, 7, 65000, packet.NotECT)
+	var clock Clock
+	ssrcs := []uint32{1, 2}
 	dst := make([]byte, 0, 4000)
 	blocks, seqs := []ReportBlock{testBlock}, []uint16{1, 5, 100}
 	s := uint16(65000)
@@ -280,8 +295,11 @@ func TestNoAllocations(t *testing.T) {
 		for range 20 {
 			s++
 			recorder.Handle(time.Duration(s)*time.Millisecond, s)
+			congestion.Handle(time.Duration(s)*time.Millisecond, 7, s, packet.ECT1)
 		}
 		dst = recorder.Append(dst[:0], 1, 2)
+		dst = congestion.Append(dst, time.Duration(s)*time.Millisecond, 1<<48, 1)
+		dst = AppendREMB(dst, 1, 1_000_000, ssrcs)
 		dst = AppendSenderReport(dst, testReport, blocks)
 		dst = AppendSDES(dst, 1, "tolkyn")
 		dst = AppendNACK(dst, 1, 2, seqs)
@@ -302,6 +320,14 @@ func TestNoAllocations(t *testing.T) {
 			for ssrc := range p.Leaving() {
 				sum += int(ssrc)
 			}
+			for a := range p.TransportArrivals(&clock, time.Second) {
+				sum += int(a.Seq)
+			}
+			for ssrc, a := range p.CongestionArrivals(&clock, time.Second) {
+				sum += int(ssrc) + int(a.Seq)
+			}
+			rate, _ := p.REMB()
+			sum += int(rate)
 		}
 	}))
 	require.NotZero(t, sum)
