@@ -1,7 +1,6 @@
 package bwe
 
 import (
-	"math"
 	"time"
 )
 
@@ -25,7 +24,7 @@ func (c *control) newPath(now time.Duration) { c.capacity, c.draining = 0, false
 // threshold is the standing queue at which a rate is too much: the higher the rate, the earlier, so that of two flows the
 // larger one yields first.
 func threshold(rate float64) float64 {
-	return min(max(0.009*math.Sqrt(1e6/max(rate, 1)), 0.004), 0.040)
+	return min(max(0.010*1e6/max(rate, 1), 0.004), 0.030)
 }
 
 func (c *control) step(now time.Duration, e *Estimator) {
@@ -68,12 +67,18 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	if d == 0 {
 		d = c.rate
 	}
-	if b := e.busy.rate(); b > 0 {
-		share := min(max((b/d-1.06)/0.06, 0), 1)
-		if !c.draining {
-			c.contested += (share - c.contested) / 2
+	b := e.busy.rate()
+	if !c.draining && b > 0 {
+		other := 0.0
+		if b > 1.03*d {
+			other = 1
 		}
-		d = min(d*(1.04-0.09*share), b)
+		c.contested += (other - c.contested) / 3
+	}
+	if c.shared() {
+		d *= 0.93
+	} else if d *= 1.04; b > 0 {
+		d = min(d, b)
 	}
 	if !c.draining {
 		c.draining = true
@@ -83,13 +88,20 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 		}
 		c.capacity = d
 	} else if now-c.cutAt < e.rtt {
-		c.capacity = min(c.capacity, d)
+		if !c.shared() {
+			c.capacity = min(c.capacity, d)
+		}
 	} else if q > 0.05 && d < c.capacity {
 		c.capacity = d
+	} else if now-c.cutAt > e.rtt+200*time.Millisecond {
+		c.cutAt = now
+		c.capacity = min(c.capacity, d)
 	}
 	predicted := c.predict(now, e)
 	c.rate = c.capacity * min(max(1-(predicted-0.002)/0.25, 0.3), 0.97)
 }
+
+func (c *control) shared() bool { return c.contested > 0.3 }
 
 func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	d := e.delay.delivered(300 * time.Millisecond)
@@ -104,10 +116,17 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	if b := e.busy.rate(); b > 0 && e.busy.fresh(e.delay.ring[e.delay.head].arrived) {
 		h = b / c.rate
 	}
-	h -= 0.25 * c.contested
-	c.speed = min(max(3*(h-1.05), 0.02), 1)
-	c.contested *= 1 - 0.1*dt
-	c.rate = min(c.rate+float64(c.rate*c.speed*dt)+float64(15e3*dt), bound)
+	add := 15e3
+	if c.shared() {
+		c.speed = 0
+		add = 50e3
+		if h > 1.45 && now-c.calm > time.Second {
+			c.speed = 0.3
+		}
+	} else {
+		c.speed = min(max(3*(h-1.05), 0.02), 1)
+	}
+	c.rate = min(c.rate+float64(c.rate*c.speed*dt)+float64(add*dt), bound)
 }
 
 func (c *control) pacing(now time.Duration) float64 {
