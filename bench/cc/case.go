@@ -3,6 +3,7 @@ package cc
 import (
 	"time"
 
+	"github.com/tolkyn/tolkyn/bench/cc/tcp"
 	"github.com/tolkyn/tolkyn/internal/netsim"
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 )
@@ -44,19 +45,14 @@ type Span struct{ From, To time.Duration }
 
 func (s Span) holds(at time.Duration) bool { return s.From <= at && at < s.To }
 
-// Bulk is a TCP flow that sends all it can, or files with pauses between them.
+// Bulk is a TCP flow beside the calls: it sends all it can, or fetches short files with pauses.
 type Bulk struct {
 	Start, Stop   time.Duration // Stop 0: the end of the case
 	Route         []int
 	After, Return netsim.LinkConfig
-	CUBIC         bool  // RFC 9438; else Reno, RFC 5681
-	Files         Files // zero: one endless transfer
-}
-
-// Files are short transfers with pauses, as in RFC 8867 section 5.7.
-type Files struct {
-	Min, Max int           // bytes, uniformly between
-	Idle     time.Duration // mean of the exponential pause between two
+	Algorithm     tcp.Algorithm
+	Short         bool // files of 30 to 50 kB with pauses of 10 s in the mean, as in RFC 8867 section 5.7
+	Busy          bool // short: it begins with a file
 }
 
 // Lie is how a receiver's feedback is not what it saw.

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/tolkyn/tolkyn/bench/cc/tcp"
 	"github.com/tolkyn/tolkyn/internal/netsim"
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/pace"
@@ -24,12 +25,13 @@ type engine struct {
 	todo  agenda
 	links []*netsim.Link
 	flows []*flow
+	bulks []*bulk
 	log   *log
 
-	packets  []packet // by index of events
-	free     []int32
-	messages []message
-	idle     []int32
+	packets  pool[packet]
+	messages pool[message]
+	segments pool[segment]
+	acks     pool[tcp.Ack]
 }
 
 // packet is one under way.
@@ -116,6 +118,10 @@ func newEngine(c Case, makers []Maker, seed uint64) *engine {
 		state.queue.Dropped = func(now time.Duration, it pace.Item[time.Duration]) { e.log.stale(state.index, now, it.Size) }
 		e.todo.add(f.Start, starts, state.index, 0)
 	}
+	for i, t := range c.TCP {
+		e.bulks = append(e.bulks, newBulk(c, t, mix(seed, 7, uint64(i))))
+		e.todo.add(t.Start, sends, int32(i), 0)
+	}
 	return e
 }
 
@@ -144,6 +150,10 @@ func (e *engine) run() {
 }
 
 func (e *engine) happen(ev event) {
+	if ev.kind >= sends {
+		e.happenTCP(ev)
+		return
+	}
 	f := e.flows[ev.flow]
 	switch ev.kind {
 	case starts:
@@ -264,7 +274,7 @@ func (e *engine) send(f *flow, size int, what content, probe uint32) {
 		e.log.lost(f.index, e.now, -1)
 		return
 	}
-	index := e.hold(packet{number: f.number, size: size, kind: what, probe: probe})
+	index := e.packets.put(packet{number: f.number, size: size, kind: what, probe: probe})
 	if fate.At > e.now {
 		e.todo.add(fate.At, reaches, f.index, index)
 		return
@@ -272,23 +282,9 @@ func (e *engine) send(f *flow, size int, what content, probe uint32) {
 	e.forward(f, index)
 }
 
-// hold keeps a packet that is under way.
-func (e *engine) hold(p packet) int32 {
-	if n := len(e.free); n > 0 {
-		index := e.free[n-1]
-		e.free = e.free[:n-1]
-		e.packets[index] = p
-		return index
-	}
-	e.packets = append(e.packets, p)
-	return int32(len(e.packets) - 1)
-}
-
-func (e *engine) drop(index int32) { e.free = append(e.free, index) }
-
 // forward puts a packet on the next bottleneck of its route, or on the flow's own way behind the last.
 func (e *engine) forward(f *flow, index int32) {
-	p := &e.packets[index]
+	p := e.packets.at(index)
 	if p.hop == len(f.Route) {
 		e.deliver(f, index, e.now)
 		return
@@ -297,10 +293,11 @@ func (e *engine) forward(f *flow, index int32) {
 	fate := e.links[number].Send(e.now, p.size)
 	if fate.Verdict != netsim.Arrives {
 		e.log.lost(f.index, e.now, number)
-		e.drop(index)
+		e.packets.drop(index)
 		return
 	}
 	e.log.waited(number, e.now, fate.Wait)
+	p.marked = p.marked || fate.Marked && f.ECN
 	if p.hop++; p.hop < len(f.Route) {
 		e.todo.add(fate.At, reaches, f.index, index)
 		return
@@ -310,18 +307,18 @@ func (e *engine) forward(f *flow, index int32) {
 }
 
 func (e *engine) deliver(f *flow, index int32, at time.Duration) {
-	fate := f.after.Send(at, e.packets[index].size)
+	fate := f.after.Send(at, e.packets.at(index).size)
 	if fate.Verdict != netsim.Arrives {
 		e.log.lost(f.index, e.now, -1)
-		e.drop(index)
+		e.packets.drop(index)
 		return
 	}
 	e.todo.add(fate.At, arrives, f.index, index)
 }
 
 func (e *engine) arrive(f *flow, index int32) {
-	p := e.packets[index]
-	e.drop(index)
+	p := *e.packets.at(index)
+	e.packets.drop(index)
 	e.log.arrived(f.index, e.now, p)
 	f.receiver.arrive(e.now, p.number, p.size, p.marked)
 }
@@ -332,19 +329,14 @@ func (e *engine) report(f *flow) {
 	if !f.receiver.fresh {
 		return
 	}
-	index := int32(len(e.messages))
-	if n := len(e.idle); n > 0 {
-		index, e.idle = e.idle[n-1], e.idle[:n-1]
-	} else {
-		e.messages = append(e.messages, message{})
-	}
-	m := &e.messages[index]
+	index := e.messages.take()
+	m := e.messages.at(index)
 	m.results, m.hop = f.receiver.report(m.results[:0]), 0
 	m.size = feedbackSize(len(m.results), f.ECN)
 	e.log.reported(f.index, m.size)
 	for _, s := range f.Silences {
 		if s.holds(e.now) { // it was sent and is lost
-			e.idle = append(e.idle, index)
+			e.messages.drop(index)
 			return
 		}
 	}
@@ -353,26 +345,26 @@ func (e *engine) report(f *flow) {
 
 // hear takes a report over the bottlenecks back, and then to the controller.
 func (e *engine) hear(f *flow, index int32) {
-	m := &e.messages[index]
+	m := e.messages.at(index)
 	at := e.now
 	switch {
 	case m.hop < len(f.Back):
 		fate := e.links[f.Back[m.hop]].Send(e.now, m.size)
 		if fate.Verdict != netsim.Arrives {
-			e.idle = append(e.idle, index)
+			e.messages.drop(index)
 			return
 		}
 		at = fate.At
 	case m.hop == len(f.Back):
 		fate := f.back.Send(e.now, m.size)
 		if fate.Verdict != netsim.Arrives {
-			e.idle = append(e.idle, index)
+			e.messages.drop(index)
 			return
 		}
 		at = fate.At
 	default:
 		e.feedback(f, m.results)
-		e.idle = append(e.idle, index)
+		e.messages.drop(index)
 		return
 	}
 	m.hop++
@@ -380,11 +372,6 @@ func (e *engine) hear(f *flow, index int32) {
 }
 
 func (e *engine) feedback(f *flow, results []bwe.Result) {
-	if !f.ECN {
-		for i := range results {
-			results[i].Marked = false
-		}
-	}
 	f.controller.Feedback(e.now, results)
 	e.poll(f)
 }

@@ -6,16 +6,20 @@ import "time"
 type kind uint8
 
 const (
-	starts   kind = iota // a flow begins
-	captures             // a video frame
-	speaks               // an audio packet
-	releases             // the pacer may have something
-	reaches              // a packet reaches the next bottleneck of its route
-	arrives              // a packet arrives
-	reports              // a receiver's report is due
-	hears                // a report arrives
-	polls                // the controller asked for it
-	bulk                 // a TCP flow's event
+	starts         kind = iota // a flow begins
+	captures                   // a video frame
+	speaks                     // an audio packet
+	releases                   // the pacer may have something
+	reaches                    // a packet reaches the next bottleneck of its route
+	arrives                    // a packet arrives
+	reports                    // a receiver's report is due
+	hears                      // a report arrives
+	polls                      // the controller asked for it
+	sends                      // a TCP flow may send
+	segmentReaches             // a segment reaches the next bottleneck
+	segmentArrives             // a segment arrives
+	acks                       // a delayed acknowledgement is due
+	ackArrives                 // an acknowledgement arrives
 )
 
 // event happens at a time to a flow.
@@ -23,7 +27,7 @@ type event struct {
 	at    time.Duration
 	order uint64 // equal times keep the order in which they were said
 	kind  kind
-	flow  int32
+	flow  int32 // or TCP flow
 	what  int32 // index of a packet or message, or the version of a timer
 }
 

@@ -19,8 +19,9 @@ type log struct {
 	bins  int
 	flows []flowLog
 	links []linkLog
-	queue delays // at bottlenecks, of the flows' packets
-	wait  delays // in the senders' queues
+	tcp   []int32 // bytes that arrived, by bins
+	queue delays  // at bottlenecks, of the flows' packets
+	wait  delays  // in the senders' queues
 }
 
 type flowLog struct {
@@ -55,6 +56,7 @@ type linkLog struct {
 
 func newLog(c Case) *log {
 	l := &log{c: c, bins: int((c.Duration + bin - 1) / bin)}
+	l.tcp = make([]int32, l.bins)
 	for range c.Flows {
 		l.flows = append(l.flows, flowLog{
 			sentBytes: make([]int32, l.bins), lostPackets: make([]int32, l.bins), delivered: make([]int32, l.bins),
@@ -186,3 +188,5 @@ func (l *log) reported(flow int32, size int) { l.flows[flow].feedback += size }
 
 // stale notes bytes that waited too long in the sender's queue.
 func (l *log) stale(flow int32, _ time.Duration, size int) { l.flows[flow].staleBytes += size }
+
+func (l *log) arrivedTCP(now time.Duration, size int) { l.tcp[l.at(now)] += int32(size) }

@@ -112,7 +112,11 @@ func (e *engine) result() Result {
 	e.changes(m, got, want)
 	if c.Fair != (Span{}) {
 		m[Jain] = fairness(got, want, c.Fair)
-		m[Share] = ratio(total(got, c.Fair), total([][]float64{e.capacity()}, c.Fair))
+		whole := [][]float64{e.capacity()}
+		m[Share] = ratio(total(got, c.Fair), total(whole, c.Fair))
+		if len(c.TCP) > 0 {
+			m[TCPShare] = ratio(total([][]float64{bits(l.tcp)}, c.Fair), total(whole, c.Fair))
+		}
 	}
 	e.pauses(m, got, want)
 	r.Series = e.series(got)
@@ -272,6 +276,9 @@ func (e *engine) series(got [][]float64) Series {
 			s.Queue[b] = max(s.Queue[b], float64(l.queueMax[b]))
 			s.Dropped[b] += float64(l.dropped[b])
 		}
+	}
+	if len(e.c.TCP) > 0 {
+		s.TCP = rates(bits(e.log.tcp))
 	}
 	for i := range e.log.flows {
 		f := &e.log.flows[i]
