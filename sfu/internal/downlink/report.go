@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/rtcp"
+	"github.com/tolkyn/tolkyn/internal/seq"
 )
 
 // 10 s: a capture time further from the arrival than that comes from a publisher whose reports are wrong.
@@ -33,4 +34,11 @@ func (d *Downlink) SenderReport(now time.Duration, wall uint64) (r rtcp.SenderRe
 		Packets: uint32(d.stats.Packets),
 		Octets:  uint32(d.stats.Octets),
 	}, true
+}
+
+// Holes is how many of the numbers up to the newest no packet has gone out with: what has not come from the slot's sources. A
+// receiver counts them as lost.
+func (d *Downlink) Holes() int64 {
+	first := seq.Extended(d.cfg.FirstSequence&0x7fff) + 1<<16
+	return int64(d.sequence.highest+1-first) - int64(d.stats.Packets)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/internal/srtp"
+	"github.com/tolkyn/tolkyn/sfu/alloc"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
@@ -246,7 +247,10 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 		p.opened[c.Config.RTXSSRC] = true
 	}
 	p.ext = mergeExt(p.ext, c.Ext)
-	sl := &slot{owner: p, down: downlink.New(c.Config), cname: c.CNAME, layer: codec.Everything}
+	sl := &slot{
+		owner: p, down: downlink.New(c.Config), cname: c.CNAME, layer: codec.Everything,
+		index: uint16(c.Slot), numbered: c.Config.TransportSeqID != 0,
+	}
 	for _, pt := range c.Config.Payloads {
 		if int(pt.Codec) < codec.Count && pt.PayloadType != 0 {
 			sl.decodes[pt.Codec] = true
@@ -270,16 +274,19 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 		p.slots = append(p.slots, sl)
 	}
 	p.byOut[c.Config.SSRC] = sl
+	s.openCongestion(now, p, sl)
 }
 
 // Assign makes a slot show a track, 0 for none, as large as View says. CSRC names the participant to the receiver. The shard
 // decides which encoding and layer of the track that is, and changes it as the track changes.
 type Assign struct {
-	ID    PeerID
-	Slot  int
-	Track TrackID
-	CSRC  uint32
-	View  ladder.View
+	ID       PeerID
+	Slot     int
+	Track    TrackID
+	CSRC     uint32
+	View     ladder.View
+	Kind     alloc.Kind // what a video shows, and how much the client wants it: where bits are short
+	Priority uint32
 }
 
 func (c Assign) apply(s *Shard, now time.Duration) {
@@ -287,7 +294,9 @@ func (c Assign) apply(s *Shard, now time.Duration) {
 	if p == nil || c.Slot >= len(p.slots) {
 		return
 	}
-	s.assignTrack(now, p.slots[c.Slot], s.tracks[c.Track], c.CSRC, c.View)
+	sl := p.slots[c.Slot]
+	sl.kind, sl.priority = c.Kind, c.Priority
+	s.assignTrack(now, sl, s.tracks[c.Track], c.CSRC, c.View)
 }
 
 // Query runs a function inside the loop, for figures and health checks; it must be short.
@@ -334,6 +343,7 @@ func (s *Shard) remove(p *peer) {
 		delete(s.far, p.id)
 	}
 	s.wheel.disarm(&p.timer)
+	s.restGate(p)
 	for _, held := range s.gate.Forget(p.id) {
 		held.refuse()
 	}

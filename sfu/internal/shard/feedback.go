@@ -31,7 +31,11 @@ func (s *Shard) timers(now time.Duration) {
 	}
 	for t := s.wheel.due(now); t != nil; t = s.wheel.due(now) {
 		s.suspect = t.owner
-		s.tend(now, t.owner)
+		if t.paces {
+			s.resume(now, t.owner)
+		} else {
+			s.tend(now, t.owner)
+		}
 	}
 	s.suspect = nil
 }
@@ -74,6 +78,7 @@ func (s *Shard) tend(now time.Duration, p *peer) {
 	s.tellLayers(now, p)
 	s.transportFeedback(now, p)
 	s.openSlots(now, p)
+	s.tendCongestion(now, p)
 	if now >= p.reports {
 		p.reports = now + reportInterval
 		s.sendReports(now, p)
@@ -221,9 +226,18 @@ func (s *Shard) handleRTCP(now time.Duration, p *peer, part rtcp.Packet) {
 	case rtcp.TypeRR:
 		s.handleBlocks(now, p, part)
 	case rtcp.TypeRTPFB:
-		s.handleTransportFeedback(now, p, part)
+		switch part.Count {
+		case rtcp.FmtNACK:
+			s.handleNACK(now, p, part)
+		case rtcp.FmtTWCC:
+			s.handleArrivals(now, p, part)
+		case rtcp.FmtCCFB:
+			s.handleStreamArrivals(now, p, part)
+		}
 	case rtcp.TypePSFB:
 		switch part.Count {
+		case rtcp.FmtREMB:
+			s.handleREMB(now, p, part)
 		case rtcp.FmtPLI:
 			if ssrc, ok := part.MediaSSRC(); ok {
 				s.handleKeyframeRequest(now, p, ssrc)
@@ -245,6 +259,7 @@ func (s *Shard) handleKeyframeRequest(now time.Duration, p *peer, ssrc uint32) {
 
 // handleBlocks reads a subscriber's receiver reports: the round trip from LSR and DLSR (RFC 3550 §6.4.1).
 func (s *Shard) handleBlocks(now time.Duration, p *peer, part rtcp.Packet) {
+	s.handleReception(now, p, part)
 	for i := range int(part.Count) {
 		block, ok := part.Block(i)
 		if !ok {
@@ -258,18 +273,21 @@ func (s *Shard) handleBlocks(now time.Duration, p *peer, part rtcp.Packet) {
 		if d := int32(mid - block.LastSR - block.DelaySinceLastSR); d >= 0 {
 			rtt := time.Duration(d) * time.Second / 65536
 			if rtt < 10*time.Second {
-				s.setRTT(p, rtt)
+				s.setRTT(now, p, rtt)
 			}
 		}
 	}
 }
 
 // setRTT tells everything of a peer that paces itself by the round trip. Smoothed like TCP's (RFC 6298).
-func (s *Shard) setRTT(p *peer, sample time.Duration) {
+func (s *Shard) setRTT(now time.Duration, p *peer, sample time.Duration) {
 	if p.rtt == 0 {
 		p.rtt = sample
 	} else {
 		p.rtt += (sample - p.rtt) / 8
+	}
+	if g := p.congestion; g != nil {
+		g.estimator.RoundTrip(now, sample)
 	}
 	for _, u := range p.uplinks {
 		if u.up != nil {
@@ -281,10 +299,8 @@ func (s *Shard) setRTT(p *peer, sample time.Duration) {
 	}
 }
 
-func (s *Shard) handleTransportFeedback(now time.Duration, p *peer, part rtcp.Packet) {
-	if part.Count != rtcp.FmtNACK {
-		return
-	}
+// handleNACK answers what a subscriber asks for again.
+func (s *Shard) handleNACK(now time.Duration, p *peer, part rtcp.Packet) {
 	media, ok := part.MediaSSRC()
 	sl := p.byOut[media]
 	if !ok || sl == nil {
@@ -299,6 +315,6 @@ func (s *Shard) handleTransportFeedback(now time.Duration, p *peer, part rtcp.Pa
 			s.stats.Drops.NACKFlood++
 			return
 		}
-		s.resend(now, p, sl, seq)
+		s.repairSoon(now, p, sl, seq)
 	}
 }

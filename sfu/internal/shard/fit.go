@@ -58,6 +58,9 @@ func (s *Shard) fitAll(now time.Duration, t *track, changed bool) {
 		if next := sl.chooser.Next(); changed || next != 0 && now >= next || sl.waits(now) {
 			s.fit(now, sl)
 		}
+		if changed {
+			s.shareAnew(now, sl.owner)
+		}
 		t.fitBy(sl.chooser.Next())
 		if sl.borrows() {
 			t.fitBy(sl.since + emptyAfter)
@@ -151,7 +154,12 @@ func (s *Shard) tendSoon(now time.Duration, t *track) {
 func (s *Shard) fit(now time.Duration, sl *slot) {
 	t := sl.variant
 	s.suspect = sl.owner
-	sl.choice, sl.chosen = sl.chooser.Choose(now, t.rungs, sl.view, 0)
+	if !sl.grant.shared && len(t.rungs) > 0 && sl.owner.congestion.known() {
+		sl.choice, sl.chosen = ladder.Choice{}, false
+		s.shareSoon(sl.owner) // it comes back here with what the slot is granted
+		return
+	}
+	sl.choice, sl.chosen = sl.chooser.Choose(now, t.rungs, sl.view, sl.bound())
 	show := sl.choice.Show
 	if !sl.choice.Shows {
 		show = sl.choice.Want

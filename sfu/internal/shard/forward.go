@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/sfu/alloc"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
+	"github.com/tolkyn/tolkyn/sfu/pace"
 )
 
 // class orders the ready queues: audio leaves before video.
@@ -25,10 +27,15 @@ type slot struct {
 	source  *published // the encoding it was last assigned; shown from its switch point on
 	old     *published // what flows until then
 	class   class
-	pending bool   // in owner.pending
-	csrc    uint32 // names the participant of source
+	pending bool // in owner.pending
+	// Its packets carry a transport-wide number, or one that RFC 8888 tells of.
+	numbered bool
+	kind     alloc.Kind
+	csrc     uint32 // names the participant of source
+	priority uint32 // of the client's wish
 
 	// Fixed.
+	index   uint16 // in owner.slots
 	cname   string
 	decodes [codec.Count]bool
 	prefers []codec.Codec // in the client's order
@@ -44,6 +51,11 @@ type slot struct {
 	layer   codec.Layer // asked of down
 	flows   codec.Layer // what down gave when last looked at
 	told    SlotLayer   // by Config.LayersChanged
+	grant   grant       // of its subscriber's bits
+
+	// What the client tells of its packets.
+	reception reception
+	own       *[2]ownNumbers // of its SSRC and of RTX; nil where they are not reported by the stream's own numbers
 }
 
 // readyQueue lists the subscribers with packets to send. Going through subscribers, not packets, lays a subscriber's
@@ -60,6 +72,13 @@ func (q *readyQueue) push(sl *slot) {
 	}
 	sl.pending = true
 	p.pending[c] = append(p.pending[c], sl)
+	if c == audio || !p.congestion.holds() {
+		q.enter(p, c)
+	}
+}
+
+// enter puts a subscriber in, behind the others.
+func (q *readyQueue) enter(p *peer, c class) {
 	if !p.queued[c] {
 		p.queued[c] = true
 		q.peers = append(q.peers, p)
@@ -136,8 +155,9 @@ func (s *Shard) forward(now time.Duration, budget int) bool {
 				return true
 			}
 			p := q.pop(class(c))
-			budget -= s.serve(now, p, class(c), budget)
-			if len(p.pending[c]) > 0 {
+			sent, more := s.serve(now, p, class(c), budget)
+			budget -= sent
+			if more {
 				q.back(p, class(c))
 			}
 		}
@@ -145,42 +165,85 @@ func (s *Shard) forward(now time.Duration, budget int) bool {
 	return false
 }
 
-// serve sends what one subscriber's slots of a class have, and returns how many packets that were.
-func (s *Shard) serve(now time.Duration, p *peer, c class, budget int) int {
+// serve sends what one subscriber's slots of a class have, and returns how many packets that were and whether it has to be
+// served again in this turn or the next: else it has nothing more, or is held.
+func (s *Shard) serve(now time.Duration, p *peer, c class, budget int) (sent int, more bool) {
 	s.suspect = p
 	if !s.mayHear(now, p) {
 		for _, sl := range p.pending[c] {
 			sl.pending = false
 		}
 		p.pending[c] = p.pending[c][:0]
-		return 0
+		s.restGate(p)
+		return 0, false
 	}
-	sent := 0
-	for n := len(p.pending[c]); n > 0; n = len(p.pending[c]) {
-		sl := p.pending[c][n-1]
+	paced := c == video && p.congestion.known()
+	if paced {
+		sent = s.serveRepairs(now, p, budget)
+	}
+	room := s.mayLeave(now, p, c)
+	for len(p.pending[c]) > 0 {
+		sl := p.foremost(c, paced)
 		for {
 			if sent == budget {
-				return sent
+				return sent, true
+			}
+			if room <= 0 {
+				if room = s.mayLeave(now, p, c); room <= 0 {
+					s.halt(now, p)
+					return sent, false
+				}
 			}
 			dst := s.space(p)
-			out, state := sl.down.Next(now, dst, p.outTSeq)
+			out, state := sl.down.Next(now, dst, uint16(p.sent))
 			if state == downlink.Empty {
 				break
 			}
 			if state == downlink.Dropped {
 				continue
 			}
-			s.seal(p, sl, dst, out)
+			room -= s.seal(now, p, sl, [...]pace.Class{pace.Audio, pace.Video}[c], dst, out)
 			sent++
 			if out.First {
 				s.reportSlot(now, p, sl) // lip sync starts with the new source
 			}
 		}
 		sl.pending = false
-		p.pending[c] = p.pending[c][:n-1]
+		p.pending[c] = p.pending[c][:len(p.pending[c])-1]
 		s.afterServe(now, sl)
 	}
-	return sent
+	if paced && p.congestion.waits() {
+		sent += s.pad(now, p, budget-sent)
+		if sent >= budget {
+			return sent, true
+		}
+		if p.congestion.waits() {
+			s.halt(now, p)
+		}
+	}
+	return sent, false
+}
+
+// foremost moves the slot to be served next to the end of the peer's list, and returns it: where bits are counted, that of the
+// highest rank.
+func (p *peer) foremost(c class, counted bool) *slot {
+	list := p.pending[c]
+	last := len(list) - 1
+	if counted {
+		best := last
+		for i := range last {
+			if list[i].before(list[best]) {
+				best = i
+			}
+		}
+		list[best], list[last] = list[last], list[best]
+	}
+	return list[last]
+}
+
+// before says whether a slot's pictures leave before another's.
+func (sl *slot) before(o *slot) bool {
+	return sl.kind > o.kind || sl.kind == o.kind && sl.priority > o.priority
 }
 
 // afterServe follows a switch that has just happened, and passes on the wish for the keyframe it waits for.
@@ -214,16 +277,17 @@ func (s *Shard) space(p *peer) []byte {
 	return b
 }
 
-// seal encrypts the packet that stands in dst, once, and puts it on its way.
-func (s *Shard) seal(p *peer, sl *slot, dst []byte, out downlink.Out) {
+// seal encrypts the packet that stands in dst, once, puts it on its way and returns how many bytes it is there.
+func (s *Shard) seal(now time.Duration, p *peer, sl *slot, c pace.Class, dst []byte, out downlink.Out) int {
 	size := p.sealer.SealRTP(dst, out.HeaderSize, out.Size, out.Seq)
 	if !out.RTX && size > 0 {
 		sl.down.StoreSealed(out.Seq, dst[:size])
 	}
-	p.outTSeq++
 	s.stats.PacketsOut++
 	s.stats.BytesOut += uint64(size)
+	s.left(now, p, sl, c, out, size)
 	s.send(p, dst, size)
+	return size
 }
 
 func (s *Shard) send(p *peer, dst []byte, size int) {
@@ -348,22 +412,24 @@ func (s *Shard) wantKeyframe(now time.Duration, u *published) {
 	s.wheel.arm(&u.owner.timer, now)
 }
 
-// resend answers one NACK.
-func (s *Shard) resend(now time.Duration, p *peer, sl *slot, seq uint16) {
+// resend answers one NACK; true when a packet went out.
+func (s *Shard) resend(now time.Duration, p *peer, sl *slot, seq uint16) bool {
 	if !s.mayHear(now, p) {
-		return
+		return false
 	}
 	dst := s.space(p)
 	if sealed := sl.down.Sealed(now, seq); sealed != nil {
 		s.stats.Resent++
+		s.leftAgain(now, p, len(sealed))
 		s.send(p, dst, copy(dst, sealed))
-		return
+		return true
 	}
-	out, ok := sl.down.Resend(now, seq, dst, p.outTSeq)
+	out, ok := sl.down.Resend(now, seq, dst, uint16(p.sent))
 	if !ok {
 		s.stats.ResendMissed++
-		return
+		return false
 	}
 	s.stats.Resent++
-	s.seal(p, sl, dst, out)
+	s.stats.RepairBytes += uint64(s.seal(now, p, sl, pace.Repair, dst, out))
+	return true
 }

@@ -249,7 +249,7 @@ func (s *Shard) receiveResponse(now time.Duration, b []byte, from path) {
 		s.heard(p, now)
 		s.allow(now, p, from)
 		if check.tries == 1 { // which of several tries was answered is unknown (Karn)
-			s.setRTT(p, now-check.at)
+			s.setRTT(now, p, now-check.at)
 		}
 		if check.move {
 			s.moveTo(now, p, from)
@@ -348,7 +348,9 @@ func (s *Shard) moveTo(now time.Duration, p *peer, to path) {
 	if p.destination.valid() {
 		s.stats.PathChanges++
 	}
+	before := p.destination
 	p.destination = to
+	s.newPath(now, p, before)
 }
 
 // strayRTP looks at media from an address nobody proved: when it opens under the keys of the publisher of its SSRC, that

@@ -14,6 +14,7 @@ import (
 	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
 	"github.com/tolkyn/tolkyn/sfu/internal/speaker"
@@ -57,6 +58,8 @@ type Config struct {
 	Epoch time.Time
 	// PeerRate bounds what one peer sends, AudioRate and VideoRate what one track of it does; what is over is dropped.
 	PeerRate, AudioRate, VideoRate Rate
+	// Congestion bounds what subscribers are sent by what their paths carry; nil: nothing does.
+	Congestion *bwe.Config
 	// Gone is called when a peer fell silent or had to be removed; from the shard's goroutine, must not block. The shard
 	// keeps a silent peer until RemovePeer; a faulty one is already out of its tables.
 	Gone func(PeerID, Reason)
@@ -127,6 +130,9 @@ type Shard struct {
 	poured          []*pipe          // outlets that something was put into
 	far             map[PeerID]*peer // publishers on other shards, of tracks that are watched here
 	ready           [2]readyQueue
+	results         []bwe.Result // scratch
+	unshared        []*peer      // whose bits are shared anew in this turn
+	sharing         sharing
 	suspect         *peer // whose packet or slot is handled right now
 	stats           Stats
 }
@@ -282,6 +288,8 @@ func (s *Shard) turn() bool {
 	s.spread(now)
 	s.suspect = nil
 	s.timers(now)
+	s.shareAll(now)
+	s.suspect = nil
 	more = s.forward(now, turnBudget) || more
 	s.suspect = nil
 	s.sock.Flush(s.queue)
@@ -366,9 +374,11 @@ type peer struct {
 	slots   []*slot
 	byOut   map[uint32]*slot
 	opened  map[uint32]bool // SSRCs that slots have had
-	outTSeq uint16
-	pending [2][]*slot // slots with packets to send, by ready queue
+	sent    uint64          // packets that have left under transport-wide numbers: the next one's
+	pending [2][]*slot      // slots with packets to send, by ready queue
 	queued  [2]bool
+
+	congestion *congestion // of what it receives; nil when nothing bounds that
 
 	timer   timer
 	opensAt time.Duration // end of the first keyframe's hold; 0 past it

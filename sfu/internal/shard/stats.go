@@ -16,11 +16,18 @@ type Stats struct {
 	NACKsSent             uint64 // sequence numbers asked of publishers
 	NACKsReceived         uint64 // sequence numbers asked by subscribers
 	Resent, ResendMissed  uint64
-	KeyframesAsked        uint64 // PLIs to publishers
-	KeyframesWanted       uint64 // PLIs and FIRs from subscribers
-	LayerSwitches         uint64 // changes of encoding or layer within a slot's track
-	EncodingsPaused       uint64 // that publishers were told nobody watches
-	BackupsAsked          uint64 // publications in a second codec asked for
+	KeyframesAsked        uint64        // PLIs to publishers
+	KeyframesWanted       uint64        // PLIs and FIRs from subscribers
+	LayerSwitches         uint64        // changes of encoding or layer within a slot's track
+	EncodingsPaused       uint64        // that publishers were told nobody watches
+	BackupsAsked          uint64        // publications in a second codec asked for
+	Halts                 uint64        // times that a subscriber's video waited for room on its path
+	HaltedFor             time.Duration // in all
+	Pauses                uint64        // times that a slot's video ended for want of bits
+	Probes                uint64        // bursts to find out whether a path carries more
+	Padding               uint64        // packets of them without media
+	PaddingBytes          uint64
+	RepairBytes           uint64 // of packets sent again under a number of their own
 	PathChanges           uint64
 	Faults                uint64        // contained panics
 	Busy                  time.Duration // that the loop did not sleep; see Shard.Busy
@@ -36,24 +43,27 @@ type Stats struct {
 
 // Drops counts packets that went no further, by reason.
 type Drops struct {
-	Malformed     uint64 // headers or payloads that lie
-	UnknownSource uint64 // from an address no check has proved
-	UnknownUfrag  uint64 // STUN for nobody here
-	ForgedSTUN    uint64 // wrong MESSAGE-INTEGRITY
-	Forged        uint64 // SRTP or SRTCP that does not authenticate
-	Replayed      uint64 // SRTP or SRTCP seen before
-	UnknownSSRC   uint64 // authentic, but of no published track
-	TooManySSRCs  uint64
-	BeforeKeys    uint64
-	Duplicate     uint64 // arrived twice, by resend or by probing
-	TooOld        uint64 // behind the history
-	GateFull      uint64 // handshake packets past the gate's bound
-	Unsealed      uint64 // an SSRC's 2^48 or SRTCP's 2^31 numbers are used up
-	NACKFlood     uint64 // packets of NACKs beyond what a subscriber can need
-	TrackFlood    uint64 // beyond what one track may send
-	PeerFlood     uint64 // beyond what one peer may send
-	PipeOverflow  uint64 // that did not fit into a pipe to another shard
-	TCPStale      uint64 // media not queued behind a slow TCP connection
+	Malformed      uint64 // headers or payloads that lie
+	UnknownSource  uint64 // from an address no check has proved
+	UnknownUfrag   uint64 // STUN for nobody here
+	ForgedSTUN     uint64 // wrong MESSAGE-INTEGRITY
+	Forged         uint64 // SRTP or SRTCP that does not authenticate
+	Replayed       uint64 // SRTP or SRTCP seen before
+	UnknownSSRC    uint64 // authentic, but of no published track
+	TooManySSRCs   uint64
+	BeforeKeys     uint64
+	Duplicate      uint64 // arrived twice, by resend or by probing
+	TooOld         uint64 // behind the history
+	GateFull       uint64 // handshake packets past the gate's bound
+	Unsealed       uint64 // an SSRC's 2^48 or SRTCP's 2^31 numbers are used up
+	NACKFlood      uint64 // packets of NACKs beyond what a subscriber can need
+	TrackFlood     uint64 // beyond what one track may send
+	PeerFlood      uint64 // beyond what one peer may send
+	PipeOverflow   uint64 // that did not fit into a pipe to another shard
+	RepairOverflow uint64 // resends that found no place to wait for their path to have room
+	RepairStale    uint64 // resends that waited too long for it
+	FeedbackFlood  uint64 // messages on what has come, beyond what a subscriber can have to tell
+	TCPStale       uint64 // media not queued behind a slow TCP connection
 }
 
 func (d *Drops) opened(v srtp.Verdict) {

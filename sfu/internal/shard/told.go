@@ -86,6 +86,9 @@ func (sl *slot) receives() (SlotLayer, bool) {
 	if u != nil && u.track != t {
 		return SlotLayer{}, false
 	}
+	if sl.grant.paused {
+		return SlotLayer{Limit: ladder.BandwidthLimit}, true
+	}
 	out := SlotLayer{Limit: ladder.PublisherLimit}
 	if sl.chosen {
 		out.Limit = sl.choice.Limit

@@ -126,6 +126,7 @@ func (s *Shard) assignTrack(now time.Duration, sl *slot, t *track, csrc uint32, 
 		t = t.primary
 	}
 	sl.view = v
+	s.shareAnew(now, sl.owner)
 	if sl.track == t {
 		if sl.variant != nil && sl.variant.ladder != nil {
 			s.fit(now, sl)
@@ -137,6 +138,7 @@ func (s *Shard) assignTrack(now time.Duration, sl *slot, t *track, csrc uint32, 
 	sl.csrc = csrc
 	sl.track, sl.since = t, now
 	sl.chooser.Forget()
+	sl.forgetGrant(now)
 	if t == nil {
 		s.assign(now, sl, nil, 0)
 	} else {
@@ -172,6 +174,8 @@ func (s *Shard) serveSlot(now time.Duration, sl *slot) {
 	sl.leaveVariant()
 	sl.variant = v
 	sl.chooser.Forget()
+	sl.forgetGrant(now)
+	s.shareAnew(now, sl.owner)
 	switch {
 	case v == nil:
 		s.assign(now, sl, nil, 0)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
 )
 
 // EncodingWanted says whether anybody watches an encoding, and up to which layer.
@@ -25,7 +26,9 @@ func (s *Shard) settle(now time.Duration, t *track) {
 	for i, u := range t.encodings {
 		for _, sl := range u.subs {
 			if sl.source == u {
-				t.wanted.Want(i, sl.layer)
+				if !sl.idles(now) {
+					t.wanted.Want(i, sl.layer)
+				}
 			} else if l, told := t.wanted.Told(i); told {
 				t.wanted.Want(i, l)
 			}
@@ -36,10 +39,15 @@ func (s *Shard) settle(now time.Duration, t *track) {
 			}
 		}
 	}
+	kept := time.Duration(0)
 	for _, sl := range t.slots {
-		s.want(t, sl)
+		s.want(now, t, sl)
+		if sl.keeps(now) {
+			kept = earlier(kept, sl.grant.keep)
+		}
 	}
 	changed, off, next := t.wanted.Settle(now)
+	next = earlier(next, kept)
 	t.by(next)
 	t.unsettled = next != 0
 	if t.owner.from == nil {
@@ -55,9 +63,15 @@ func (s *Shard) settle(now time.Duration, t *track) {
 }
 
 // want adds what a slot would show of a video track.
-func (s *Shard) want(t *track, sl *slot) {
+func (s *Shard) want(now time.Duration, t *track, sl *slot) {
+	if sl.idles(now) {
+		return
+	}
 	if sl.chosen {
 		t.wanted.Want(sl.choice.Want.Encoding, t.ladder.Open(sl.choice.Want))
+	}
+	if best := sl.grant.best; sl.keeps(now) {
+		t.wanted.Want(best.encoding, t.ladder.Open(ladder.Rung{Encoding: best.encoding, Layer: best.layer}))
 	}
 	if sl.chosen && !sl.choice.Open || t.owner.from != nil && !t.informed { // the pipe has not told yet what there is
 		return

@@ -18,6 +18,7 @@ type timer struct {
 	place      int // index of its list; only while linked
 	at         time.Duration
 	owner      *peer
+	paces      bool // of what waits for its peer's path to have room; else of all that is due for a peer
 }
 
 func (t *timer) waiting() bool { return t.next != nil }

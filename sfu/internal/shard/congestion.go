@@ -1,0 +1,210 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/tolkyn/tolkyn/sfu/alloc"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
+	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
+	"github.com/tolkyn/tolkyn/sfu/pace"
+)
+
+const (
+	// noticeable is the share of a target by which it must change before the bits are shared again: targets waver by a few
+	// points all the time, and no layer is that close to another.
+	noticeable = 0.03
+
+	// restInterval is when the estimator is asked again after a pause in which nothing left: what comes then and is not answered
+	// must be noticed.
+	restInterval = 200 * time.Millisecond
+
+	// rateWindow is over how long the rates of what is taken off first are measured, audio and repair.
+	rateWindow = time.Second
+)
+
+// congestion is what is known of the way to one subscriber: how many bits it carries, who gets them and when they may leave.
+type congestion struct {
+	estimator *bwe.Estimator
+	estimate  bwe.Estimate
+	bucket    pace.Bucket
+	allocator alloc.Allocator
+
+	// How the client tells of what has come: by packets, else by receiver reports and REMB. Of a client that has negotiated
+	// neither, nothing is expected and nothing is known before it reports for the first time: its bits are not bounded until then.
+	byPackets bool
+	reports   bool // one has come
+	clock     feedbackClock
+	feedback  meter
+
+	// Polls of the estimator.
+	pollAt time.Duration // 0: nothing has left since the last one
+	rests  bool          // likewise
+	untold int           // bytes that left under no transport-wide number since the last packet that has one
+	probe  uint32        // the wish that was acted upon
+	sums   [pace.Classes]rate
+
+	gate  gate
+	share share
+}
+
+// rate measures how much of a class leaves.
+type rate struct {
+	since   time.Duration
+	bytes   int
+	settled bwe.Bitrate // of the window before
+}
+
+func (r *rate) add(now time.Duration, bytes int) {
+	if now-r.since >= rateWindow {
+		r.settle(now)
+	}
+	r.bytes += bytes
+}
+
+func (r *rate) settle(now time.Duration) {
+	r.settled = bwe.Bitrate(float64(r.bytes) * 8 / max(now-r.since, rateWindow).Seconds())
+	r.bytes, r.since = 0, now
+}
+
+// now is the rate of the last second or so.
+func (r *rate) now(now time.Duration) bwe.Bitrate {
+	if now-r.since >= rateWindow {
+		r.settle(now)
+	}
+	return r.settled
+}
+
+// openCongestion begins to watch the way to a peer that has a slot now, and notes how that slot's packets are told of.
+func (s *Shard) openCongestion(now time.Duration, p *peer, sl *slot) {
+	if s.cfg.Congestion == nil {
+		return
+	}
+	if p.congestion == nil {
+		p.congestion = &congestion{estimator: bwe.New(now, *s.cfg.Congestion), rests: true}
+		p.congestion.gate.timer = timer{owner: p, paces: true}
+	}
+	if sl.numbered {
+		p.congestion.byPackets = true
+	}
+	s.poll(now, p)
+}
+
+// known says whether there is an estimate to hold to.
+func (g *congestion) known() bool { return g != nil && (g.byPackets || g.reports) }
+
+// overhead is what UDP or TCP and IP add to a datagram to the peer, bytes.
+func (p *peer) overhead() int {
+	size := 40 + 8
+	if a := p.destination.addr.Addr(); a.Is4() || a.Is4In6() {
+		size = 20 + 8
+	}
+	if p.destination.tcp != nil {
+		size += 20 - 8 + 2 // RFC 4571 frames
+	}
+	return size
+}
+
+// left accounts for a packet of so many bytes that leaves for a peer, and uses up its transport-wide number.
+func (s *Shard) left(now time.Duration, p *peer, sl *slot, c pace.Class, out downlink.Out, size int) {
+	g := p.congestion
+	if g == nil {
+		if sl.numbered {
+			p.sent++
+		}
+		return
+	}
+	size += p.overhead()
+	probe, _ := g.bucket.Take(now, c, size)
+	g.sums[c].add(now, size)
+	if g.byPackets && !sl.numbered {
+		g.untold += size // the estimator learns of it with the next that is told of, as libwebrtc does
+		return
+	}
+	g.estimator.Sent(now, bwe.Packet{Number: p.sent, Size: size + g.untold, Probe: probe})
+	g.untold = 0
+	sl.note(out, p.sent)
+	p.sent++
+	if g.rests {
+		g.rests = false
+		if g.pollAt == 0 {
+			g.pollAt = now + restInterval
+			s.wheel.arm(&p.timer, g.pollAt)
+		}
+	}
+}
+
+// leftAgain accounts for bytes that have left before under the same numbers.
+func (s *Shard) leftAgain(now time.Duration, p *peer, size int) {
+	if g := p.congestion; g != nil {
+		size += p.overhead()
+		g.bucket.Take(now, pace.Audio, size)
+		g.sums[pace.Audio].add(now, size)
+		g.untold += size
+	}
+}
+
+// tendCongestion does what is due for the way to a peer.
+func (s *Shard) tendCongestion(now time.Duration, p *peer) {
+	g := p.congestion
+	if g == nil {
+		return
+	}
+	switch {
+	case g.pollAt == 0:
+	case now < g.pollAt:
+		s.wheel.arm(&p.timer, g.pollAt)
+	default:
+		s.poll(now, p)
+	}
+	switch {
+	case g.share.at == 0:
+	case now < g.share.at:
+		s.wheel.arm(&p.timer, g.share.at)
+	default:
+		s.shareSoon(p)
+	}
+}
+
+// poll asks the estimator for what holds now, and does what follows from it.
+func (s *Shard) poll(now time.Duration, p *peer) {
+	g := p.congestion
+	e := g.estimator.Poll(now)
+	g.estimate = e
+	g.pollAt = 0
+	if e.Next != 0 && !g.rests {
+		g.pollAt = max(e.Next, now+tick)
+		s.wheel.arm(&p.timer, g.pollAt)
+	}
+	g.rests = true // until something leaves
+	if !g.known() {
+		return
+	}
+	g.bucket.SetEstimate(now, e)
+	if e.Probe.ID != 0 && e.Probe.ID != g.probe {
+		g.probe = e.Probe.ID
+		s.stats.Probes++
+		s.resume(now, p)
+	} else if g.gate.halted && g.bucket.Next(now, pace.Video) <= now {
+		s.resume(now, p)
+	}
+	s.mayShare(now, p)
+}
+
+// reported notes that a client has told of what has come.
+func (s *Shard) reported(now time.Duration, p *peer) {
+	p.congestion.reports = true
+	s.poll(now, p)
+}
+
+// newPath says that what is sent to a peer goes another way now.
+func (s *Shard) newPath(now time.Duration, p *peer, before path) {
+	if g := p.congestion; g != nil && before.valid() && p.farFrom(before) {
+		g.estimator.NewPath(now)
+		s.poll(now, p)
+	}
+}
+
+// farFrom says whether the way to a peer is another than before. A NAT that gives a new port does not change it.
+func (p *peer) farFrom(before path) bool {
+	return before.addr.Addr() != p.destination.addr.Addr() || (before.tcp == nil) != (p.destination.tcp == nil)
+}
