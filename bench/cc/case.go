@@ -20,6 +20,7 @@ type Case struct {
 	Steady time.Duration // from when on util_steady counts; 0: 10 s
 	Fair   Span          // when the flows' shares are compared; zero: never
 	Goals  []Goal
+	Grid   bool // one of RFC 8868's many: tables sum them up
 }
 
 // Flow is one call's media in one direction, its feedback on the way back.
@@ -54,18 +55,6 @@ type Bulk struct {
 	Short         bool // files of 30 to 50 kB with pauses of 10 s in the mean, as in RFC 8867 section 5.7
 	Busy          bool // short: it begins with a file
 }
-
-// Lie is how a receiver's feedback is not what it saw.
-type Lie uint8
-
-// The lies.
-const (
-	Honest  Lie = iota
-	Boasts      // nothing is ever lost or late: as if the link had no bottleneck
-	Future      // arrival times jump hours ahead, and back
-	Repeats     // each report comes twenty times
-	Invents     // packets that were never sent were received
-)
 
 // Source is the model of RFC 8867 section 4.4: the same for every controller.
 type Source struct {

@@ -1,7 +1,6 @@
 package cc
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
@@ -76,7 +75,7 @@ var limits = bwe.Config{Start: 150 * bwe.Kbps, Min: 100 * bwe.Kbps, Max: 50 * bw
 // Cases are all there are, in the order of tables.
 func Cases() []Case {
 	var all []Case
-	for _, group := range [][]Case{constants(), variable()} {
+	for _, group := range [][]Case{constants(), variable(), shared(), beyond(), lossy(), shallow(), marked(), limited(), mobile(), wireless(), broken(), grid()} {
 		all = append(all, group...)
 	}
 	for i := range all {
@@ -95,62 +94,4 @@ func Find(name string) (Case, bool) {
 		}
 	}
 	return Case{}, false
-}
-
-func constants() []Case {
-	calm := func(conv float64, queue float64) []Goal {
-		return []Goal{
-			atLeast(UtilSteady, 0.95), atMost(QueueMean, queue), atMost(QueueP95, 40), atMost(Conv, conv),
-			atMost(Loss, 0), atMost(UnderMin, 0),
-		}
-	}
-	return []Case{
-		{
-			Name: "const-1M", About: "1 Mbit/s, 50 ms each way", Duration: 100 * second,
-			Links: constant(queue, bwe.Mbps), Flows: []Flow{one(owd)}, Goals: calm(2, 15),
-		},
-		{
-			Name: "const-3M", About: "3 Mbit/s, a source to 10", Duration: 100 * second,
-			Links: constant(queue, 3*bwe.Mbps), Flows: upTo(owd, 10*bwe.Mbps), Goals: calm(3, 15),
-		},
-		{
-			Name: "const-10M", About: "10 Mbit/s, a source to 20", Duration: 100 * second,
-			Links: constant(queue, 10*bwe.Mbps), Flows: upTo(owd, 20*bwe.Mbps), Goals: calm(4, 15),
-		},
-		{
-			Name: "const-1M-rtt300", About: "1 Mbit/s, 150 ms each way", Duration: 100 * second,
-			Links: constant(queue, bwe.Mbps), Flows: []Flow{one(150 * ms)},
-			Goals: []Goal{atLeast(UtilSteady, 0.95), atMost(QueueMean, 40), atMost(UnderMin, 0)},
-		},
-	}
-}
-
-// variable is RFC 8867 section 5.1.
-func variable() []Case {
-	var all []Case
-	for _, v := range []struct {
-		suffix string
-		delay  time.Duration
-		jitter bool
-		goals  []Goal
-	}{
-		{"", owd, false, []Goal{
-			atLeast(Util, 0.92), atMost(QueueMean, 18), atMost(QueueP95, 50), atMost(QueueP99, 150), atMost(Loss, 0.001),
-			atMost(SenderQueueP95, 25), atMost(Settle, 1.5), atMost(UnderMin, 0),
-		}},
-		{"-owd100", 2 * owd, false, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 90), atMost(Loss, 0.005)}},
-		{"-jitter", owd, true, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 50), atMost(Loss, 0.001)}},
-	} {
-		f := one(v.delay)
-		if v.jitter {
-			f = jittered(f)
-		}
-		all = append(all, Case{
-			Name: "5.1" + v.suffix, About: fmt.Sprintf("RFC 8867 5.1: 1, 2.5, 0.6, 1 Mbit/s, %v each way", v.delay),
-			Duration: 100 * second,
-			Links:    []netsim.Trace{link(queue, phase{0, bwe.Mbps}, phase{40 * second, 2500 * bwe.Kbps}, phase{60 * second, 600 * bwe.Kbps}, phase{80 * second, bwe.Mbps})},
-			Flows:    []Flow{f}, Goals: v.goals,
-		})
-	}
-	return all
 }

@@ -268,7 +268,7 @@ func (e *engine) drain(f *flow) {
 func (e *engine) send(f *flow, size int, what content, probe uint32) {
 	f.number++
 	f.controller.Sent(e.now, bwe.Packet{Number: f.number, Size: size, Probe: probe})
-	e.log.sent(f.index, e.now, size, what)
+	e.log.sent(f.index, e.now, size, what, probe)
 	fate := f.before.Send(e.now, size)
 	if fate.Verdict != netsim.Arrives {
 		e.log.lost(f.index, e.now, -1)
@@ -372,7 +372,7 @@ func (e *engine) hear(f *flow, index int32) {
 }
 
 func (e *engine) feedback(f *flow, results []bwe.Result) {
-	f.controller.Feedback(e.now, results)
+	f.Liar.tell(f.random, results, func(told []bwe.Result) { f.controller.Feedback(e.now, told) })
 	e.poll(f)
 }
 

@@ -8,7 +8,8 @@ import (
 )
 
 // ideal is what each flow would get, bits by bins: max-min fair shares by priority of what the links carry, each flow
-// bounded by its source, what chance takes before the bottleneck taken off. TCP flows come behind the others and want all.
+// bounded by its source, what chance takes before the bottleneck taken off. TCP flows come behind the others and want all; users
+// of short ones are guests.
 func ideal(c Case) [][]float64 {
 	bins := int((c.Duration + bin - 1) / bin)
 	all := make([][]float64, len(c.Flows)+len(c.TCP))
@@ -23,7 +24,7 @@ func ideal(c Case) [][]float64 {
 		}
 		for i, t := range c.TCP {
 			d := demand{route: t.Route, weight: 1}
-			if t.Start <= at && (t.Stop == 0 || at < t.Stop) {
+			if !t.Short && t.Start <= at && (t.Stop == 0 || at < t.Stop) {
 				d.most = math.Inf(1)
 			}
 			demands[len(c.Flows)+i] = d

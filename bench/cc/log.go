@@ -25,7 +25,8 @@ type log struct {
 }
 
 type flowLog struct {
-	sentBytes, lostPackets []int32 // by bins
+	sentBytes, sentPackets []int32 // by bins
+	lostPackets            []int32
 	delivered              []int32 // bytes of media that arrived, by bins
 	target                 []bwe.Bitrate
 	queued                 []float32 // ms, the longest wait in the sender's queue
@@ -59,7 +60,7 @@ func newLog(c Case) *log {
 	l.tcp = make([]int32, l.bins)
 	for range c.Flows {
 		l.flows = append(l.flows, flowLog{
-			sentBytes: make([]int32, l.bins), lostPackets: make([]int32, l.bins), delivered: make([]int32, l.bins),
+			sentBytes: make([]int32, l.bins), sentPackets: make([]int32, l.bins), lostPackets: make([]int32, l.bins), delivered: make([]int32, l.bins),
 			target: make([]bwe.Bitrate, l.bins), queued: make([]float32, l.bins), estimateMin: math.MaxInt64,
 			probes: map[uint32]*probed{},
 		})
@@ -81,7 +82,7 @@ func (l *log) queued(flow int32, wait time.Duration, now time.Duration) {
 	*at = max(*at, milliseconds(wait))
 }
 
-func (l *log) sent(flow int32, now time.Duration, size int, what content) {
+func (l *log) sent(flow int32, now time.Duration, size int, what content, probe uint32) {
 	f := &l.flows[flow]
 	f.packets++
 	f.bytes += size
@@ -89,6 +90,10 @@ func (l *log) sent(flow int32, now time.Duration, size int, what content) {
 		f.padding += size
 	}
 	f.sentBytes[l.at(now)] += int32(size)
+	f.sentPackets[l.at(now)]++
+	if l.c.Flows[flow].Liar != Honest {
+		f.prove(now, probe, size) // what a liar acknowledges is proved by its sending alone
+	}
 }
 
 // lost notes a packet that does not arrive; link -1: on the flow's own way.
@@ -115,15 +120,22 @@ func (l *log) arrived(flow int32, now time.Duration, p packet) {
 	if p.kind != padding {
 		f.delivered[l.at(now)] += int32(p.size)
 	}
-	if p.probe == 0 {
+	if l.c.Flows[flow].Liar == Honest {
+		f.prove(now, p.probe, p.size)
+	}
+}
+
+// prove notes a packet of a probe: what came of it in the time that it took is proved, though only of several packets.
+func (f *flowLog) prove(now time.Duration, probe uint32, size int) {
+	if probe == 0 {
 		return
 	}
-	of := f.probes[p.probe]
+	of := f.probes[probe]
 	if of == nil {
-		f.probes[p.probe] = &probed{first: now, last: now}
+		f.probes[probe] = &probed{first: now, last: now}
 		return
 	}
-	of.bytes += p.size
+	of.bytes += size
 	of.last = now
 	if took := of.last - of.first; took >= 5*time.Millisecond {
 		f.proved = max(f.proved, float64(of.bytes*8)/took.Seconds())
@@ -135,15 +147,25 @@ func (l *log) estimated(flow int32, now time.Duration, est bwe.Estimate) {
 	f := &l.flows[flow]
 	f.target[l.at(now)] = est.Target
 	f.estimateMin, f.estimateMax = min(f.estimateMin, est.Target), max(f.estimateMax, est.Target)
-	if end := l.at(now); end >= binsOf1 {
+	if c := l.c.Flows[flow]; !c.Untold && c.Liar == Honest {
+		return
+	}
+	if sent := f.busiest(l.at(now)); sent > 0 {
+		f.over = max(f.over, float64(est.Target)/max(2*sent, f.proved))
+	}
+}
+
+// busiest is the greatest rate of any second of the last ten before a bin: a source wavers, and what it sent it did send.
+func (f *flowLog) busiest(end int) float64 {
+	most := 0
+	for last := end; last >= binsOf1 && last > end-10*binsOf1; last-- {
 		sum := 0
-		for _, b := range f.sentBytes[end-binsOf1 : end] {
+		for _, b := range f.sentBytes[last-binsOf1 : last] {
 			sum += int(b)
 		}
-		if sent := float64(sum * 8); sent > 0 {
-			f.over = max(f.over, float64(est.Target)/max(2*sent, f.proved))
-		}
+		most = max(most, sum)
 	}
+	return float64(most * 8)
 }
 
 func milliseconds(d time.Duration) float32 { return float32(d.Seconds() * 1000) }

@@ -1,6 +1,7 @@
 package cc
 
 import (
+	"slices"
 	"time"
 )
 
@@ -27,11 +28,13 @@ const (
 	Conv Metric = "conv_s"
 	// Rise is the same since each later rise of the capacity, the slowest of them.
 	Rise Metric = "rise_s"
-	// Settle is how long after a drop of the capacity packets still met a queue of 50 ms, the slowest of them: the last
+	// Settle is how long after a drop of the capacity, or the end of a TCP flow, packets still met a queue of 50 ms, the slowest of them: the last
 	// one before half a second without.
 	Settle Metric = "settle_s"
 	// Jain is Jain's index of what flows got of what was fair, while Case.Fair holds.
 	Jain Metric = "jain"
+	// FairLoss is Loss while Case.Fair holds.
+	FairLoss Metric = "fair_loss"
 	// Share is what the flows had of the capacity in Case.Fair, beside TCP, and TCPShare what TCP had.
 	Share    Metric = "share"
 	TCPShare Metric = "tcp_share"
@@ -112,6 +115,7 @@ func (e *engine) result() Result {
 	e.changes(m, got, want)
 	if c.Fair != (Span{}) {
 		m[Jain] = fairness(got, want, c.Fair)
+		m[FairLoss] = l.lossIn(c.Fair)
 		whole := [][]float64{e.capacity()}
 		m[Share] = ratio(total(got, c.Fair), total(whole, c.Fair))
 		if len(c.TCP) > 0 {
@@ -144,8 +148,23 @@ func (l *log) totals(m map[Metric]float64) {
 	m[Stale] = ratio(float64(stale), float64(bytes-pad+stale))
 	m[ProbeShare] = ratio(float64(pad), float64(bytes))
 	m[FeedbackShare] = ratio(float64(feedback), float64(bytes))
-	m[EstimateMin], m[EstimateMax], m[Over] = low, high, over
+	m[EstimateMin], m[EstimateMax] = low, high
+	if slices.ContainsFunc(l.c.Flows, func(f Flow) bool { return f.Untold || f.Liar != Honest }) {
+		m[Over] = over
+	}
 	m[UnderMin] = ratio(float64(under), float64(len(l.flows)))
+}
+
+// lossIn is the share of the packets sent in a span that were lost.
+func (l *log) lossIn(s Span) float64 {
+	sent, lost := 0, 0
+	for i := range l.flows {
+		for b := l.at(s.From); b < l.at(s.To); b++ {
+			sent += int(l.flows[i].sentPackets[b])
+			lost += int(l.flows[i].lostPackets[b])
+		}
+	}
+	return ratio(float64(lost), float64(sent))
 }
 
 // changes measures what follows each change of the first bottleneck's capacity.
@@ -165,6 +184,11 @@ func (e *engine) changes(m map[Metric]float64, got, want [][]float64) {
 			m[Rise] = max(m[Rise], reached(got, want, Span{at, until}, enough))
 		case after < before:
 			m[Settle] = max(m[Settle], e.log.settle(Span{at, until}))
+		}
+	}
+	for _, t := range e.c.TCP {
+		if t.Stop != 0 && t.Stop < e.c.Duration-5*time.Second {
+			m[Settle] = max(m[Settle], e.log.settle(Span{t.Stop, e.c.Duration}))
 		}
 	}
 }
