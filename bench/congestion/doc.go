@@ -1,0 +1,25 @@
+//go:build linux
+
+// Command congestion plays calls through a bottleneck that changes, in real time: real sockets, real browsers, real servers.
+//
+//	namespace "client"             this process                  namespace "server"
+//	┌────────────────────┐   ┌────────────────────────┐   ┌─────────────────────────────────┐
+//	│ Chromium, far      │◄─►│ netem.Network: 1, 2.5, │◄─►│ tolkyn or LiveKit               │
+//	│   publishes,       │   │ 0.6, 1 Mbit/s; queue   │   │ Chromium, near                  │
+//	│   or receives      │   │ of 300 ms: its account │   │   receives, or publishes        │
+//	└─────────┬──────────┘   └───────────┬────────────┘   └───────────────┬─────────────────┘
+//	          └ getStats, stamps ────────┼────────────── getStats, stamps ┘
+//	                                     ▼
+//	            course ─► figures of each phase ─► bench/results/congestion.json, a page with plots
+//
+// chromium_up and chromium_down are RFC 8867's case 5.1 with the browser's camera of 720 lines as simulcast: rates, losses and the
+// queue are the bottleneck's own account, pictures and freezes are Chromium's, delays are from stamps in the pictures (from the
+// encoder to the arrival of the last packet). Servers play in turn. LiveKit's server is installed as package livekit says; its SDK
+// for browsers by
+//
+//	npm pack livekit-client@2.23.0 && tar xzf livekit-client-2.23.0.tgz
+//	go run ./bench/congestion -livekit-sdk package/dist/livekit-client.umd.js
+//
+// Two Chromiums encode and decode on the machine of the server: fps_sent and sender_cpu_limited say whether it had room. It needs
+// root (namespaces) and Chromium.
+package main

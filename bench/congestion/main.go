@@ -1,0 +1,115 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tolkyn/tolkyn/bench/report"
+	"github.com/tolkyn/tolkyn/bench/server"
+)
+
+const (
+	// command makes all rows again; with -only and a row's name, that one.
+	command = "go run ./bench/congestion"
+	// pageVerb has this program be a page's process.
+	pageVerb = "page"
+)
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == pageVerb {
+		if err := servePage(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "congestion page:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "congestion:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is a run of this command. Fixed after run has read its flags.
+type bench struct {
+	binary        string
+	livekitServer string
+	livekitSDK    string // empty: no LiveKit
+	dir           string // of passing files
+	runs          int
+	length        time.Duration // of the case with browsers
+	cycles        int
+	seed          uint64
+	progress      func(format string, args ...any)
+	plots         []plot
+}
+
+// scenario is one thing to measure, of which several rows come.
+type scenario struct {
+	name    string
+	measure func(context.Context, *bench, string) ([]report.Result, error)
+}
+
+var scenarios = []scenario{
+	{"chromium_up", chromiumUp},
+	{"chromium_down", chromiumDown},
+}
+
+func run() error {
+	b := &bench{}
+	flag.IntVar(&b.runs, "runs", 1, "runs of each case with browsers, servers in turn; the median counts")
+	flag.DurationVar(&b.length, "length", length51, "how much of the case with browsers is played; less for a first look")
+	flag.Uint64Var(&b.seed, "seed", 1, "of the network's dice")
+	only := flag.String("only", "", "only scenarios whose name contains this")
+	out := flag.String("out", "bench/results/congestion.json", "where the results go; empty: nowhere")
+	page := flag.String("html", "", "where a page with plots goes; empty: nowhere")
+	flag.StringVar(&b.binary, "binary", "", "tolkyn to measure; default: built from this tree")
+	flag.StringVar(&b.livekitServer, "livekit-server", "livekit-server", "LiveKit's server; default: where go install puts it")
+	flag.StringVar(&b.livekitSDK, "livekit-sdk", "", "its SDK for browsers, dist/livekit-client.umd.js; empty: no LiveKit")
+	flag.Parse()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	began := time.Now()
+	b.progress = func(format string, args ...any) {
+		fmt.Printf("%5.0fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	var err error
+	if b.dir, err = os.MkdirTemp("", "congestion"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	if b.binary == "" {
+		b.binary = filepath.Join(b.dir, "tolkyn")
+		b.progress("building tolkyn")
+		if err := server.Build(ctx, b.binary); err != nil {
+			return err
+		}
+	}
+	// What one scenario cannot say, the others still do.
+	var errs error
+	for _, s := range scenarios {
+		if !strings.Contains(s.name, *only) || ctx.Err() != nil {
+			continue
+		}
+		results, err := s.measure(ctx, b, s.name)
+		b.show(s.name, results)
+		if err == nil && *out != "" {
+			err = report.Keep(*out, results)
+		}
+		if err != nil {
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	if *page != "" {
+		errs = errors.Join(errs, writePage(*page, b.plots))
+	}
+	return errs
+}

@@ -1,0 +1,141 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"os"
+	"strings"
+	"time"
+)
+
+// plot is one call on the page.
+type plot struct {
+	title  string
+	course *course
+}
+
+// Sizes of a panel in CSS pixels, and the step of what is summed.
+const (
+	panelWidth, panelHeight = 900, 150
+	margin                  = 44
+	bin                     = 500 * time.Millisecond
+)
+
+// writePage writes one file that loads nothing: for each call capacity and rates, queue and delay, pictures a second.
+func writePage(path string, plots []plot) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	type part struct {
+		Title  string
+		Panels []template.HTML
+	}
+	var parts []part
+	for _, p := range plots {
+		parts = append(parts, part{p.title, p.course.panels()})
+	}
+	if err := pageTemplate.Execute(f, parts); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html><html lang="en"><meta charset="utf-8">
+<title>Congestion: RFC 8867, 5.1, in real time</title>
+<style>body{font:14px system-ui;margin:2em auto;max-width:920px}svg text{font:11px system-ui;fill:#444}
+svg .capacity{stroke:#999;fill:none;stroke-dasharray:5 3}svg .a{stroke:#1565c0;fill:none}svg .b{stroke:#2e7d32;fill:none}svg .c{stroke:#c62828;fill:none}svg .grid{stroke:#ddd}</style>
+<h1>Congestion in real time</h1>
+<p>RFC 8867, section 5.1: one flow, a capacity of 1, 2.5, 0.6 and 1 Mbit/s, 50 ms one way, a drop-tail queue of 300 ms.</p>
+{{range .}}<h2>{{.Title}}</h2>{{range .Panels}}<div>{{.}}</div>{{end}}{{end}}`))
+
+// panels are the drawings of one call.
+func (c *course) panels() []template.HTML {
+	n := int(c.length/bin) + 1
+	capacity, sent, received := make([]float64, n), make([]float64, n), make([]float64, n)
+	queue, delays, lost := make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := range n {
+		for _, p := range c.phases {
+			if time.Duration(i)*bin >= p.from {
+				capacity[i] = float64(p.rate) / 1000
+			}
+		}
+	}
+	perBin := 8 / 1000.0 / bin.Seconds()
+	for _, p := range c.passages {
+		i := int(p.at / bin)
+		if i >= n {
+			continue
+		}
+		sent[i] += float64(p.size) * perBin
+		if p.dropped {
+			lost[i]++
+			continue
+		}
+		queue[i] = max(queue[i], milliseconds(p.queue))
+		if j := int((p.at + p.queue) / bin); j < n {
+			received[j] += float64(p.size) * perBin
+		}
+	}
+	for _, d := range c.delays {
+		if i := int(d.at / bin); i >= 0 && i < n {
+			delays[i] = max(delays[i], milliseconds(d.took))
+		}
+	}
+	fps, lines := make([]float64, n), make([]float64, n)
+	for i := 1; i < len(c.looks); i++ {
+		a, b := c.looks[i-1], c.looks[i]
+		if at := int(b.at / bin); at < n {
+			fps[at] = (b.receiver.Video.FramesDecoded - a.receiver.Video.FramesDecoded) / (b.at - a.at).Seconds()
+			lines[at] = b.receiver.Video.FrameHeight / 24 // 720 lines stand as high as 30 pictures
+		}
+	}
+	return []template.HTML{
+		panel("kbit/s: capacity (dashed), into the bottleneck (blue), out of it (green)", line{"capacity", capacity}, line{"a", sent}, line{"b", received}),
+		panel("ms, worst of each half second: queue (blue), encoder to receiver (green); packets dropped (red)", line{"a", queue}, line{"b", delays}, line{"c", lost}),
+		panel("pictures decoded a second (blue); lines of the picture ÷ 24 (green)", line{"a", fps}, line{"b", lines}),
+	}
+}
+
+// line is one curve: a value for each bin.
+type line struct {
+	class  string
+	values []float64
+}
+
+// panel draws curves over one time axis.
+func panel(title string, lines ...line) template.HTML {
+	most := 1.0
+	for _, l := range lines {
+		for _, v := range l.values {
+			most = max(most, v)
+		}
+	}
+	step := math.Pow(10, math.Floor(math.Log10(most)))
+	if most/step < 3 {
+		step /= 2
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" width="%d"><text x="%d" y="11">%s</text>`, panelWidth, panelHeight, panelWidth, margin, template.HTMLEscapeString(title))
+	y := func(v float64) float64 { return panelHeight - 16 - v/most*(panelHeight-36) }
+	for v := 0.0; v <= most; v += step {
+		fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text x="0" y="%.1f">%g</text>`, margin, panelWidth, y(v), y(v), y(v)+4, v)
+	}
+	n := len(lines[0].values)
+	x := func(i int) float64 { return margin + float64(i)/float64(max(n-1, 1))*(panelWidth-margin) }
+	for i := 0; i < n; i += int(10 * time.Second / bin) {
+		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%g s</text>`, x(i), panelHeight-2, (time.Duration(i) * bin).Seconds())
+	}
+	for _, l := range lines {
+		fmt.Fprintf(&b, `<polyline class="%s" points="`, l.class)
+		for i, v := range l.values {
+			fmt.Fprintf(&b, "%.1f,%.1f ", x(i), y(v))
+		}
+		b.WriteString(`"/>`)
+	}
+	b.WriteString("</svg>")
+	return template.HTML(b.String()) // of our own numbers and words
+}
