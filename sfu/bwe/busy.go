@@ -8,6 +8,7 @@ type busy struct {
 	number     uint64 // of the last packet
 	left       time.Duration
 	arrived    time.Duration
+	sent       time.Duration
 	bits, span float64 // fading
 	idle       float64 // bits of packets that found the bottleneck idle, fading
 	last       time.Duration
@@ -15,8 +16,8 @@ type busy struct {
 
 const busyFade = 0.2 // s of busy time that the measure looks back
 
-func (b *busy) arrive(number uint64, sentAt, at time.Duration, size int, empty time.Duration) {
-	if number == b.number+1 && sentAt < b.left {
+func (b *busy) arrive(number uint64, sentAt, at time.Duration, size int, empty, gap time.Duration) {
+	if number == b.number+1 && sentAt < b.left && sentAt-b.sent <= gap {
 		da := (at - b.arrived).Seconds()
 		if da > 0 {
 			keep := max(0, 1-da/busyFade)
@@ -26,7 +27,7 @@ func (b *busy) arrive(number uint64, sentAt, at time.Duration, size int, empty t
 		}
 	}
 	if at > b.arrived {
-		b.number, b.arrived = number, at
+		b.number, b.arrived, b.sent = number, at, sentAt
 		b.left = at - empty
 	}
 }

@@ -24,25 +24,29 @@ func (c *control) newPath(now time.Duration) { c.capacity, c.draining = 0, false
 // threshold is the standing queue at which a rate is too much: the higher the rate, the earlier, so that of two flows the
 // larger one yields first.
 func threshold(rate float64) float64 {
-	return min(max(0.010*1e6/max(rate, 1), 0.004), 0.030)
+	return min(max(0.010*1e6/max(rate, 1), 0.005), 0.030)
 }
 
 func (c *control) step(now time.Duration, e *Estimator) {
 	dt := min((now - c.at).Seconds(), 0.3)
 	c.at = now
 	q := e.delay.queue().Seconds()
-	th := threshold(c.rate) + max(0, 2*e.delay.noise-0.003)
+	th := threshold(c.rate/e.priority()) + max(0, 2*e.delay.noise-0.003)
 	if q > th {
 		c.drain(now, e, q)
+		c.calm = now
 	} else if c.draining {
 		if predicted := c.predict(now, e); predicted < 0.003 || q < 0.003 {
 			c.draining = false
-			c.rate = max(c.rate, 0.96*c.capacity)
-			c.calm, c.speed = now, 0
+			c.rate = max(c.rate, min(0.96*c.capacity, c.bound(now, e)))
+			c.calm = now
 		} else {
 			c.drain(now, e, q)
 		}
 	} else {
+		if q > 0.003 {
+			c.calm = now
+		}
 		c.grow(now, e, dt)
 	}
 	c.rate = min(max(c.rate, float64(e.cfg.Min)), float64(e.cfg.Max))
@@ -59,42 +63,55 @@ func (c *control) predict(now time.Duration, e *Estimator) float64 {
 	return max(0, q+float64(e.history.flying*8)/c.capacity-(now-newest.sent).Seconds())
 }
 
-func (c *control) drain(now time.Duration, e *Estimator, q float64) {
-	d := e.delay.delivered(100 * time.Millisecond)
-	if q < 0.05 {
-		d = max(d, e.delay.delivered(250*time.Millisecond))
-	}
-	if d == 0 {
-		d = c.rate
+// passes is what the bottleneck passes of ours, as far as the present queue tells; 0: it does not.
+func (c *control) passes(e *Estimator, q float64) float64 {
+	d := e.delay.passed(100 * time.Millisecond)
+	if q > 0.05 {
+		d = min(d, e.delay.recent(100*time.Millisecond))
 	}
 	b := e.busy.rate()
-	if !c.draining && b > 0 {
-		other := 0.0
-		if b > 1.03*d {
-			other = 1
+	if !c.draining && b > 0 && d > 0 {
+		if b > 1.05*d {
+			c.contested += (1 - c.contested) / 2
+		} else {
+			c.contested -= c.contested / 4
 		}
-		c.contested += (other - c.contested) / 3
 	}
 	if c.shared() {
-		d *= 0.93
-	} else if d *= 1.04; b > 0 {
+		return d
+	}
+	if d *= 1.04; b > 0 {
 		d = min(d, b)
 	}
-	if !c.draining {
+	return d
+}
+
+func (c *control) drain(now time.Duration, e *Estimator, q float64) {
+	d := c.passes(e, q)
+	switch {
+	case !c.draining:
+		if d == 0 {
+			d = c.rate
+		}
 		c.draining = true
 		c.cutAt = now
 		if d < 0.75*c.capacity || d < 0.75*c.rate {
 			c.before, c.beforeAt = max(c.rate, c.capacity), now
 		}
 		c.capacity = d
-	} else if now-c.cutAt < e.rtt {
-		if !c.shared() {
-			c.capacity = min(c.capacity, d)
+		if c.shared() {
+			c.capacity *= 0.93
 		}
-	} else if q > 0.05 && d < c.capacity {
-		c.capacity = d
-	} else if now-c.cutAt > e.rtt+200*time.Millisecond {
+	case d == 0 || e.delay.stood(160*time.Millisecond).Seconds() < 0.004:
+	case now-c.cutAt < e.rtt+50*time.Millisecond:
+		c.capacity = min(c.capacity, d)
+	case now-c.cutAt > e.rtt+250*time.Millisecond:
 		c.cutAt = now
+		if c.shared() {
+			d *= 0.93
+		}
+		c.capacity = min(c.capacity, d)
+	case q > 0.05:
 		c.capacity = min(c.capacity, d)
 	}
 	predicted := c.predict(now, e)
@@ -103,12 +120,17 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 
 func (c *control) shared() bool { return c.contested > 0.3 }
 
-func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
-	d := e.delay.delivered(300 * time.Millisecond)
-	bound := 1.5*max(d, e.sending.rate(now)) + 30e3
+// bound is how far the rate may go without a probe.
+func (c *control) bound(now time.Duration, e *Estimator) float64 {
+	bound := 1.5*max(e.delay.delivered(300*time.Millisecond), e.sending.rate(now)) + 30e3
 	if e.wants > 0 {
 		bound = min(bound, 1.2*e.wants)
 	}
+	return bound
+}
+
+func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
+	bound := c.bound(now, e)
 	if c.rate >= bound {
 		return
 	}
@@ -119,14 +141,19 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	add := 15e3
 	if c.shared() {
 		c.speed = 0
-		add = 50e3
-		if h > 1.45 && now-c.calm > time.Second {
-			c.speed = 0.3
+		add = 50e3 * e.priority()
+		if h > 1.35 {
+			c.speed = min(max((now-c.calm).Seconds()-0.4, 0), 1)
 		}
 	} else {
 		c.speed = min(max(3*(h-1.05), 0.02), 1)
 	}
 	c.rate = min(c.rate+float64(c.rate*c.speed*dt)+float64(add*dt), bound)
+}
+
+// gap is how far apart packets of one burst leave at most.
+func (c *control) gap(size int) time.Duration {
+	return 2*time.Millisecond + time.Duration(float64(size*8)/c.rate*float64(time.Second))
 }
 
 func (c *control) pacing(now time.Duration) float64 {

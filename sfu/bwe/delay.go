@@ -123,11 +123,16 @@ func (d *delay) queue() time.Duration {
 	if d.count == 0 {
 		return 0
 	}
+	return d.stood(standing)
+}
+
+// stood is the shortest queue of the last window: more than nothing, and the bottleneck never waited for us.
+func (d *delay) stood(window time.Duration) time.Duration {
 	newest := &d.ring[d.head]
 	least := newest.least
 	for i := 1; i < d.count; i++ {
 		s := &d.ring[(d.head+samples-i)%samples]
-		if newest.arrived-s.arrived >= standing {
+		if newest.arrived-s.arrived >= window {
 			break
 		}
 		least = min(least, s.least)
@@ -147,4 +152,42 @@ func (d *delay) delivered(window time.Duration) float64 {
 		}
 	}
 	return 0
+}
+
+// passed is the rate that arrived since a queue stands, or in the last window if that is longer: what the bottleneck passes of
+// ours, in bits a second; 0: not known.
+func (d *delay) passed(window time.Duration) float64 {
+	const longest = 600 * time.Millisecond
+	empty := d.empty() + 2*time.Millisecond
+	newest := &d.ring[d.head]
+	stands := newest.least > empty
+	rate := 0.0
+	for i := 1; i < d.count; i++ {
+		s := &d.ring[(d.head+samples-i)%samples]
+		span := newest.arrived - s.arrived
+		if span >= 40*time.Millisecond {
+			rate = float64((newest.bytes-s.bytes)*8) / span.Seconds()
+		}
+		stands = stands && s.least > empty
+		if span >= longest || span >= window && !stands {
+			break
+		}
+	}
+	return rate
+}
+
+// recent is the rate that arrived in the last window.
+func (d *delay) recent(window time.Duration) float64 {
+	newest := &d.ring[d.head]
+	rate := 0.0
+	for i := 1; i < d.count; i++ {
+		s := &d.ring[(d.head+samples-i)%samples]
+		if span := newest.arrived - s.arrived; span > 0 {
+			rate = float64((newest.bytes-s.bytes)*8) / span.Seconds()
+			if span >= window {
+				break
+			}
+		}
+	}
+	return rate
 }

@@ -101,7 +101,7 @@ func (e *Estimator) read(now time.Duration, results []Result) heard {
 		e.loss.got(int(s.size))
 		e.probes.arrived(s, at)
 		owd := at - s.at
-		e.busy.arrive(result.Number, s.at, at, int(s.size), e.delay.emptyOr(owd))
+		e.busy.arrive(result.Number, s.at, at, int(s.size), e.delay.emptyOr(owd), e.control.gap(int(s.size)))
 		if r.received == 0 || owd < r.least {
 			r.least = owd
 		}
@@ -173,3 +173,10 @@ func (e *Estimator) Poll(now time.Duration) Estimate {
 }
 
 func (e *Estimator) bounded(b Bitrate) Bitrate { return min(max(b, e.cfg.Min), e.cfg.Max) }
+
+func (e *Estimator) priority() float64 {
+	if e.cfg.Priority <= 0 {
+		return 1
+	}
+	return min(max(e.cfg.Priority, 0.25), 4)
+}
