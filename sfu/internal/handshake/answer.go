@@ -19,6 +19,7 @@ type ExtensionIDs struct {
 	RID          uint8 // RFC 8852 §3.1
 	RepairedRID  uint8 // RFC 8852 §3.2
 	Descriptor   uint8 // the dependency descriptor, AV1's RTP specification, annex A
+	AbsSendTime  uint8 // libwebrtc's docs/native-code/rtp-hdrext/abs-send-time; only of who is sent REMB
 }
 
 // Payload is one codec of an m-line.
@@ -33,8 +34,11 @@ type Published struct {
 	MID   string
 	Video bool
 	Payload
-	NACK        bool // the client was told that it may be asked to send again
-	TransportCC bool // the client expects transport-wide feedback; never NACK audio that has it
+	NACK bool // the client was told that it may be asked to send again
+	// What tells the client of congestion, one of them or none. Never NACK audio that has TransportCC.
+	TransportCC bool // transport-wide feedback, of what carries Ext.TransportSeq
+	CCFB        bool // congestion control feedback (RFC 8888)
+	REMB        bool // our estimate (draft-alvestrand-rmcat-remb-03)
 	Ext         ExtensionIDs
 	// Encodings are what a=simulcast:send lists and the answer takes (RFC 8853), in the order of the offer; one without a RID
 	// when there is no simulcast.
@@ -64,7 +68,9 @@ type Slot struct {
 	RTXSSRC     uint32    // 0 without RTX
 	Payloads    []Payload // any of them may come next: the payload type alone tells; in the client's order of preference
 	NACK        bool      // the client may ask for packets again
-	TransportCC bool      // the client reports arrivals of what carries Ext.TransportSeq
+	TransportCC bool      // the client reports arrivals of what carries Ext.TransportSeq; or, one of the three at most,
+	CCFB        bool      // it reports arrivals by SSRC (RFC 8888),
+	REMB        bool      // or tells its own estimate (draft-alvestrand-rmcat-remb-03)
 	Ext         ExtensionIDs
 	Mixed       bool // packets may have two-byte header extensions (RFC 8285 §6): values of more than 16 bytes, ids above 14
 	// CNAME for this slot's SDES. Audio slot i and video slot i share it, and their msid stream: browsers keep audio

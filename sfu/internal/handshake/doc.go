@@ -12,6 +12,9 @@
 // m-line that stands for the bundle: its ICE, its DTLS. Codecs, simulcast, slots, extensions, directions and candidates are
 // read and answered here, so that they cost a peer a few bytes and pion's rules do not bind them.
 //
+// Of the ways to tell a sender of congestion one is answered on each m-line: RFC 8888 where all offer it, else transport-wide
+// feedback, else REMB.
+//
 // Of an m-line on which the client sends one codec is taken, and it stays while the m-line lives, as do the streams of its
 // simulcast; RTX, feedback and header extensions that the first answer did not take are not taken later. A slot keeps every codec that both know, so that the server changes what flows in it without a word of SDP.
 //

@@ -133,6 +133,7 @@ func candidateLines(udp, tcp []netip.AddrPort) []string {
 // The header extensions that are answered when offered.
 const (
 	uriMID          = "urn:ietf:params:rtp-hdrext:sdes:mid"
+	uriAbsSendTime  = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 	uriTransportSeq = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 	uriAudioLevel   = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 	// VP8 does not say which colours its numbers mean. Chromium sends a canvas in BT.709 with full range and says so in this

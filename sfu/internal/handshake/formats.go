@@ -27,11 +27,15 @@ const (
 	feedbackPLI
 	feedbackFIR
 	feedbackTransportCC
+	feedbackREMB
+	feedbackCCFB
+	feedbackCount = iota
 )
 
-// feedbackKinds are the messages in the order of their bits. goog-remb is not among them: our estimates come from
-// transport-wide feedback.
-func feedbackKinds() [4]string { return [4]string{"nack", "nack pli", "ccm fir", "transport-cc"} }
+// feedbackKinds are the messages in the order of their bits.
+func feedbackKinds() [feedbackCount]string {
+	return [feedbackCount]string{"nack", "nack pli", "ccm fir", "transport-cc", "goog-remb", "ack ccfb"}
+}
 
 // The profiles of H.264 that are taken, best first: everybody decodes constrained baseline.
 const (
@@ -159,7 +163,7 @@ func readOffered(lines []sdpLine) (offered [128]offeredFormat, err error) {
 	return offered, nil
 }
 
-func slice(a [4]string) []string { return a[:] }
+func slice(a [feedbackCount]string) []string { return a[:] }
 
 // read says which codec this is; false: none of ours, or not in a form that everybody can be sent.
 func (o *offeredFormat) read() (f format, ok bool) {
@@ -168,7 +172,7 @@ func (o *offeredFormat) read() (f format, ok bool) {
 	case "opus/48000/2":
 		f.Codec, f.fmtp = codec.Opus, opusFmtp
 		// Without RTX a resent packet would be sealed twice under one nonce: see Published.TransportCC.
-		f.feedback &= feedbackTransportCC
+		f.feedback &= feedbackTransportCC | feedbackREMB | feedbackCCFB
 		return f, true
 	case "vp8/90000":
 		f.Codec = codec.VP8

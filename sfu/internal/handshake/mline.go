@@ -158,6 +158,7 @@ func (r *offerReader) section(lines []sdpLine) error {
 	if err := r.readExtensions(&s, lines[1:]); err != nil {
 		return err
 	}
+	r.settleFeedback(&s)
 	if err := r.readSimulcast(&s, lines[1:]); err != nil {
 		return err
 	}

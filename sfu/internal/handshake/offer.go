@@ -112,6 +112,7 @@ type agreed struct {
 	uri    map[uint8]string // by extension id
 	lines  map[string]mline // by mid, of all that there ever were
 	mlines int
+	ccfb   bool // feedback of congestion is RFC 8888's, on all that offer it
 }
 
 // mline is what later offers may not change of an m-line.
@@ -153,6 +154,9 @@ func parseOffer(text string, before agreed, policy Policy) (*offer, agreed, erro
 	maps.Copy(r.agreed.uri, before.uri)
 	if err := r.session(blocks[0]); err != nil {
 		return nil, before, err
+	}
+	if before.mlines == 0 {
+		r.agreed.ccfb = offersCCFB(blocks[1:])
 	}
 	r.inherit(blocks[1:])
 	for _, b := range blocks[1:] {

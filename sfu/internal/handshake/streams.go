@@ -17,6 +17,7 @@ const (
 	extRID
 	extRepairedRID
 	extDescriptor
+	extAbsSendTime
 	extCount
 )
 
@@ -28,7 +29,7 @@ type headerExtension struct {
 }
 
 func extensionURIs() [extCount]string {
-	return [extCount]string{uriMID, uriTransportSeq, uriAudioLevel, uriColorSpace, uriRID, uriRepairedRID, uriDescriptor}
+	return [extCount]string{uriMID, uriTransportSeq, uriAudioLevel, uriColorSpace, uriRID, uriRepairedRID, uriDescriptor, uriAbsSendTime}
 }
 
 // wants says whether an extension is answered on the m-line.
@@ -40,6 +41,8 @@ func (s *section) wants(extension int) bool {
 		return s.video
 	case extRID, extRepairedRID:
 		return s.video && s.sends() // nothing that we send has a RID
+	case extAbsSendTime:
+		return s.sends()
 	default:
 		return true
 	}

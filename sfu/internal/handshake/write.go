@@ -110,7 +110,7 @@ func (s *section) writeFormats(line func(string, ...any)) {
 			line("a=fmtp:%d %s", f.PayloadType, f.fmtp)
 		}
 		for i, kind := range feedbackKinds() {
-			if f.feedback&(1<<i) != 0 {
+			if f.feedback&(1<<i)&^feedbackCCFB != 0 {
 				line("a=rtcp-fb:%d %s", f.PayloadType, kind)
 			}
 		}
@@ -118,6 +118,9 @@ func (s *section) writeFormats(line func(string, ...any)) {
 			line("a=rtpmap:%d rtx/%d", f.RTXPayloadType, f.Codec.ClockRate())
 			line("a=fmtp:%d apt=%d", f.RTXPayloadType, f.PayloadType)
 		}
+	}
+	if s.feedback()&feedbackCCFB != 0 {
+		line("a=rtcp-fb:* ack ccfb") // RFC 8888 §6 has it for all payload types; Chromium offers it for each and takes this
 	}
 }
 
@@ -165,14 +168,15 @@ func (s *section) ext() ExtensionIDs {
 	return ExtensionIDs{
 		MID: s.extensions[extMID].id, TransportSeq: s.extensions[extTransportSeq].id, AudioLevel: s.extensions[extAudioLevel].id,
 		ColorSpace: s.extensions[extColorSpace].id, RID: s.extensions[extRID].id, RepairedRID: s.extensions[extRepairedRID].id,
-		Descriptor: s.extensions[extDescriptor].id,
+		Descriptor: s.extensions[extDescriptor].id, AbsSendTime: s.extensions[extAbsSendTime].id,
 	}
 }
 
 func (s *section) published() Published {
 	p := Published{
 		MID: s.mid, Video: s.video, Payload: s.taken[0].Payload,
-		NACK: s.feedback()&feedbackNACK != 0, TransportCC: s.feedback()&feedbackTransportCC != 0, Ext: s.ext(),
+		NACK: s.feedback()&feedbackNACK != 0, TransportCC: s.feedback()&feedbackTransportCC != 0,
+		CCFB: s.feedback()&feedbackCCFB != 0, REMB: s.feedback()&feedbackREMB != 0, Ext: s.ext(),
 	}
 	for _, rid := range s.rids {
 		p.Encodings = append(p.Encodings, Encoding{RID: rid, SSRC: s.ssrc, RTXSSRC: s.repair})
@@ -187,7 +191,7 @@ func (s *section) slot(place slotPlace) Slot {
 	slot := Slot{
 		MID: s.mid, Video: s.video, Index: place.index, SSRC: place.ssrc,
 		NACK: s.feedback()&feedbackNACK != 0, TransportCC: s.feedback()&feedbackTransportCC != 0,
-		Ext: s.ext(), Mixed: s.mixed, CNAME: place.stream(),
+		CCFB: s.feedback()&feedbackCCFB != 0, REMB: s.feedback()&feedbackREMB != 0, Ext: s.ext(), Mixed: s.mixed, CNAME: place.stream(),
 	}
 	for _, f := range s.taken {
 		slot.Payloads = append(slot.Payloads, f.Payload)

@@ -1,0 +1,53 @@
+package handshake
+
+import "strings"
+
+// How a receiver of media tells its sender of congestion. One way is answered on each m-line, the best that both know.
+
+// offersCCFB says whether a first offer has congestion control feedback (RFC 8888 §6) on every m-line of media. It is of the
+// whole path, which all m-lines share: libwebrtc does not take it for some of them alone, and expects it everywhere once it is
+// answered. So the first answer decides for the session.
+func offersCCFB(blocks [][]sdpLine) bool {
+	offered := false
+	for _, lines := range blocks {
+		fields := strings.Fields(lines[0].value)
+		if len(fields) < 2 || fields[0] != "audio" && fields[0] != "video" {
+			continue
+		}
+		live, has := fields[1] != "0", false
+		for _, l := range lines[1:] {
+			switch name, value := attributeOf(l); name {
+			case "bundle-only":
+				live = true
+			case "rtcp-fb":
+				_, kind, _ := strings.Cut(value, " ")
+				has = has || kind == "ack ccfb"
+			}
+		}
+		if live && !has {
+			return false
+		}
+		offered = offered || live
+	}
+	return offered
+}
+
+// settleFeedback leaves one way: RFC 8888, which also tells of ECN, else transport-wide feedback, else REMB, and of the header
+// extensions what it needs.
+func (r *offerReader) settleFeedback(s *section) {
+	all := s.feedback()
+	take := feedbackTransportCC // offered without its header extension it stays in the answer and says nothing
+	switch {
+	case r.agreed.ccfb && all&feedbackCCFB != 0:
+		take = feedbackCCFB
+		s.extensions[extTransportSeq] = headerExtension{}
+	case all&feedbackTransportCC == 0 && all&feedbackREMB != 0:
+		take = feedbackREMB
+	}
+	if take != feedbackREMB {
+		s.extensions[extAbsSendTime] = headerExtension{}
+	}
+	for i := range s.taken {
+		s.taken[i].feedback &^= (feedbackCCFB | feedbackTransportCC | feedbackREMB) &^ take
+	}
+}
