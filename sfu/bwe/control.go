@@ -100,7 +100,7 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 		}
 		c.capacity = d
 		if c.shared() {
-			c.capacity *= 0.93
+			c.capacity = min(max(c.rate, 0.8*d), 1.1*d) * sharedCut
 		}
 	case d == 0 || e.delay.stood(160*time.Millisecond).Seconds() < 0.004:
 	case now-c.cutAt < e.rtt+50*time.Millisecond:
@@ -108,7 +108,7 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	case now-c.cutAt > e.rtt+250*time.Millisecond:
 		c.cutAt = now
 		if c.shared() {
-			d *= 0.93
+			d *= sharedCut
 		}
 		c.capacity = min(c.capacity, d)
 	case q > 0.05:
@@ -117,6 +117,8 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	predicted := c.predict(now, e)
 	c.rate = c.capacity * min(max(1-(predicted-0.002)/0.25, 0.3), 0.97)
 }
+
+const sharedCut = 0.92
 
 func (c *control) shared() bool { return c.contested > 0.3 }
 
@@ -141,7 +143,7 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	add := 15e3
 	if c.shared() {
 		c.speed = 0
-		add = 50e3 * e.priority()
+		add = 120e3 * e.priority()
 		if h > 1.35 {
 			c.speed = min(max((now-c.calm).Seconds()-0.4, 0), 1)
 		}
