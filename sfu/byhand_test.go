@@ -24,6 +24,7 @@ import (
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
 	"github.com/tolkyn/tolkyn/internal/packet"
+	"github.com/tolkyn/tolkyn/internal/rtcp"
 	"github.com/tolkyn/tolkyn/internal/seq"
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/sfu"
@@ -54,7 +55,8 @@ type byHand struct {
 
 	sealing sync.Mutex // guards sealer: a test may send sound and picture from two goroutines
 
-	deaf atomic.Bool // does not answer the server's checks
+	deaf  atomic.Bool // does not answer the server's checks
+	quiet atomic.Bool // does not tell what has come
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -63,8 +65,12 @@ type byHand struct {
 	rtcp     []pionrtcp.Packet
 	rtcpAt   []time.Time // of each in rtcp
 	bytes    int         // of RTP and RTCP datagrams
+	arrivals rtcp.TransportRecorder
+	telling  bool // of them, within feedbackAfter
 	checks   []time.Time // the server's binding requests
 	answered chan struct{}
+
+	began time.Time
 }
 
 type heardRTP struct {
@@ -91,7 +97,7 @@ func (w *world) byHandAt(name string, host *netsim.Host, room string, offered ..
 func (w *world) byHandOver(conn net.PacketConn, name, room string, offered ...string) *byHand {
 	w.t.Helper()
 	t := w.t
-	c := &byHand{w: w, name: name, conn: conn, answered: make(chan struct{}, 64), from: map[byte]int{}}
+	c := &byHand{w: w, name: name, conn: conn, answered: make(chan struct{}, 64), from: map[byte]int{}, began: time.Now()}
 	c.tunnel = newTunnel(c)
 	c.ufrag, c.pwd = randomHex(4), randomHex(16)
 	c.ssrcAudio, c.ssrcCam = rand.Uint32()|1, rand.Uint32()|1
@@ -322,6 +328,7 @@ func (c *byHand) readMedia(b []byte) {
 		return
 	}
 	c.bytes += size
+	c.noteArrival(b[:n], &h)
 	heard := heardRTP{at: time.Now()}
 	if err := heard.Unmarshal(b[:n]); err == nil {
 		c.rtp = append(c.rtp, heard)
@@ -329,6 +336,33 @@ func (c *byHand) readMedia(b []byte) {
 			c.from[heard.Payload[15]]++
 		}
 	}
+}
+
+// feedbackAfter is how long a client waits for more packets to tell of.
+const feedbackAfter = 50 * time.Millisecond
+
+// noteArrival has the server told soon that a packet has come, as browsers do. Guarded by mu.
+func (c *byHand) noteArrival(b []byte, h *packet.Header) {
+	for e := h.Elements(b); e.Next(); {
+		if d := e.Data(); e.ID == handTransport && len(d) == 2 {
+			c.arrivals.Handle(time.Since(c.began), uint16(d[0])<<8|uint16(d[1]))
+			if !c.telling && !c.quiet.Load() {
+				c.telling = true
+				time.AfterFunc(feedbackAfter, c.tellArrivals)
+			}
+		}
+	}
+}
+
+// tellArrivals sends transport-wide feedback.
+func (c *byHand) tellArrivals() {
+	c.mu.Lock()
+	c.telling = false
+	b := c.arrivals.Append(rtcp.AppendReceiverReport(make([]byte, 0, 1500), 1, nil), 1, 1)
+	c.mu.Unlock()
+	c.sealing.Lock()
+	defer c.sealing.Unlock()
+	c.conn.WriteTo(b[:c.sealer.SealRTCP(b[:cap(b)], len(b))], c.server)
 }
 
 // send seals one RTP packet and sends it. The caller may have made header and payload lie: they are sealed as they are.

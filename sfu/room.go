@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tolkyn/tolkyn/sfu/alloc"
 	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
 	"github.com/tolkyn/tolkyn/sfu/internal/plan"
 	"github.com/tolkyn/tolkyn/sfu/internal/shard"
@@ -229,7 +230,17 @@ func (r *room) assign(p *Peer, e plan.Assign) {
 	if !ok {
 		return
 	}
-	m := shard.Assign{ID: p.id, Slot: slot, View: ladder.View(e.View)}
+	v := e.View
+	m := shard.Assign{
+		ID: p.id, Slot: slot, Priority: v.Priority,
+		View: ladder.View{Width: v.Width, Height: v.Height, Detail: v.Detail, Limited: v.Limited},
+	}
+	switch {
+	case v.Detail:
+		m.Kind = alloc.Screen
+	case v.Speaks:
+		m.Kind = alloc.Speaker
+	}
 	if e.Track != nil {
 		if publisher := r.peers[e.Track.Peer]; publisher != nil {
 			m.Track = publisher.track(e.Track.ID, p.core)

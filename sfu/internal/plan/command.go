@@ -174,6 +174,9 @@ type View struct {
 	Width, Height uint32 // pixels on screen; 0 when unknown: as large as there is
 	Detail        bool   // a screen: sharpness before motion
 	Limited       bool   // the device (Join.MaxHeight) and not the client's wish keeps it so small
+	// Where bits are short:
+	Priority uint32 // of the client's wish for it
+	Speaks   bool   // it shows who speaks, or spoke last
 }
 
 // Tell hands an event to a peer.

@@ -416,6 +416,7 @@ func (r *Room) assign(p *peer, video bool, s *slots) (changed bool) {
 		view := View{}
 		if video && t != nil {
 			view = p.receive.view(t)
+			view.Speaks = t.Source == Camera && t.owner == r.speech.seen(p)
 		}
 		if s.said[i] == t && s.views[i] == view {
 			continue

@@ -173,7 +173,7 @@ func replay(t *rapid.T, maps map[PeerID]*SlotMap, room *Room, effects []Effect) 
 			list[e.Slot] = TrackRef{}
 			if e.Track != nil {
 				list[e.Slot] = *e.Track
-				require.Equal(t, room.peers[e.Peer].receive.viewOf(*e.Track, e.Video), e.View)
+				require.Equal(t, room.viewOf(room.peers[e.Peer], *e.Track, e.Video), e.View)
 			}
 		case Tell:
 			require.Contains(t, maps, e.Peer, "told a peer that is not here")
@@ -189,15 +189,17 @@ func replay(t *rapid.T, maps map[PeerID]*SlotMap, room *Room, effects []Effect) 
 }
 
 // viewOf is the view by a second road: from what the wishes say.
-func (v *receiver) viewOf(ref TrackRef, video bool) View {
+func (r *Room) viewOf(p *peer, ref TrackRef, video bool) View {
 	if !video {
 		return View{}
 	}
+	v := &p.receive
 	var view View
+	priority := uint32(0)
 	named := func(id string) bool {
 		for _, w := range v.wanted { // best first
 			if w.Peer == ref.Peer && w.Track == id {
-				view.Width, view.Height = w.Width, w.Height
+				view.Width, view.Height, priority = w.Width, w.Height, w.Priority
 				return true
 			}
 		}
@@ -214,6 +216,12 @@ func (v *receiver) viewOf(ref TrackRef, video bool) View {
 	case v.maxHeight > 0 && view.Height > v.maxHeight:
 		view = View{Width: view.Width * v.maxHeight / view.Height, Height: v.maxHeight, Limited: true}
 	}
+	view.Priority = priority
+	last := r.speech.stage
+	if last != nil && last.id == p.id {
+		last = r.speech.before
+	}
+	view.Speaks = ref.ID[:3] == "cam" && last != nil && last.id == ref.Peer
 	return view
 }
 

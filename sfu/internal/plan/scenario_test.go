@@ -270,6 +270,12 @@ func showView(v View) string {
 	if v.Limited {
 		line += " limited"
 	}
+	if v.Priority > 0 {
+		line += fmt.Sprintf(" priority %d", v.Priority)
+	}
+	if v.Speaks {
+		line += " speaks"
+	}
 	return line
 }
 

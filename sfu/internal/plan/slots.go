@@ -36,6 +36,7 @@ type receiver struct {
 type want struct {
 	rank          rank
 	width, height uint32
+	priority      uint32
 }
 
 // rank is how much a receiver wants a track: hidden, no wish, and above that the wishes by their place.
@@ -125,7 +126,7 @@ func (v *receiver) wish(c Subscribe) {
 		v.named[w.Peer] = true
 		ref := TrackRef{Peer: w.Peer, ID: w.Track}
 		if _, twice := v.ranks[ref]; !twice {
-			v.ranks[ref] = want{rank(len(v.wanted) - i), w.Width, w.Height}
+			v.ranks[ref] = want{rank(len(v.wanted) - i), w.Width, w.Height, w.Priority}
 		}
 	}
 	for _, w := range c.Wishes {
@@ -165,7 +166,7 @@ func (v *receiver) rank(t *track) rank { return v.want(t).rank }
 // view is how large the receiver shows a video.
 func (v *receiver) view(t *track) View {
 	w := v.want(t)
-	view := View{Width: w.width, Height: w.height, Detail: t.Source == Screen}
+	view := View{Width: w.width, Height: w.height, Detail: t.Source == Screen, Priority: w.priority}
 	if v.maxHeight == 0 || t.Source == Screen { // text of 360 lines cannot be read
 		return view
 	}

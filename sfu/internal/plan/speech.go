@@ -95,17 +95,37 @@ func (r *Room) restage() {
 		s.stageDue = s.since + stageHold
 		return
 	}
+	was := [...]*peer{s.stage, s.before, s.speaking[0]}
 	s.stage, s.before, s.since = s.speaking[0], s.stage, r.now
-	r.touchStaged()
+	r.touchStaged(was[:]...)
 }
 
-// touchStaged touches the receivers that have a stage, or had one.
-func (r *Room) touchStaged() {
+// touchStaged touches the receivers that have a stage, or had one, and those that see one of these peers.
+func (r *Room) touchStaged(seen ...*peer) {
 	for _, p := range r.order {
-		if p.receive.staged || r.crowded(p) {
+		if p.receive.staged || r.crowded(p) || slices.ContainsFunc(seen, p.receive.sees) {
 			r.touch(p)
 		}
 	}
+}
+
+// seen is whose picture a receiver wants sharp before all others': of who speaks or spoke last, himself apart.
+func (s *speech) seen(by *peer) *peer {
+	if s.stage == by {
+		return s.before
+	}
+	return s.stage
+}
+
+// sees says whether a camera of the peer has a slot.
+func (v *receiver) sees(p *peer) bool {
+	if p == nil {
+		return false
+	}
+	return slices.ContainsFunc(p.published, func(t *track) bool {
+		_, has := v.where[t]
+		return has && t.Source == Camera
+	})
 }
 
 // silence sees that a peer who left, or has no microphone any more, is no speaker and not on stage.
@@ -117,12 +137,12 @@ func (r *Room) silence(p *peer) {
 	}
 	if s.before == p {
 		s.before = nil
-		r.touchStaged()
+		r.touchStaged(p, s.stage)
 	}
 	if s.stage == p {
 		s.stage, s.before = s.before, nil
 		s.since = min(s.since, r.now-stageHold) // the next need not wait
-		r.touchStaged()
+		r.touchStaged(p, s.stage)
 	}
 }
 

@@ -83,10 +83,10 @@ func (s *Shard) openCongestion(now time.Duration, p *peer, sl *slot) {
 		p.congestion = &congestion{estimator: bwe.New(now, *s.cfg.Congestion), rests: true}
 		p.congestion.gate.timer = timer{owner: p, paces: true}
 	}
-	if sl.numbered {
+	if sl.numbered && !p.congestion.byPackets {
 		p.congestion.byPackets = true
+		s.poll(now, p)
 	}
-	s.poll(now, p)
 }
 
 // known says whether there is an estimate to hold to.
