@@ -68,12 +68,14 @@ func (a *Allocator) Allocate(now time.Duration, bits bwe.Bitrate, sources []Sour
 	a.weigh(sources)
 	sent := a.sent()
 	if a.exceeds(now, bits, sent) {
-		a.fall(bits)
-		a.fell(now, bits, sent, a.plan.bits)
+		a.above = false
+		if !a.shed(bits) {
+			a.fall(bits)
+		}
 	} else {
 		a.rise(now, bits, sent)
-		a.rose(now, sent, a.plan.bits)
 	}
+	a.note(now)
 	for i := range a.sources {
 		s := &a.sources[i]
 		chosen := a.plan.layers[i]
@@ -90,13 +92,26 @@ func (a *Allocator) Allocate(now time.Duration, bits bwe.Bitrate, sources []Sour
 // take more. It is what a probe has to prove.
 func (a *Allocator) Step() bwe.Bitrate { return a.step }
 
-// fall takes from those who have, and gives nobody more but the least layer to who is new. Nothing that takes a keyframe
-// begins here, except that a lower encoding takes the place of a higher one.
+// shed takes what can be taken without a keyframe, and says whether that is enough. An estimator that drains a queue asks for
+// much less for a moment, and for nearly as much as before in the next: no picture is worth changing its size for that.
+func (a *Allocator) shed(bits bwe.Bitrate) bool {
+	for i := range a.sources {
+		s := &a.sources[i]
+		s.floor, s.cap = a.bottom(i, s.current), s.current
+		if a.isNew(s) {
+			s.cap = s.base
+		}
+	}
+	a.share(&a.plan, bits)
+	return a.plan.bits <= bits
+}
+
+// fall takes from those who have, and gives nobody more but the least layer to who is new.
 func (a *Allocator) fall(bits bwe.Bitrate) {
 	for i := range a.sources {
 		s := &a.sources[i]
 		s.floor, s.cap = Paused, s.current
-		if s.current == Paused && a.isNew(s) {
+		if a.isNew(s) {
 			s.cap = s.base
 		}
 	}
@@ -105,18 +120,22 @@ func (a *Allocator) fall(bits bwe.Bitrate) {
 
 // rise gives what is spare. What flows stays, unless sharing all of it again is clearly better.
 func (a *Allocator) rise(now time.Duration, bits, sent bwe.Bitrate) {
-	room := a.bound(now, bits, withHeadroom(bits))
-	allowed := a.mayRise(now)
+	keyed, cheap := a.mayRise(now)
+	room := a.keyed.bound(now, bits, withHeadroom(bits), &byKeyframe)
 	for i := range a.sources {
 		s := &a.sources[i]
 		s.floor, s.cap = s.current, s.best
-		if !allowed && !a.isNew(s) {
+		switch {
+		case keyed || a.isNew(s):
+		case cheap:
+			s.cap = a.top(i, s.current)
+		default:
 			s.cap = s.current
 		}
 	}
 	a.share(&a.plan, room)
-	if allowed {
-		a.fillCheaply(&a.plan, a.bound(now, bits, withLittleHeadroom(bits)))
+	if cheap {
+		a.fillCheaply(&a.plan, a.cheap.bound(now, bits, withLittleHeadroom(bits), &atOnce))
 	}
 
 	for i := range a.sources {
@@ -130,4 +149,45 @@ func (a *Allocator) rise(now time.Duration, bits, sent bwe.Bitrate) {
 	if a.anew.clearlyBetter(&a.plan) {
 		a.plan, a.anew = a.anew, a.plan
 	}
+}
+
+// note keeps what the plan changes.
+func (a *Allocator) note(now time.Duration) {
+	var keyedUp, keyedDown, cheapUp, cheapDown bool
+	for i := range a.sources {
+		from, to := a.sources[i].current, a.plan.layers[i]
+		keyed := a.bottom(i, from) != a.bottom(i, to)
+		keyedUp, keyedDown = keyedUp || keyed && to > from, keyedDown || keyed && to < from
+		cheapUp, cheapDown = cheapUp || !keyed && to > from, cheapDown || !keyed && to < from
+	}
+	a.keyed.settle(now, &byKeyframe)
+	a.cheap.settle(now, &atOnce)
+	switch {
+	case keyedUp && !keyedDown:
+		a.keyed.rose(now, a.plan.bits)
+	case keyedDown && !keyedUp:
+		a.keyed.fell(now, &byKeyframe)
+	}
+	switch {
+	case cheapUp && !cheapDown:
+		a.cheap.rose(now, a.plan.bits)
+	case cheapDown && !cheapUp:
+		a.cheap.fell(now, &atOnce)
+	}
+}
+
+// bottom is the lowest layer that a source can leave another one for without a keyframe, and top the highest.
+func (a *Allocator) bottom(i, layer int) int {
+	for layer > 0 && a.optionsOf(i)[layer].cheap {
+		layer--
+	}
+	return layer
+}
+
+func (a *Allocator) top(i, layer int) int {
+	options := a.optionsOf(i)
+	for layer != Paused && layer+1 < len(options) && options[layer+1].cheap {
+		layer++
+	}
+	return layer
 }

@@ -17,36 +17,97 @@ const (
 	headroomOf, headroomBy = 115, 100
 	littleOf, littleBy     = 105, 100
 
-	// dwell is from a fall to the next rise: as long as a queue takes to drain and an estimate to find its level.
-	dwell = 3 * time.Second
-	// A rise that is taken back within trial has failed: the next one to as much waits twice as long, at most longest.
-	trial   = 10 * time.Second
-	longest = time.Minute
-	// A bound of failedBy % of what failed is not what failed.
-	failedOf, failedBy = 95, 100
-	// With a third more bits than what failed took the path is another one.
+	// A rise to what failed, or 5 % less, is the same rise. With a third more bits than failed the path is another one.
+	failedOf, failedBy   = 95, 100
 	anotherOf, anotherBy = 4, 3
 
 	// rest is how long what has just changed is left alone when bits are only shared in another way.
 	rest = time.Second
 )
 
-// steady keeps the share from swinging. Its zero value has seen neither rise nor fall.
-type steady struct {
-	fallen    bool
-	fellAt    time.Duration // the last fall
-	risen     bool
-	roseAt    time.Duration // the last rise that was not taken back
-	peak      bwe.Bitrate   // it led to
-	failures  int           // rises in a row that were taken back
-	failed    bwe.Bitrate   // what the last of them led to
-	above     bool          // more is sent than there is, within the tolerance
-	aboveFrom time.Duration
+// Headroom is what a rise leaves: who knows better than to need it multiplies bits by it.
+const Headroom = float64(headroomOf) / headroomBy
+
+// patience is how one kind of rise waits after a fall.
+type patience struct {
+	dwell   time.Duration // from a fall to the next rise
+	trial   time.Duration // a rise that is taken back within it has failed: the next to as much waits twice as long
+	longest time.Duration // but no longer
 }
 
-func withHeadroom(bits bwe.Bitrate) bwe.Bitrate { return bits * headroomBy / headroomOf }
+var (
+	// 3 s: as long as a queue takes to drain and an estimate to find its level again.
+	byKeyframe = patience{3 * time.Second, 10 * time.Second, time.Minute}
+	// 1 s: an estimator that drains a queue is back by then. Nothing breaks when it was too early.
+	atOnce = patience{time.Second, 4 * time.Second, 16 * time.Second}
+)
 
-func withLittleHeadroom(bits bwe.Bitrate) bwe.Bitrate { return bits * littleBy / littleOf }
+// history is what rises of one kind have led to. Its zero value has seen none.
+type history struct {
+	fallen   bool
+	fellAt   time.Duration // the last fall
+	risen    bool
+	roseAt   time.Duration // the last rise that was not taken back
+	peak     bwe.Bitrate   // it led to
+	failures int           // rises in a row that were taken back
+	failed   bwe.Bitrate   // what the last of them led to
+}
+
+// fell notes that something was taken back.
+func (h *history) fell(now time.Duration, p *patience) {
+	if h.risen && now-h.roseAt < p.trial {
+		h.failures = min(h.failures+1, 8)
+		h.failed = h.peak
+	}
+	h.risen = false
+	h.fallen, h.fellAt = true, now
+}
+
+// rose notes that something was given.
+func (h *history) rose(now time.Duration, to bwe.Bitrate) {
+	h.risen, h.roseAt, h.peak = true, now, to
+}
+
+// settle forgets failures when a rise has stood its trial.
+func (h *history) settle(now time.Duration, p *patience) {
+	if h.risen && now-h.roseAt >= p.trial {
+		h.risen, h.failures, h.failed = false, 0, 0
+	}
+}
+
+// at is when the next rise may be.
+func (h *history) at(p *patience) time.Duration {
+	if !h.fallen {
+		return 0
+	}
+	return h.fellAt + p.dwell
+}
+
+// retryAt is when the next rise to what failed may be.
+func (h *history) retryAt(p *patience) time.Duration {
+	return h.fellAt + min(p.dwell<<h.failures, p.longest)
+}
+
+// held says whether a rise to what failed has to wait.
+func (h *history) held(now time.Duration, bits bwe.Bitrate, p *patience) bool {
+	return h.failures > 0 && now < h.retryAt(p) && bits*anotherBy < h.failed*anotherOf
+}
+
+// bound keeps a rise below what failed until its time has come.
+func (h *history) bound(now time.Duration, bits, room bwe.Bitrate, p *patience) bwe.Bitrate {
+	if h.held(now, bits, p) {
+		return min(room, h.failed*failedOf/failedBy)
+	}
+	return room
+}
+
+// steady keeps the share from swinging. Its zero value has seen neither rise nor fall.
+type steady struct {
+	keyed     history // changes that take a keyframe, or pause
+	cheap     history // those that do not
+	above     bool    // more is sent than there is, within the tolerance
+	aboveFrom time.Duration
+}
 
 // exceeds says whether what is sent must fall.
 func (t *steady) exceeds(now time.Duration, bits, sent bwe.Bitrate) bool {
@@ -60,64 +121,40 @@ func (t *steady) exceeds(now time.Duration, bits, sent bwe.Bitrate) bool {
 	return sent*toleranceBy > bits*toleranceOf || now-t.aboveFrom >= tolerance
 }
 
-// fell notes a fall.
-func (t *steady) fell(now time.Duration, bits, from, to bwe.Bitrate) {
-	t.above = false
-	if to >= from {
-		return
-	}
-	if t.risen && now-t.roseAt < trial {
-		t.failures = min(t.failures+1, 8)
-		t.failed = t.peak
-	}
-	t.risen = false
-	t.fallen, t.fellAt = true, now
-}
-
-// rose notes what a call without a fall led to.
-func (t *steady) rose(now time.Duration, from, to bwe.Bitrate) {
-	if t.risen && now-t.roseAt >= trial {
-		t.risen, t.failures, t.failed = false, 0, 0
-	}
-	if to > from {
-		t.risen, t.roseAt, t.peak = true, now, to
-	}
-}
-
 // isNew says whether a source is paused because it has had no turn yet.
 func (t *steady) isNew(s *source) bool {
-	return s.current == Paused && (!t.fallen || s.since > t.fellAt)
+	return s.current == Paused && (!t.keyed.fallen || s.since > t.keyed.fellAt)
 }
 
-// mayRise says whether the last fall is long enough ago.
-func (t *steady) mayRise(now time.Duration) bool { return !t.fallen || now-t.fellAt >= dwell }
-
-// bound keeps a rise below what failed until its time has come.
-func (t *steady) bound(now time.Duration, bits, room bwe.Bitrate) bwe.Bitrate {
-	if t.held(now, bits) {
-		return min(room, t.failed*failedOf/failedBy)
-	}
-	return room
+// mayRise says which rises may be.
+func (t *steady) mayRise(now time.Duration) (keyed, cheap bool) {
+	cheap = now >= t.cheap.at(&atOnce)
+	return cheap && now >= t.keyed.at(&byKeyframe), cheap
 }
-
-// held says whether a rise to what failed has to wait.
-func (t *steady) held(now time.Duration, bits bwe.Bitrate) bool {
-	return t.failures > 0 && now < t.retryAt() && bits*anotherBy < t.failed*anotherOf
-}
-
-func (t *steady) retryAt() time.Duration { return t.fellAt + min(dwell<<t.failures, longest) }
 
 // next is when something may be decided in another way although nothing changes; 0: never.
-func (t *steady) next(now time.Duration, bits bwe.Bitrate, limited bool) time.Duration {
-	switch {
-	case t.above:
+func (t *steady) next(now time.Duration, bits bwe.Bitrate, limited bool) (at time.Duration) {
+	if t.above {
 		return t.aboveFrom + tolerance
-	case !limited:
-		return 0
-	case !t.mayRise(now):
-		return t.fellAt + dwell
-	case t.held(now, bits):
-		return t.retryAt()
 	}
-	return 0
+	if !limited {
+		return 0
+	}
+	times := [...]time.Duration{t.cheap.at(&atOnce), t.keyed.at(&byKeyframe), 0, 0}
+	if t.cheap.held(now, bits, &atOnce) {
+		times[2] = t.cheap.retryAt(&atOnce)
+	}
+	if t.keyed.held(now, bits, &byKeyframe) {
+		times[3] = t.keyed.retryAt(&byKeyframe)
+	}
+	for _, t := range times {
+		if t > now && (at == 0 || t < at) {
+			at = t
+		}
+	}
+	return at
 }
+
+func withHeadroom(bits bwe.Bitrate) bwe.Bitrate { return bits * headroomBy / headroomOf }
+
+func withLittleHeadroom(bits bwe.Bitrate) bwe.Bitrate { return bits * littleBy / littleOf }

@@ -108,6 +108,14 @@ func (a *Allocator) weigh(sources []Source) {
 	}
 }
 
+// Utility is what a layer is worth for one of the sources, as Allocate reckons it; the layer need not be one that the source
+// offers. Only ratios mean anything.
+func Utility(sources []Source, i int, l Layer) int64 {
+	s := &sources[i]
+	w, h := shown(s)
+	return weight(s, sources) * curves(s.Kind, lines(&l, w, h), l.Rate)
+}
+
 // weight is what one source counts against another.
 func weight(s *Source, among []Source) int64 {
 	w := int64(one * cameraWeight)
@@ -159,10 +167,6 @@ func shown(s *Source) (w, h uint64) {
 
 // appraise appends the options of one source.
 func (a *Allocator) appraise(s *Source, weight int64) {
-	of := motion
-	if s.Kind == Screen {
-		of = detail
-	}
 	w, h := shown(s)
 	known := w > 0 && h > 0
 	for i := range s.Layers {
@@ -170,20 +174,36 @@ func (a *Allocator) appraise(s *Source, weight int64) {
 	}
 	for i := range s.Layers {
 		l := &s.Layers[i]
-		lines := byBits(s.Layers, i)
+		var utility int64
 		if known {
-			lines = min(max(64*uint64(l.Width)/w, 64*uint64(l.Height)/h), 64)
-		}
-		rate := min(l.Rate, 30)
-		if rate == 0 {
-			rate = 30
-		}
-		utility := weight * sharpness[of][lines] * smoothness[of][rate]
-		if known {
-			utility = utility / whole * among(s.Layers, i)
+			utility = weight * curves(s.Kind, lines(l, w, h), l.Rate) / whole * among(s.Layers, i)
+		} else {
+			utility = weight * curves(s.Kind, byBits(s.Layers, i), l.Rate)
 		}
 		a.options = append(a.options, option{bits: max(l.Bits, 1), utility: utility, cheap: l.Cheap && i > 0})
 	}
+}
+
+// curves is sharpness times smoothness, in millionths.
+func curves(k Kind, lines uint64, rate uint8) int64 {
+	of := motion
+	if k == Screen {
+		of = detail
+	}
+	rate = min(rate, 30)
+	if rate == 0 {
+		rate = 30
+	}
+	return sharpness[of][lines] * smoothness[of][rate]
+}
+
+// lines is the share of the lines that a layer shows of those that a source may fill, in 1/64. Shown whole, a picture is as
+// large as its place when one of its sides is.
+func lines(l *Layer, w, h uint64) uint64 {
+	if w == 0 || h == 0 {
+		return 64
+	}
+	return min(max(64*uint64(l.Width)/w, 64*uint64(l.Height)/h), 64)
 }
 
 // byBits is the share of the lines that a layer shows, in 1/64, when no sizes are known: an encoder spends its bits on pixels.
