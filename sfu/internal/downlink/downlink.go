@@ -99,8 +99,13 @@ type Downlink struct {
 	nextCursor  uint64        // voice: the same in next
 	nextBy      time.Duration // voice: next takes over by then, silent or not
 
+	// What waits.
+	paused bool
+	lag    lag
+
 	// What of it is shown.
-	want        codec.Layer
+	asked       codec.Layer // by SetLayer
+	want        codec.Layer // of that, what the path allows
 	wantedSince time.Duration
 	nextWant    codec.Layer // the same of next
 	layers      layers
@@ -143,17 +148,24 @@ type Stats struct {
 	Late             uint64 // dropped: of before the segment's start
 	Overrun          uint64 // dropped: overwritten before this slot got to them
 	TooLong          uint64 // dropped: longer than dst
+	Stale            uint64 // passed over: the path was too thin for them, and a keyframe came or was waited for
+	Thinnings        uint64 // temporal layers left out for that reason
 	Thinned          uint64 // dropped: of a layer that is not shown
 	Blanked          uint64 // of these: came late, and padding took the number kept for it
 	Unsupported      uint64 // sources assigned whose codec the slot has not negotiated
 	ResendGone       uint64 // NACKed and not in any history
 	ResendTooSoon    uint64 // NACKed again within a round trip
 	ResendOverBudget uint64
+	ResendUseless    uint64 // NACKed, and a keyframe has gone out since
+	KeyframesInstead uint64 // wished for because repair costs more or comes too late
+	Padding          uint64 // packets yielded by Padding
+	PaddingOctets    uint64 // their sizes in bytes
 }
 
 // New returns an empty slot that forwards nothing before Ready.
 func New(cfg Config) *Downlink {
-	d := &Downlink{cfg: cfg, want: codec.Everything}
+	d := &Downlink{cfg: cfg, asked: codec.Everything, want: codec.Everything}
+	d.lag.patience = never
 	d.layers.shown = codec.Everything
 	for _, p := range cfg.Payloads {
 		if int(p.Codec) < codec.Count {
@@ -207,7 +219,7 @@ func (d *Downlink) Assign(now time.Duration, src *uplink.Uplink, participant uin
 	case src == d.current:
 		d.next, d.currentName = nil, participant
 	case d.cfg.Video || src == d.next:
-		d.next, d.nextName, d.nextWant = src, participant, d.want
+		d.next, d.nextName, d.nextWant = src, participant, d.asked
 	case d.current != nil && d.ready && !d.fresh:
 		d.next, d.nextName, d.nextCursor, d.nextBy = src, participant, src.Head(), now+handover
 	default:
@@ -228,11 +240,11 @@ func (d *Downlink) Sources() (current, next *uplink.Uplink) { return d.current, 
 // WantsKeyframe reports whether the slot waits for a keyframe of the source assigned last: from Ready until the switch, or
 // for layers that only a keyframe brings. The shard passes the wish to that uplink, which merges them.
 func (d *Downlink) WantsKeyframe(now time.Duration) bool {
-	if !d.ready || !d.cfg.Video {
+	if !d.ready || !d.cfg.Video || d.paused {
 		return false
 	}
 	if d.next == nil {
-		return d.wantsLayer(now)
+		return d.current != nil && d.rtx.wish || d.wantsLayer(now)
 	}
 	_, ok := d.entrance(max(now, d.readyAt+d.hold))
 	return !ok
@@ -252,7 +264,7 @@ func (d *Downlink) entrance(at time.Duration) (i uint64, ok bool) {
 // the transport-wide number to write; it is used up only when Sent is returned. Call it until Empty; a turn may stop
 // anywhere in between and go on later.
 func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State) {
-	if !d.ready || now < d.readyAt+d.hold {
+	if !d.ready || d.paused || now < d.readyAt+d.hold {
 		return Out{}, Empty
 	}
 	d.lastNow = now
@@ -265,17 +277,22 @@ func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State)
 	}
 	src := d.current
 	if src == nil || d.cursor >= src.Head() {
+		if d.lag.began {
+			d.caughtUp(now)
+		}
 		return Out{}, Empty
 	}
 	p := src.At(d.cursor)
 	if p == nil {
-		d.stats.Overrun += src.Tail() - d.cursor
-		d.cursor = src.Tail()
+		d.overrun()
 		return Out{}, Dropped
 	}
 	s := &d.ring[d.newest]
 	if d.fresh || p.Epoch != s.epoch {
 		return d.begin(now, p, dst, tseq)
+	}
+	if now-p.Arrival > d.lag.patience && d.hurry(now, p) {
+		return Out{}, Dropped
 	}
 	d.cursor++
 	if p.Seq < s.first {
@@ -285,8 +302,8 @@ func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State)
 	if p.Seq == s.first {
 		return Out{}, Dropped // sent when the segment began, ahead of those that had overtaken it
 	}
-	if p.Meta.Keyframe && !d.layers.limited && d.spare(p) {
-		d.limit()
+	if p.Meta.Keyframe {
+		d.passKeyframe(p)
 	}
 	if d.sifts {
 		return d.pass(s, p, dst, tseq)
@@ -300,7 +317,15 @@ func (d *Downlink) precedes(i uint64) bool {
 		return false
 	}
 	p, first := d.current.At(d.cursor), d.next.At(i)
-	return p != nil && first != nil && p.Epoch == d.ring[d.newest].epoch && p.Arrival <= first.Arrival
+	return p != nil && first != nil && p.Epoch == d.ring[d.newest].epoch && p.Arrival <= first.Arrival && !d.overtakes(p)
+}
+
+// passKeyframe takes note of the first packet of a keyframe in the middle of a segment.
+func (d *Downlink) passKeyframe(p *uplink.Packet) {
+	if !d.layers.limited && d.spare(p) {
+		d.limit()
+	}
+	d.rtx.keyframe(d.sequence.highest + 1)
 }
 
 // handOver switches voice to the next source when its first packet is the next in order of arrival. Until then the old one
@@ -320,9 +345,11 @@ func (d *Downlink) handOver(now time.Duration) {
 // enter switches video to the next source at its keyframe start.
 func (d *Downlink) enter(now time.Duration, i uint64, dst []byte, tseq uint16) (Out, State) {
 	src := d.next
-	d.current, d.currentName, d.next, d.want = src, d.nextName, nil, d.nextWant
+	d.current, d.currentName, d.next, d.asked = src, d.nextName, nil, d.nextWant
+	p := src.At(i)
+	d.restart(now, d.goesOn(src, p))
 	d.cursor = src.EarliestAfter(i)
-	return d.start(now, src.At(i), dst, tseq)
+	return d.start(now, p, dst, tseq)
 }
 
 // begin deals with the first packet of a source (audio) or of a restarted stream.
@@ -330,7 +357,7 @@ func (d *Downlink) begin(now time.Duration, p *uplink.Packet, dst []byte, tseq u
 	if d.cfg.Video {
 		// The publisher's stream restarted: nothing of it can be decoded before its keyframe.
 		if d.next == nil {
-			d.next, d.nextName, d.nextWant = d.current, d.currentName, d.want
+			d.next, d.nextName, d.nextWant = d.current, d.currentName, d.asked
 		}
 		d.current = nil
 		return Out{}, Dropped
@@ -358,6 +385,7 @@ func (d *Downlink) start(now time.Duration, p *uplink.Packet, dst []byte, tseq u
 		d.sifts = d.want != codec.Everything || d.spare(p)
 		d.layers = layers{shown: d.want, limited: d.sifts}
 		d.numbers.on, d.wantedSince = false, now
+		d.rtx.keyframe(s.out)
 	}
 	d.opening = true
 	return d.pass(s, p, dst, tseq)

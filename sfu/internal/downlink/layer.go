@@ -50,8 +50,9 @@ type layers struct {
 	started   bool
 	timestamp uint32
 	layer     codec.Layer
-	hidden    bool // it was left out
-	ended     bool // the marker of its picture has been sent
+	hidden    bool  // it was left out
+	left      uint8 // share of the packets that were left out lately, in 256ths
+	ended     bool  // the marker of its picture has been sent
 
 	// VP8.
 	pictures   uint16 // left out in this segment
@@ -69,13 +70,8 @@ func (d *Downlink) SetLayer(now time.Duration, l codec.Layer) {
 		d.nextWant = l
 		return
 	}
-	if l == d.want {
-		return
-	}
-	d.want, d.wantedSince = l, now
-	if d.cfg.Video {
-		d.limit()
-	}
+	d.asked = l
+	d.showWanted(now)
 }
 
 // limit begins to leave something out.
@@ -311,6 +307,15 @@ func (d *Downlink) remember(p *uplink.Packet, hidden bool) {
 			l.pictures++
 		}
 		l.picture, l.hasPicture = p.Meta.PictureID, true
+	}
+}
+
+// count follows the share of packets that are left out, over the last 16 or so.
+func (l *layers) count(hidden bool) {
+	if hidden {
+		l.left += (255-l.left)/16 + min(255-l.left, 1)
+	} else {
+		l.left -= l.left/16 + min(l.left, 1)
 	}
 }
 

@@ -15,16 +15,6 @@ const (
 	defaultResendGap = 50 * time.Millisecond
 
 	gates = 256 // resends remembered: a second's worth at 256 a second; further ones meet the budget
-
-	// A resent byte for two fresh ones: repairs 30 % loss, and a forged or mad stream of NACKs costs us half of what the
-	// subscriber takes anyway.
-	budgetShare = 2
-	// 16 kB a second beside that, so that the tail of the first keyframe can be repaired.
-	budgetFloor = 16 << 10
-
-	// A second in ten steps.
-	budgetSteps = 10
-	budgetStep  = time.Second / budgetSteps
 )
 
 // rtx is the state of resending.
@@ -32,20 +22,28 @@ type rtx struct {
 	last   seq.Extended // on the RTX SSRC
 	gates  []gate       // by number; made at the first NACK
 	budget budget
+
+	keyframeAt seq.Extended // number of the newest keyframe's first packet
+	owedAt     time.Duration
+	owed       int          // bytes that pictures behind it still need, and did not get for want of budget
+	wish       bool         // a keyframe is to come instead
+	padded     seq.Extended // number last repeated as padding
 }
 
 // gate remembers when a packet was resent.
 type gate struct {
 	number seq.Extended
 	at     time.Duration
+	owed   bool // not at all, for want of budget
 }
 
 // SetRTT notes the round trip to the subscriber.
 func (d *Downlink) SetRTT(rtt time.Duration) { d.rtt = rtt }
 
 // Resend answers a NACK for the slot's sequence number: it writes the packet as an RTX packet (RFC 4588 §4) with its own
-// number to dst; one without media, which fills a hole all the same, as an empty one. It returns false, and counts why, when the packet is gone, was resent less than a round trip ago, or the
-// budget is spent: resends of a second take at most half the bytes of its media and 16 kB.
+// number to dst; one without media, which fills a hole all the same, as an empty one. It returns false, and counts why, when the
+// packet is gone, was resent less than a round trip ago, or the budget is spent: SetRepair's share of the media, and without
+// an estimate half the bytes of a second's media and 16 kB.
 func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq uint16) (Out, bool) {
 	d.lastNow = now
 	number := d.extend(sequence)
@@ -60,17 +58,30 @@ func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq u
 		return Out{}, false
 	}
 	header, descriptor := d.measure(s, p, at)
-	size := header + 2
-	if at.how&blank == 0 {
-		size += p.Size()
-	}
+	size := rtxSize(header, p, at)
 	if size+sealSize > len(dst) {
 		d.stats.TooLong++
 		return Out{}, false
 	}
-	if !d.admit(now, number, size) {
+	if !d.worth(now, number, p) || !d.admit(now, number, size, p.Meta.Layer.Temporal == 0) {
 		return Out{}, false
 	}
+	return d.repeat(s, p, number, at, header, descriptor, dst, tseq), true
+}
+
+// rtxSize is what a packet takes on the RTX SSRC, in bytes, with so large a header.
+func rtxSize(header int, p *uplink.Packet, at place) int {
+	if at.how&blank != 0 {
+		return header + 2
+	}
+	return header + 2 + p.Size()
+}
+
+// repeat writes a packet that went out with the number to dst, on the RTX SSRC.
+func (d *Downlink) repeat(
+	s *segment, p *uplink.Packet, number seq.Extended, at place, header int, descriptor, dst []byte, tseq uint16,
+) Out {
+	size := rtxSize(header, p, at)
 	d.rtx.last++
 	d.write(dst, header, p, s.payload.RTXPayloadType, at.how&marked, d.cfg.RTXSSRC, d.rtx.last.Uint16(), p.Timestamp+s.timestamps, 0, tseq,
 		descriptor, s.frames)
@@ -79,7 +90,7 @@ func (d *Downlink) Resend(now time.Duration, sequence uint16, dst []byte, tseq u
 		copy(dst[header+2:size], s.source.Payload(p))
 		s.rewrite(dst[header+2:size], p, at)
 	}
-	return Out{HeaderSize: header, Size: size, Seq: d.rtx.last, RTX: true}, true
+	return Out{HeaderSize: header, Size: size, Seq: d.rtx.last, RTX: true}
 }
 
 // sent returns the packet that went out with the number, and its place; nil when it has not come, or nothing tells any more.
@@ -125,8 +136,9 @@ func (d *Downlink) segment(number seq.Extended) *segment {
 	return nil
 }
 
-// admit applies the gate and the budget to a resend of size bytes, and charges both.
-func (d *Downlink) admit(now time.Duration, number seq.Extended, size int) bool {
+// admit applies the gate and the budget to a resend of size bytes, and charges both. What is not of the base layer leaves the
+// rest of a budget to it.
+func (d *Downlink) admit(now time.Duration, number seq.Extended, size int, base bool) bool {
 	gap := defaultResendGap
 	if d.rtt > 0 {
 		gap = max(d.rtt, minResendGap)
@@ -135,50 +147,21 @@ func (d *Downlink) admit(now time.Duration, number seq.Extended, size int) bool 
 		d.rtx.gates = make([]gate, gates)
 	}
 	g := &d.rtx.gates[number%gates]
-	if g.number == number && now-g.at < gap {
+	known := g.number == number
+	if known && !g.owed && now-g.at < gap {
 		d.stats.ResendTooSoon++
 		return false
 	}
-	if !d.rtx.budget.resend(now, size) {
+	if !d.rtx.budget.resend(now, size, base) {
 		d.stats.ResendOverBudget++
+		if base && !(known && g.owed) {
+			*g = gate{number: number, owed: true}
+			d.missed(now, number, size)
+		}
 		return false
 	}
-	*g = gate{number: number, at: now}
+	d.rtx.repeated(now, number, size)
 	d.stats.Resent++
 	d.stats.ResentOctets += uint64(size)
-	return true
-}
-
-// budget counts media and resent bytes of the last second.
-type budget struct {
-	step                int64 // the running step's number
-	fresh, resent       [budgetSteps]uint32
-	freshSum, resentSum uint32
-}
-
-func (b *budget) turn(now time.Duration) {
-	step := int64(now / budgetStep)
-	for n := min(step-b.step, budgetSteps); n > 0; n-- {
-		i := (step - n + 1) % budgetSteps
-		b.freshSum -= b.fresh[i]
-		b.resentSum -= b.resent[i]
-		b.fresh[i], b.resent[i] = 0, 0
-	}
-	b.step = max(b.step, step)
-}
-
-func (b *budget) media(now time.Duration, size int) {
-	b.turn(now)
-	b.fresh[b.step%budgetSteps] += uint32(size)
-	b.freshSum += uint32(size)
-}
-
-func (b *budget) resend(now time.Duration, size int) bool {
-	b.turn(now)
-	if b.resentSum+uint32(size) > b.freshSum/budgetShare+budgetFloor {
-		return false
-	}
-	b.resent[b.step%budgetSteps] += uint32(size)
-	b.resentSum += uint32(size)
 	return true
 }

@@ -53,7 +53,7 @@ func (d *Downlink) Sealed(now time.Duration, sequence uint16) []byte {
 		d.stats.ResendGone++
 		return nil
 	}
-	if !d.admit(now, number, len(b)) {
+	if !d.admit(now, number, len(b), true) {
 		return nil
 	}
 	return b

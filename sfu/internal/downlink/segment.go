@@ -103,16 +103,28 @@ func (d *Downlink) follows(src *uplink.Uplink, p *uplink.Packet) bool {
 	if !d.sequence.started {
 		return true
 	}
+	if d.goesOn(src, p) {
+		return int32(p.Timestamp-d.sequence.source) > 0
+	}
 	if after, ok := d.captured(src, p); ok {
 		return after >= -sameCapture
 	}
 	return p.Arrival >= d.sequence.arrival
 }
 
-// step returns how far the timestamp moves to p, the first packet of src: by what lies between the captures where that is
+// goesOn reports whether p is of the stream that the newest segment is of.
+func (d *Downlink) goesOn(src *uplink.Uplink, p *uplink.Packet) bool {
+	s := &d.ring[d.newest]
+	return s.source == src && s.epoch == p.Epoch
+}
+
+// step returns how far the timestamp moves to p, the first packet of src: as src's own where it goes on, by what lies between the captures where that is
 // known, else between the arrivals.
 func (d *Downlink) step(src *uplink.Uplink, p *uplink.Packet) uint32 {
 	q := &d.sequence
+	if d.cfg.Video && d.goesOn(src, p) {
+		return p.Timestamp - q.source
+	}
 	if after, ok := d.captured(src, p); ok && d.cfg.Video && after <= longestPause {
 		due := (int64(after)*int64(src.Codec().ClockRate())+int64(time.Second)/2)/int64(time.Second) - q.ahead
 		step := max(due, videoStep)

@@ -67,6 +67,7 @@ func (d *Downlink) sift(s *segment, p *uplink.Packet) (at place, ok bool) {
 		}
 		d.remember(p, hidden)
 	}
+	l.count(hidden)
 	n.reserve(p.Seq-seq.Extended(missing), missing, before)
 	n.highest = p.Seq
 	if hidden {

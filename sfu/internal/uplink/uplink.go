@@ -94,6 +94,8 @@ type Uplink struct {
 	history     history
 	keyframe    uint64 // arrival index of the last keyframe's first packet
 	hasKeyframe bool
+	keyPicture  uint32 // its timestamp
+	keyBytes    int    // payload bytes of it that have come
 
 	// What is wished for.
 	missing missing
@@ -308,6 +310,9 @@ func (u *Uplink) store(
 	if p.Meta.Keyframe {
 		u.noteKeyframe(&p, i)
 	}
+	if p.Timestamp == u.keyPicture && u.hasKeyframe {
+		u.keyBytes += len(payload)
+	}
 	return Stored
 }
 
@@ -363,6 +368,9 @@ func (u *Uplink) noteKeyframe(p *Packet, i uint64) {
 		}
 	}
 	u.stats.Keyframes++
+	if !u.hasKeyframe || u.keyPicture != p.Timestamp {
+		u.keyPicture, u.keyBytes = p.Timestamp, 0
+	}
 	u.keyframe, u.hasKeyframe = i, true
 	u.missing.removeBefore(p.Seq)
 	u.wish.fulfilled()
@@ -400,6 +408,25 @@ func (u *Uplink) Find(s seq.Extended) *Packet {
 // since the stream's last restart or it has been overwritten.
 func (u *Uplink) LastKeyframe() (i uint64, ok bool) {
 	return u.keyframe, u.hasKeyframe && u.keyframe >= u.history.tail
+}
+
+// KeyframeSize returns how many bytes of payload the newest keyframe took, as far as it has come, of all its layers; 0 when none
+// has come since the stream's last restart. It is known for longer than the keyframe is kept.
+func (u *Uplink) KeyframeSize() int {
+	if !u.hasKeyframe {
+		return 0
+	}
+	return u.keyBytes
+}
+
+// From returns how many packets there are from arrival index i on, and about how many bytes they hold.
+func (u *Uplink) From(i uint64) (packets, bytes int) {
+	i = max(i, u.history.tail)
+	p := u.history.at(i)
+	if p == nil {
+		return 0, 0
+	}
+	return int(u.history.head - i), int(u.history.written - p.at)
 }
 
 // EarliestAfter returns the lowest arrival index among the packets numbered above that of the packet at arrival index i,

@@ -1,0 +1,81 @@
+package downlink
+
+import (
+	"time"
+
+	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+)
+
+const (
+	// 64 packets back: they are the ones that a subscriber may still miss, and have not asked for yet.
+	repeats = 64
+
+	// 4 of them are looked at for each packet of padding.
+	tries = 4
+
+	// 255 bytes are the most padding that a packet can have, the count included (RFC 3550 §5.1).
+	mostPadding = 255
+)
+
+// Padding writes a packet for a probe to dst: about size bytes of RTP, at most so many when a packet that was sent lately is
+// repeated (RFC 4588), which repairs it should it have been lost; else one of padding on the RTX SSRC, which is what libwebrtc
+// sends. It returns false for a slot that has no RTX, or has sent nothing yet.
+func (d *Downlink) Padding(now time.Duration, size int, dst []byte, tseq uint16) (Out, bool) {
+	s := &d.ring[d.newest]
+	if !d.sequence.started || s.payload.RTXPayloadType == 0 || d.cfg.RTXSSRC == 0 {
+		return Out{}, false
+	}
+	d.lastNow = now
+	out, ok := d.repeatLately(size, dst, tseq)
+	if !ok {
+		out, ok = d.pad(s, size, dst, tseq)
+	}
+	if ok {
+		d.stats.Padding++
+		d.stats.PaddingOctets += uint64(out.Size)
+	}
+	return out, ok
+}
+
+// repeatLately repeats one of the last packets: the newest that has not been repeated, then those before it.
+func (d *Downlink) repeatLately(size int, dst []byte, tseq uint16) (Out, bool) {
+	r, highest := &d.rtx, d.sequence.highest
+	for range tries {
+		number := r.padded - 1
+		if number > highest || highest-number >= repeats {
+			number = highest
+		}
+		r.padded = number
+		s := d.segment(number)
+		if s == nil || s.payload.RTXPayloadType == 0 {
+			continue
+		}
+		p, at := d.sent(s, number)
+		if p == nil || p.Epoch != s.epoch || at.how&blank != 0 {
+			continue
+		}
+		header, descriptor := d.measure(s, p, at)
+		if n := rtxSize(header, p, at); n > size || n+sealSize > len(dst) {
+			continue
+		}
+		out := d.repeat(s, p, number, at, header, descriptor, dst, tseq)
+		r.repeated(d.lastNow, number, out.Size) // who asks for it now will have it
+		return out, true
+	}
+	return Out{}, false
+}
+
+// pad writes a packet of nothing but padding.
+func (d *Downlink) pad(s *segment, size int, dst []byte, tseq uint16) (Out, bool) {
+	var none uplink.Packet
+	header, _ := d.measure(s, &none, place{how: blank})
+	n := min(max(size-header, 1), mostPadding)
+	if size = header + n; size+sealSize > len(dst) {
+		return Out{}, false
+	}
+	d.rtx.last++
+	d.write(dst, header, &none, s.payload.RTXPayloadType, blank, d.cfg.RTXSSRC, d.rtx.last.Uint16(), d.sequence.timestamp, 0, tseq, nil, 0)
+	clear(dst[header : size-1])
+	dst[size-1] = uint8(n)
+	return Out{HeaderSize: header, Size: size, Seq: d.rtx.last, RTX: true}, true
+}
