@@ -187,7 +187,7 @@ func (b *Bucket) Next(now time.Duration, c Class) time.Duration {
 	b.settle(now)
 	at := now
 	if b.debt >= b.most {
-		b.held = true
+		b.held = b.held || c != Padding || b.probe.id != 0 // who asks for padding without a probe has nothing that waits
 		at += time.Duration((b.debt-b.most)/b.pace) + roundUp
 	}
 	if !b.allows(c) {
