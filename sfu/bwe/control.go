@@ -162,5 +162,5 @@ func (c *control) pacing(now time.Duration) float64 {
 	if c.draining {
 		return 1
 	}
-	return 1.5
+	return 1.45
 }
