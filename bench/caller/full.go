@@ -54,19 +54,14 @@ func newFull(r *role, c *cast, d Dialer, clips *source.Clips, n *network, job Jo
 	if r.Record {
 		f.receiver.tapes = &recorder{who: r.Identity}
 	}
-	for i, track := range r.Publish {
+	for _, track := range r.Publish {
 		if track.Layers > 1 && job.Target.Kind != "tolkyn" {
 			return nil, fmt.Errorf("full callers send several layers to a Tolkyn server alone: leave layers out of group %s", r.Group)
 		}
-		for layer := range track.Encodings() {
-			t, err := newTape(clips, r.Caller, i, layer)
-			if err != nil {
-				return nil, err
-			}
-			f.tapes = append(f.tapes, t)
-		}
 	}
-	return f, nil
+	var err error
+	f.tapes, err = newTapes(clips, r.Caller)
+	return f, err
 }
 
 func (f *full) now() time.Duration { return time.Since(f.epoch) }
@@ -259,13 +254,7 @@ func (f *full) packet(number int, at time.Time, from Source, p *rtp.Packet, repa
 	}
 }
 
-func (f *full) keyframe(trackID string) {
-	for _, t := range f.tapes {
-		if t.id == trackID || trackID == "" && t.kind == measure.Video {
-			t.wantKeyframe()
-		}
-	}
-}
+func (f *full) keyframe(trackID string) { request(f.tapes, trackID) }
 
 func (f *full) isUp(number int, at time.Time, up bool) {
 	f.mu.Lock()

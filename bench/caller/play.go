@@ -55,6 +55,21 @@ func newTape(clips *source.Clips, c scenario.Caller, i, layer int) (*tape, error
 	return t, err
 }
 
+// newTapes are all that a caller publishes, in order.
+func newTapes(clips *source.Clips, c scenario.Caller) ([]*tape, error) {
+	var all []*tape
+	for i, track := range c.Publish {
+		for layer := range track.Encodings() {
+			t, err := newTape(clips, c, i, layer)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, t)
+		}
+	}
+	return all, nil
+}
+
 // tracksOf are what tapes in a row publish: those of one id are the encodings of one track.
 func tracksOf(tapes []*tape) []Track {
 	var all []Track
@@ -79,6 +94,15 @@ func (t *tape) wantKeyframe() {
 	select {
 	case t.wants <- struct{}{}:
 	default: // asked already
+	}
+}
+
+// request asks all tapes of a track for a keyframe; no track: those of pictures.
+func request(tapes []*tape, trackID string) {
+	for _, t := range tapes {
+		if t.id == trackID || trackID == "" && t.kind == measure.Video {
+			t.wantKeyframe()
+		}
 	}
 }
 

@@ -52,23 +52,26 @@ type bench struct {
 	plots         []plot
 }
 
-// scenario is one thing to measure, of which several rows come.
-type scenario struct {
+// measurement is one thing to measure, of which several rows come.
+type measurement struct {
 	name    string
 	measure func(context.Context, *bench, string) ([]report.Result, error)
+	show    func(*bench, string, []report.Result)
 }
 
-var scenarios = []scenario{
-	{"chromium_up", chromiumUp},
-	{"chromium_down", chromiumDown},
+var measurements = []measurement{
+	{"chromium_up", chromiumUp, (*bench).table},
+	{"chromium_down", chromiumDown, (*bench).table},
+	{"drop", drops, (*bench).list},
 }
 
 func run() error {
 	b := &bench{}
 	flag.IntVar(&b.runs, "runs", 1, "runs of each case with browsers, servers in turn; the median counts")
 	flag.DurationVar(&b.length, "length", length51, "how much of the case with browsers is played; less for a first look")
+	flag.IntVar(&b.cycles, "cycles", 12, "drops and returns of capacity in the case without browsers")
 	flag.Uint64Var(&b.seed, "seed", 1, "of the network's dice")
-	only := flag.String("only", "", "only scenarios whose name contains this")
+	only := flag.String("only", "", "only measurements whose name contains this")
 	out := flag.String("out", "bench/results/congestion.json", "where the results go; empty: nowhere")
 	page := flag.String("html", "", "where a page with plots goes; empty: nowhere")
 	flag.StringVar(&b.binary, "binary", "", "tolkyn to measure; default: built from this tree")
@@ -93,14 +96,14 @@ func run() error {
 			return err
 		}
 	}
-	// What one scenario cannot say, the others still do.
+	// What one measurement cannot say, the others still do.
 	var errs error
-	for _, s := range scenarios {
+	for _, s := range measurements {
 		if !strings.Contains(s.name, *only) || ctx.Err() != nil {
 			continue
 		}
 		results, err := s.measure(ctx, b, s.name)
-		b.show(s.name, results)
+		s.show(b, s.name, results)
 		if err == nil && *out != "" {
 			err = report.Keep(*out, results)
 		}

@@ -115,8 +115,15 @@ func compared(all []report.Result, name string) []report.Result {
 	return all
 }
 
-// show prints a scenario's rows as a table: a line for each figure, a column for each server and phase.
-func (b *bench) show(name string, all []report.Result) {
+// list prints rows as they are.
+func (b *bench) list(_ string, all []report.Result) {
+	for _, r := range all {
+		b.progress("%-44s %10.4g %s", r.Name, r.Value, r.Unit)
+	}
+}
+
+// table prints a line for each figure and a column for each server and phase.
+func (b *bench) table(name string, all []report.Result) {
 	var columns, figures []string
 	cells := map[[2]string]report.Result{}
 	for _, r := range all {

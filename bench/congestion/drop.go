@@ -1,0 +1,298 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/tolkyn/tolkyn/bench/caller"
+	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/bench/netem"
+	"github.com/tolkyn/tolkyn/bench/report"
+	"github.com/tolkyn/tolkyn/bench/scenario"
+	"github.com/tolkyn/tolkyn/bench/server"
+	"github.com/tolkyn/tolkyn/bench/server/tolkyn"
+	"github.com/tolkyn/tolkyn/bench/source"
+	"github.com/tolkyn/tolkyn/internal/netsim"
+)
+
+// The case of a subscriber whose capacity drops and comes back, over and over: RTT 50 ms, the queue of RFC 8867.
+const (
+	wide, narrow = 2_500_000, 600_000 // bits a second
+	dropOneWay   = 25 * time.Millisecond
+	// settleFor is how long the wide link must have carried the largest layer before the first drop.
+	settleFor = 5 * time.Second
+	// settleWithin is how long that may take.
+	settleWithin = 45 * time.Second
+	// lowFor and highFor are how long each capacity holds: long enough for a flap to show, and for coming back.
+	lowFor, highFor = 10 * time.Second, 15 * time.Second
+)
+
+// dropped is what one run of it was. Times count from the first drop; a cycle is lowFor and highFor.
+type dropped struct {
+	cycles   int
+	frames   []arrived // packets of pictures, in order of arrival
+	sounds   []arrived // packets of sound
+	passages []passage // of the link to the subscriber
+}
+
+// arrived is one packet.
+type arrived struct {
+	at        time.Duration
+	left      time.Duration // when it came to the bottleneck, or a little later
+	timestamp uint32
+	number    uint16
+	layer     int // of its frame; -1: nobody said
+	repaired  bool
+	age       time.Duration // of sound: since it was sent by its speaker
+}
+
+// subscriber collects what comes. Its events are on the connection's goroutines.
+type subscriber struct {
+	opened time.Time // of the line: times count from there
+
+	mu       sync.Mutex
+	frames   []arrived
+	sounds   []arrived
+	layers   map[uint32]int // by timestamp
+	largest  time.Duration  // since when the largest layer has come alone; 0: it does not
+	passages []passage
+	leaves   []transit
+	ready    chan struct{} // closed when media can flow
+	once     sync.Once
+}
+
+// transit is when a datagram came to the bottleneck and when it arrived.
+type transit struct{ at, arrives time.Duration }
+
+func (s *subscriber) packet(at time.Time, from caller.Source, p *rtp.Packet, repaired bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := arrived{at: at.Sub(s.opened), timestamp: p.Timestamp, number: p.SequenceNumber, layer: -1, repaired: repaired}
+	if from.Kind == measure.Audio {
+		stamp, ok := source.ReadOpus(p.Payload)
+		if ok {
+			a.age = time.Duration(at.UnixMicro()-stamp.Sent) * time.Microsecond
+		}
+		s.sounds = append(s.sounds, a)
+		return
+	}
+	if stamp, ok := source.ReadTail(p.Payload); ok && p.Marker {
+		s.layers[p.Timestamp] = stamp.Layer()
+		switch {
+		case stamp.Layer() != int(source.High):
+			s.largest = 0
+		case s.largest == 0:
+			s.largest = a.at
+		}
+	}
+	// The newest that has arrived by now is this one, or came to the bottleneck a little later.
+	for i := len(s.leaves) - 1; i >= 0; i-- {
+		if s.leaves[i].arrives <= a.at {
+			a.left = s.leaves[i].at
+			break
+		}
+	}
+	s.frames = append(s.frames, a)
+}
+
+func (s *subscriber) log(p netem.Passage) {
+	if p.Direction != netem.Down {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := passage{at: p.Sent, size: p.Size, dropped: p.Fate.Verdict != netsim.Arrives}
+	if !out.dropped {
+		out.queue = p.Fate.At - p.Sent - dropOneWay
+		s.leaves = append(s.leaves, transit{p.Sent, p.Fate.At})
+	}
+	s.passages = append(s.passages, out)
+}
+
+// settled waits until the largest layer has come for long enough.
+func (s *subscriber) settled(ctx context.Context) error {
+	limit := time.After(settleWithin)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		s.mu.Lock()
+		since, now := s.largest, time.Since(s.opened)
+		s.mu.Unlock()
+		if since > 0 && now-since >= settleFor {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-limit:
+			return fmt.Errorf("the largest layer did not come for %v within %v, at %d kbit/s", settleFor, settleWithin, wide/1000)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// result is everything from zero on.
+func (s *subscriber) result(zero time.Duration, cycles int) *dropped {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := &dropped{cycles: cycles}
+	for _, a := range s.frames {
+		if layer, ok := s.layers[a.timestamp]; ok {
+			a.layer = layer
+		}
+		if a.at -= zero; a.at >= 0 {
+			a.left -= zero
+			d.frames = append(d.frames, a)
+		}
+	}
+	for _, a := range s.sounds {
+		if a.at -= zero; a.at >= 0 {
+			d.sounds = append(d.sounds, a)
+		}
+	}
+	for _, p := range s.passages {
+		if p.at -= zero; p.at >= 0 {
+			d.passages = append(d.passages, p)
+		}
+	}
+	return d
+}
+
+// playDrops has one publish three layers and a voice over loopback, and one subscribe over the changing line, through a server of
+// its own process.
+func playDrops(ctx context.Context, s server.Server, seed uint64, cycles int) (_ *dropped, err error) {
+	target := s.Target()
+	target.Transport = "websocket"
+	dialer, err := tolkyn.New(target)
+	if err != nil {
+		return nil, err
+	}
+	clips, err := source.Load()
+	if err != nil {
+		return nil, err
+	}
+	publisher := scenario.Caller{
+		Room: "drops", Identity: "publisher", Number: 1,
+		Publish: []scenario.Track{{Media: scenario.Microphone, Profile: scenario.Voice}, {Media: scenario.Camera, Profile: scenario.P720, Layers: 3}},
+	}
+	tapes, err := caller.NewTapes(clips, publisher)
+	if err != nil {
+		return nil, err
+	}
+	flows, once := make(chan struct{}), sync.Once{}
+	sending, err := dialer.Dial(ctx, caller.Participant{
+		Room: publisher.Room, Identity: publisher.Identity, Tracks: tapes.Tracks(),
+		On: caller.Events{
+			Step: func(step measure.Step, _ time.Time) {
+				if step == measure.DTLS {
+					once.Do(func() { close(flows) })
+				}
+			},
+			Packet: func(time.Time, caller.Source, *rtp.Packet, bool) {}, KeyframeRequest: tapes.KeyframeRequest, Up: func(time.Time, bool) {},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the publisher: %w", err)
+	}
+	defer func() { err = errors.Join(err, sending.Close()) }()
+
+	link := func(rate int64) netsim.LinkConfig {
+		return netsim.LinkConfig{Delay: dropOneWay, Rate: rate, QueueTime: queueTime}
+	}
+	sub := &subscriber{opened: time.Now(), layers: map[uint32]int{}}
+	line, err := netem.NewLine(netem.LineConfig{
+		Seed: seed, Links: []netem.Path{{Up: netsim.LinkConfig{Delay: dropOneWay}, Down: link(wide)}}, Log: sub.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, line.Close()) }()
+	socket, err := line.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, err
+	}
+	mux := webrtc.NewICEUDPMux(nil, socket)
+	defer mux.Close()
+	watching, err := dialer.Dial(ctx, caller.Participant{
+		Room: publisher.Room, Identity: "subscriber", AudioSlots: 1, VideoSlots: 1,
+		Network: caller.Network{Settings: func(e *webrtc.SettingEngine) {
+			e.SetICEUDPMux(mux)
+			e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+		}},
+		On: caller.Events{
+			Step: func(measure.Step, time.Time) {}, Packet: sub.packet, KeyframeRequest: func(string) {}, Up: func(time.Time, bool) {},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the subscriber: %w", err)
+	}
+	defer func() { err = errors.Join(err, watching.Close()) }()
+	watching.Look(source.High.Size())
+
+	select {
+	case <-flows:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	playing, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- tapes.Play(playing) }()
+	defer func() {
+		stop()
+		err = errors.Join(err, <-ended)
+	}()
+	if err := sub.settled(ctx); err != nil {
+		return nil, err
+	}
+	line.Follow(0, netem.Down, netsim.Trace{
+		Steps: []netsim.Step{{At: 0, Link: link(wide)}, {At: lead, Link: link(narrow)}, {At: lead + lowFor, Link: link(wide)}},
+		Loop:  lowFor + highFor,
+	})
+	zero := time.Since(sub.opened) + lead
+	select {
+	case <-time.After(lead + time.Duration(cycles)*(lowFor+highFor)):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return sub.result(zero, cycles), nil
+}
+
+// lead is before the first drop, so that the link knows of it while packets wait.
+const lead = time.Second
+
+func (b *bench) onLoopback() server.Place {
+	return server.Place{
+		Host: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Dir: b.dir,
+		Start: func(c *exec.Cmd) error {
+			c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+			return c.Start()
+		},
+	}
+}
+
+// drops is the scenario: rows of all cycles of a run.
+func drops(ctx context.Context, b *bench, name string) ([]report.Result, error) {
+	s, err := b.startTolkyn(ctx, b.onLoopback())
+	if err != nil {
+		return nil, err
+	}
+	defer s.Stop()
+	b.progress("%s, %d cycles of %v", name, b.cycles, lowFor+highFor)
+	d, err := playDrops(ctx, s, b.seed, b.cycles)
+	if err != nil {
+		return nil, err
+	}
+	return d.rows(command+" -only "+name, name), nil
+}
