@@ -20,7 +20,11 @@ type Case struct {
 	Steady time.Duration // from when on util_steady counts; 0: 10 s
 	Fair   Span          // when the flows' shares are compared; zero: never
 	Goals  []Goal
-	Grid   bool // one of RFC 8868's many: tables sum them up
+
+	// Play plays the case in another way than Run does; nil: Run.
+	Play func(c Case, m Maker, seed uint64) Result
+
+	Grid bool // one of RFC 8868's many: tables sum them up
 }
 
 // Flow is one call's media in one direction, its feedback on the way back.

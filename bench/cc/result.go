@@ -54,6 +54,8 @@ const (
 	// Over is the greatest target ÷ the greater of twice what was sent in the second before and the best that a probe has
 	// proved: above 1 the controller believes what nothing has shown.
 	Over Metric = "over"
+	// Utility is what an SFU's subscriber had ÷ what one that knew the capacity would have had.
+	Utility Metric = "utility"
 	// UnderMin is the share of flows whose target was ever below the configured minimum.
 	UnderMin Metric = "under_min"
 )

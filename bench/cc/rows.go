@@ -1,0 +1,121 @@
+package cc
+
+import (
+	"context"
+	"encoding/json"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// Row is what a controller did in a case, over all seeds.
+type Row struct {
+	Controller string
+	Case       Case
+	Seeds      int
+	Mean       map[Metric]float64
+	Worst      map[Metric]float64 // of the seeds
+	Series     Series             // of the first seed
+}
+
+// Checked is a goal and what came of it.
+type Checked struct {
+	Goal
+	Got float64
+	Met bool
+}
+
+// Goals says which were met, by the mean of all seeds.
+func (r Row) Goals() []Checked {
+	var all []Checked
+	for _, g := range r.Case.Goals {
+		all = append(all, Checked{g, r.Mean[g.Metric], g.Met(r.Mean[g.Metric])})
+	}
+	return all
+}
+
+// MarshalJSON writes a row flat: {"controller", "case", "seeds", each metric's mean, "worst": {…}, "goals": […]}.
+func (r Row) MarshalJSON() ([]byte, error) {
+	row := map[string]any{"controller": r.Controller, "case": r.Case.Name, "seeds": r.Seeds, "worst": r.Worst}
+	for m, v := range r.Mean {
+		row[string(m)] = v
+	}
+	goals := []map[string]any{}
+	for _, g := range r.Goals() {
+		bound := "at_most"
+		if g.AtLeast {
+			bound = "at_least"
+		}
+		goals = append(goals, map[string]any{"metric": g.Metric, bound: g.Value, "met": g.Met})
+	}
+	row["goals"] = goals
+	return json.Marshal(row)
+}
+
+// moreIsBetter are the metrics whose worst is the least.
+var moreIsBetter = map[Metric]bool{
+	Util: true, UtilSteady: true, Jain: true, Share: true, EstimateMin: true, Utility: true,
+}
+
+// Play runs every case with every controller and seeds 1 to seeds, on all cores, and tells how far it is. Rows come by case,
+// then by controller. An end of ctx leaves out what has not begun.
+func Play(ctx context.Context, cases []Case, makers []Maker, seeds int, progress func(done, of int)) []Row {
+	n := len(cases) * len(makers) * seeds
+	results := make([]Result, n)
+	var next, done atomic.Int64
+	var told sync.Mutex
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				c, m, seed := cases[i/seeds/len(makers)], makers[i/seeds%len(makers)], uint64(i%seeds+1)
+				results[i] = c.play(m, seed)
+				if seed > 1 {
+					results[i].Series = Series{} // only the first is drawn
+				}
+				told.Lock()
+				progress(int(done.Add(1)), n)
+				told.Unlock()
+			}
+		})
+	}
+	workers.Wait()
+	var rows []Row
+	for i := 0; i < n; i += seeds {
+		rows = append(rows, summed(cases[i/seeds/len(makers)], makers[i/seeds%len(makers)].Name, results[i:i+seeds]))
+	}
+	return rows
+}
+
+func (c Case) play(m Maker, seed uint64) Result {
+	if c.Play != nil {
+		return c.Play(c, m, seed)
+	}
+	return Run(c, []Maker{m}, seed)
+}
+
+// summed makes a row of runs; those that did not come to pass have no metrics.
+func summed(c Case, controller string, runs []Result) Row {
+	r := Row{Controller: controller, Case: c, Mean: map[Metric]float64{}, Worst: map[Metric]float64{}, Series: runs[0].Series}
+	for _, run := range runs {
+		if run.Metrics == nil {
+			continue
+		}
+		r.Seeds++
+		for m, v := range run.Metrics {
+			r.Mean[m] += v
+			worst, ok := r.Worst[m]
+			if !ok || moreIsBetter[m] == (v < worst) {
+				r.Worst[m] = v
+			}
+		}
+	}
+	for m := range r.Mean {
+		r.Mean[m] /= float64(max(r.Seeds, 1))
+	}
+	return r
+}

@@ -1,0 +1,161 @@
+package cc
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// controllers are the names in rows, in their order.
+func controllers(rows []Row) []string {
+	var all []string
+	for _, r := range rows {
+		if !slices.Contains(all, r.Controller) {
+			all = append(all, r.Controller)
+		}
+	}
+	return all
+}
+
+// grid writes RFC 8868's many cases: what was used and the queue's p95, by delay and loss, over all queues.
+func (t table) grid(rows []Row) {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return !r.Case.Grid })
+	if len(rows) == 0 {
+		return
+	}
+	var kinds []string
+	for _, r := range rows {
+		if k := gridKind(r.Case); !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
+		}
+	}
+	fmt.Fprintf(t.out, "%s  %s\n", t.paint("1", "8868"), t.paint("2", "RFC 8868: 1 Mbit/s, queues of 70 to 2000 ms; the least util % and the longest Q p95, ms, of them"))
+	line := pad("", nameWidth)
+	names := controllers(rows)
+	for _, name := range names {
+		line += pad(name, -22)
+	}
+	fmt.Fprintln(t.out, t.paint("2", line))
+	for _, k := range kinds {
+		line := pad(k, nameWidth)
+		for _, name := range names {
+			util, queue := 0.0, 0.0
+			for _, r := range rows {
+				if r.Controller == name && gridKind(r.Case) == k {
+					if util == 0 || r.Mean[Util] < util {
+						util = r.Mean[Util]
+					}
+					queue = max(queue, r.Mean[QueueP95])
+				}
+			}
+			line += pad(fmt.Sprintf("%.1f / %.0f", util*100, queue), -22)
+		}
+		fmt.Fprintln(t.out, line)
+	}
+	fmt.Fprintln(t.out)
+}
+
+// gridKind is delay and loss of a case of the grid.
+func gridKind(c Case) string {
+	f := c.Flows[0]
+	return fmt.Sprintf("%d ms %2.0f %%", f.After.Delay.Milliseconds(), f.Before.Loss*100)
+}
+
+// Missed is a goal that a row did not reach.
+type Missed struct {
+	Row  Row
+	Goal Checked
+	Peer string  // who did best of the others
+	Best float64 // what that one did
+}
+
+// Behind says that another controller did better.
+func (m Missed) Behind() bool {
+	if m.Peer == "" {
+		return false
+	}
+	if m.Goal.AtLeast {
+		return m.Best > m.Goal.Got
+	}
+	return m.Best < m.Goal.Got
+}
+
+// MissedBy lists the goals that a controller did not reach, and how the best of the others did there.
+func MissedBy(controller string, rows []Row) (missed []Missed, of int) {
+	for _, r := range rows {
+		if r.Controller != controller {
+			continue
+		}
+		for _, g := range r.Goals() {
+			of++
+			if g.Met {
+				continue
+			}
+			m := Missed{Row: r, Goal: g}
+			for _, peer := range rows {
+				if peer.Controller == controller || peer.Case.Name != r.Case.Name {
+					continue
+				}
+				if v := peer.Mean[g.Metric]; m.Peer == "" || g.AtLeast == (v > m.Best) {
+					m.Peer, m.Best = peer.Controller, v
+				}
+			}
+			missed = append(missed, m)
+		}
+	}
+	return missed, of
+}
+
+// missed writes how many goals each controller reached, and which the first did not.
+func (t table) missed(rows []Row) {
+	for i, name := range controllers(rows) {
+		missed, of := MissedBy(name, rows)
+		if of == 0 {
+			continue
+		}
+		fmt.Fprintf(t.out, "%s%d of %d goals met\n", pad(name, nameWidth), of-len(missed), of)
+		if i > 0 {
+			continue
+		}
+		for _, m := range missed {
+			col := columnOf(m.Goal.Metric)
+			line := fmt.Sprintf("  ✗ %s%s%.*f (%s %s)", pad(m.Row.Case.Name, 18), pad(col.title, 12), col.digits, m.Goal.Got*col.scale,
+				m.Goal.sign(), trim(fmt.Sprintf("%.*f", col.digits, m.Goal.Value*col.scale)))
+			if m.Behind() {
+				line += fmt.Sprintf(", and %s has %.*f", m.Peer, col.digits, m.Best*col.scale)
+			}
+			fmt.Fprintln(t.out, t.paint("31", line))
+		}
+	}
+}
+
+func columnOf(m Metric) column {
+	for _, col := range columns {
+		if col.metric == m {
+			return col
+		}
+	}
+	return column{metric: m, title: string(m), digits: 3, scale: 1}
+}
+
+// Table is rows and where they come from, as JSON.
+type Table struct {
+	Command string `json:"command"`
+	Commit  string `json:"commit"`
+	Date    string `json:"date"`
+	Rows    []Row  `json:"rows"`
+}
+
+// WriteJSON writes the table as JSON: {"command", "commit", "date", "rows": […]}.
+func (t Table) WriteJSON(w io.Writer) error {
+	b, err := json.MarshalIndent(t, "", " ")
+	if err != nil {
+		return fmt.Errorf("make JSON: %w", err)
+	}
+	if _, err := io.Copy(w, strings.NewReader(string(b)+"\n")); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package cc
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// column is a metric as people read it.
+type column struct {
+	metric Metric
+	title  string
+	digits int
+	scale  float64 // of the value, so that shares are percents
+	always bool    // else where it has a goal, or says something about this case
+	extra  bool    // where the case has it
+}
+
+var columns = []column{
+	{Util, "util %", 1, 100, true, false},
+	{UtilSteady, "steady %", 1, 100, false, false},
+	{Utility, "utility %", 1, 100, false, true},
+	{QueueMean, "Q ms", 1, 1, true, false},
+	{QueueP95, "Q p95", 1, 1, true, false},
+	{QueueP99, "Q p99", 1, 1, false, false},
+	{SenderQueueP95, "own p95", 1, 1, true, false},
+	{Loss, "loss %", 2, 100, true, false},
+	{FairLoss, "low loss %", 2, 100, false, false},
+	{Conv, "conv s", 1, 1, true, false},
+	{Rise, "rise s", 1, 1, false, true},
+	{Settle, "settle s", 1, 1, false, true},
+	{Refill, "refill s", 1, 1, false, true},
+	{Rejoin, "rejoin s", 1, 1, false, true},
+	{Jain, "Jain", 3, 1, false, true},
+	{Share, "share %", 1, 100, false, false},
+	{TCPShare, "TCP %", 1, 100, false, true},
+	{ProbeShare, "probes %", 2, 100, false, false},
+	{Over, "over", 2, 1, false, true},
+	{UnderMin, "under min", 2, 1, false, false},
+}
+
+// name of a controller takes so many columns.
+const nameWidth = 14
+
+// WriteText writes rows as tables: each case with every controller beside each other and what is to be reached, RFC 8868's
+// grid summed up, and at the end what each controller missed. Colour says whether to use ANSI colours; nothing is told by
+// colour alone.
+func WriteText(w io.Writer, rows []Row, colour bool) error {
+	t := table{bufio.NewWriter(w), colour}
+	for rest := rows; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].Case.Name == rest[0].Case.Name {
+			n++
+		}
+		if !rest[0].Case.Grid {
+			t.oneCase(rest[:n])
+		}
+		rest = rest[n:]
+	}
+	t.grid(rows)
+	t.missed(rows)
+	return t.out.Flush()
+}
+
+type table struct {
+	out    *bufio.Writer
+	colour bool
+}
+
+func (t table) paint(code, s string) string {
+	if !t.colour {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// oneCase writes the rows of one case.
+func (t table) oneCase(rows []Row) {
+	c := rows[0].Case
+	var shown []column
+	for _, col := range columns {
+		if col.shown(rows) {
+			shown = append(shown, col)
+		}
+	}
+	fmt.Fprintf(t.out, "%s  %s\n", t.paint("1", c.Name), t.paint("2", c.About))
+	line := pad("", nameWidth)
+	for _, col := range shown {
+		line += pad(col.title, -11)
+	}
+	fmt.Fprintln(t.out, t.paint("2", line))
+	line = pad("goal", nameWidth)
+	for _, col := range shown {
+		line += pad(col.goal(c), -11)
+	}
+	fmt.Fprintln(t.out, t.paint("2", strings.TrimRight(line, " ")))
+	for _, r := range rows {
+		line := pad(r.Controller, nameWidth)
+		for _, col := range shown {
+			cell, missed := col.cell(r)
+			cell = pad(cell, -11)
+			if missed {
+				cell = t.paint("31", cell)
+			}
+			line += cell
+		}
+		fmt.Fprintln(t.out, line)
+	}
+	fmt.Fprintln(t.out)
+}
+
+// shown says whether a case's table has the column.
+func (col column) shown(rows []Row) bool {
+	if col.always {
+		return true
+	}
+	for _, g := range rows[0].Case.Goals {
+		if g.Metric == col.metric && col.metric != UnderMin {
+			return true
+		}
+	}
+	for _, r := range rows {
+		v, has := r.Mean[col.metric]
+		if has && (col.extra || col.metric == UnderMin && v > 0) {
+			return true
+		}
+	}
+	return false
+}
+
+func (col column) goal(c Case) string {
+	for _, g := range c.Goals {
+		if g.Metric == col.metric {
+			return g.sign() + " " + trim(fmt.Sprintf("%.*f", col.digits, g.Value*col.scale))
+		}
+	}
+	return ""
+}
+
+func (g Goal) sign() string {
+	if g.AtLeast {
+		return "≥"
+	}
+	return "≤"
+}
+
+// cell is a value with a mark where it has a goal.
+func (col column) cell(r Row) (cell string, missed bool) {
+	v, ok := r.Mean[col.metric]
+	if !ok {
+		return "–  ", false
+	}
+	cell = fmt.Sprintf("%.*f", col.digits, v*col.scale)
+	for _, g := range r.Goals() {
+		if g.Metric == col.metric {
+			if g.Met {
+				return cell + " ✓", false
+			}
+			return cell + " ✗", true
+		}
+	}
+	return cell + "  ", false
+}
+
+// trim takes zeros behind the point away.
+func trim(s string) string {
+	if strings.Contains(s, ".") {
+		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	return s
+}
+
+// pad fills s with spaces to a width; a negative one puts them before it.
+func pad(s string, width int) string {
+	space := strings.Repeat(" ", max(max(width, -width)-len([]rune(s)), 1))
+	if width < 0 {
+		return space + s
+	}
+	return s + space
+}

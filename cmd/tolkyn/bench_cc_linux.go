@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tolkyn/tolkyn/bench/cc"
+)
+
+// ccFlags are those of bench cc.
+type ccFlags struct {
+	cases, controllers []string
+	seeds              int
+	json, html         string
+	quiet, list        bool
+}
+
+func newCongestion() *cobra.Command {
+	var f ccFlags
+	cmd := &cobra.Command{
+		Use:   "cc",
+		Short: "Play congestion control cases in virtual time, ours beside others",
+		Long: "Bench cc plays the test cases of RFC 8867, 8868 and 8869 and more of our own: a source, a pacer, links, competing\n" +
+			"flows and TCP, all in virtual time, so that minutes take milliseconds and equal seeds give equal figures. It prints\n" +
+			"each case with every controller beside each other and the goal, and at the end what was missed.\n\n" +
+			"util is what arrived of media ÷ what could have arrived; Q is the wait in the bottleneck's queue, own that in the\n" +
+			"sender's; conv is when the first second with 90 % of what could be had ended.",
+		Example: "  tolkyn bench cc\n" +
+			"  tolkyn bench cc --case '5.*' --seeds 20 --html cc.html\n" +
+			"  tolkyn bench cc --case const-1M,loss-10 --controller tolkyn,pion-gcc",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runCongestion(cmd, f) },
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.cases, "case", nil, "cases by name or pattern ('5.*'), joined by commas; default: all")
+	flags.StringSliceVar(&f.controllers, "controller", nil, "controllers, joined by commas; default: all")
+	flags.IntVar(&f.seeds, "seeds", 3, "runs of each case, with seeds 1, 2, …")
+	flags.StringVar(&f.json, "json", "", "file for the rows as JSON")
+	flags.StringVar(&f.html, "html", "", "file for the tables and plots as one page")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, the result alone")
+	flags.BoolVar(&f.list, "list", false, "list cases and controllers")
+	return cmd
+}
+
+// congestionControllers are who can be measured, ours first.
+func congestionControllers() []cc.Maker { return []cc.Maker{cc.Tolkyn} }
+
+func runCongestion(cmd *cobra.Command, f ccFlags) error {
+	out := cmd.OutOrStdout()
+	makers := congestionControllers()
+	if f.list {
+		for _, c := range cc.Cases() {
+			fmt.Fprintf(out, "%-18s %s\n", c.Name, c.About)
+		}
+		for _, m := range makers {
+			fmt.Fprintf(out, "--controller %s\n", m.Name)
+		}
+		return nil
+	}
+	cases, makers, err := f.chosen(makers)
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(cmd)
+	defer stop()
+	progress := &countdown{out: cmd.ErrOrStderr(), live: isTerminal(cmd.ErrOrStderr()), began: time.Now()}
+	if f.quiet {
+		progress.out = io.Discard
+	}
+	rows := cc.Play(ctx, cases, makers, f.seeds, progress.show)
+	progress.end()
+	b := readBuild()
+	t := cc.Table{Command: commandLine(os.Args[1:]), Commit: b.commit, Date: time.Now().UTC().Format(time.DateOnly), Rows: rows}
+	return errors.Join(
+		cc.WriteText(out, rows, isTerminal(out)),
+		writeFile(f.json, t.WriteJSON),
+		ctx.Err(),
+	)
+}
+
+// chosen are the cases and controllers that the flags name.
+func (f ccFlags) chosen(makers []cc.Maker) ([]cc.Case, []cc.Maker, error) {
+	if f.seeds < 1 {
+		return nil, nil, fmt.Errorf("--seeds: got %d, want at least 1", f.seeds)
+	}
+	cases, all := cc.Cases(), cc.Cases()
+	if len(f.cases) > 0 {
+		cases = nil
+		for _, pattern := range f.cases {
+			found := false
+			for _, c := range all {
+				match, err := path.Match(pattern, c.Name)
+				if err != nil {
+					return nil, nil, fmt.Errorf("--case %q: %w", pattern, err)
+				}
+				if match {
+					cases, found = append(cases, c), true
+				}
+			}
+			if !found {
+				return nil, nil, fmt.Errorf("--case: no case is called %q; 'tolkyn bench cc --list' names them", pattern)
+			}
+		}
+	}
+	if len(f.controllers) == 0 {
+		return cases, makers, nil
+	}
+	var picked []cc.Maker
+	for _, name := range f.controllers {
+		i := slices.IndexFunc(makers, func(m cc.Maker) bool { return m.Name == name })
+		if i < 0 {
+			var names []string
+			for _, m := range makers {
+				names = append(names, m.Name)
+			}
+			return nil, nil, fmt.Errorf("--controller: got %q, want one of %s", name, strings.Join(names, ", "))
+		}
+		picked = append(picked, makers[i])
+	}
+	return cases, picked, nil
+}
+
+// countdown says how far a long computation is: on one line of a terminal, else a line for each tenth.
+type countdown struct {
+	out   io.Writer
+	live  bool
+	began time.Time
+	last  time.Time
+	tenth int
+}
+
+func (c *countdown) show(done, of int) {
+	now := time.Now()
+	left := time.Duration(float64(now.Sub(c.began)) / float64(done) * float64(of-done)).Round(time.Second)
+	if !c.live {
+		if tenth := done * 10 / of; tenth > c.tenth {
+			c.tenth = tenth
+			fmt.Fprintf(c.out, "%d of %d runs, %v left\n", done, of, left)
+		}
+		return
+	}
+	if now.Sub(c.last) > 100*time.Millisecond || done == of {
+		c.last = now
+		fmt.Fprintf(c.out, "\r\x1b[K%d of %d runs, %v left", done, of, left)
+	}
+}
+
+func (c *countdown) end() {
+	if c.live {
+		fmt.Fprint(c.out, "\r\x1b[K")
+	}
+}
