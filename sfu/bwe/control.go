@@ -12,6 +12,7 @@ type control struct {
 	before   float64 // level before the last drop
 	beforeAt time.Duration
 
+	met       bool // a queue, once
 	draining  bool
 	cutAt     time.Duration
 	calm      time.Duration // since when no queue stood
@@ -19,7 +20,7 @@ type control struct {
 	speed     float64 // share of the rate that it grows a second
 }
 
-func (c *control) newPath(now time.Duration) { c.capacity, c.draining = 0, false }
+func (c *control) newPath(now time.Duration) { c.capacity, c.draining, c.met = 0, false, false }
 
 // threshold is the standing queue at which a rate is too much: the higher the rate, the earlier, so that of two flows the
 // larger one yields first.
@@ -93,7 +94,7 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 		if d == 0 {
 			d = c.rate
 		}
-		c.draining = true
+		c.draining, c.met = true, true
 		c.cutAt = now
 		if d < 0.75*c.capacity || d < 0.75*c.rate {
 			c.before, c.beforeAt = max(c.rate, c.capacity), now
@@ -124,7 +125,10 @@ func (c *control) shared() bool { return c.contested > 0.3 }
 
 // bound is how far the rate may go without a probe.
 func (c *control) bound(now time.Duration, e *Estimator) float64 {
-	bound := 1.5*max(e.delay.delivered(300*time.Millisecond), e.sending.rate(now)) + 30e3
+	bound := 1.5*max(e.delay.delivered(100*time.Millisecond), e.delay.delivered(300*time.Millisecond), e.sending.rate(now)) + 30e3
+	if now-e.probes.provedAt < 3*time.Second {
+		bound = max(bound, e.probes.proved)
+	}
 	if e.wants > 0 {
 		bound = min(bound, 1.2*e.wants)
 	}
@@ -149,6 +153,9 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 		}
 	} else {
 		c.speed = min(max(3*(h-1.05), 0.02), 1)
+		if !c.met {
+			c.speed = min(max(6*(h-1.07), 0.02), 4)
+		}
 	}
 	c.rate = min(c.rate+float64(c.rate*c.speed*dt)+float64(add*dt), bound)
 }

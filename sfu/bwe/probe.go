@@ -4,13 +4,15 @@ import "time"
 
 // probes sends short bursts to learn what steady sending cannot.
 type probes struct {
-	id      uint32
-	next    time.Duration // when the next one may be wished; 0: none is due
-	rate    float64
-	wish    Probe
-	started time.Duration
-	flight  probeFlight
-	startup int
+	id       uint32
+	next     time.Duration // when the next one may be wished; 0: none is due
+	rate     float64
+	wish     Probe
+	started  time.Duration
+	flight   probeFlight
+	startup  int
+	proved   float64
+	provedAt time.Duration
 }
 
 // probeFlight is a probe that leaves or has left.
@@ -38,7 +40,7 @@ func (p *probes) poll(now time.Duration, e *Estimator) Probe {
 		}
 	}
 	if p.wish.ID == 0 && p.flight.id == 0 && p.startup == 1 && !e.control.draining {
-		rate := 3 * e.control.rate
+		rate := 4 * e.control.rate
 		if e.wants > 0 {
 			if e.control.rate >= e.wants {
 				p.startup = 0
@@ -48,7 +50,7 @@ func (p *probes) poll(now time.Duration, e *Estimator) Probe {
 		}
 		rate = min(rate, float64(e.cfg.Max))
 		p.id++
-		p.wish = Probe{ID: p.id, Rate: Bitrate(rate), Bytes: max(2000, int(rate/8*0.025))}
+		p.wish = Probe{ID: p.id, Rate: Bitrate(rate), Bytes: max(3000, int(rate/8*0.030))}
 	}
 	return p.wish
 }
@@ -89,14 +91,19 @@ func (p *probes) measure(now time.Duration, e *Estimator) {
 	}
 	sent, recv := (f.gotSentN - f.gotSent1).Seconds(), (f.gotLast - f.gotFirst).Seconds()
 	bits := float64((f.gotBytes - f.firstBytes) * 8)
-	*f, p.startup = probeFlight{}, 0
+	p.startup = 0
+	defer func() { *f = probeFlight{} }()
 	span := max(sent, recv)
 	if span <= 0 || bits <= 0 {
 		return
 	}
 	rate := bits / span
 	c := &e.control
-	if recv > 1.1*sent+0.002 {
+	p.proved, p.provedAt = rate, now
+	if b := e.busy.rate(); b > rate && e.busy.fresh(f.gotLast) {
+		rate = min(b, 1.25*rate)
+	}
+	if rate < 0.8*bits/max(sent, 1e-3) {
 		c.capacity = rate
 		c.rate = max(c.rate, 0.9*rate)
 		return
