@@ -75,7 +75,7 @@ func (a *Allocator) Allocate(now time.Duration, bits bwe.Bitrate, sources []Sour
 	} else {
 		a.rise(now, bits, sent)
 	}
-	a.note(now)
+	a.note(now, bits)
 	for i := range a.sources {
 		s := &a.sources[i]
 		chosen := a.plan.layers[i]
@@ -141,7 +141,10 @@ func (a *Allocator) rise(now time.Duration, bits, sent bwe.Bitrate) {
 	for i := range a.sources {
 		s := &a.sources[i]
 		s.floor, s.cap = Paused, s.best
-		if now-s.since < rest && s.current != Paused {
+		switch {
+		case s.current == Paused && !keyed && !a.isNew(s):
+			s.cap = Paused
+		case s.current != Paused && now-s.since < rest:
 			s.floor, s.cap = s.current, s.current
 		}
 	}
@@ -152,7 +155,7 @@ func (a *Allocator) rise(now time.Duration, bits, sent bwe.Bitrate) {
 }
 
 // note keeps what the plan changes.
-func (a *Allocator) note(now time.Duration) {
+func (a *Allocator) note(now time.Duration, bits bwe.Bitrate) {
 	var keyedUp, keyedDown, cheapUp, cheapDown bool
 	for i := range a.sources {
 		from, to := a.sources[i].current, a.plan.layers[i]
@@ -160,8 +163,8 @@ func (a *Allocator) note(now time.Duration) {
 		keyedUp, keyedDown = keyedUp || keyed && to > from, keyedDown || keyed && to < from
 		cheapUp, cheapDown = cheapUp || !keyed && to > from, cheapDown || !keyed && to < from
 	}
-	a.keyed.settle(now, &byKeyframe)
-	a.cheap.settle(now, &atOnce)
+	a.keyed.settle(now, bits, &byKeyframe)
+	a.cheap.settle(now, bits, &atOnce)
 	switch {
 	case keyedUp && !keyedDown:
 		a.keyed.rose(now, a.plan.bits)

@@ -33,13 +33,14 @@ type patience struct {
 	dwell   time.Duration // from a fall to the next rise
 	trial   time.Duration // a rise that is taken back within it has failed: the next to as much waits twice as long
 	longest time.Duration // but no longer
+	grows   time.Duration // by how much longer
 }
 
 var (
 	// 3 s: as long as a queue takes to drain and an estimate to find its level again.
-	byKeyframe = patience{3 * time.Second, 10 * time.Second, time.Minute}
+	byKeyframe = patience{3 * time.Second, 30 * time.Second, time.Minute, 3}
 	// 1 s: an estimator that drains a queue is back by then. Nothing breaks when it was too early.
-	atOnce = patience{time.Second, 4 * time.Second, 16 * time.Second}
+	atOnce = patience{time.Second, 10 * time.Second, 16 * time.Second, 2}
 )
 
 // history is what rises of one kind have led to. Its zero value has seen none.
@@ -68,8 +69,12 @@ func (h *history) rose(now time.Duration, to bwe.Bitrate) {
 	h.risen, h.roseAt, h.peak = true, now, to
 }
 
-// settle forgets failures when a rise has stood its trial.
-func (h *history) settle(now time.Duration, p *patience) {
+// settle forgets failures when a rise has stood its trial, or when it was not the rise that failed: bits that stay far below
+// what it led to are those of another path.
+func (h *history) settle(now time.Duration, bits bwe.Bitrate, p *patience) {
+	if h.failures > 0 && now-h.fellAt >= rest && bits*anotherOf < h.failed*anotherBy {
+		h.failures, h.failed = 0, 0
+	}
 	if h.risen && now-h.roseAt >= p.trial {
 		h.risen, h.failures, h.failed = false, 0, 0
 	}
@@ -85,7 +90,11 @@ func (h *history) at(p *patience) time.Duration {
 
 // retryAt is when the next rise to what failed may be.
 func (h *history) retryAt(p *patience) time.Duration {
-	return h.fellAt + min(p.dwell<<h.failures, p.longest)
+	wait := p.dwell
+	for range h.failures {
+		wait = min(wait*p.grows, p.longest)
+	}
+	return h.fellAt + wait
 }
 
 // held says whether a rise to what failed has to wait.
