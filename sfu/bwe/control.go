@@ -13,6 +13,7 @@ type control struct {
 	beforeAt time.Duration
 
 	met       bool // a queue, once
+	compete   compete
 	draining  bool
 	cutAt     time.Duration
 	calm      time.Duration // since when no queue stood
@@ -33,7 +34,10 @@ func (c *control) step(now time.Duration, e *Estimator) {
 	c.at = now
 	q := e.delay.queue().Seconds()
 	th := threshold(c.rate/e.priority()) + max(0, 2*e.delay.noise-0.003)
-	if q > th {
+	c.compete.note(now, c, e, q, th)
+	if c.compete.on {
+		c.compete.step(now, c, e, dt)
+	} else if q > th {
 		c.drain(now, e, q)
 		c.calm = now
 	} else if c.draining {
@@ -166,7 +170,12 @@ func (c *control) gap(size int) time.Duration {
 }
 
 func (c *control) pacing(now time.Duration) float64 {
-	if c.draining {
+	switch {
+	case c.compete.on:
+		return 1.45
+	case c.draining && c.compete.suspect:
+		return 1.2
+	case c.draining:
 		return 1
 	}
 	return 1.45

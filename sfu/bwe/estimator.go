@@ -14,8 +14,9 @@ type Estimator struct {
 	busy    busy
 	silence silence
 
-	rtt   time.Duration
-	wants float64
+	rtt     time.Duration
+	wants   float64
+	lostNow int
 }
 
 // New returns an estimator that knows nothing yet.
@@ -59,6 +60,7 @@ func (e *Estimator) Feedback(now time.Duration, results []Result) {
 	e.silence.heard(now)
 	e.roundTrip(now - r.sentAt)
 	e.delay.report(r.sentAt, r.arrived, r.bytes, r.least, r.owd)
+	e.lostNow = r.lost
 	e.probes.measure(now, e)
 	e.control.step(now, e)
 }
@@ -158,7 +160,6 @@ func (e *Estimator) Poll(now time.Duration) Estimate {
 	target := e.bounded(Bitrate(e.control.rate))
 	est := Estimate{
 		Target:     target,
-		Lasts:      max(target, e.bounded(Bitrate(e.control.lasts()))),
 		Pacing:     Bitrate(float64(target) * e.control.pacing(now)),
 		InFlight:   e.history.flying,
 		Congested:  e.control.draining,
