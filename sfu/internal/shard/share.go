@@ -69,7 +69,7 @@ func rungOf(r *ladder.Rung) rung { return rung{r.Encoding, r.Layer} }
 // mayShare has a peer's bits shared when what the estimator says asks for it: at once when less may be sent than is.
 func (s *Shard) mayShare(now time.Duration, p *peer) {
 	g := p.congestion
-	w, target := &g.share, g.estimate.Target
+	w, target := &g.share, g.estimate.Lasts
 	change := float64(target - w.target)
 	switch {
 	case target < w.target && target < w.given:
@@ -133,12 +133,12 @@ func (s *Shard) shareBits(now time.Duration, p *peer) {
 	reserved := g.sums[pace.Audio].now(now) + g.sums[pace.Repair].now(now)
 	bits := bwe.Bitrate(boundless)
 	if g.known() {
-		bits = max(g.estimate.Target-reserved, 0)
+		bits = max(g.estimate.Lasts-reserved, 0)
 	}
 	var wants bwe.Bitrate
 	var next time.Duration
 	w.choices, wants, next = g.allocator.Allocate(now, bits, w.sources, w.choices[:0])
-	g.share = share{last: now, target: g.estimate.Target, given: reserved, padded: g.share.padded}
+	g.share = share{last: now, target: g.estimate.Lasts, given: reserved, padded: g.share.padded}
 	for i, sl := range w.slots {
 		g.share.given += s.grant(now, sl, i, g.known())
 	}
