@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/udp"
 )
 
@@ -27,7 +28,7 @@ type Host struct {
 
 // receiver is an open port: a memorySocket or a packetConn.
 type receiver interface {
-	receive(data []byte, from netip.AddrPort) // must not block; data stays unchanged afterwards
+	receive(data []byte, from netip.AddrPort, ecn packet.ECN) // must not block; data stays unchanged afterwards
 	Close() error
 }
 

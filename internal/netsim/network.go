@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 // Network is hosts and the links between them. All its methods and those of its hosts are safe from any goroutine.
@@ -138,7 +140,7 @@ func (n *Network) Stats() Stats {
 }
 
 // send puts a datagram on its way.
-func (n *Network) send(h *Host, port uint16, data []byte, to netip.AddrPort) {
+func (n *Network) send(h *Host, port uint16, data []byte, to netip.AddrPort, ecn packet.ECN) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -171,9 +173,12 @@ func (n *Network) send(h *Host, port uint16, data []byte, to netip.AddrPort) {
 	case Arrives:
 		n.stats.Duplicated += uint64(fate.Copies - 1)
 		data = append([]byte(nil), data...)
+		if fate.Marked && ecn != packet.NotECT {
+			ecn = packet.CE
+		}
 		for range fate.Copies {
 			n.sent++
-			heap.Push(&n.flying, flight{at: fate.At, number: n.sent, from: from, to: to, data: data})
+			heap.Push(&n.flying, flight{at: fate.At, number: n.sent, from: from, to: to, data: data, ecn: ecn})
 		}
 		n.arm(now)
 	}
@@ -221,7 +226,7 @@ func (n *Network) land() {
 			continue
 		}
 		n.stats.Delivered++
-		host.ports[port].receive(f.data, f.from)
+		host.ports[port].receive(f.data, f.from, f.ecn)
 	}
 	if !n.closed {
 		n.arm(now)
@@ -264,6 +269,7 @@ type flight struct {
 	number   uint64 // keeps the order of sending among equal times
 	from, to netip.AddrPort
 	data     []byte
+	ecn      packet.ECN
 }
 
 // flights is a heap by time of arrival.

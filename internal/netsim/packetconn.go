@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 // packetQueue stands for a kernel's receive buffer, in datagrams.
@@ -18,7 +20,7 @@ type packetConn struct {
 	// Fixed after Host.ListenUDP.
 	host    *Host
 	port    uint16
-	arrived chan packet
+	arrived chan datagram
 	ended   chan struct{} // closed by Close
 
 	deadline deadline
@@ -27,24 +29,24 @@ type packetConn struct {
 	closed atomic.Bool
 }
 
-type packet struct {
+type datagram struct {
 	data []byte
 	from netip.AddrPort
 }
 
 func newPacketConn(h *Host) *packetConn {
 	return &packetConn{
-		host: h, arrived: make(chan packet, packetQueue), ended: make(chan struct{}),
+		host: h, arrived: make(chan datagram, packetQueue), ended: make(chan struct{}),
 		deadline: deadline{passed: make(chan struct{})},
 	}
 }
 
 func (c *packetConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.host.localAddr(c.port)) }
 
-// receive drops what exceeds the queue, as a kernel does.
-func (c *packetConn) receive(data []byte, from netip.AddrPort) {
+// receive drops what exceeds the queue, as a kernel does. A net.PacketConn cannot tell the ECN bits.
+func (c *packetConn) receive(data []byte, from netip.AddrPort, _ packet.ECN) {
 	select {
-	case c.arrived <- packet{data, from}:
+	case c.arrived <- datagram{data, from}:
 	default:
 	}
 }
@@ -76,7 +78,7 @@ func (c *packetConn) WriteTo(p []byte, to net.Addr) (int, error) {
 		return 0, c.failed("write", syscall.EINVAL)
 	}
 	target := addr.AddrPort()
-	c.host.network.send(c.host, c.port, p, netip.AddrPortFrom(target.Addr().Unmap(), target.Port()))
+	c.host.network.send(c.host, c.port, p, netip.AddrPortFrom(target.Addr().Unmap(), target.Port()), packet.NotECT)
 	return len(p), nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/udp"
 )
 
@@ -26,7 +27,9 @@ type memorySocket struct {
 
 func (s *memorySocket) LocalAddr() netip.AddrPort { return s.host.localAddr(s.port) }
 
-func (s *memorySocket) receive(data []byte, from netip.AddrPort) { s.Put(data, from) }
+func (s *memorySocket) receive(data []byte, from netip.AddrPort, ecn packet.ECN) {
+	s.PutMarked(data, from, ecn)
+}
 
 // Flush is udp.Socket.Flush.
 func (s *memorySocket) Flush(q *udp.Queue) error {
@@ -34,8 +37,8 @@ func (s *memorySocket) Flush(q *udp.Queue) error {
 	if s.closed.Load() {
 		return udp.ErrClosed
 	}
-	for to, data := range q.Datagrams() {
-		_ = s.send(data, to) // counted
+	for head, data := range q.Datagrams() {
+		_ = s.send(data, head.To, head.ECN) // counted
 	}
 	return nil
 }
@@ -45,19 +48,19 @@ func (s *memorySocket) WriteTo(p []byte, to netip.AddrPort) (int, error) {
 	if s.closed.Load() {
 		return 0, udp.ErrClosed
 	}
-	if err := s.send(p, to); err != nil {
+	if err := s.send(p, to, packet.NotECT); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-func (s *memorySocket) send(p []byte, to netip.AddrPort) error {
+func (s *memorySocket) send(p []byte, to netip.AddrPort, ecn packet.ECN) error {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	if to.Port() == 0 || to.Addr().Is4() != s.host.Addr().Is4() {
 		s.sendError.Add(1)
 		return syscall.EINVAL
 	}
-	s.host.network.send(s.host, s.port, p, to)
+	s.host.network.send(s.host, s.port, p, to, ecn)
 	s.sent.Add(1)
 	s.sentBytes.Add(uint64(len(p)))
 	return nil

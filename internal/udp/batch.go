@@ -3,6 +3,8 @@ package udp
 import (
 	"net/netip"
 	"time"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 // MaxMessages is how many kernel messages one Read takes; with GRO one message can hold many datagrams.
@@ -18,9 +20,10 @@ type Batch struct {
 	head   int            // bytes that the next Read may leave it at; 0: all
 	whole  uint64         // messages of which it takes all nevertheless, by bit
 
-	read    time.Time // of the datagrams that have no time of their own; zero where nobody looked at the clock
-	arrived []int64   // the kernel's time of each datagram in ns since the Unix epoch; empty without Config.Timestamps
-	to      [][4]byte // the address each was sent to; of a Shared socket only
+	read    time.Time    // of the datagrams that have no time of their own; zero where nobody looked at the clock
+	arrived []int64      // the kernel's time of each datagram in ns since the Unix epoch; empty without Config.Timestamps
+	to      [][4]byte    // the address each was sent to; of a Shared socket only
+	ecn     []packet.ECN // of each datagram; empty where nobody asked
 }
 
 type datagram struct {
@@ -61,6 +64,15 @@ func (b *Batch) To(i int) netip.Addr {
 	return netip.Addr{}
 }
 
+// ECN is how the i-th datagram's ECN bits arrived (RFC 3168). The raw form has them with Config.ECN, the in-memory form always;
+// else, and in the portable form, it says packet.NotECT. Datagrams that the kernel had joined (GRO) are alike: it joins no others.
+func (b *Batch) ECN(i int) packet.ECN {
+	if i < len(b.ecn) {
+		return b.ecn[i]
+	}
+	return packet.NotECT
+}
+
 // Glance lets the next Reads leave it at the first head bytes of each datagram, for those who count what they do not open: most
 // of receiving a datagram is copying it. Of messages whose bit is set in whole, the first the lowest, all is taken. Only the raw
 // form without GRO saves this work, the others go on taking all. head 0 takes all again.
@@ -76,6 +88,7 @@ func (b *Batch) Reset() {
 	b.at = b.at[:0]
 	b.arrived = b.arrived[:0]
 	b.to = b.to[:0]
+	b.ecn = b.ecn[:0]
 	b.read = time.Time{}
 }
 
@@ -102,6 +115,13 @@ func (b *Batch) reserve(stride int) {
 
 func (b *Batch) add(offset, size, full int, from netip.AddrPort) {
 	b.at = append(b.at, datagram{offset: offset, size: size, full: full, from: from})
+}
+
+// mark gives all datagrams added since the last mark these ECN bits.
+func (b *Batch) mark(ecn packet.ECN) {
+	for len(b.ecn) < len(b.at) {
+		b.ecn = append(b.ecn, ecn)
+	}
 }
 
 // stamp gives all datagrams added since the last stamp this time of arrival, and the present where it is 0.

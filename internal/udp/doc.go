@@ -25,6 +25,9 @@
 //		}
 //	}
 //
+// ECN bits (RFC 3168) are read where Config.ECN asks for them, Batch.ECN, and set for each datagram by Queue.Mark: in the raw form
+// as control messages that are there only then, in the in-memory form by the simulated links, in the portable form not at all.
+//
 // Nothing here allocates per datagram. A datagram that cannot be sent or taken is dropped and counted in Stats by its reason;
 // the only error of the packet path is ErrClosed.
 package udp

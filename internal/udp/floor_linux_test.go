@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/udp"
 )
 
@@ -156,7 +157,7 @@ func measure(b *testing.B, send func(n int)) {
 
 // BenchmarkTurn is a whole turn of a shard's loop without its work: 64 datagrams from socket to socket, in time a datagram.
 func BenchmarkTurn(b *testing.B) {
-	for name, cfg := range map[string]udp.Config{"raw": {}, "portable": {Portable: true}} {
+	for name, cfg := range map[string]udp.Config{"raw": {}, "raw+ECN": {ECN: true}, "portable": {Portable: true}} {
 		b.Run(name, func(b *testing.B) {
 			s, err := udp.Listen(netip.MustParseAddrPort("127.0.0.1:0"), cfg)
 			require.NoError(b, err)
@@ -165,6 +166,9 @@ func BenchmarkTurn(b *testing.B) {
 			turn := func() {
 				for !q.Full() {
 					q.Next(to)
+					if cfg.ECN {
+						q.Mark(packet.ECT1)
+					}
 					q.Commit(1100)
 				}
 				_ = s.Flush(q)

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 // Inbox is the receiving half of the forms of Socket that do not own a descriptor: whoever has a datagram calls Put, the
@@ -32,6 +34,7 @@ type Inbox struct {
 type parcel struct {
 	data []byte // kept and used again
 	from netip.AddrPort
+	ecn  packet.ECN
 }
 
 // NewInbox returns an inbox that holds at most the given number of datagrams.
@@ -43,8 +46,12 @@ func NewInbox(packets int) *Inbox {
 	}
 }
 
-// Put copies a datagram in. When the inbox is full it counts an Overflow, when the datagram exceeds MaxDatagram a Truncated.
-func (in *Inbox) Put(data []byte, from netip.AddrPort) {
+// Put copies a datagram in that tells nothing of ECN.
+func (in *Inbox) Put(data []byte, from netip.AddrPort) { in.PutMarked(data, from, packet.NotECT) }
+
+// PutMarked copies a datagram in, with its ECN bits. When the inbox is full it counts an Overflow, when the datagram exceeds
+// MaxDatagram a Truncated.
+func (in *Inbox) PutMarked(data []byte, from netip.AddrPort, ecn packet.ECN) {
 	if len(data) > MaxDatagram {
 		in.counters.truncated.Add(1)
 		return
@@ -56,7 +63,7 @@ func (in *Inbox) Put(data []byte, from netip.AddrPort) {
 		return
 	}
 	p := &in.ring[(in.head+in.count)%len(in.ring)]
-	p.data, p.from = append(p.data[:0], data...), from
+	p.data, p.from, p.ecn = append(p.data[:0], data...), from, ecn
 	in.count++
 	in.mu.Unlock()
 	in.signal()
@@ -77,6 +84,7 @@ func (in *Inbox) Read(b *Batch) (int, error) {
 		if !b.Put(p.data, p.from) {
 			break
 		}
+		b.mark(p.ecn)
 		bytes += len(p.data)
 		in.head = (in.head + 1) % len(in.ring)
 		in.count--

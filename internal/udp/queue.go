@@ -3,6 +3,8 @@ package udp
 import (
 	"iter"
 	"net/netip"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 const (
@@ -26,6 +28,7 @@ type Queue struct {
 	count   int            // datagrams committed
 	next    netip.AddrPort // destination of the datagram being written
 	from    netip.Addr     // and the address it leaves from; zero: the socket's
+	ecn     packet.ECN
 	writing bool
 	runs    []run
 	vector  *sendVector // of the raw form
@@ -35,6 +38,7 @@ type Queue struct {
 type run struct {
 	to      netip.AddrPort
 	from    netip.Addr
+	ecn     packet.ECN
 	offset  int
 	size    int // bytes of all datagrams
 	segment int // bytes of each but the last
@@ -56,9 +60,13 @@ func (q *Queue) NextFrom(from netip.Addr, to netip.AddrPort) []byte {
 	if q.Full() {
 		return nil
 	}
-	q.next, q.from, q.writing = to, from, true
+	q.next, q.from, q.ecn, q.writing = to, from, packet.NotECT, true
 	return q.memory[q.tail : q.tail+QueueRoom : q.tail+QueueRoom]
 }
+
+// Mark lets the datagram being written leave with these ECN bits: call it between Next, which begins with packet.NotECT, and
+// Commit. The portable form cannot and sends all as they are.
+func (q *Queue) Mark(ecn packet.ECN) { q.ecn = ecn }
 
 // Commit queues the first size bytes of what Next returned, 1 to QueueRoom. Any other size, or no Next before it, queues nothing.
 func (q *Queue) Commit(size int) {
@@ -70,20 +78,20 @@ func (q *Queue) Commit(size int) {
 	q.tail += size
 	q.count++
 	if len(q.runs) > 0 {
-		if last := &q.runs[len(q.runs)-1]; last.joins(q.from, q.next, size) {
+		if last := &q.runs[len(q.runs)-1]; last.joins(q.from, q.next, q.ecn, size) {
 			last.size += size
 			last.count++
 			return
 		}
 	}
-	q.runs = append(q.runs, run{to: q.next, from: q.from, offset: offset, size: size, segment: size, count: 1})
+	q.runs = append(q.runs, run{to: q.next, from: q.from, ecn: q.ecn, offset: offset, size: size, segment: size, count: 1})
 }
 
 // joins reports whether a further datagram may follow in the run. The kernel cuts a message into equal segments,
 // so a smaller datagram ends it.
-func (r *run) joins(from netip.Addr, to netip.AddrPort, size int) bool {
+func (r *run) joins(from netip.Addr, to netip.AddrPort, ecn packet.ECN, size int) bool {
 	open := r.size == r.segment*r.count
-	return open && r.to == to && r.from == from && size <= r.segment && r.count < MaxRun && r.size+size <= maxRunBytes
+	return open && r.to == to && r.from == from && r.ecn == ecn && size <= r.segment && r.count < MaxRun && r.size+size <= maxRunBytes
 }
 
 // Len is the number of datagrams queued.
@@ -95,13 +103,19 @@ func (q *Queue) Full() bool { return q.count == q.limit }
 // Runs is the number of messages the queue makes with GSO.
 func (q *Queue) Runs() int { return len(q.runs) }
 
-// Datagrams yields the queued datagrams with their destinations in order. The bytes are valid until Reset.
-func (q *Queue) Datagrams() iter.Seq2[netip.AddrPort, []byte] {
-	return func(yield func(netip.AddrPort, []byte) bool) {
+// Head is what goes into the headers of a datagram.
+type Head struct {
+	To  netip.AddrPort
+	ECN packet.ECN
+}
+
+// Datagrams yields the queued datagrams with their heads in order. The bytes are valid until Reset.
+func (q *Queue) Datagrams() iter.Seq2[Head, []byte] {
+	return func(yield func(Head, []byte) bool) {
 		for i := range q.runs {
 			r := &q.runs[i]
 			for k := range r.count {
-				if !yield(r.to, q.datagram(r, k)) {
+				if !yield(Head{r.to, r.ecn}, q.datagram(r, k)) {
 					return
 				}
 			}

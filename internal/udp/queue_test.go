@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 var (
@@ -73,8 +75,8 @@ func TestQueueWithoutCommit(t *testing.T) {
 	require.Equal(t, 1, q.Len(), "one datagram for one Next")
 	require.True(t, q.Full())
 	require.Nil(t, q.Next(bob))
-	for to := range q.Datagrams() {
-		require.Equal(t, bob, to)
+	for head := range q.Datagrams() {
+		require.Equal(t, Head{To: bob}, head)
 	}
 	q.Reset()
 	require.False(t, q.Full())
@@ -85,7 +87,7 @@ func TestQueueWithoutCommit(t *testing.T) {
 func TestQueueKeepsDatagramsAndOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type sent struct {
-			to   netip.AddrPort
+			head Head
 			data []byte
 		}
 		var want []sent
@@ -93,14 +95,18 @@ func TestQueueKeepsDatagramsAndOrder(t *testing.T) {
 		for !q.Full() {
 			to := rapid.SampledFrom([]netip.AddrPort{alice, bob}).Draw(t, "to")
 			size := rapid.SampledFrom([]int{1, 100, 101, QueueRoom}).Draw(t, "size")
+			ecn := rapid.SampledFrom([]packet.ECN{packet.NotECT, packet.NotECT, packet.ECT1}).Draw(t, "ecn")
 			data := bytes.Repeat([]byte{byte(len(want))}, size)
 			copy(q.Next(to), data)
+			if ecn != packet.NotECT {
+				q.Mark(ecn)
+			}
 			q.Commit(size)
-			want = append(want, sent{to, data})
+			want = append(want, sent{Head{to, ecn}, data})
 		}
 		var got []sent
-		for to, data := range q.Datagrams() {
-			got = append(got, sent{to, data})
+		for head, data := range q.Datagrams() {
+			got = append(got, sent{head, data})
 		}
 		require.Equal(t, want, got)
 		for i := range q.runs {

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 // maxPlain bounds the destinations remembered to refuse GSO. One forgotten costs a refused call and is remembered again.
@@ -20,10 +22,19 @@ type sendVector struct {
 	count    int
 }
 
-// sendControl is the control messages of one message. What is not wanted of it is left out at its beginning or its end.
+// sendControl is the control messages of one message. What is not wanted of it is left out at its beginning or its end; in the
+// middle a segment of 0 cuts nothing.
 type sendControl struct {
+	class   classControl
 	segment segmentControl
 	source  sourceControl
+}
+
+// classControl is the control message IP_TOS or IPV6_TCLASS.
+type classControl struct {
+	header unix.Cmsghdr
+	class  int32
+	_      [4]byte
 }
 
 // sourceControl is the control message IP_PKTINFO.
@@ -44,6 +55,7 @@ type segmentControl struct {
 type part struct {
 	to        netip.AddrPort
 	from      netip.Addr
+	ecn       packet.ECN
 	data      []byte
 	segment   int
 	datagrams int
@@ -57,6 +69,7 @@ func newSendVector() *sendVector {
 		h.Iov = &v.iovecs[i]
 		h.SetIovlen(1)
 		c := &v.controls[i]
+		c.class.header.SetLen(unix.CmsgLen(4))
 		c.segment.header.Level, c.segment.header.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
 		c.segment.header.SetLen(unix.CmsgLen(2))
 		c.source.prepare()
@@ -83,11 +96,11 @@ func (s *rawSocket) Flush(q *Queue) error {
 	for i := range q.runs {
 		r := &q.runs[i]
 		if r.count > 1 && s.segments(r.to) {
-			s.add(v, part{to: r.to, from: r.from, data: q.bytes(r), segment: r.segment, datagrams: r.count})
+			s.add(v, part{to: r.to, from: r.from, ecn: r.ecn, data: q.bytes(r), segment: r.segment, datagrams: r.count})
 			continue
 		}
 		for k := range r.count {
-			s.add(v, part{to: r.to, from: r.from, data: q.datagram(r, k), datagrams: 1})
+			s.add(v, part{to: r.to, from: r.from, ecn: r.ecn, data: q.datagram(r, k), datagrams: 1})
 		}
 	}
 	s.send(v)
@@ -112,33 +125,48 @@ func (s *rawSocket) add(v *sendVector, p part) {
 	}
 	v.messages[v.count].header.Namelen = size
 	v.parts[v.count] = p
-	v.carry(v.count, p.data, p.segment, p.from)
+	v.carry(v.count, p.data, p.segment)
 	v.count++
 	if v.count == MaxMessages {
 		s.send(v)
 	}
 }
 
-// carry lets message i carry data, cut by the kernel into segments when segment is above 0, from this address when it is one.
-func (v *sendVector) carry(i int, data []byte, segment int, from netip.Addr) {
+// carry lets message i carry data of its part, cut by the kernel into segments when segment is above 0, from the part's address
+// when it is one and with its ECN bits.
+func (v *sendVector) carry(i int, data []byte, segment int) {
 	v.iovecs[i].Base = unsafe.SliceData(data)
 	v.iovecs[i].SetLen(len(data))
-	h, c := &v.messages[i].header, &v.controls[i]
+	h, c, p := &v.messages[i].header, &v.controls[i], &v.parts[i]
 	size := 0
-	if from.Is4() {
-		c.source.info.Spec_dst = from.As4()
+	if p.from.Is4() {
+		c.source.info.Spec_dst = p.from.As4()
 		h.Control = (*byte)(unsafe.Pointer(&c.source))
 		size = int(unsafe.Sizeof(c.source))
 	}
-	if segment > 0 {
+	if segment > 0 || size > 0 && p.ecn != packet.NotECT {
 		c.segment.segment = uint16(segment)
-		h.Control = (*byte)(unsafe.Pointer(c))
+		h.Control = (*byte)(unsafe.Pointer(&c.segment))
 		size += int(unsafe.Sizeof(c.segment))
+	}
+	if p.ecn != packet.NotECT {
+		c.class.set(p.to.Addr(), p.ecn)
+		h.Control = (*byte)(unsafe.Pointer(c))
+		size += int(unsafe.Sizeof(c.class))
 	}
 	if size == 0 {
 		h.Control = nil
 	}
 	h.SetControllen(size)
+}
+
+// set writes the traffic class: of IPv4 also where an IPv6 socket reaches it by a mapped address.
+func (c *classControl) set(to netip.Addr, ecn packet.ECN) {
+	c.header.Level, c.header.Type = unix.IPPROTO_IP, unix.IP_TOS
+	if to.Is6() && !to.Is4In6() {
+		c.header.Level, c.header.Type = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
+	}
+	c.class = int32(ecn)
 }
 
 // send sends the vector. The kernel stops at the first message it refuses and tells why only when that is the first of a call.
@@ -181,7 +209,7 @@ func (s *rawSocket) sendPlain(v *sendVector, i int) {
 	worked := false
 	for at := 0; at < len(p.data); at += p.segment {
 		data := p.data[at:min(at+p.segment, len(p.data))]
-		v.carry(i, data, 0, p.from)
+		v.carry(i, data, 0)
 		n, errno := s.sendmmsg(s.fd, v.messages[i:i+1])
 		s.counters.sendCalls.Add(1)
 		switch {

@@ -25,6 +25,7 @@ type rawSocket struct {
 	gso, gro bool
 	shared   bool                                               // it serves all of this machine's IPv4 addresses, and tells which
 	stamps   bool                                               // each message carries its time of arrival
+	ecn      bool                                               // and its ECN bits
 	one      [8]byte                                            // what Wake adds to event
 	sendmmsg func(fd int, messages []message) (int, unix.Errno) // the system call; tests refuse with it as a kernel would
 
@@ -121,6 +122,11 @@ func (s *rawSocket) setOptions(addr netip.AddrPort, cfg Config) error {
 		}
 		s.stamps = true
 	}
+	if cfg.ECN {
+		if err := s.askForECN(); err != nil {
+			return err
+		}
+	}
 	if !cfg.DisableGSO { // kernels before 4.18 have no GSO, before 5.0 no GRO
 		_, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 		s.gso = err == nil
@@ -129,6 +135,17 @@ func (s *rawSocket) setOptions(addr netip.AddrPort, cfg Config) error {
 		s.gro = unix.SetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
 	}
 	return nil
+}
+
+// askForECN has each message carry its traffic class. An IPv6 socket may get IPv4 too, which tells in its own way.
+func (s *rawSocket) askForECN() error {
+	s.ecn = true
+	if s.inet6 {
+		if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1); err != nil {
+			return os.NewSyscallError("setsockopt IPV6_RECVTCLASS", err)
+		}
+	}
+	return os.NewSyscallError("setsockopt IP_RECVTOS", unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_RECVTOS, 1))
 }
 
 // setBuffer goes past net.core.rmem_max and wmem_max where we have CAP_NET_ADMIN, and else takes what they allow.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 func rawPair(t testing.TB, cfg Config) (a, b *rawSocket) {
@@ -279,6 +281,8 @@ func TestReadControl(t *testing.T) {
 	arrived := controlMessage(unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS, raw)
 	info := unix.Inet4Pktinfo{Addr: [4]byte{127, 64, 0, 1}}
 	local := controlMessage(unix.IPPROTO_IP, unix.IP_PKTINFO, unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info)))
+	class4 := controlMessage(unix.IPPROTO_IP, unix.IP_TOS, []byte{0xb9})
+	class6 := controlMessage(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, []byte{3, 0, 0, 0})
 	shortened := controlMessage(unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS, raw[:len(raw)-1])
 	for _, test := range []struct {
 		control []byte
@@ -295,12 +299,16 @@ func TestReadControl(t *testing.T) {
 		},
 		{shortened, control{}},
 		{bytes.Join([][]byte{local, gro}, nil), control{segment: 100, to: info.Addr}},
+		{bytes.Join([][]byte{class4, gro}, nil), control{segment: 100, ecn: packet.ECT1}},
+		{bytes.Join([][]byte{gro, class6}, nil), control{segment: 100, ecn: packet.CE}},
+		{controlMessage(unix.IPPROTO_IP, unix.IP_TOS, nil), control{}},
+		{controlMessage(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, []byte{3}), control{}},
 		{gro[:len(gro)-8], control{}},
 		{gro[:5], control{}},
 	} {
 		require.Equal(t, test.want, readControl(test.control))
 	}
-	require.LessOrEqual(t, len(gro)+len(dropped)+len(arrived)+len(local), receiveControl)
+	require.LessOrEqual(t, len(gro)+len(dropped)+len(class6)+len(arrived)+len(local), receiveControl)
 }
 
 // One shared socket is many clients, each with an address of its own, to whoever talks to them.
@@ -413,13 +421,19 @@ func TestRawGlances(t *testing.T) {
 
 // A turn of the shard's loop on the packet path allocates nothing.
 func TestRawAllocatesNothing(t *testing.T) {
-	for _, cfg := range []Config{{}, {DisableGSO: true, DisableGRO: true}, {Timestamps: true}} {
+	for _, cfg := range []Config{{}, {DisableGSO: true, DisableGRO: true}, {Timestamps: true}, {ECN: true}} {
 		a, b := rawPair(t, cfg)
 		q, batch := NewQueue(64), NewBatch()
 		to, payload := b.LocalAddr(), make([]byte, 100)
 		received := 0
 		turn := func() {
-			fill(q, to, 0, 64)
+			for !q.Full() {
+				q.Next(to)
+				if cfg.ECN {
+					q.Mark(packet.ECT1)
+				}
+				q.Commit(100)
+			}
 			_ = a.Flush(q)
 			_, _ = a.WriteTo(payload, to)
 			b.Wake()
@@ -433,4 +447,46 @@ func TestRawAllocatesNothing(t *testing.T) {
 		require.Zero(t, testing.AllocsPerRun(100, turn))
 		require.Equal(t, 65*102, received)
 	}
+}
+
+// A run that has to be cut by hand keeps its marks, and so does one that leaves from an address of a shared socket.
+func TestRawMarksWithoutGSOAndFromAnAddress(t *testing.T) {
+	a, b := rawPair(t, Config{ECN: true})
+	refusing(a, func(messages []message) (int, unix.Errno, bool) {
+		return 0, unix.EIO, messages[0].header.Controllen > uint64(unsafe.Sizeof(classControl{}))
+	})
+	shared, err := ListenShared(Config{ECN: true})
+	require.NoError(t, err)
+	defer shared.Close()
+	q := NewQueue(10)
+	for range 3 {
+		q.Next(b.LocalAddr())
+		q.Mark(packet.ECT1)
+		q.Commit(100)
+	}
+	require.NoError(t, a.Flush(q))
+	require.Equal(t, uint64(1), a.Stats().GSOFallbacks)
+	for _, count := range []int{1, 3} {
+		for range count {
+			q.NextFrom(netip.MustParseAddr("127.64.0.1"), b.LocalAddr())
+			q.Mark(packet.ECT0)
+			q.Commit(100)
+		}
+		require.NoError(t, shared.Flush(q))
+	}
+	var got []packet.ECN
+	for batch := NewBatch(); len(got) < 7; {
+		n, err := b.Read(batch)
+		require.NoError(t, err)
+		for i := range n {
+			_, from := batch.Datagram(i)
+			require.Equal(t, len(got) >= 3, from.Addr() == netip.MustParseAddr("127.64.0.1"))
+			got = append(got, batch.ECN(i))
+		}
+		if n == 0 {
+			require.NoError(t, b.Wait(5*time.Second))
+		}
+	}
+	e, c := packet.ECT1, packet.ECT0
+	require.Equal(t, []packet.ECN{e, e, e, c, c, c, c}, got)
 }

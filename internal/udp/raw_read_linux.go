@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tolkyn/tolkyn/internal/packet"
 )
 
 const (
@@ -14,8 +16,9 @@ const (
 	// Without GRO one byte more than MaxDatagram tells a longer datagram.
 	singleStride = MaxDatagram + 64
 
-	// Room for the control messages we ask for: UDP_GRO and SO_RXQ_OVFL of 24 bytes each, SCM_TIMESTAMPNS and IP_PKTINFO of 32.
-	receiveControl = 112
+	// Room for the control messages we ask for: UDP_GRO, SO_RXQ_OVFL and the traffic class of 24 bytes each, SCM_TIMESTAMPNS and
+	// IP_PKTINFO of 32.
+	receiveControl = 136
 )
 
 // receiveVector is the argument of recvmmsg: one message for each place of the batch.
@@ -150,6 +153,9 @@ func (s *rawSocket) note(b *Batch, c *control) {
 	for s.shared && len(b.to) < len(b.at) {
 		b.to = append(b.to, c.to)
 	}
+	if s.ecn {
+		b.mark(c.ecn)
+	}
 }
 
 // control is what the kernel tells beside a message.
@@ -159,6 +165,7 @@ type control struct {
 	hasOverflow bool
 	arrived     int64   // ns since the Unix epoch; 0 when it did not say
 	to          [4]byte // the address of ours that it was sent to; zero when it did not say
+	ecn         packet.ECN
 }
 
 func readControl(b []byte) (c control) {
@@ -171,6 +178,8 @@ func readControl(b []byte) (c control) {
 		}
 		data := b[head:size]
 		switch {
+		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_TOS && len(data) >= 1: // one byte, alone of all
+			c.ecn = packet.ECNOf(data[0])
 		case len(data) < 4:
 		case h.Level == unix.IPPROTO_UDP && h.Type == unix.UDP_GRO:
 			c.segment = int(int32(binary.NativeEndian.Uint32(data)))
@@ -178,6 +187,8 @@ func readControl(b []byte) (c control) {
 			c.overflow, c.hasOverflow = binary.NativeEndian.Uint32(data), true
 		case h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && len(data) >= int(unsafe.Sizeof(unix.Timespec{})):
 			c.arrived = (*unix.Timespec)(unsafe.Pointer(&data[0])).Nano()
+		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_TCLASS:
+			c.ecn = packet.ECNOf(uint8(binary.NativeEndian.Uint32(data)))
 		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
 			c.to = (*unix.Inet4Pktinfo)(unsafe.Pointer(&data[0])).Addr
 		}

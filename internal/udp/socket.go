@@ -51,6 +51,7 @@ type Config struct {
 	DisableGSO  bool // send each datagram of a run by itself
 	DisableGRO  bool // receive each datagram by itself
 	Timestamps  bool // note when each datagram arrived: Batch.Arrived
+	ECN         bool // note the ECN bits of each datagram that arrives: Batch.ECN
 	Portable    bool // use the portable form on Linux too
 }
 
