@@ -67,6 +67,7 @@ type Probe struct {
 // Estimate is what Poll returns.
 type Estimate struct {
 	Target Bitrate // for everything that is sent: audio, video, repair, padding
+	Lasts  Bitrate // what Target returns to when a queue of now has drained, else the same: layers are chosen by it
 	Pacing Bitrate // at which bursts may leave, at least Target
 	Window int     // bytes that may be in flight, beyond which only audio leaves; 0: no bound
 

@@ -160,6 +160,7 @@ func (e *Estimator) Poll(now time.Duration) Estimate {
 	target := e.bounded(Bitrate(e.control.rate))
 	est := Estimate{
 		Target:     target,
+		Lasts:      max(target, e.bounded(Bitrate(e.control.lasts()))),
 		Pacing:     Bitrate(float64(target) * e.control.pacing(now)),
 		InFlight:   e.history.flying,
 		Congested:  e.control.draining,
