@@ -14,12 +14,17 @@ type busy struct {
 	last       time.Duration
 }
 
+// Longer than any rate of ours takes for a packet: the path stood still, which is no rate.
+const stall = 0.08
+
 const busyFade = 0.2 // s of busy time that the measure looks back
 
 func (b *busy) arrive(number uint64, sentAt, at time.Duration, size int, empty, gap time.Duration) {
 	if number == b.number+1 && sentAt < b.left && sentAt-b.sent <= gap {
 		da := (at - b.arrived).Seconds()
-		if da > 0 {
+		if da > stall {
+			b.bits, b.span = 0, 0
+		} else if da > 0 {
 			keep := max(0, 1-da/busyFade)
 			b.bits = float64(b.bits*keep) + float64(size*8)
 			b.span = float64(b.span*keep) + da

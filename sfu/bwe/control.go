@@ -33,7 +33,7 @@ func (c *control) step(now time.Duration, e *Estimator) {
 	dt := min((now - c.at).Seconds(), 0.3)
 	c.at = now
 	q := e.delay.queue().Seconds()
-	th := threshold(c.rate/e.priority()) + max(0, 2*e.delay.noise-0.003)
+	th := threshold(c.rate/e.priority()) + e.delay.jitter().Seconds()
 	c.compete.note(now, c, e, q, th)
 	if c.compete.on {
 		c.compete.step(now, c, e, dt)
@@ -85,10 +85,10 @@ func (c *control) passes(e *Estimator, q float64) float64 {
 	if c.shared() {
 		return d
 	}
-	if d *= 1.04; b > 0 {
-		d = min(d, b)
+	if b > 0 && e.busy.fresh(e.delay.ring[e.delay.head].arrived) {
+		return b
 	}
-	return d
+	return 1.04 * d
 }
 
 func (c *control) drain(now time.Duration, e *Estimator, q float64) {
@@ -107,6 +107,8 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 		if c.shared() {
 			c.capacity = min(max(c.rate, 0.8*d), 1.1*d) * sharedCut
 		}
+	case d > 0 && !c.shared() && e.busy.rate() > 0:
+		c.capacity = d
 	case d == 0 || e.delay.stood(160*time.Millisecond).Seconds() < 0.004:
 	case now-c.cutAt < e.rtt+50*time.Millisecond:
 		c.capacity = min(c.capacity, d)

@@ -118,6 +118,11 @@ func (d *delay) empty() time.Duration {
 // emptyOr is empty, or owd if that is less.
 func (d *delay) emptyOr(owd time.Duration) time.Duration { return min(d.empty(), owd) }
 
+// jitter is how much later than in an empty queue a packet may come without one.
+func (d *delay) jitter() time.Duration {
+	return time.Duration(max(0, 2*d.noise-0.003) * float64(time.Second))
+}
+
 // queue is what stands in the bottleneck: the least of the last two frame intervals.
 func (d *delay) queue() time.Duration {
 	if d.count == 0 {
@@ -157,7 +162,7 @@ func (d *delay) delivered(window time.Duration) float64 {
 // passed is the rate that arrived since a queue stands, or in the last window if that is longer: what the bottleneck passes of
 // ours, in bits a second; 0: not known.
 func (d *delay) passed(window time.Duration) float64 {
-	const longest = 600 * time.Millisecond
+	const longest = 400 * time.Millisecond
 	empty := d.empty() + 2*time.Millisecond
 	newest := &d.ring[d.head]
 	stands := newest.least > empty

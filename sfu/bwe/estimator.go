@@ -103,7 +103,7 @@ func (e *Estimator) read(now time.Duration, results []Result) heard {
 		e.loss.got(int(s.size))
 		e.probes.arrived(s, at)
 		owd := at - s.at
-		e.busy.arrive(result.Number, s.at, at, int(s.size), e.delay.emptyOr(owd), e.control.gap(int(s.size)))
+		e.busy.arrive(result.Number, s.at, at, int(s.size), e.delay.emptyOr(owd)+e.delay.jitter(), e.control.gap(int(s.size)))
 		if r.received == 0 || owd < r.least {
 			r.least = owd
 		}
