@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 )
@@ -19,42 +20,54 @@ func controllers(rows []Row) []string {
 	return all
 }
 
+const (
+	gridName  = "8868"
+	gridAbout = "RFC 8868: 1 Mbit/s, queues of 70 to 2000 ms; the least util % and the longest Q p95, ms, of them"
+)
+
 // grid writes RFC 8868's many cases: what was used and the queue's p95, by delay and loss, over all queues.
 func (t table) grid(rows []Row) {
-	rows = slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return !r.Case.Grid })
-	if len(rows) == 0 {
+	kinds := gridKinds(rows)
+	if len(kinds) == 0 {
 		return
 	}
-	var kinds []string
-	for _, r := range rows {
-		if k := gridKind(r.Case); !slices.Contains(kinds, k) {
-			kinds = append(kinds, k)
-		}
-	}
-	fmt.Fprintf(t.out, "%s  %s\n", t.paint("1", "8868"), t.paint("2", "RFC 8868: 1 Mbit/s, queues of 70 to 2000 ms; the least util % and the longest Q p95, ms, of them"))
+	fmt.Fprintf(t.out, "%s  %s\n", t.paint("1", gridName), t.paint("2", gridAbout))
 	line := pad("", nameWidth)
 	names := controllers(rows)
 	for _, name := range names {
-		line += pad(name, -22)
+		line += pad(name, -14)
 	}
 	fmt.Fprintln(t.out, t.paint("2", line))
-	for _, k := range kinds {
-		line := pad(k, nameWidth)
+	for _, kind := range kinds {
+		line := pad(kind, nameWidth)
 		for _, name := range names {
-			util, queue := 0.0, 0.0
-			for _, r := range rows {
-				if r.Controller == name && gridKind(r.Case) == k {
-					if util == 0 || r.Mean[Util] < util {
-						util = r.Mean[Util]
-					}
-					queue = max(queue, r.Mean[QueueP95])
-				}
-			}
-			line += pad(fmt.Sprintf("%.1f / %.0f", util*100, queue), -22)
+			line += pad(gridCell(rows, name, kind), -14)
 		}
 		fmt.Fprintln(t.out, line)
 	}
 	fmt.Fprintln(t.out)
+}
+
+// gridKinds are delay and loss of the grid's cases, in their order.
+func gridKinds(rows []Row) []string {
+	var kinds []string
+	for _, r := range rows {
+		if k := gridKind(r.Case); r.Case.Grid && !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+// gridCell is the worst of all queues of one kind.
+func gridCell(rows []Row, controller, kind string) string {
+	util, queue := math.Inf(1), 0.0
+	for _, r := range rows {
+		if r.Case.Grid && r.Controller == controller && gridKind(r.Case) == kind {
+			util, queue = min(util, r.Mean[Util]), max(queue, r.Mean[QueueP95])
+		}
+	}
+	return fmt.Sprintf("%.1f / %.0f", util*100, queue)
 }
 
 // gridKind is delay and loss of a case of the grid.

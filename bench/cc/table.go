@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/tolkyn/tolkyn/bench/report"
 )
 
 // column is a metric as people read it.
@@ -147,20 +149,32 @@ func (g Goal) sign() string {
 
 // cell is a value with a mark where it has a goal.
 func (col column) cell(r Row) (cell string, missed bool) {
+	switch col.state(r) {
+	case report.Met:
+		return col.figure(r) + " ✓", false
+	case report.Missed:
+		return col.figure(r) + " ✗", true
+	}
+	return col.figure(r) + "  ", false
+}
+
+func (col column) figure(r Row) string {
 	v, ok := r.Mean[col.metric]
 	if !ok {
-		return "–  ", false
+		return "–"
 	}
-	cell = fmt.Sprintf("%.*f", col.digits, v*col.scale)
+	return fmt.Sprintf("%.*f", col.digits, v*col.scale)
+}
+
+func (col column) state(r Row) report.CellState {
 	for _, g := range r.Goals() {
-		if g.Metric == col.metric {
-			if g.Met {
-				return cell + " ✓", false
-			}
-			return cell + " ✗", true
+		if g.Metric == col.metric && g.Met {
+			return report.Met
+		} else if g.Metric == col.metric {
+			return report.Missed
 		}
 	}
-	return cell + "  ", false
+	return report.NoGoal
 }
 
 // trim takes zeros behind the point away.

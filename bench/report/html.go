@@ -332,6 +332,7 @@ type pageData struct {
 	Callers       *packedCallers `json:"callers,omitempty"`
 	Capacity      *packedLoads   `json:"capacity,omitempty"`
 	Comparison    *overlay       `json:"comparison,omitempty"`
+	Study         []studyData    `json:"study,omitempty"`
 }
 
 // plotted is a timeline in columns.

@@ -55,6 +55,11 @@ func everyPage(t *testing.T) map[string][]byte {
 		require.NoError(t, c.WriteHTML(&b))
 		all[name] = b.Bytes()
 	}
+	for name, s := range map[string]report.Study{"study": study(), "empty study": {}} {
+		var b bytes.Buffer
+		require.NoError(t, s.WriteHTML(&b))
+		all[name] = b.Bytes()
+	}
 	return all
 }
 

@@ -2,9 +2,11 @@ package report_test
 
 import (
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,9 +35,32 @@ func TestPagesToLookAt(t *testing.T) {
 	write("empty.html", func(f *os.File) error { return report.WriteHTML(f, report.Report{}) })
 	write("large.html", func(f *os.File) error { return report.WriteHTML(f, fake(1, 1, 16, 60)) })
 	write("comparison.html", func(f *os.File) error { return planted().WriteHTML(f) })
+	write("study.html", func(f *os.File) error { return study().WriteHTML(f) })
 	write("group.txt", func(f *os.File) error { return report.WriteText(f, fake(1, 1, 6, 60), true) })
 	write("capacity.txt", func(f *os.File) error { return report.WriteText(f, withCapacity(fake(2, 10, 4, 30)), false) })
 	write("comparison.txt", func(f *os.File) error { return planted().WriteText(f, false) })
+}
+
+// study is two cases with a stranger's names in them.
+func study() report.Study {
+	hostile := `</script><script>alert(1)</script>`
+	plot := report.Plot{Title: "Rate", Unit: "kbit/s", Step: 100 * time.Millisecond, Lines: []report.PlotLine{
+		{Name: "capacity", Dash: "dash", Values: []float64{1000, math.Inf(1), 1000}}, {Name: hostile, Values: make([]float64, 3000)},
+	}}
+	plot.Lines[1].Values[7] = 800
+	return report.Study{
+		Title: "Study", Lead: "Two cases.", Command: "tolkyn bench cc", Scores: []report.StudyScore{{Name: "ours", Met: 1, Of: 2}},
+		Cases: []report.StudyCase{
+			{
+				Name: "first", Head: "controller", Columns: []string{"util %", "loss %"}, Goals: []string{"≥ 95", ""},
+				Rows: []report.StudyRow{
+					{Name: "ours", Cells: []report.StudyCell{{Text: "97.0", State: report.Met}, {Text: "0.00"}}, Plots: []report.Plot{plot}},
+					{Name: hostile, Cells: []report.StudyCell{{Text: "80.0", State: report.Missed}, {Text: "1.00"}}},
+				},
+			},
+			{Name: hostile, About: hostile},
+		},
+	}
 }
 
 // planted compares four runs of a server with four of one that is twice as dear and 20 ms later.

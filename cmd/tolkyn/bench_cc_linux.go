@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tolkyn/tolkyn/bench/cc"
+	"github.com/tolkyn/tolkyn/bench/cc/rival"
 )
 
 // ccFlags are those of bench cc.
@@ -51,7 +52,9 @@ func newCongestion() *cobra.Command {
 }
 
 // congestionControllers are who can be measured, ours first.
-func congestionControllers() []cc.Maker { return []cc.Maker{cc.Tolkyn} }
+func congestionControllers() []cc.Maker {
+	return []cc.Maker{cc.Tolkyn, rival.PionGCC, rival.GoogCC, rival.SCReAM, rival.NADA}
+}
 
 func runCongestion(cmd *cobra.Command, f ccFlags) error {
 	out := cmd.OutOrStdout()
@@ -82,6 +85,7 @@ func runCongestion(cmd *cobra.Command, f ccFlags) error {
 	return errors.Join(
 		cc.WriteText(out, rows, isTerminal(out)),
 		writeFile(f.json, t.WriteJSON),
+		writeFile(f.html, t.Study().WriteHTML),
 		ctx.Err(),
 	)
 }

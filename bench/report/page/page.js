@@ -454,6 +454,27 @@
     });
   }
 
+  /** Cases of a study: plots are drawn when a case is opened, for there are hundreds. */
+  function study(cases) {
+    for (const details of all("[data-study]")) details.addEventListener("toggle", () => {
+      const inside = one(".inside", details);
+      if (!details.open || one(".plots", inside)) return;
+      const group = new Group();
+      for (const row of cases[Number(details.dataset.study)].rows) {
+        const host = h("div", { class: "plots" });
+        inside.append(h("h3", {}, bdi(row.name)), host);
+        for (const plot of row.plots) {
+          const length = Math.max(1, ...plot.lines.map((line) => line.y.length));
+          const x = Array.from({ length }, (_, i) => i * plot.step);
+          host.append(new Chart(group, { title: plot.title, unit: plot.unit, x, least: 1, fill: plot.lines.length - 1,
+            series: plot.lines.map((line) => ({ ...line, y: x.map((_, i) => line.y[i] ?? null) })) }).node);
+        }
+      }
+    });
+    const first = one("[data-study]");
+    if (first) first.open = true;
+  }
+
   // What can be clicked everywhere.
   one(".theme").addEventListener("click", () => {
     const dark = getComputedStyle(document.documentElement).colorScheme === "dark"
@@ -483,4 +504,5 @@
   if (data.callers) callers(one("#callerlist"), data.callers);
   if (data.capacity) capacity(one("#capacityplot"), data.capacity);
   if (data.comparison) comparison(data.comparison);
+  if (data.study) study(data.study);
 })();
