@@ -16,17 +16,17 @@ type Arrival struct {
 	ECN   packet.ECN    // as it arrived; RFC 8888 only
 }
 
-// Clock turns the times in one receiver's feedback into one count that does not wrap: the reference times of transport-wide
+// Clock turns the times that one stranger tells into one count that does not wrap: the reference times of transport-wide
 // feedback wrap after 298 hours, those of RFC 8888 after 18. Each time is the one nearest to what the clock of the first message
 // would show now, if it ran as ours does: lies reach half a wrap and no further, however many there are. The zero value is
-// ready; one for each receiver and kind of feedback.
+// ready; one for each stranger and kind of time.
 type Clock struct {
 	offset  time.Duration // theirs less ours, of the first message
 	started bool
 }
 
-// unwrap returns the time that is t modulo wrap, 0 to wrap.
-func (c *Clock) unwrap(now, t, wrap time.Duration) time.Duration {
+// Unwrap returns the time that is t modulo wrap, 0 to wrap.
+func (c *Clock) Unwrap(now, t, wrap time.Duration) time.Duration {
 	if !c.started {
 		c.started, c.offset = true, t-now
 	}

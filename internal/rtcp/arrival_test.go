@@ -19,11 +19,11 @@ func TestClock(t *testing.T) {
 		{1650 * time.Second, 20 * time.Second, 724 * time.Second}, // its clock ran ahead, by 14 s
 		{1651 * time.Second, 59 * time.Second, 699 * time.Second}, // or this is a lie: nearer behind than ahead
 	} {
-		require.Equal(t, step.want, c.unwrap(step.now, step.t, wrap), "at %v", step.now)
+		require.Equal(t, step.want, c.Unwrap(step.now, step.t, wrap), "at %v", step.now)
 	}
 	// A liar who steps half a wrap ahead with each message gets nowhere.
 	for i := range 1000 {
-		got := c.unwrap(1700*time.Second, time.Duration(i)*31*time.Second%wrap, wrap)
+		got := c.Unwrap(1700*time.Second, time.Duration(i)*31*time.Second%wrap, wrap)
 		require.InDelta(t, 760, got.Seconds(), 32)
 	}
 }

@@ -29,7 +29,7 @@ func (p Packet) eachCongestionArrival(c *Clock, now time.Duration, yield func(ui
 	}
 	end := len(p.Body) - timestampSize
 	timestamp := binary.BigEndian.Uint32(p.Body[end:])
-	at := c.unwrap(now, unitsTime(int64(timestamp)), timestampWrap)
+	at := c.Unwrap(now, unitsTime(int64(timestamp)), timestampWrap)
 	for b := p.Body[ssrcSize:end]; len(b) >= congestionStream; {
 		ssrc, number := binary.BigEndian.Uint32(b), binary.BigEndian.Uint16(b[4:])
 		count := int(binary.BigEndian.Uint16(b[6:]))

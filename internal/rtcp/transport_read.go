@@ -30,7 +30,7 @@ func (p Packet) eachTransportArrival(c *Clock, now time.Duration, yield func(Arr
 	if !ok {
 		return
 	}
-	at := c.unwrap(now, time.Duration(reference)*ticksPerReference*transportTick, transportWrap)
+	at := c.Unwrap(now, time.Duration(reference)*ticksPerReference*transportTick, transportWrap)
 	for ; count > 0; chunks = chunks[chunkSize:] {
 		chunk := statusChunk(binary.BigEndian.Uint16(chunks))
 		symbols := min(chunk.len(), count)
