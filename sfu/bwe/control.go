@@ -16,6 +16,7 @@ type control struct {
 	compete   compete
 	draining  bool
 	cutAt     time.Duration
+	deepAt    time.Duration
 	calm      time.Duration // since when no queue stood
 	contested float64
 	speed     float64 // share of the rate that it grows a second
@@ -49,9 +50,10 @@ func (c *control) step(now time.Duration, e *Estimator) {
 			c.drain(now, e, q)
 		}
 	} else {
-		if q > 0.003 {
+		if q > 0.003+e.delay.jitter().Seconds() {
 			c.calm = now
 		}
+		c.contested -= c.contested * dt / 10
 		c.grow(now, e, dt)
 	}
 	c.rate = min(max(c.rate, float64(e.cfg.Min)), float64(e.cfg.Max))
@@ -75,7 +77,11 @@ func (c *control) passes(e *Estimator, q float64) float64 {
 		d = min(d, e.delay.recent(100*time.Millisecond))
 	}
 	b := e.busy.rate()
-	if !c.draining && b > 0 && d > 0 {
+	stalled := e.busy.stalled > 0 && e.delay.ring[e.delay.head].arrived-e.busy.stalled < 500*time.Millisecond
+	if stalled && b > 0 {
+		return b
+	}
+	if !c.draining && b > 0 && d > 0 && !stalled {
 		if b > 1.05*d {
 			c.contested += (1 - c.contested) / 2
 		} else {
@@ -121,6 +127,9 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	case q > 0.05:
 		c.capacity = min(c.capacity, d)
 	}
+	if q > deep {
+		c.deepAt = now
+	}
 	predicted := c.predict(now, e)
 	c.rate = c.capacity * min(max(1-(predicted-0.002)/0.25, 0.3), 0.97)
 }
@@ -141,21 +150,26 @@ func (c *control) bound(now time.Duration, e *Estimator) float64 {
 	return bound
 }
 
+// headroom is how much more than the rate the bottleneck passes while we send bursts; 1.5 where it never was busy.
+func (c *control) headroom(e *Estimator) float64 {
+	if b := e.busy.rate(); b > 0 && e.busy.fresh(e.delay.ring[e.delay.head].arrived) {
+		return b / c.rate
+	}
+	return 1.5
+}
+
 func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	bound := c.bound(now, e)
 	if c.rate >= bound {
 		return
 	}
-	h := 1.5
-	if b := e.busy.rate(); b > 0 && e.busy.fresh(e.delay.ring[e.delay.head].arrived) {
-		h = b / c.rate
-	}
+	h := c.headroom(e)
 	add := 15e3
 	if c.shared() {
 		c.speed = 0
 		add = 120e3 * e.priority()
 		if h > 1.35 {
-			c.speed = min(max((now-c.calm).Seconds()-0.4, 0), 1)
+			c.speed = min(max(2*((now-c.calm).Seconds()-0.3), 0), 1.5)
 		}
 	} else {
 		c.speed = min(max(3*(h-1.05), 0.02), 1)
@@ -171,14 +185,31 @@ func (c *control) gap(size int) time.Duration {
 	return 2*time.Millisecond + time.Duration(float64(size*8)/c.rate*float64(time.Second))
 }
 
+const burstPacing = 1.5
+
 func (c *control) pacing(now time.Duration) float64 {
 	switch {
 	case c.compete.on:
 		return 1.45
 	case c.draining && c.compete.suspect:
 		return 1.2
+	case c.draining && now-c.deepAt > 300*time.Millisecond:
+		return 1.3
 	case c.draining:
 		return 1
+	case c.congested(now):
+		return min(max(1.02*c.capacity/c.rate, 1), burstPacing)
 	}
-	return 1.45
+	return burstPacing
 }
+
+// congested reports whether a queue stands, or stood so deep that what waits at the sender must not refill it.
+func (c *control) congested(now time.Duration) bool {
+	return c.draining || c.deepAt > 0 && now-c.deepAt < afterDeep
+}
+
+// afterDeep is how long a deep queue is not refilled by what had to wait meanwhile.
+const afterDeep = 1500 * time.Millisecond
+
+// deep is a queue in seconds that must go at once.
+const deep = 0.06

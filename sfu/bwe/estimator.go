@@ -163,7 +163,7 @@ func (e *Estimator) Poll(now time.Duration) Estimate {
 		Lasts:      max(target, e.bounded(Bitrate(e.control.lasts()))),
 		Pacing:     Bitrate(float64(target) * e.control.pacing(now)),
 		InFlight:   e.history.flying,
-		Congested:  e.control.draining,
+		Congested:  e.control.congested(now),
 		Loss:       e.loss.share(),
 		Queue:      e.delay.queue(),
 		RTT:        e.rtt,

@@ -13,6 +13,8 @@ type probes struct {
 	startup  int
 	proved   float64
 	provedAt time.Duration
+	asked    time.Duration
+	pause    time.Duration
 }
 
 // probeFlight is a probe that leaves or has left.
@@ -39,20 +41,46 @@ func (p *probes) poll(now time.Duration, e *Estimator) Probe {
 			p.wish = Probe{}
 		}
 	}
-	if p.wish.ID == 0 && p.flight.id == 0 && p.startup == 1 && !e.control.draining {
-		rate := 4 * e.control.rate
-		if e.wants > 0 {
-			if e.control.rate >= e.wants {
-				p.startup = 0
-				return p.wish
-			}
-			rate = min(rate, 1.3*e.wants)
+	if p.wish.ID == 0 && p.flight.id == 0 {
+		if rate := p.due(now, e); rate > 0 {
+			p.id++
+			p.asked = now
+			p.wish = Probe{ID: p.id, Rate: Bitrate(rate), Bytes: max(min(3000, int(e.control.rate/8*0.1)), int(rate/8*0.030), 1500)}
 		}
-		rate = min(rate, float64(e.cfg.Max))
-		p.id++
-		p.wish = Probe{ID: p.id, Rate: Bitrate(rate), Bytes: max(3000, int(rate/8*0.030))}
 	}
 	return p.wish
+}
+
+// due is the rate of a probe that is due now; 0: none.
+func (p *probes) due(now time.Duration, e *Estimator) float64 {
+	c := &e.control
+	rate := 4 * c.rate
+	if p.startup == 0 {
+		if c.draining || c.compete.on || now-c.calm < 300*time.Millisecond || now-p.asked < p.pause || c.headroom(e) < 1.3 {
+			return 0
+		}
+		if c.shared() && (now-c.calm < 1200*time.Millisecond || c.headroom(e) < 1.4) {
+			return 0
+		}
+		rate = 2 * c.rate
+		if c.before > c.rate && now-c.beforeAt < 30*time.Second {
+			rate = min(3*c.rate, max(rate, c.before))
+		}
+		if e.wants == 0 && c.rate > 1.3*e.sending.rate(now) {
+			return 0
+		}
+	}
+	if e.wants > 0 {
+		if c.rate >= e.wants {
+			p.startup = 0
+			return 0
+		}
+		rate = min(rate, 1.3*e.wants)
+	}
+	if rate = min(rate, float64(e.cfg.Max)); rate < 1.1*c.rate {
+		return 0
+	}
+	return rate
 }
 
 func (p *probes) sent(now time.Duration, k Packet) {
@@ -104,10 +132,15 @@ func (p *probes) measure(now time.Duration, e *Estimator) {
 		rate = min(b, 1.25*rate)
 	}
 	if rate < 0.8*bits/max(sent, 1e-3) {
+		p.pause = min(max(2*p.pause, time.Second), 16*time.Second)
+		if c.shared() && p.pause > time.Second {
+			rate = min(rate, 1.2*c.rate)
+		}
 		c.capacity = rate
 		c.rate = max(c.rate, 0.9*rate)
 		return
 	}
 	c.rate = max(c.rate, 0.9*rate)
 	p.startup = 1
+	p.pause = 500 * time.Millisecond
 }

@@ -1,0 +1,182 @@
+package pionbwe
+
+import (
+	"sync"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtp"
+
+	"github.com/tolkyn/tolkyn/sfu/bwe"
+	"github.com/tolkyn/tolkyn/sfu/pace"
+)
+
+const (
+	transportWideURI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+	maxPacket  = 1200
+	remembered = 1024 // packets of a stream; a second of any one, and more than a NACK responder of pion keeps
+	maxPadding = 255  // bytes of a packet, RFC 3550 §5.1
+)
+
+// stream is one that the estimator paces, and its RTX.
+type stream struct {
+	// Fixed.
+	estimator        *Estimator
+	writer           interceptor.RTPWriter
+	ssrc, repairSSRC uint32
+	repairType       uint8
+	extension        uint8 // of the transport-wide number; 0: not agreed
+	class            pace.Class
+	priority         uint8
+
+	// Guarded by the Estimator's mu.
+	numbers      []numbered // by sequence number; nil: nobody asks
+	repairNumber uint16     // of the RTX stream, the next
+	timestamp    uint32     // of the last packet
+	report       report
+}
+
+// numbered is the transport-wide number that a packet left under.
+type numbered struct {
+	sequence uint16
+	sent     bool
+	number   uint64
+}
+
+// packet is one that waits.
+type packet struct {
+	stream     *stream
+	header     rtp.Header
+	payload    *[]byte
+	attributes interceptor.Attributes
+}
+
+var payloads = sync.Pool{New: func() any { b := make([]byte, 0, 1500); return &b }}
+
+func (p *packet) release() { payloads.Put(p.payload) }
+
+// Write implements interceptor.RTPWriter.
+func (s *stream) Write(header *rtp.Header, payload []byte, attributes interceptor.Attributes) (int, error) {
+	e := s.estimator
+	e.mu.Lock()
+	now := e.now()
+	n, err := e.write(now, s, header, payload, attributes)
+	var tell func()
+	if e.core != nil && now >= e.estimate.Next {
+		tell = e.poll(now)
+	}
+	e.arm(now)
+	e.mu.Unlock()
+	if tell != nil {
+		tell()
+	}
+	return n, err
+}
+
+// write sends a packet, or has it wait.
+func (e *Estimator) write(now time.Duration, s *stream, header *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+	h := header.Clone()
+	if e.core == nil || e.closed { // nothing leaves before the keys are there, so there is nothing to pace
+		return e.send(now, s, &h, payload, a, 0)
+	}
+	class := s.class
+	if h.SSRC != s.ssrc {
+		class = pace.Repair
+	}
+	size := e.wire(&h, payload)
+	if e.queue.Stats().Waiting == 0 {
+		if probe, ok := e.queue.Take(now, class, size); ok {
+			return e.send(now, s, &h, payload, a, probe)
+		}
+	}
+	p := &packet{stream: s, header: h, payload: payloads.Get().(*[]byte), attributes: a}
+	*p.payload = append((*p.payload)[:0], payload...)
+	e.queue.Push(now, pace.Item[*packet]{Class: class, Priority: s.priority, Size: size, Value: p})
+	e.drain(now)
+	return header.MarshalSize() + len(payload), nil
+}
+
+// wire is the size of a packet on the wire, the transport-wide number among it.
+func (e *Estimator) wire(h *rtp.Header, payload []byte) int {
+	const extension = 4 // id and length, number, what rounds up to a word
+	return h.MarshalSize() + int(h.PaddingSize) + len(payload) + extension + e.cfg.Overhead
+}
+
+// drain sends what may leave now.
+func (e *Estimator) drain(now time.Duration) {
+	for {
+		it, probe, ok := e.queue.Pop(now)
+		if !ok {
+			break
+		}
+		p := it.Value
+		// Whoever wrote it has gone on: an error is a connection that ends, as pion's own pacer takes it.
+		_, _ = e.send(now, p.stream, &p.header, *p.payload, p.attributes, probe)
+		p.release()
+	}
+	for e.queue.Probing() && e.padded != nil && e.queue.Padding(now) > 0 && e.queue.Bucket.Next(now, pace.Padding) <= now {
+		if !e.pad(now, e.padded) {
+			return
+		}
+	}
+}
+
+// pad sends one packet of padding on the RTX of a stream.
+func (e *Estimator) pad(now time.Duration, s *stream) bool {
+	h := rtp.Header{Version: 2, Padding: true, PaddingSize: maxPadding, PayloadType: s.repairType, SSRC: s.repairSSRC, Timestamp: s.timestamp}
+	probe, ok := e.queue.Take(now, pace.Padding, e.wire(&h, nil))
+	if !ok {
+		return false
+	}
+	n, err := e.send(now, s, &h, nil, interceptor.Attributes{}, probe)
+	return n > 0 && err == nil
+}
+
+// send numbers a packet and lets it go.
+func (e *Estimator) send(now time.Duration, s *stream, h *rtp.Header, payload []byte, a interceptor.Attributes, probe uint32) (int, error) {
+	number, again := e.number+1, false
+	switch {
+	case h.SSRC != s.ssrc:
+		h.SequenceNumber = s.repairNumber
+	case s.numbers != nil:
+		if x := s.numbers[h.SequenceNumber%remembered]; x.sent && x.sequence == h.SequenceNumber {
+			number, again = x.number, true // the same bytes under the same nonce
+		}
+	}
+	if s.extension != 0 {
+		if err := h.SetExtension(s.extension, []byte{byte(number >> 8), byte(number)}); err != nil {
+			return 0, err
+		}
+	}
+	size := h.MarshalSize() + int(h.PaddingSize) + len(payload) + e.cfg.Overhead
+	n, err := s.writer.Write(h, payload, a)
+	if n == 0 || err != nil || again {
+		return n, err
+	}
+	e.sent(now, s, h, number, size, probe)
+	return n, nil
+}
+
+// sent notes a packet that has left under a number of its own.
+func (e *Estimator) sent(now time.Duration, s *stream, h *rtp.Header, number uint64, size int, probe uint32) {
+	if e.core == nil {
+		e.core = bwe.New(now, e.cfg.Config)
+		e.core.Wants(now, e.wants)
+		e.estimate.Next = now
+	}
+	e.number, e.lastSent = number, now
+	e.core.Sent(now, bwe.Packet{Number: number, Size: size, Probe: probe})
+	e.size += (float64(size) - e.size) / 64
+	if h.SSRC != s.ssrc {
+		s.repairNumber++
+		return
+	}
+	s.timestamp = h.Timestamp
+	if s.repairSSRC != 0 {
+		e.padded = s
+	}
+	if s.numbers != nil {
+		s.numbers[h.SequenceNumber%remembered] = numbered{h.SequenceNumber, true, number}
+	}
+}
