@@ -75,7 +75,7 @@ var limits = bwe.Config{Start: 150 * bwe.Kbps, Min: 100 * bwe.Kbps, Max: 50 * bw
 // Cases are all there are, in the order of tables.
 func Cases() []Case {
 	var all []Case
-	for _, group := range [][]Case{constants(), variable(), shared(), beyond(), lossy(), shallow(), marked(), limited(), mobile(), wireless(), broken(), grid()} {
+	for _, group := range [][]Case{constants(), variable(), shared(), beyond(), lossy(), shallow(), marked(), limited(), mobile(), wireless(), broken(), downlinks(), grid()} {
 		all = append(all, group...)
 	}
 	for i := range all {

@@ -121,7 +121,7 @@ func (a *Allocator) fall(bits bwe.Bitrate) {
 // rise gives what is spare. What flows stays, unless sharing all of it again is clearly better.
 func (a *Allocator) rise(now time.Duration, bits, sent bwe.Bitrate) {
 	keyed, cheap := a.mayRise(now)
-	room := a.keyed.bound(now, bits, withHeadroom(bits), &byKeyframe)
+	room := a.keyed.room(now, bits, &byKeyframe)
 	for i := range a.sources {
 		s := &a.sources[i]
 		s.floor, s.cap = s.current, s.best
@@ -142,8 +142,8 @@ func (a *Allocator) rise(now time.Duration, bits, sent bwe.Bitrate) {
 		s := &a.sources[i]
 		s.floor, s.cap = Paused, s.best
 		switch {
-		case s.current == Paused && !keyed && !a.isNew(s):
-			s.cap = Paused
+		case !keyed && !a.isNew(s):
+			s.cap = a.top(i, s.current)
 		case s.current != Paused && now-s.since < rest:
 			s.floor, s.cap = s.current, s.current
 		}

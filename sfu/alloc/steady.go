@@ -21,6 +21,11 @@ const (
 	failedOf, failedBy   = 95, 100
 	anotherOf, anotherBy = 4, 3
 
+	// Right after a fall a rise leaves half as much again: bits that are back at once were a dip, and one far below them does no
+	// harm when they were not. What that is more than the usual headroom goes away until dwell is over.
+	cautiousOf   = 150
+	cautiousStep = 250 * time.Millisecond
+
 	// rest is how long what has just changed is left alone when bits are only shared in another way.
 	rest = time.Second
 )
@@ -30,7 +35,8 @@ const Headroom = float64(headroomOf) / headroomBy
 
 // patience is how one kind of rise waits after a fall.
 type patience struct {
-	dwell   time.Duration // from a fall to the next rise
+	rest    time.Duration // from a fall to the next rise
+	dwell   time.Duration // from a fall until rises leave no more than the usual headroom
 	trial   time.Duration // a rise that is taken back within it has failed: the next to as much waits twice as long
 	longest time.Duration // but no longer
 	grows   time.Duration // by how much longer
@@ -38,9 +44,9 @@ type patience struct {
 
 var (
 	// 3 s: as long as a queue takes to drain and an estimate to find its level again.
-	byKeyframe = patience{3 * time.Second, 30 * time.Second, time.Minute, 3}
+	byKeyframe = patience{time.Second, 3 * time.Second, 30 * time.Second, time.Minute, 3}
 	// 1 s: an estimator that drains a queue is back by then. Nothing breaks when it was too early.
-	atOnce = patience{time.Second, 10 * time.Second, 16 * time.Second, 2}
+	atOnce = patience{time.Second, time.Second, 10 * time.Second, 16 * time.Second, 2}
 )
 
 // history is what rises of one kind have led to. Its zero value has seen none.
@@ -85,7 +91,16 @@ func (h *history) at(p *patience) time.Duration {
 	if !h.fallen {
 		return 0
 	}
-	return h.fellAt + p.dwell
+	return h.fellAt + p.rest
+}
+
+// room is what bits leave for a rise with keyframes.
+func (h *history) room(now time.Duration, bits bwe.Bitrate, p *patience) bwe.Bitrate {
+	of := bwe.Bitrate(headroomOf)
+	if since := now - h.fellAt; h.fallen && since < p.dwell {
+		of += bwe.Bitrate((cautiousOf - headroomOf) * (p.dwell - since) / (p.dwell - p.rest))
+	}
+	return h.bound(now, bits, bits*headroomBy/of, p)
 }
 
 // retryAt is when the next rise to what failed may be.
@@ -156,6 +171,9 @@ func (t *steady) next(now time.Duration, bits bwe.Bitrate, limited bool) (at tim
 	if t.keyed.held(now, bits, &byKeyframe) {
 		times[3] = t.keyed.retryAt(&byKeyframe)
 	}
+	if since := now - t.keyed.fellAt; t.keyed.fallen && since >= byKeyframe.rest && since < byKeyframe.dwell {
+		at = min(now+cautiousStep, t.keyed.fellAt+byKeyframe.dwell) // there is more room with every moment
+	}
 	for _, t := range times {
 		if t > now && (at == 0 || t < at) {
 			at = t
@@ -163,7 +181,5 @@ func (t *steady) next(now time.Duration, bits bwe.Bitrate, limited bool) (at tim
 	}
 	return at
 }
-
-func withHeadroom(bits bwe.Bitrate) bwe.Bitrate { return bits * headroomBy / headroomOf }
 
 func withLittleHeadroom(bits bwe.Bitrate) bwe.Bitrate { return bits * littleBy / littleOf }
