@@ -185,7 +185,7 @@ func (c *control) gap(size int) time.Duration {
 	return 2*time.Millisecond + time.Duration(float64(size*8)/c.rate*float64(time.Second))
 }
 
-const burstPacing = 1.5
+const burstPacing = 1.45
 
 func (c *control) pacing(now time.Duration) float64 {
 	switch {
@@ -193,8 +193,8 @@ func (c *control) pacing(now time.Duration) float64 {
 		return 1.45
 	case c.draining && c.compete.suspect:
 		return 1.2
-	case c.draining && now-c.deepAt > 300*time.Millisecond:
-		return 1.3
+	case c.draining && !c.shared() && now-c.deepAt > 300*time.Millisecond:
+		return 1.15
 	case c.draining:
 		return 1
 	case c.congested(now):

@@ -2,6 +2,7 @@ package pionbwe
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -55,7 +56,8 @@ type Estimator struct {
 	timer    *time.Timer
 	due      time.Duration // of the timer; 0: it does not run
 	changed  func(bitrate int)
-	told     int // the bitrate that changed was called with
+	told     int  // the bitrate that changed was called with
+	telling  bool // somebody is in tell
 	closed   bool
 }
 
@@ -92,6 +94,7 @@ func newStream(e *Estimator, info *interceptor.StreamInfo, writer interceptor.RT
 	s := &stream{
 		estimator: e, writer: writer, class: pace.Video,
 		ssrc: info.SSRC, repairSSRC: info.SSRCRetransmission, repairType: info.PayloadTypeRetransmission,
+		repairNumber: uint16(rand.Uint32N(1 << 15)), // the lower half, so that no loss at the start hides a wrap (RFC 3711 §3.3.1)
 	}
 	for _, x := range info.RTPHeaderExtensions {
 		if x.URI == transportWideURI {
@@ -194,19 +197,31 @@ func (e *Estimator) Close() error {
 // now is the time of the core, never 0.
 func (e *Estimator) now() time.Duration { return time.Since(e.epoch) + time.Millisecond }
 
-// poll takes what the core says now, and returns what to call when mu is free.
-func (e *Estimator) poll(now time.Duration) (tell func()) {
-	if e.core == nil {
-		return nil
+// poll takes what the core says now.
+func (e *Estimator) poll(now time.Duration) {
+	if e.core != nil {
+		e.estimate = e.core.Poll(now)
+		e.queue.SetEstimate(now, e.estimate)
 	}
-	e.estimate = e.core.Poll(now)
-	e.queue.SetEstimate(now, e.estimate)
-	target, changed := e.target(), e.changed
-	if target == e.told || changed == nil {
-		return nil
+}
+
+// unlock frees mu, and tells of a new target.
+func (e *Estimator) unlock() {
+	if e.telling || e.closed {
+		e.mu.Unlock()
+		return
 	}
-	e.told = target
-	return func() { changed(target) }
+	// Whoever comes meanwhile, the callback itself among them, leaves it to this loop: calls stay in order.
+	e.telling = true
+	for target := e.target(); e.core != nil && e.changed != nil && target != e.told; target = e.target() {
+		e.told = target
+		changed := e.changed
+		e.mu.Unlock()
+		changed(target)
+		e.mu.Lock()
+	}
+	e.telling = false
+	e.mu.Unlock()
 }
 
 // arm has the timer end when something is to be done next.
@@ -221,9 +236,10 @@ func (e *Estimator) arm(now time.Duration) {
 	if now-e.lastSent < idleAfter {
 		due = earlier(due, e.estimate.Next)
 	}
-	if due == 0 || due == e.due {
+	if due == 0 || e.due != 0 && e.due <= due {
 		return
 	}
+	due = max(due, now+time.Millisecond) // who says "now" and means it has been asked already
 	e.due = due
 	if e.timer == nil {
 		e.timer = time.AfterFunc(due-now, e.tick)
@@ -243,20 +259,15 @@ func earlier(a, b time.Duration) time.Duration {
 // tick is the timer's.
 func (e *Estimator) tick() {
 	e.mu.Lock()
+	defer e.unlock()
 	if e.closed {
-		e.mu.Unlock()
 		return
 	}
 	now := e.now()
 	e.due = 0
-	var tell func()
 	if now >= e.estimate.Next {
-		tell = e.poll(now)
+		e.poll(now)
 	}
 	e.drain(now)
 	e.arm(now)
-	e.mu.Unlock()
-	if tell != nil {
-		tell()
-	}
 }

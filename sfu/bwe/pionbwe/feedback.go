@@ -42,16 +42,12 @@ func (e *Estimator) WriteRTCP(packets []rtcp.Packet, _ interceptor.Attributes) e
 			heard = e.hear(now, wall, p) || heard
 		}
 	}
-	var tell func()
 	if heard {
-		tell = e.poll(now)
+		e.poll(now)
 		e.drain(now)
 		e.arm(now)
 	}
-	e.mu.Unlock()
-	if tell != nil {
-		tell()
-	}
+	e.unlock()
 	return nil
 }
 
@@ -95,7 +91,7 @@ func (e *Estimator) transportWide(p *rtcp.TransportLayerCC) []bwe.Result {
 			return false
 		}
 		left--
-		r := bwe.Result{Number: number, Received: symbol == rtcp.TypeTCCPacketReceivedSmallDelta || symbol == rtcp.TypeTCCPacketReceivedLargeDelta}
+		r := bwe.Result{Number: uint64(number), Received: symbol == rtcp.TypeTCCPacketReceivedSmallDelta || symbol == rtcp.TypeTCCPacketReceivedLargeDelta}
 		if r.Received {
 			if delta == len(p.RecvDeltas) {
 				left = 0
@@ -105,7 +101,7 @@ func (e *Estimator) transportWide(p *rtcp.TransportLayerCC) []bwe.Result {
 			delta++
 			r.Arrival = clock
 		}
-		if number > 0 && number <= e.number { // else it is of a packet that was never sent
+		if number > 0 && number <= int64(e.number) { // else it is of a packet that was never sent
 			x.results = append(x.results, r)
 		}
 		number++
@@ -130,16 +126,9 @@ func (e *Estimator) transportWide(p *rtcp.TransportLayerCC) []bwe.Result {
 	return x.results
 }
 
-// unwrap finds the number that was sent last of those that end in these 16 bits; 0: none was.
-func (e *Estimator) unwrap(low uint16) uint64 {
-	back := uint64(uint16(e.number) - low)
-	if back >= 1<<15 && back > e.number { // a little ahead of what was sent
-		return e.number + (1<<16 - back)
-	}
-	if back > e.number {
-		return 0
-	}
-	return e.number - back
+// unwrap finds the number nearest to the last one that was sent of those that end in these 16 bits.
+func (e *Estimator) unwrap(low uint16) int64 {
+	return int64(e.number) - int64(int16(uint16(e.number)-low))
 }
 
 // clock turns the 24 bits of a reference time into one that does not wrap.

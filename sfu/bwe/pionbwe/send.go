@@ -60,17 +60,13 @@ func (p *packet) release() { payloads.Put(p.payload) }
 func (s *stream) Write(header *rtp.Header, payload []byte, attributes interceptor.Attributes) (int, error) {
 	e := s.estimator
 	e.mu.Lock()
+	defer e.unlock()
 	now := e.now()
 	n, err := e.write(now, s, header, payload, attributes)
-	var tell func()
-	if e.core != nil && now >= e.estimate.Next {
-		tell = e.poll(now)
+	if now >= e.estimate.Next {
+		e.poll(now)
 	}
 	e.arm(now)
-	e.mu.Unlock()
-	if tell != nil {
-		tell()
-	}
 	return n, err
 }
 
@@ -137,9 +133,9 @@ func (e *Estimator) pad(now time.Duration, s *stream) bool {
 func (e *Estimator) send(now time.Duration, s *stream, h *rtp.Header, payload []byte, a interceptor.Attributes, probe uint32) (int, error) {
 	number, again := e.number+1, false
 	switch {
-	case h.SSRC != s.ssrc:
+	case h.SSRC == s.repairSSRC:
 		h.SequenceNumber = s.repairNumber
-	case s.numbers != nil:
+	case s.numbers != nil && h.SSRC == s.ssrc:
 		if x := s.numbers[h.SequenceNumber%remembered]; x.sent && x.sequence == h.SequenceNumber {
 			number, again = x.number, true // the same bytes under the same nonce
 		}
@@ -168,8 +164,10 @@ func (e *Estimator) sent(now time.Duration, s *stream, h *rtp.Header, number uin
 	e.number, e.lastSent = number, now
 	e.core.Sent(now, bwe.Packet{Number: number, Size: size, Probe: probe})
 	e.size += (float64(size) - e.size) / 64
-	if h.SSRC != s.ssrc {
+	if h.SSRC == s.repairSSRC {
 		s.repairNumber++
+	}
+	if h.SSRC != s.ssrc {
 		return
 	}
 	s.timestamp = h.Timestamp
