@@ -12,7 +12,6 @@ type compete struct {
 	crossAt time.Duration
 	cutAt   time.Duration
 	entry   float64 // rate before it
-	lost    int
 }
 
 func (k *compete) note(now time.Duration, c *control, e *Estimator, q, th float64) {
@@ -50,7 +49,7 @@ func (k *compete) note(now time.Duration, c *control, e *Estimator, q, th float6
 
 func (k *compete) step(now time.Duration, c *control, e *Estimator, dt float64) {
 	rtt := max(e.rtt.Seconds(), 0.05)
-	if e.lostNow > 0 && now-k.cutAt > e.rtt+100*time.Millisecond {
+	if e.loss.now > 0 && now-k.cutAt > e.rtt+100*time.Millisecond {
 		k.cutAt = now
 		c.rate *= 0.7
 		return

@@ -17,6 +17,7 @@ type control struct {
 	draining  bool
 	cutAt     time.Duration
 	deepAt    time.Duration
+	lossAt    time.Duration
 	calm      time.Duration // since when no queue stood
 	contested float64
 	speed     float64 // share of the rate that it grows a second
@@ -49,6 +50,14 @@ func (c *control) step(now time.Duration, e *Estimator) {
 		} else {
 			c.drain(now, e, q)
 		}
+	} else if e.loss.now > 0 && e.loss.congestive() && now-c.lossAt > e.rtt+100*time.Millisecond {
+		c.lossAt, c.calm, c.met = now, now, true
+		d := e.delay.delivered(250 * time.Millisecond)
+		c.capacity = d
+		c.rate = min(c.rate, max(0.95*d, 0.7*c.rate))
+	} else if cut := e.ecn.cut(now, e.rtt, c.rate); cut > 0 {
+		c.rate *= 1 - cut
+		c.met = true
 	} else {
 		if q > 0.003+e.delay.jitter().Seconds() {
 			c.calm = now
@@ -187,10 +196,12 @@ func (c *control) gap(size int) time.Duration {
 
 const burstPacing = 1.45
 
-func (c *control) pacing(now time.Duration) float64 {
+func (c *control) pacing(now time.Duration, e *Estimator) float64 {
 	switch {
+	case c.lossAt > 0 && now-c.lossAt < 10*time.Second || e.ecn.active(now):
+		return 1.05
 	case c.compete.on:
-		return 1.45
+		return burstPacing
 	case c.draining && c.compete.suspect:
 		return 1.2
 	case c.draining && !c.shared() && now-c.deepAt > 300*time.Millisecond:

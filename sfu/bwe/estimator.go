@@ -14,9 +14,9 @@ type Estimator struct {
 	busy    busy
 	silence silence
 
-	rtt     time.Duration
-	wants   float64
-	lostNow int
+	rtt   time.Duration
+	wants float64
+	ecn   ecn
 }
 
 // New returns an estimator that knows nothing yet.
@@ -53,6 +53,7 @@ func (e *Estimator) Sent(now time.Duration, p Packet) {
 // Feedback takes what one message told, transport-wide (draft-holmer-rmcat-transport-wide-cc-extensions-01) or RFC 8888:
 // results in order of Number. What was told before may come again, and what was lost may be received later.
 func (e *Estimator) Feedback(now time.Duration, results []Result) {
+	e.loss.begin(now)
 	r := e.read(now, results)
 	if r.received == 0 {
 		return
@@ -60,14 +61,14 @@ func (e *Estimator) Feedback(now time.Duration, results []Result) {
 	e.silence.heard(now)
 	e.roundTrip(now - r.sentAt)
 	e.delay.report(r.sentAt, r.arrived, r.bytes, r.least, r.owd)
-	e.lostNow = r.lost
+	e.ecn.note(now, r.marked, r.received)
 	e.probes.measure(now, e)
 	e.control.step(now, e)
 }
 
 // heard is what one feedback message told that was new.
 type heard struct {
-	received, lost  int
+	received        int
 	bytes           int
 	sentAt, arrived time.Duration // of the newest packet
 	least, owd      time.Duration // one-way delay: the least, and of the newest packet
@@ -87,7 +88,6 @@ func (e *Estimator) read(now time.Duration, results []Result) heard {
 			if s.state == flying {
 				e.history.settle(s, missing)
 				e.loss.missed(int(s.size))
-				r.lost++
 			}
 			continue
 		}
@@ -100,9 +100,9 @@ func (e *Estimator) read(now time.Duration, results []Result) heard {
 			e.loss.came(int(s.size))
 		}
 		e.history.settle(s, arrived)
-		e.loss.got(int(s.size))
 		e.probes.arrived(s, at)
 		owd := at - s.at
+		e.loss.arrived(int(s.size), max(0, owd-e.delay.emptyOr(owd)).Seconds())
 		e.busy.arrive(result.Number, s.at, at, int(s.size), e.delay.emptyOr(owd)+e.delay.jitter(), e.control.gap(int(s.size)))
 		if r.received == 0 || owd < r.least {
 			r.least = owd
@@ -161,10 +161,11 @@ func (e *Estimator) Poll(now time.Duration) Estimate {
 	est := Estimate{
 		Target:     target,
 		Lasts:      max(target, e.bounded(Bitrate(e.control.lasts()))),
-		Pacing:     Bitrate(float64(target) * e.control.pacing(now)),
+		Pacing:     Bitrate(float64(target) * e.control.pacing(now, e)),
 		InFlight:   e.history.flying,
 		Congested:  e.control.congested(now),
 		Loss:       e.loss.share(),
+		Inherent:   e.loss.inherent(),
 		Queue:      e.delay.queue(),
 		RTT:        e.rtt,
 		Delivered:  Bitrate(e.delay.delivered(300 * time.Millisecond)),

@@ -50,6 +50,7 @@ type Estimator struct {
 	number   uint64 // transport-wide, of the last packet
 	lastSent time.Duration
 	size     float64 // of a packet on the wire, average
+	share    float64 // of the wire, that is RTP; as of the last estimate
 	padded   *stream // sent last of those that take padding
 	streams  map[uint32]*stream
 	heard    heard
@@ -75,6 +76,7 @@ func New(cfg Config) *Estimator {
 		cfg: cfg, epoch: time.Now(), queue: pace.NewQueue[*packet](), streams: map[uint32]*stream{}, size: maxPacket,
 		estimate: bwe.Estimate{Target: cfg.Start},
 	}
+	e.weigh()
 	e.queue.Dropped = func(_ time.Duration, it pace.Item[*packet]) { it.Value.release() }
 	return e
 }
@@ -125,7 +127,7 @@ func (e *Estimator) GetTargetBitrate() int {
 }
 
 func (e *Estimator) target() int {
-	return int(float64(e.estimate.Target) * max(1-float64(e.cfg.Overhead)/e.size, 0.5))
+	return int(float64(e.estimate.Target) * e.share)
 }
 
 // OnTargetBitrateChange implements cc.BandwidthEstimator. f is called from goroutines of this package and of whoever reads RTCP, with
@@ -202,8 +204,12 @@ func (e *Estimator) poll(now time.Duration) {
 	if e.core != nil {
 		e.estimate = e.core.Poll(now)
 		e.queue.SetEstimate(now, e.estimate)
+		e.weigh()
 	}
 }
+
+// weigh finds what share of the wire is RTP: half at least, or the smallest of sounds would leave nothing.
+func (e *Estimator) weigh() { e.share = max(1-float64(e.cfg.Overhead)/e.size, 0.5) }
 
 // unlock frees mu, and tells of a new target.
 func (e *Estimator) unlock() {

@@ -133,7 +133,7 @@ func (e *Estimator) pad(now time.Duration, s *stream) bool {
 func (e *Estimator) send(now time.Duration, s *stream, h *rtp.Header, payload []byte, a interceptor.Attributes, probe uint32) (int, error) {
 	number, again := e.number+1, false
 	switch {
-	case h.SSRC == s.repairSSRC:
+	case s.repairSSRC != 0 && h.SSRC == s.repairSSRC:
 		h.SequenceNumber = s.repairNumber
 	case s.numbers != nil && h.SSRC == s.ssrc:
 		if x := s.numbers[h.SequenceNumber%remembered]; x.sent && x.sequence == h.SequenceNumber {

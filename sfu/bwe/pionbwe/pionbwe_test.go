@@ -1,0 +1,327 @@
+package pionbwe
+
+import (
+	"encoding/binary"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tolkyn/tolkyn/sfu/bwe"
+)
+
+// wire notes what leaves.
+type wire struct {
+	packets []rtp.Packet
+	at      []time.Duration
+	began   time.Time
+	shut    bool // as before DTLS
+}
+
+func (w *wire) Write(h *rtp.Header, payload []byte, _ interceptor.Attributes) (int, error) {
+	if w.shut {
+		return 0, nil
+	}
+	w.packets = append(w.packets, rtp.Packet{Header: h.Clone(), Payload: append([]byte(nil), payload...)})
+	w.at = append(w.at, time.Since(w.began))
+	return h.MarshalSize() + len(payload), nil
+}
+
+func numberOf(t require.TestingT, p rtp.Packet) uint16 {
+	b := p.GetExtension(5)
+	require.Len(t, b, 2)
+	return binary.BigEndian.Uint16(b)
+}
+
+func videoInfo(ssrc, rtx uint32) *interceptor.StreamInfo {
+	return &interceptor.StreamInfo{
+		SSRC: ssrc, SSRCRetransmission: rtx, PayloadTypeRetransmission: 97, MimeType: "video/VP8",
+		RTPHeaderExtensions: []interceptor.RTPHeaderExtension{{URI: transportWideURI, ID: 5}},
+	}
+}
+
+func audioInfo(ssrc uint32) *interceptor.StreamInfo {
+	return &interceptor.StreamInfo{
+		SSRC: ssrc, MimeType: "audio/opus",
+		RTPHeaderExtensions: []interceptor.RTPHeaderExtension{{URI: transportWideURI, ID: 5}},
+	}
+}
+
+func bubble(t *testing.T, f func(t *testing.T, e *Estimator, w *wire)) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(Config{Config: bwe.Config{Start: bwe.Mbps, Min: 100 * bwe.Kbps, Max: 5 * bwe.Mbps}})
+		f(t, e, &wire{began: time.Now()})
+		require.NoError(t, e.Close())
+	})
+}
+
+// A burst of video waits for the pacer, what was pushed before leaves before, and sound overtakes it.
+func TestPaces(t *testing.T) {
+	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
+		video, audio := e.AddStream(videoInfo(1, 2), w), e.AddStream(audioInfo(3), w)
+		write := func(to interceptor.RTPWriter, ssrc uint32, seq uint16, size int) {
+			n, err := to.Write(&rtp.Header{Version: 2, SSRC: ssrc, SequenceNumber: seq}, make([]byte, size), nil)
+			require.NoError(t, err)
+			require.Greater(t, n, size)
+		}
+		for seq := range uint16(40) {
+			write(video, 1, seq, 1100)
+		}
+		write(audio, 3, 0, 50)
+		time.Sleep(time.Second)
+		seq, sounds, last := uint16(0), 0, time.Duration(0)
+		for i, p := range w.packets {
+			require.Equal(t, uint16(i+1), numberOf(t, p), "numbers as they leave")
+			switch p.SSRC {
+			case 1:
+				require.Equal(t, seq, p.SequenceNumber)
+				seq, last = seq+1, w.at[i]
+			case 3:
+				require.Less(t, i, 10, "sound does not wait")
+				sounds++
+			}
+		}
+		require.Equal(t, uint16(40), seq)
+		require.Equal(t, 1, sounds)
+		require.Greater(t, last, 150*time.Millisecond, "46 kB at a pace of a little more than 1 Mbit/s")
+		require.Less(t, last, 450*time.Millisecond)
+	})
+}
+
+// Before the keys are there nothing counts and nothing waits; the writer hears that nothing left.
+func TestBeforeTheKeys(t *testing.T) {
+	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
+		w.shut = true
+		video := e.AddStream(videoInfo(1, 2), w)
+		for range 1000 {
+			n, err := video.Write(&rtp.Header{Version: 2, SSRC: 1}, make([]byte, 1000), nil)
+			require.NoError(t, err)
+			require.Zero(t, n)
+		}
+		require.Zero(t, e.Estimate().InFlight)
+		w.shut = false
+		n, err := video.Write(&rtp.Header{Version: 2, SSRC: 1}, make([]byte, 1000), nil)
+		require.NoError(t, err)
+		require.Equal(t, 1000+12+8, n)
+		require.Equal(t, uint16(1), numberOf(t, w.packets[0]))
+	})
+}
+
+// What is sent again on its own stream has the bytes it had, or SRTP would seal two under one nonce; on RTX it has new numbers.
+func TestRetransmissions(t *testing.T) {
+	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
+		plain, video := e.AddStream(videoInfo(1, 0), w), e.AddStream(videoInfo(3, 4), w)
+		for seq := range uint16(3) {
+			_, _ = plain.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: seq}, []byte{byte(seq)}, nil)
+		}
+		_, _ = plain.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 1}, []byte{1}, nil)
+		time.Sleep(time.Second)
+		require.Len(t, w.packets, 4)
+		require.Equal(t, w.packets[1], w.packets[3])
+
+		w.packets = nil
+		_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 3, SequenceNumber: 7}, []byte{1}, nil)
+		for range 2 { // pion's responder gives one number to each packet, however often it goes
+			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 4, SequenceNumber: 99}, []byte{0, 7, 1}, nil)
+		}
+		time.Sleep(time.Second)
+		var repair []rtp.Packet
+		for _, p := range w.packets {
+			if p.SSRC == 4 && !p.Padding {
+				repair = append(repair, p)
+			}
+		}
+		require.Len(t, repair, 2)
+		require.NotEqual(t, repair[0].SequenceNumber, repair[1].SequenceNumber)
+	})
+}
+
+// follow feeds back what has left, 20 ms later, each 50 ms, for a time; it returns how often the target changed.
+func follow(e *Estimator, w *wire, d time.Duration, make func(numbers []uint16, at []time.Duration) rtcp.Packet, source func()) {
+	told := 0
+	for begin := time.Now(); time.Since(begin) < d; time.Sleep(50 * time.Millisecond) {
+		source()
+		var numbers []uint16
+		first := told
+		for ; told < len(w.packets) && w.at[told] < time.Since(w.began)-20*time.Millisecond; told++ {
+			numbers = append(numbers, binary.BigEndian.Uint16(w.packets[told].GetExtension(5)))
+		}
+		if len(numbers) > 0 {
+			_ = e.WriteRTCP([]rtcp.Packet{make(numbers, w.at[first:told])}, nil)
+		}
+	}
+}
+
+func transportWide(numbers []uint16, at []time.Duration) rtcp.Packet {
+	p := &rtcp.TransportLayerCC{BaseSequenceNumber: numbers[0], PacketStatusCount: uint16(len(numbers)), ReferenceTime: uint32(at[0] / (64 * time.Millisecond))}
+	clock := time.Duration(p.ReferenceTime) * 64 * time.Millisecond
+	p.PacketChunks = []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedLargeDelta, RunLength: uint16(len(numbers))}}
+	for _, a := range at {
+		p.RecvDeltas = append(p.RecvDeltas, &rtcp.RecvDelta{Type: rtcp.TypeTCCPacketReceivedLargeDelta, Delta: (a - clock).Microseconds()})
+		clock = a
+	}
+	return p
+}
+
+// On a path without a bottleneck a small video has its target raised by probes of padding, on RTX, with numbers of their own.
+func TestProbesWithPadding(t *testing.T) {
+	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
+		video := e.AddStream(videoInfo(1, 2), w)
+		var changes []int
+		e.OnTargetBitrateChange(func(bitrate int) { changes = append(changes, bitrate) })
+		seq := uint16(0)
+		follow(e, w, 5*time.Second, transportWide, func() {
+			for range 3 {
+				_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: seq, Timestamp: 1234}, make([]byte, 1000), nil)
+				seq++
+			}
+		})
+		require.NotEmpty(t, changes)
+		require.Equal(t, e.GetTargetBitrate(), changes[len(changes)-1])
+		require.Greater(t, e.GetTargetBitrate(), 1_300_000, "0.5 Mbit/s is sent, and more is proved")
+		pads, last := 0, -1
+		for _, p := range w.packets {
+			if p.SSRC != 2 {
+				continue
+			}
+			pads++
+			require.True(t, p.Padding)
+			require.Equal(t, uint32(1234), p.Timestamp)
+			if last >= 0 {
+				require.Equal(t, last+1, int(p.SequenceNumber))
+			}
+			last = int(p.SequenceNumber)
+		}
+		require.Positive(t, pads)
+	})
+}
+
+func TestReadsTransportWide(t *testing.T) {
+	e := New(Config{})
+	e.number = 70_000 // 4464 in 16 bits
+	results := e.transportWide(&rtcp.TransportLayerCC{
+		BaseSequenceNumber: 4460, PacketStatusCount: 8, ReferenceTime: 10,
+		PacketChunks: []rtcp.PacketStatusChunk{
+			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 2},
+			&rtcp.StatusVectorChunk{SymbolList: []uint16{
+				rtcp.TypeTCCPacketNotReceived, rtcp.TypeTCCPacketReceivedLargeDelta, rtcp.TypeTCCPacketNotReceived,
+				rtcp.TypeTCCPacketReceivedSmallDelta, rtcp.TypeTCCPacketReceivedSmallDelta,
+			}},
+		},
+		RecvDeltas: []*rtcp.RecvDelta{{Delta: 1000}, {Delta: 2000}, {Delta: -500}, {Delta: 250}, {Delta: 250}},
+	})
+	ms := time.Millisecond
+	require.Equal(t, []bwe.Result{
+		{Number: 69_996, Received: true, Arrival: 641 * ms},
+		{Number: 69_997, Received: true, Arrival: 643 * ms},
+		{Number: 69_998},
+		{Number: 69_999, Received: true, Arrival: 642*ms + 500*time.Microsecond},
+		{Number: 70_000},
+	}, results, "what was never sent is left out")
+
+	require.Equal(t, 10*64*ms, e.heard.clock(10))
+	require.Equal(t, -64*ms, e.heard.clock(1<<24-1), "a little back, not far ahead")
+	require.Equal(t, 0*ms, e.heard.clock(0))
+}
+
+func TestReadsCongestionControlFeedback(t *testing.T) {
+	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
+		info := videoInfo(1, 2)
+		info.RTCPFeedback = []interceptor.RTCPFeedback{{Type: "ack", Parameter: "ccfb"}}
+		video, audio := e.AddStream(info, w), e.AddStream(audioInfo(3), w)
+		for seq := range uint16(2) {
+			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 500 + seq}, []byte{1}, nil)
+			_, _ = audio.Write(&rtp.Header{Version: 2, SSRC: 3, SequenceNumber: 900 + seq}, []byte{1}, nil)
+		}
+		results := e.congestionControl(&rtcp.CCFeedbackReport{
+			ReportTimestamp: 10 << 16,
+			ReportBlocks: []rtcp.CCFeedbackReportBlock{
+				{MediaSSRC: 3, BeginSequence: 900, MetricBlocks: []rtcp.CCFeedbackMetricBlock{{Received: true, ArrivalTimeOffset: 512}, {Received: true, ECN: rtcp.ECNCE, ArrivalTimeOffset: 256}}},
+				{MediaSSRC: 1, BeginSequence: 500, MetricBlocks: []rtcp.CCFeedbackMetricBlock{{}, {Received: true}, {Received: true}}},
+				{MediaSSRC: 77, MetricBlocks: []rtcp.CCFeedbackMetricBlock{{Received: true}}},
+			},
+		})
+		require.Equal(t, []bwe.Result{
+			{Number: 1},
+			{Number: 2, Received: true, Arrival: 9500 * time.Millisecond},
+			{Number: 3, Received: true, Arrival: 10 * time.Second},
+			{Number: 4, Received: true, Arrival: 9750 * time.Millisecond, Marked: true},
+		}, results)
+	})
+}
+
+// Whatever comes as feedback, nothing panics and the target stays within its bounds.
+func TestStrangeFeedback(t *testing.T) {
+	symbol := rapid.Uint16Range(0, 3)
+	chunk := rapid.OneOf(
+		rapid.Map(symbol, func(s uint16) rtcp.PacketStatusChunk {
+			return &rtcp.RunLengthChunk{PacketStatusSymbol: s, RunLength: 8191}
+		}),
+		rapid.Map(rapid.SliceOfN(symbol, 0, 14), func(s []uint16) rtcp.PacketStatusChunk {
+			return &rtcp.StatusVectorChunk{SymbolList: s}
+		}),
+	)
+	rapid.Check(t, func(t *rapid.T) {
+		e, w := New(Config{Config: bwe.Config{Min: 50 * bwe.Kbps, Max: 4 * bwe.Mbps}}), &wire{began: time.Now()}
+		defer func() { _ = e.Close() }()
+		video := e.AddStream(videoInfo(1, 2), w)
+		for i := range rapid.IntRange(0, 50).Draw(t, "packets") {
+			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: uint16(i)}, make([]byte, 900), nil)
+		}
+		for range rapid.IntRange(1, 5).Draw(t, "messages") {
+			p := &rtcp.TransportLayerCC{
+				BaseSequenceNumber: rapid.Uint16().Draw(t, "base"), PacketStatusCount: rapid.Uint16().Draw(t, "count"),
+				ReferenceTime: rapid.Uint32().Draw(t, "reference"), PacketChunks: rapid.SliceOfN(chunk, 0, 9).Draw(t, "chunks"),
+			}
+			for range rapid.IntRange(0, 100).Draw(t, "deltas") {
+				p.RecvDeltas = append(p.RecvDeltas, &rtcp.RecvDelta{Delta: rapid.Int64Range(-1<<40, 1<<40).Draw(t, "delta")})
+			}
+			require.NoError(t, e.WriteRTCP([]rtcp.Packet{
+				p, &rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: rapid.Float32().Draw(t, "remb")},
+				&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{SSRC: 1, LastSequenceNumber: rapid.Uint32().Draw(t, "last"), TotalLost: rapid.Uint32().Draw(t, "lost")}}},
+			}, nil))
+		}
+		target := e.Estimate().Target
+		if target < 50*bwe.Kbps || target > 4*bwe.Mbps {
+			t.Fatalf("target is %v", target)
+		}
+	})
+}
+
+func TestClose(t *testing.T) {
+	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
+		video := e.AddStream(videoInfo(1, 2), w)
+		for seq := range uint16(100) {
+			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: seq}, make([]byte, 1000), nil)
+		}
+		require.NoError(t, e.Close())
+		n := len(w.packets)
+		time.Sleep(time.Second)
+		require.Len(t, w.packets, n, "what waited is dropped")
+		require.ErrorIs(t, e.WriteRTCP(nil, nil), ErrClosed)
+	})
+}
+
+// A callback may do what it likes but block: write, ask, and be called again after.
+func TestCallbackMayWrite(t *testing.T) {
+	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
+		video := e.AddStream(videoInfo(1, 2), w)
+		calls := 0
+		e.OnTargetBitrateChange(func(bitrate int) {
+			calls++
+			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 30_000 + uint16(calls)}, make([]byte, 100), nil)
+			require.Equal(t, bitrate, e.GetTargetBitrate())
+		})
+		seq := uint16(0)
+		follow(e, w, 3*time.Second, transportWide, func() {
+			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: seq}, make([]byte, 1000), nil)
+			seq++
+		})
+		require.Positive(t, calls)
+	})
+}
