@@ -52,9 +52,7 @@ type recorder struct {
 	direction netem.Direction
 
 	mu       sync.Mutex
-	began    time.Time // of the network
-	passages []passage
-	at       []time.Duration
+	passages []passage // guarded by mu
 }
 
 // protocolUDP is IP's number.
@@ -87,9 +85,6 @@ func (r *recorder) since(zero time.Duration) []passage {
 	return out
 }
 
-// starter starts a server in a place.
-type starter func(ctx context.Context, place server.Place) (server.Server, error)
-
 // chromium plays the case once: Chromium beyond the bottleneck publishes, or receives, and one beside the server is the other.
 func (b *bench) chromium(ctx context.Context, kind string, direction netem.Direction) (*course, error) {
 	script, start := "", b.startTolkyn
@@ -121,12 +116,12 @@ func (b *bench) chromium(ctx context.Context, kind string, direction netem.Direc
 	j := job{Chromium: path, Origin: originOf(target), Script: script}
 	far, err := startBrowser(func(c *exec.Cmd) error { return network.Start(netem.Client, c) }, j)
 	if err != nil {
-		return nil, fmt.Errorf("Chromium beyond the bottleneck: %w", err)
+		return nil, fmt.Errorf("beyond the bottleneck: %w", err)
 	}
 	defer far.close()
 	near, err := startBrowser(func(c *exec.Cmd) error { return network.Start(netem.Server, c) }, j)
 	if err != nil {
-		return nil, fmt.Errorf("Chromium beside the server: %w", err)
+		return nil, fmt.Errorf("beside the server: %w", err)
 	}
 	defer near.close()
 	sender, receiver := far, near

@@ -62,6 +62,7 @@ type arrived struct {
 type subscriber struct {
 	opened time.Time // of the line: times count from there
 
+	// Guarded by mu.
 	mu       sync.Mutex
 	frames   []arrived
 	sounds   []arrived
@@ -69,8 +70,6 @@ type subscriber struct {
 	largest  time.Duration  // since when the largest layer has come alone; 0: it does not
 	passages []passage
 	leaves   []transit
-	ready    chan struct{} // closed when media can flow
-	once     sync.Once
 }
 
 // transit is when a datagram came to the bottleneck and when it arrived.

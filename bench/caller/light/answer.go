@@ -14,6 +14,11 @@ import (
 const (
 	// reportEvery is RFC 3550's interval as browsers keep it for video.
 	reportEvery = time.Second
+	// Transport-wide feedback takes a twentieth of what comes in, counted as 68 bytes each, and comes every 50 to 250 ms, as
+	// libwebrtc's receivers have it (RemoteEstimatorProxy): the server's estimate of a caller's path lives on it.
+	feedbackFastest = 50 * time.Millisecond
+	feedbackSlowest = 250 * time.Millisecond
+	feedbackBytes   = 20 * 68
 	// checkEvery is RFC 7675's for consent.
 	checkEvery = 5 * time.Second
 	// keyframeEvery bounds requests: libwebrtc waits 300 ms and more between two.
@@ -25,7 +30,7 @@ const (
 // answerDue sends what is due of what a browser sends: feedback, wishes, reports, checks.
 func (d *device) answerDue(l *loop, now time.Duration) {
 	if now >= d.feedbackAt {
-		d.feedbackAt = after(d.feedbackAt, l.cfg.FeedbackEvery, now)
+		d.feedbackAt = after(d.feedbackAt, d.feedbackEvery(), now)
 		// Reduced-size (RFC 5506), as negotiated: nothing before it.
 		for {
 			b := d.recorder.Append(l.scratch[:0], d.ssrc, d.lastSSRC())
@@ -48,6 +53,18 @@ func (d *device) answerDue(l *loop, now time.Duration) {
 		d.checked = l.now()
 		d.path.check()
 	}
+}
+
+// feedbackEvery is how long the next feedback is off, by what came since the last one. Called once for each.
+func (d *device) feedbackEvery() time.Duration {
+	came := d.receivedBytes - d.feedbackFrom
+	d.feedbackFrom = d.receivedBytes
+	every := feedbackSlowest
+	if took := d.feedbackTook; came > 0 {
+		every = min(max(took*feedbackBytes/time.Duration(came), feedbackFastest), feedbackSlowest)
+	}
+	d.feedbackTook = every
+	return every
 }
 
 // after is the next time after now of what is due each time every from at on: who was held up keeps the place between the

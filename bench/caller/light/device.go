@@ -103,6 +103,8 @@ type device struct {
 	told0     int64         // bytes of signaling that had come then
 
 	feedbackAt, reportAt, checkAt time.Duration
+	feedbackFrom                  int64         // receivedBytes at the last feedback,
+	feedbackTook                  time.Duration // and how long after it the next one was due
 
 	flows                          bool
 	firstPacket, lastPacket        time.Duration
@@ -178,7 +180,7 @@ func (d *device) begin(l *loop, now time.Duration) {
 	d.timer.device = d
 	// Each at moments of its own: five hundred do not report in the same millisecond.
 	spread := func(of time.Duration) time.Duration { return of * time.Duration(d.plan.Number%997) / 997 }
-	d.feedbackAt = now + spread(l.cfg.FeedbackEvery)
+	d.feedbackAt, d.feedbackTook = now+spread(feedbackSlowest), feedbackSlowest
 	d.reportAt = now + spread(reportEvery)
 	d.checkAt = now
 	d.attribute(now)

@@ -7,13 +7,13 @@
 //	      │ read    recvmmsg without GRO every 2 ms of one socket for all, or every 20 ms │
 //	      │         of each caller's own; kernel's times of arrival                       │
 //	      │         headers in clear ─► gaps, jitter ─► measure    one in N opened: stamps │
-//	      │ answer  transport-wide feedback 100 ms, reports 1 s, NACK, consent 5 s         │
+//	      │ answer  transport-wide feedback, reports 1 s, NACK, consent 5 s                │
 //	      │ send    media when due, sealed; what is due together leaves together          │
 //	      └───────────────────────────────────────────────────────────────────────────────┘
 //
-// To the server a light caller is a browser: it shakes hands, gives feedback and reports
-// in the same rhythm, asks for what is missing and sends again what it is asked for. What it leaves out is what a server cannot see: it does not decode or play,
-// and it authenticates one packet in N (Config.OpenOneIn; N stands in every result). Loss, jitter and rates are of all packets.
+// To the server a light caller is a browser: it shakes hands, gives feedback (every 50 to 250 ms, by what comes in) and reports in
+// the same rhythm, asks for what is missing and sends again what it is asked for. What it leaves out is what a server cannot see:
+// it does not decode or play, and it authenticates one packet in N (Config.OpenOneIn; N stands in every result). Loss, jitter and rates are of all packets.
 // Delays are of the stamped ones among those opened.
 //
 // Beside a server on this machine all callers of a loop share one socket: each has an address of its own in 127.64.0.0/10, so

@@ -48,14 +48,13 @@ type Config struct {
 	Duration time.Duration // when the run ends, on the run's clock. 0: when Run's context does
 	Warmup   time.Duration // streams are measured from here on, on the run's clock
 
-	Joining       int           // joins at one time; 0: 8
-	Loops         int           // goroutines that the callers are spread over; 0: 1
-	OpenOneIn     int           // packets of which one is authenticated and its stamp read, 1 to MaxOpenOneIn; 0: 16
-	ReadEvery     time.Duration // how often a socket is read; 0: 20 ms
-	FeedbackEvery time.Duration // between two transport-wide feedbacks; 0: 100 ms
-	ReadBuffer    int           // kernel buffers of each socket in bytes; 0: 2 MiB
-	OwnSockets    bool          // each caller has one, on loopback too, where else all of a loop share one with an address each
-	Together      bool          // all media begins in one moment; else each track at a moment of its own
+	Joining    int           // joins at one time; 0: 8
+	Loops      int           // goroutines that the callers are spread over; 0: 1
+	OpenOneIn  int           // packets of which one is authenticated and its stamp read, 1 to MaxOpenOneIn; 0: 16
+	ReadEvery  time.Duration // how often a socket is read; 0: 20 ms
+	ReadBuffer int           // kernel buffers of each socket in bytes; 0: 2 MiB
+	OwnSockets bool          // each caller has one, on loopback too, where else all of a loop share one with an address each
+	Together   bool          // all media begins in one moment; else each track at a moment of its own
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -69,7 +68,6 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Loops, 1)
 	setDefault(&c.OpenOneIn, 16)
 	setDefault(&c.ReadEvery, 20*time.Millisecond)
-	setDefault(&c.FeedbackEvery, 100*time.Millisecond)
 	// A second of 1.2 Mbit/s, at 4 kB that the kernel counts for a packet of 1,100 bytes, is 600 kB.
 	setDefault(&c.ReadBuffer, 2<<20)
 	if !c.Address.IsValid() {

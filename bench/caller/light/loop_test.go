@@ -73,3 +73,19 @@ func TestFeedbackAloneIsToldInClear(t *testing.T) {
 	require.False(t, feedbackAlone(feedback[:7]))
 	require.False(t, feedbackAlone(nil))
 }
+
+// Feedback takes a twentieth of what comes: of a voice each 250 ms, of pictures each 50 ms, and where nothing comes it is looked for
+// as seldom as that.
+func TestFeedbackFollowsWhatComes(t *testing.T) {
+	for _, c := range []struct {
+		kbit int64
+		want time.Duration
+	}{{0, 250 * ms}, {32, 250 * ms}, {68, 160 * ms}, {200, 54400 * time.Microsecond}, {1200, 50 * ms}} {
+		d := &device{feedbackTook: feedbackSlowest}
+		for range 20 {
+			d.receivedBytes += c.kbit * int64(d.feedbackTook) / 8 / int64(ms)
+			d.feedbackEvery()
+		}
+		require.InDelta(t, c.want, d.feedbackTook, float64(ms), "%d kbit/s", c.kbit)
+	}
+}
