@@ -37,6 +37,7 @@ type Rung struct {
 	Width, Height uint16 // 0 unknown
 	Rate          uint8  // pictures a second, as measured
 	Flows         bool   // else it is remembered: the publisher has paused it
+	Guess         bool   // Bits are not measured yet: by the picture's size, or nothing at all
 
 	whole uint32 // what it ranks by: Bits of the same spatial layer at its full rate, as they would be now; see rank.go
 }
@@ -251,7 +252,7 @@ func compareLayers(a, b codec.Layer) int {
 func (e *encoding) appendRungs(dst []Rung, i int) []Rung {
 	if e.n == 0 {
 		if e.flows { // nothing is measured yet
-			dst = append(dst, Rung{Encoding: i, Layer: codec.Everything, Flows: true})
+			dst = append(dst, Rung{Encoding: i, Layer: codec.Everything, Flows: true, Guess: true})
 		}
 		return dst
 	}
@@ -266,6 +267,7 @@ func (e *encoding) appendRungs(dst []Rung, i int) []Rung {
 				continue
 			}
 			bits += uint64(part.along(top.Layer))
+			r.Guess = r.Guess || part.young
 			if part.Layer.Spatial == top.Layer.Spatial {
 				frames += int(part.Frames)
 			}

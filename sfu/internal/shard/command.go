@@ -230,6 +230,7 @@ type OpenSlot struct {
 	Video  bool
 	Ext    handshake.ExtensionIDs
 	CNAME  string
+	CCFB   bool // the client tells what has come by the slot's own numbers (RFC 8888)
 	Config downlink.Config
 }
 
@@ -249,7 +250,10 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 	p.ext = mergeExt(p.ext, c.Ext)
 	sl := &slot{
 		owner: p, down: downlink.New(c.Config), cname: c.CNAME, layer: codec.Everything,
-		index: uint16(c.Slot), numbered: c.Config.TransportSeqID != 0,
+		index: uint16(c.Slot), numbered: c.Config.TransportSeqID != 0 || c.CCFB,
+	}
+	if c.CCFB && s.cfg.Congestion != nil {
+		sl.own = new([2]ownNumbers)
 	}
 	for _, pt := range c.Config.Payloads {
 		if int(pt.Codec) < codec.Count && pt.PayloadType != 0 {

@@ -14,6 +14,10 @@ const (
 	// points all the time, and no layer is that close to another.
 	noticeable = 0.03
 
+	// repairStep is the least change of what repair may cost that slots are told of: a peer has up to 49, and feedback comes 20
+	// times a second.
+	repairStep = 0.02
+
 	// restInterval is when the estimator is asked again after a pause in which nothing left: what comes then and is not answered
 	// must be noticed.
 	restInterval = 200 * time.Millisecond
@@ -39,9 +43,13 @@ type congestion struct {
 	// Polls of the estimator.
 	pollAt time.Duration // 0: nothing has left since the last one
 	rests  bool          // likewise
-	untold int           // bytes that left under no transport-wide number since the last packet that has one
-	probe  uint32        // the wish that was acted upon
-	sums   [pace.Classes]rate
+	// What left under no transport-wide number since the last packet that has one: bytes, and the probe that they were part of. The
+	// estimator learns of them with the next packet that has one, as libwebrtc's does.
+	untold      int
+	untoldProbe uint32
+	probe       uint32 // the wish that was acted upon
+	sums        [pace.Classes]rate
+	repair      float64 // that slots were told they may cost; 0: nothing yet
 
 	gate  gate
 	share share
@@ -83,8 +91,12 @@ func (s *Shard) openCongestion(now time.Duration, p *peer, sl *slot) {
 		p.congestion = &congestion{estimator: bwe.New(now, *s.cfg.Congestion), rests: true}
 		p.congestion.gate.timer = timer{owner: p, paces: true}
 	}
-	if sl.numbered && !p.congestion.byPackets {
-		p.congestion.byPackets = true
+	g := p.congestion
+	if g.repair > 0 {
+		sl.down.SetRepair(g.repair)
+	}
+	if sl.numbered && !g.byPackets {
+		g.byPackets = true
 		s.poll(now, p)
 	}
 }
@@ -116,12 +128,15 @@ func (s *Shard) left(now time.Duration, p *peer, sl *slot, c pace.Class, out dow
 	size += p.overhead()
 	probe, _ := g.bucket.Take(now, c, size)
 	g.sums[c].add(now, size)
+	if probe == 0 {
+		probe = g.untoldProbe
+	}
 	if g.byPackets && !sl.numbered {
-		g.untold += size // the estimator learns of it with the next that is told of, as libwebrtc does
+		g.untold, g.untoldProbe = g.untold+size, probe
 		return
 	}
 	g.estimator.Sent(now, bwe.Packet{Number: p.sent, Size: size + g.untold, Probe: probe})
-	g.untold = 0
+	g.untold, g.untoldProbe = 0, 0
 	sl.note(out, p.sent)
 	p.sent++
 	if g.rests {
@@ -180,6 +195,7 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 		return
 	}
 	g.bucket.SetEstimate(now, e)
+	g.allowRepair(p)
 	if e.Probe.ID != 0 && e.Probe.ID != g.probe {
 		g.probe = e.Probe.ID
 		s.stats.Probes++
@@ -188,6 +204,18 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 		s.resume(now, p)
 	}
 	s.mayShare(now, p)
+}
+
+// allowRepair tells a peer's slots what they may cost in repair.
+func (g *congestion) allowRepair(p *peer) {
+	share := pace.RepairShare(g.estimate.Loss)
+	if change := share - g.repair; max(change, -change) < repairStep {
+		return
+	}
+	g.repair = share
+	for _, sl := range p.slots {
+		sl.down.SetRepair(share)
+	}
 }
 
 // reported notes that a client has told of what has come.

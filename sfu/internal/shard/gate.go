@@ -3,7 +3,6 @@ package shard
 import (
 	"time"
 
-	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/pace"
 )
 
@@ -74,7 +73,8 @@ func (s *Shard) halt(now time.Duration, p *peer) {
 	}
 	backlog := 0
 	for _, sl := range p.pending[video] {
-		backlog += sl.backlog(now)
+		bytes, _ := sl.down.Backlog(now)
+		backlog += bytes
 	}
 	g.bucket.Queued(backlog)
 	at := time.Duration(0)
@@ -174,20 +174,14 @@ func (s *Shard) padOnce(now time.Duration, p *peer, need int) bool {
 			continue
 		}
 		dst := s.space(p)
-		out, ok := s.padding(now, p, sl, dst, need)
+		out, ok := sl.down.Padding(now, need-p.overhead(), dst, uint16(p.sent))
 		if !ok {
 			continue
 		}
 		p.congestion.share.padded = sl.index
-		s.seal(now, p, sl, pace.Padding, dst, out)
 		s.stats.Padding++
+		s.stats.PaddingBytes += uint64(s.seal(now, p, sl, pace.Padding, dst, out))
 		return true
 	}
 	return false
 }
-
-func (s *Shard) padding(now time.Duration, p *peer, sl *slot, dst []byte, need int) (downlink.Out, bool) {
-	return downlink.Out{}, false
-}
-
-func (sl *slot) backlog(now time.Duration) int { return 0 }

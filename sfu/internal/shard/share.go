@@ -29,7 +29,8 @@ const (
 	// packetPayload is how much payload encoders put into a packet.
 	packetPayload = 1100
 
-	// unmeasured stands for a layer of which no rate is known yet: a small picture's.
+	// unmeasured is what the least layer counts at most before its rate is known: a small picture's. A guess is no reason to show
+	// nothing, and what flows is measured within a second.
 	unmeasured = 100_000
 
 	// boundless is for who has no estimate.
@@ -116,11 +117,13 @@ type sharing struct {
 	first   []int          // of each source in them
 	steps   []int
 	choices []alloc.Choice
+	more    bwe.Bitrate // that the sources are guessed to take beyond what they count
 }
 
 func (s *Shard) shareBits(now time.Duration, p *peer) {
 	g, w := p.congestion, &s.sharing
 	w.slots, w.sources, w.layers, w.rungs, w.first = w.slots[:0], w.sources[:0], w.layers[:0], w.rungs[:0], w.first[:0]
+	w.more = 0
 	for _, sl := range p.slots {
 		switch {
 		case sl.variant == nil || sl.variant.ladder == nil:
@@ -142,7 +145,7 @@ func (s *Shard) shareBits(now time.Duration, p *peer) {
 	for i, sl := range w.slots {
 		g.share.given += s.grant(now, sl, i, g.known())
 	}
-	g.estimator.Wants(now, max(wants+reserved, 1)) // 0 would be all there is
+	g.estimator.Wants(now, max(wants+w.more+reserved, 1)) // 0 would be all there is
 	if next != 0 {
 		s.shareBy(p, next)
 	}
@@ -154,7 +157,7 @@ func (w *sharing) offer(sl *slot) {
 	w.steps = ladder.Steps(t.rungs, sl.view, w.steps[:0])
 	for _, i := range w.steps {
 		r := &t.rungs[i]
-		l := alloc.Layer{Bits: onWire(r), Width: r.Width, Height: r.Height, Rate: r.Rate}
+		l := alloc.Layer{Bits: onWire(r, len(w.layers) == first), Width: r.Width, Height: r.Height, Rate: r.Rate}
 		for n := len(w.layers) - 1; n >= first && w.layers[n].Bits >= l.Bits; n-- {
 			w.layers, w.rungs = w.layers[:n], w.rungs[:n] // on the wire it costs more than what is better
 		}
@@ -163,6 +166,9 @@ func (w *sharing) offer(sl *slot) {
 			l.Cheap = before.Encoding == r.Encoding && before.Layer.Spatial == r.Layer.Spatial
 		}
 		w.layers, w.rungs = append(w.layers, l), append(w.rungs, r)
+	}
+	if len(w.layers) == first+1 {
+		w.more += onWire(w.rungs[first], false) - w.layers[first].Bits
 	}
 	w.slots, w.first = append(w.slots, sl), append(w.first, first)
 	src := alloc.Source{
@@ -195,10 +201,10 @@ func (g *grant) within(rungs []*ladder.Rung) int {
 	return at
 }
 
-// onWire is what a rung takes, headers included.
-func onWire(r *ladder.Rung) bwe.Bitrate {
+// onWire is what a rung takes, headers included; least: there is none below it.
+func onWire(r *ladder.Rung, least bool) bwe.Bitrate {
 	bits := int(r.Bits)
-	if bits == 0 {
+	if r.Guess && (least && bits > unmeasured || bits == 0) {
 		bits = unmeasured
 	}
 	pictures := max(int(r.Rate), 1)
@@ -231,8 +237,11 @@ func (s *Shard) grant(now time.Duration, sl *slot, i int, bounded bool) (bits bw
 	if g.paused && !before.paused {
 		s.stats.Pauses++
 	}
-	sl.pause(now, g.paused)
+	sl.down.SetPaused(now, g.paused)
 	s.fit(now, sl)
+	if before.paused && !g.paused {
+		s.unpause(now, sl)
+	}
 	return bits
 }
 
@@ -265,11 +274,14 @@ func (s *Shard) shareAnew(now time.Duration, p *peer) {
 
 // forgetGrant ends what a slot was granted, with the track that it was granted of.
 func (sl *slot) forgetGrant(now time.Duration) {
-	sl.pause(now, false)
+	sl.down.SetPaused(now, false)
 	sl.grant = grant{}
 }
 
-// pause holds a slot's stream, or lets it go on.
-func (sl *slot) pause(now time.Duration, paused bool) {
-	_ = paused
+// unpause has a slot go on that was paused: with what waits, or with a keyframe.
+func (s *Shard) unpause(now time.Duration, sl *slot) {
+	s.ready[sl.class].push(sl)
+	if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
+		s.wantKeyframe(now, sl.source)
+	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
@@ -38,6 +39,7 @@ type Stats struct {
 
 	Peers, Tracks, Uplinks int // an uplink is one encoding of a track
 	Mirrors                int // tracks of other shards that are watched here
+	Paths                  Paths
 	HistoryBytes           int // of the uplinks' rings together
 }
 
@@ -90,6 +92,85 @@ func (d *Drops) uplinked(v uplink.Verdict) {
 	}
 }
 
+// Paths sums up the ways to subscribers now.
+type Paths struct {
+	ByEstimate [len(estimateSteps) + 1]int // peers whose estimate is at most that step's, and those above
+	Congested  int                         // peers on whose path a queue stands, or loss follows what is sent
+	Paused     int                         // slots that show nothing for want of bits
+}
+
+// estimateSteps are the bounds of Paths.ByEstimate.
+var estimateSteps = [...]bwe.Bitrate{100 * bwe.Kbps, 300 * bwe.Kbps, 1 * bwe.Mbps, 3 * bwe.Mbps, 10 * bwe.Mbps}
+
+// EstimateSteps returns the bounds of Paths.ByEstimate: the last of its counts is of those above all of them.
+func EstimateSteps() []bwe.Bitrate { return estimateSteps[:] }
+
+func (t *Paths) add(p *peer) {
+	g := p.congestion
+	if !g.known() {
+		return
+	}
+	i := 0
+	for i < len(estimateSteps) && g.estimate.Target > estimateSteps[i] {
+		i++
+	}
+	t.ByEstimate[i]++
+	if g.estimate.Congested {
+		t.Congested++
+	}
+	t.Paused += p.pausedSlots()
+}
+
+func (p *peer) pausedSlots() (n int) {
+	for _, sl := range p.slots {
+		if sl.grant.paused {
+			n++
+		}
+	}
+	return n
+}
+
+// PathStats is what is known of the way to one subscriber.
+type PathStats struct {
+	Estimate, Delivered, Sent bwe.Bitrate   // that it carries; that arrived, as last measured; that leaves now
+	RTT, Queue                time.Duration // the queue is what stands in the bottleneck
+	Loss                      float64       // share of packets, 0 to 1, over the last seconds
+	Congested                 bool
+	Paused                    int // video slots that show nothing for want of bits
+}
+
+// Path asks the loop for what is known of the way to a peer; ok is false when nothing is, or the shard is closed.
+func (s *Shard) Path(id PeerID) (st PathStats, ok bool) {
+	answer := make(chan PathStats, 1)
+	if !s.Post(Query{func(s *Shard) {
+		defer close(answer)
+		if p := s.peers[id]; p != nil && p.congestion.known() {
+			answer <- p.path(s.now())
+		}
+	}}) {
+		return PathStats{}, false
+	}
+	select {
+	case st, ok = <-answer:
+		return st, ok
+	case <-s.done:
+		return PathStats{}, false
+	}
+}
+
+func (p *peer) path(now time.Duration) PathStats {
+	g := p.congestion
+	e := &g.estimate
+	st := PathStats{
+		Estimate: e.Target, Delivered: e.Delivered, RTT: e.RTT, Queue: e.Queue, Loss: e.Loss, Congested: e.Congested,
+		Paused: p.pausedSlots(),
+	}
+	for c := range g.sums {
+		st.Sent += g.sums[c].now(now)
+	}
+	return st
+}
+
 // Stats asks the loop for its counters; ok is false once the shard is closed. It waits for the loop's turn, so an answer
 // also proves that the loop is alive.
 func (s *Shard) Stats() (st Stats, ok bool) {
@@ -100,6 +181,7 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 		st.Peers, st.Socket, st.Gate = len(s.peers), s.sock.Stats(), s.gate.Stats()
 		for _, p := range s.peers {
 			st.Handshake.Add(p.handshakeStats())
+			st.Paths.add(p)
 			st.Tracks += len(p.tracks)
 			st.Uplinks += len(p.uplinks)
 			for _, u := range p.uplinks {
