@@ -186,6 +186,12 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 			c.speed = min(max(6*(h-1.07), 0.02), 4)
 		}
 	}
+	if e.ecn.active(now) {
+		c.speed = max(c.speed, 0.05)
+		if now-e.ecn.last > e.rtt {
+			c.speed = max(c.speed, 0.3)
+		}
+	}
 	c.rate = min(c.rate+float64(c.rate*c.speed*dt)+float64(add*dt), bound)
 }
 
@@ -198,7 +204,7 @@ const burstPacing = 1.45
 
 func (c *control) pacing(now time.Duration, e *Estimator) float64 {
 	switch {
-	case c.lossAt > 0 && now-c.lossAt < 10*time.Second || e.ecn.active(now):
+	case c.lossAt > 0 && now-c.lossAt < 10*time.Second || e.ecn.active(now) && e.ecn.share > 0.02:
 		return 1.05
 	case c.compete.on:
 		return burstPacing

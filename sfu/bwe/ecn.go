@@ -42,6 +42,6 @@ func (k *ecn) cut(now, rtt time.Duration, rate float64) float64 {
 	if marked == 0 {
 		return 0
 	}
-	weight := min(max(rate/8e6, markFloor), 1)
+	weight := min(max(rate/20e6, markFloor), 0.5)
 	return k.share / 2 * weight
 }
