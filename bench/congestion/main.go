@@ -47,6 +47,8 @@ type bench struct {
 	runs          int
 	length        time.Duration // of the case with browsers
 	cycles        int
+	pairs         int // of runs with congestion control on and off
+	quick         bool
 	seed          uint64
 	progress      func(format string, args ...any)
 	plots         []plot
@@ -63,6 +65,7 @@ var measurements = []measurement{
 	{"chromium_up", chromiumUp, (*bench).table},
 	{"chromium_down", chromiumDown, (*bench).table},
 	{"drop", drops, (*bench).list},
+	{"cost", cost, (*bench).list},
 }
 
 func run() error {
@@ -70,6 +73,8 @@ func run() error {
 	flag.IntVar(&b.runs, "runs", 1, "runs of each case with browsers, servers in turn; the median counts")
 	flag.DurationVar(&b.length, "length", length51, "how much of the case with browsers is played; less for a first look")
 	flag.IntVar(&b.cycles, "cycles", 12, "drops and returns of capacity in the case without browsers")
+	flag.IntVar(&b.pairs, "pairs", 7, "pairs of runs with congestion control and without")
+	flag.BoolVar(&b.quick, "quick", false, "a first look: fewer and shorter pairs, two drops, half of the case with browsers")
 	flag.Uint64Var(&b.seed, "seed", 1, "of the network's dice")
 	only := flag.String("only", "", "only measurements whose name contains this")
 	out := flag.String("out", "bench/results/congestion.json", "where the results go; empty: nowhere")
@@ -78,6 +83,9 @@ func run() error {
 	flag.StringVar(&b.livekitServer, "livekit-server", "livekit-server", "LiveKit's server; default: where go install puts it")
 	flag.StringVar(&b.livekitSDK, "livekit-sdk", "", "its SDK for browsers, dist/livekit-client.umd.js; empty: no LiveKit")
 	flag.Parse()
+	if b.quick {
+		b.length, b.cycles = length51/2, 2
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
 	began := time.Now()
