@@ -142,6 +142,7 @@ func (d *Downlink) follow(p *uplink.Packet, contiguous bool) {
 	switch s := d.structureOf(p); {
 	case s != nil:
 		d.followTargets(s, p, picture, begins)
+	case p.Structure != 0: // it waited, and its structure went when the stream restarted: what is shown stays
 	case picture && begins:
 		d.followLayers(p)
 	}

@@ -47,7 +47,11 @@ func (d *Downlink) repeatLately(size int, dst []byte, tseq uint16) (Out, bool) {
 		}
 		r.padded = number
 		s := d.segment(number)
-		if s == nil || s.payload.RTXPayloadType == 0 {
+		if s == nil {
+			r.padded = 0 // nothing was sent before: once more from the newest on
+			continue
+		}
+		if s.payload.RTXPayloadType == 0 {
 			continue
 		}
 		p, at := d.sent(s, number)

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/seq"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
 )
@@ -68,7 +69,7 @@ func newWorld(t require.TestingT, choose chooser) *world {
 func (w *world) step() {
 	i := w.choose.below(len(w.publishers), "publisher")
 	p := w.publishers[i]
-	switch w.choose.below(12, "what") {
+	switch w.choose.below(14, "what") {
 	case 0, 1, 2:
 		w.waiting[i] = append(w.waiting[i], p.frame(w.choose.below(4, "keyframe") == 0, 1+w.choose.below(4, "packets"))...)
 	case 3, 4, 5:
@@ -101,6 +102,17 @@ func (w *world) step() {
 		}
 	case 11:
 		w.pull(1 << 20)
+	case 12:
+		w.pad(w.choose.below(1500, "size"))
+	case 13:
+		switch w.choose.below(4, "path") {
+		case 0:
+			w.d.SetRepair(float64(w.choose.below(3, "repair")) / 10)
+		case 1, 2:
+			w.d.SetPaused(w.now, !w.d.Paused())
+		case 3:
+			w.now += 200 * ms // pacing holds the slot back
+		}
 	}
 }
 
@@ -145,10 +157,16 @@ func (w *world) store(i int, m made) {
 func (w *world) pull(budget int) {
 	for range budget {
 		b := make([]byte, 1500)
+		bytes, age := w.d.Backlog(w.now)
 		out, state := w.d.Next(w.now, b, w.tseq)
 		if state == Empty {
+			if w.d.ready && w.now >= w.d.readyAt+w.d.hold && !w.d.fresh {
+				require.Zero(w, bytes, "nothing waits, or pauses")
+				require.Zero(w, age)
+			}
 			return
 		}
+		require.False(w, w.d.Paused())
 		if state == Dropped {
 			continue
 		}
@@ -212,6 +230,33 @@ func (w *world) resend(back uint16) {
 	if g, ok := w.bySeq[n]; ok {
 		require.Equal(w, g.payload, r.payload[2:], "a resent packet is the packet sent")
 		require.Equal(w, g.h.Timestamp, r.h.Timestamp)
+	}
+}
+
+// pad makes a packet for a probe.
+func (w *world) pad(size int) {
+	b := make([]byte, 1500)
+	out, ok := w.d.Padding(w.now, size, b, w.tseq)
+	if !w.c.Video() {
+		require.False(w, ok, "there is no RTX for audio")
+	}
+	if !ok {
+		return
+	}
+	require.True(w, out.RTX)
+	w.seal(2000, out)
+	w.tseq++
+	h, ok := packet.ParseHeader(b[:out.Size])
+	require.True(w, ok)
+	if h.Padding {
+		payload, _ := h.Payload(b[:out.Size])
+		require.Empty(w, payload, "nothing but padding")
+		return
+	}
+	require.LessOrEqual(w, out.Size, size)
+	r := read(w, b, out, w.c)
+	if g, ok := w.bySeq[uint16(r.payload[0])<<8|uint16(r.payload[1])]; ok {
+		require.Equal(w, g.payload, r.payload[2:], "a repeated packet is the packet sent")
 	}
 }
 
@@ -289,9 +334,13 @@ func (w *world) inOrder(a, b *got) {
 // finish drains the slot and checks all.
 func (w *world) finish() {
 	w.d.Ready(w.now)
+	w.d.SetPaused(w.now, false)
 	w.now += Hold
 	w.pull(1 << 20)
 	w.check()
+	if current, next := w.d.Sources(); current == nil && next != nil {
+		require.True(w, w.d.WantsKeyframe(w.now), "what does not flow is asked for")
+	}
 }
 
 type drawn struct{ t *rapid.T }

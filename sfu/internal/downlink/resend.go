@@ -107,8 +107,8 @@ func (d *Downlink) sent(s *segment, number seq.Extended) (*uplink.Packet, place)
 		return nil, place{}
 	}
 	p := s.source.Find(s.tableFirst + seq.Extended(e.source-uint32(s.tableFirst)))
-	if p == nil {
-		return nil, place{}
+	if p == nil || e.how&telling != 0 && s.source.Structure(p.Structure) == nil {
+		return nil, place{} // or it cannot be made the same again: the stream has restarted
 	}
 	return p, s.place(number, e, p)
 }

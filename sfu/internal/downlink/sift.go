@@ -153,6 +153,9 @@ func (d *Downlink) fillIn(s *segment, p *uplink.Packet) (at place, ok bool) {
 // been.
 func (d *Downlink) hid(e *entry, p *uplink.Packet) bool {
 	t := d.current.Structure(p.Structure)
+	if t == nil && p.Structure != 0 {
+		return e.reach != reachOf(codec.Everything) // its structure went when the stream restarted: nobody can tell
+	}
 	if t == nil {
 		return !holds(e.reach.layer(), d.current.Codec(), p)
 	}

@@ -29,6 +29,7 @@ type player struct {
 type stint struct {
 	*viewer
 	at     map[int]uint64 // arrival index by packet
+	held   uint64         // arrival index from which on the packets were still held when it began
 	walked uint64         // arrival index up to which the slot has come
 }
 
@@ -102,7 +103,7 @@ func (w *theatre) pull(budget int) {
 			p := w.players[i]
 			v := *p.viewer
 			v.got = nil
-			w.stints = append(w.stints, &stint{viewer: &v, at: p.at})
+			w.stints = append(w.stints, &stint{viewer: &v, at: p.at, held: p.up.Tail()})
 		}
 		s := w.stints[len(w.stints)-1]
 		g := s.read(b, out)
@@ -133,12 +134,24 @@ func (w *theatre) resend(back uint16) {
 	require.Equal(w, g.descriptor, r.descriptor)
 }
 
+func (w *theatre) pad(size int) {
+	out, ok := w.d.Padding(w.now, size, make([]byte, 1500), w.tseq)
+	if !ok {
+		return
+	}
+	w.tseq++
+	require.True(w, out.RTX)
+	key := [2]uint64{2, uint64(out.Seq)}
+	require.False(w, w.sealed[key])
+	w.sealed[key] = true
+}
+
 // check looks at each segment, and at what lies between them.
 func (w *theatre) check() {
 	for i, s := range w.stints {
 		arrived := map[int]int{}
 		for packet, at := range s.at {
-			if at < s.walked {
+			if at >= s.held && at < s.walked {
 				arrived[packet] = int(at)
 			}
 		}
@@ -198,6 +211,8 @@ func sourcesAndLayers(all []*recording) func(t *rapid.T) {
 			w.players = append(w.players, p)
 		}
 		w.d.Ready(w.now - time.Second)
+		repair := rapid.SampledFrom([]float64{0, 0.05, 0.5}).Draw(t, "repair")
+		w.d.SetRepair(repair)
 		for range rapid.IntRange(20, 200).Draw(t, "steps") {
 			switch rapid.IntRange(0, 9).Draw(t, "what") {
 			case 0:
@@ -213,14 +228,24 @@ func sourcesAndLayers(all []*recording) func(t *rapid.T) {
 			case 3:
 				w.pull(rapid.IntRange(0, 5).Draw(t, "budget"))
 			case 4:
-				if rapid.IntRange(0, 9).Draw(t, "empty") == 0 {
+				switch rapid.IntRange(0, 9).Draw(t, "rare") {
+				case 0:
 					w.d.Assign(w.now, nil, 0)
+				case 1, 2:
+					w.d.SetPaused(w.now, !w.d.Paused())
+				case 3, 4:
+					w.pad(rapid.IntRange(0, 1500).Draw(t, "size"))
+				default:
+					if repair > 0 { // pacing holds the slot back
+						w.play(rapid.IntRange(1, 600).Draw(t, "ms"))
+					}
 				}
 			default:
 				w.play(rapid.IntRange(1, 80).Draw(t, "ms"))
 				w.pull(1 << 20)
 			}
 		}
+		w.d.SetPaused(w.now, false)
 		w.pull(1 << 20)
 		w.check()
 	}
