@@ -1,6 +1,7 @@
 package downlink
 
 import (
+	"math"
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/seq"
@@ -98,7 +99,11 @@ func (r *rtx) repeated(now time.Duration, number seq.Extended, size int) {
 	if g.number == number && g.owed {
 		r.owed -= size
 	}
-	*g = gate{number: number, at: now}
+	times := uint8(1)
+	if g.number == number && now-g.at < resendEnd && g.times < math.MaxUint8 {
+		times += g.times
+	}
+	*g = gate{number: number, at: now, times: times}
 }
 
 // keyframe takes note that a keyframe's first packet goes out with the number.

@@ -14,6 +14,10 @@ const (
 	minResendGap     = 20 * time.Millisecond
 	defaultResendGap = 50 * time.Millisecond
 
+	// A client that asks for one packet again and again has got it and does not know (pion asks every 100 ms for a second,
+	// whatever came by RTX), or loses nearly all: each resend waits twice as long as the one before, up to eight round trips.
+	mostDoublings = 3
+
 	gates = 256 // resends remembered: a second's worth at 256 a second; further ones meet the budget
 )
 
@@ -34,7 +38,8 @@ type rtx struct {
 type gate struct {
 	number seq.Extended
 	at     time.Duration
-	owed   bool // not at all, for want of budget
+	owed   bool  // not at all, for want of budget
+	times  uint8 // resent
 }
 
 // SetRTT notes the round trip to the subscriber.
@@ -148,7 +153,7 @@ func (d *Downlink) admit(now time.Duration, number seq.Extended, size int, base 
 	}
 	g := &d.rtx.gates[number%gates]
 	known := g.number == number
-	if known && !g.owed && now-g.at < gap {
+	if known && !g.owed && now-g.at < gap<<min(max(g.times, 1)-1, mostDoublings) {
 		d.stats.ResendTooSoon++
 		return false
 	}

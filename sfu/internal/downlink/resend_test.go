@@ -179,3 +179,20 @@ func TestSealedBytesAreSentAgain(t *testing.T) {
 	require.Nil(t, plain.d.Sealed(plain.now, 0))
 	require.Nil(t, plain.d.sealed)
 }
+
+// TestWhoAsksAgainAndAgainWaitsLonger: every 10 ms for a second, with a round trip of 40 ms.
+func TestWhoAsksAgainAndAgainWaitsLonger(t *testing.T) {
+	s := newTest(t, codec.VP8, nil)
+	p := newPublisher(codec.VP8, 1)
+	s.d.Assign(s.now, p.Uplink, 1)
+	p.arrive(s.now, p.frame(true, 1)...)
+	n := s.drain()[0].h.Sequence
+	s.d.SetRTT(40 * ms)
+	var at []time.Duration
+	for began := s.now; s.now < began+time.Second; s.wait(10 * ms) {
+		if _, ok := s.resend(n); ok {
+			at = append(at, s.now-began)
+		}
+	}
+	require.Equal(t, []time.Duration{0, 40 * ms, 120 * ms, 280 * ms, 600 * ms, 920 * ms}, at)
+}
