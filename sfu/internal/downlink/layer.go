@@ -50,7 +50,9 @@ type layers struct {
 	started   bool
 	timestamp uint32
 	layer     codec.Layer
-	hidden    bool  // it was left out
+	hidden    bool // it was left out
+	turns     [4]turn
+	turned    uint8 // of turns, the next to be written
 	left      uint8 // share of the packets that were left out lately, in 256ths
 	ended     bool  // the marker of its picture has been sent
 
@@ -309,6 +311,33 @@ func (d *Downlink) remember(p *uplink.Packet, hidden bool) {
 		}
 		l.picture, l.hasPicture = p.Meta.PictureID, true
 	}
+}
+
+// turn is a picture with which what is shown has changed though its beginning had not come: what comes of it late is of the new
+// reach. Browsers' pictures are 30 ms apart and turns rarer: of the last four none is forgotten before its packets are too late.
+type turn struct {
+	timestamp uint32
+	to        reach
+	is        bool
+}
+
+// turn notes that what is shown has changed behind a gap, with a packet that has the timestamp.
+func (l *layers) turn(timestamp uint32) {
+	l.turns[l.turned%uint8(len(l.turns))] = turn{timestamp: timestamp, to: reachOf(l.shown), is: true}
+	l.turned++
+}
+
+// turnedTo returns what was shown of the picture with the timestamp, when it is the one walked last or one of the turns.
+func (l *layers) turnedTo(timestamp uint32) (r reach, ok bool) {
+	if timestamp == l.timestamp {
+		return reachOf(l.shown), true
+	}
+	for _, t := range l.turns {
+		if t.is && t.timestamp == timestamp {
+			r, ok = t.to, true
+		}
+	}
+	return r, ok
 }
 
 // count follows the share of packets that are left out, over the last 16 or so.

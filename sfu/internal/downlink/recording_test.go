@@ -730,3 +730,38 @@ func TestALateOrphan(t *testing.T) {
 		require.True(t, shown[behind], "what does not build on it goes on")
 	}
 }
+
+// TestALatePacketOfThePictureThatTurned: where layers are independent, the slot enters the middle one at the keyframes of a
+// picture whose first packets are lost. The middle layer's own comes when later pictures have been walked, and all that follows
+// needs it.
+func TestALatePacketOfThePictureThatTurned(t *testing.T) {
+	r := recordingOf(t, "chromium-vp9-s3t3")
+	const lost, late, comes = 245, 249, 274 // packets
+	turned := r.frames[r.packets[late].frame]
+	require.Empty(t, turned.refs)
+	require.Equal(t, codec.Layer{Spatial: 1}, turned.layer)
+	v := newViewer(t, r, 12)
+	src := uplink.New(uplink.Config{SSRC: r.ssrc, Codec: r.codec, NACK: true})
+	v.d.Assign(0, src, 1)
+	v.d.SetLayer(0, codec.Layer{Spatial: 2})
+	arrived := map[int]int{}
+	play := func(i int, at time.Duration) {
+		p := r.packets[i]
+		require.Equal(t, uplink.Stored, src.Handle(at, &p.h, p.e, p.payload, uplink.Extensions{}, p.descriptor))
+		arrived[i] = len(arrived)
+		v.pull(at)
+	}
+	for i, p := range r.packets {
+		if i == lost-20 {
+			v.d.SetLayer(p.at, codec.Layer{Spatial: 1})
+		}
+		if i < lost || i > late {
+			play(i, p.at)
+		}
+		if i == comes {
+			play(late, p.at)
+		}
+	}
+	v.check(false, arrived)
+	require.True(t, slices.ContainsFunc(v.got, func(g seen) bool { return g.packet == late }))
+}

@@ -68,6 +68,9 @@ func (d *Downlink) sift(s *segment, p *uplink.Packet) (at place, ok bool) {
 		d.remember(p, hidden)
 	}
 	l.count(hidden)
+	if missing > 0 && d.entry().reach != before.reach {
+		l.turn(p.Timestamp)
+	}
 	n.reserve(p.Seq-seq.Extended(missing), missing, before)
 	n.highest = p.Seq
 	if hidden {
@@ -159,8 +162,8 @@ func (d *Downlink) hid(e *entry, p *uplink.Packet) bool {
 	if t == nil {
 		return !holds(e.reach.layer(), d.current.Codec(), p)
 	}
-	if p.Timestamp == d.layers.timestamp {
-		e.reach = reachOf(d.layers.shown) // of the picture that was begun by a packet behind it
+	if reach, ok := d.layers.turnedTo(p.Timestamp); ok {
+		e.reach = reach // of the picture that was begun by a packet behind it
 	}
 	hidden := e.reach != reachOf(codec.Everything) && p.Frame.Needed&t.Along(e.target(t)) == 0
 	if p.Structure != d.layers.structure || !d.layers.limited {
