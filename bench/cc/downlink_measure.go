@@ -39,6 +39,7 @@ const (
 	fits       = 1.05 // the tolerance of a share
 	seenEnough = 0.9
 	flapWithin = 10 * second
+	calmFor    = 200 * ms
 	stillShown = 500 * ms // a picture that stands longer is frozen
 )
 
@@ -334,11 +335,11 @@ func (l *dlLog) reached(seen, careful []float64, s Span) float64 {
 	return (s.To - s.From).Seconds()
 }
 
-// excess is when the last packet of too much left, before a second without.
+// excess is when the last packet of too much left, before a fifth of a second without.
 func (l *dlLog) excess(s Span) float64 {
 	last := s.From
 	for _, at := range l.over {
-		if s.holds(at) && at-last < second {
+		if s.holds(at) && at-last < calmFor {
 			last = at
 		}
 	}
