@@ -34,15 +34,15 @@ var floors = []struct {
 	packages string
 	may      []string
 }{
-	{"cmd/...", []string{"signaling", "signaling/wire", "signaling/client", "turn", "web", "bench/...", "sfu", "internal/..."}},
+	{"cmd/...", []string{"signaling", "signaling/wire", "signaling/client", "turn", "web", "bench/...", "sfu", "sfu/bwe", "internal/..."}},
 	{"signaling", []string{"sfu", "signaling/wire", "signaling/call", "codec", "internal/..."}},
 	{"signaling/wire", nil},
 	{"signaling/call", nil},
-	{"signaling/client", slices.Concat([]string{"signaling/wire", "codec", "internal/..."}, publicCores)},
+	{"signaling/client", slices.Concat([]string{"signaling/wire", "codec", "internal/...", "sfu/bwe/pionbwe"}, publicCores)},
 	{"turn/...", []string{"internal/..."}},
 	{"web/...", nil},
 	{"bench/...", slices.Concat([]string{"bench/...", "signaling/client", "signaling/wire", "codec", "internal/..."}, publicCores)},
-	{"sfu/bwe/pionbwe", []string{"sfu/bwe"}},
+	{"sfu/bwe/pionbwe", []string{"sfu/bwe", "sfu/pace"}},
 	{"sfu/internal/shard", slices.Concat([]string{
 		"sfu/internal/handshake", "sfu/internal/uplink", "sfu/internal/downlink", "sfu/internal/ladder", "sfu/internal/speaker",
 		"codec", "internal/...",

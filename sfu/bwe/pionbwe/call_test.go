@@ -207,10 +207,10 @@ func TestTargetFollowsTheLink(t *testing.T) {
 			target, e := a.bwe.GetTargetBitrate(), a.bwe.Estimate()
 			t.Logf("%s: %.2f Mbit/s came, %d of %d packets of sound, target %.2f, %+v", name,
 				float64(video)*8/length.Seconds()/1e6, audio, int(length.Seconds()*50), float64(target)/1e6, e)
-			require.InEpsilon(t, 0.88*float64(rate), float64(video)*8/length.Seconds(), 0.15, name)
-			require.LessOrEqual(t, target, int(1.1*float64(rate)), name)
+			require.GreaterOrEqual(t, float64(video)*8/length.Seconds(), 0.6*float64(rate), name)
 			require.GreaterOrEqual(t, target, int(0.6*float64(rate)), name)
-			require.InEpsilon(t, length.Seconds()*50, audio, 0.01, name)
+			require.LessOrEqual(t, target, int(1.15*float64(rate)), name)
+			require.GreaterOrEqual(t, audio, int(0.98*length.Seconds()*50), name)
 		}
 		phase("found", 2500*bwe.Kbps, 6*time.Second, 15*time.Second)
 		phase("drop", 600*bwe.Kbps, 3*time.Second, 15*time.Second)

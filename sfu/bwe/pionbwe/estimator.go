@@ -51,6 +51,8 @@ type Estimator struct {
 	lastSent time.Duration
 	size     float64 // of a packet on the wire, average
 	share    float64 // of the wire, that is RTP; as of the last estimate
+	repair   meter
+	spared   uint64  // packets that were to be sent again and were not, for the last time was less than a round trip ago
 	padded   *stream // sent last of those that take padding
 	streams  map[uint32]*stream
 	heard    heard
@@ -108,18 +110,14 @@ func newStream(e *Estimator, info *interceptor.StreamInfo, writer interceptor.RT
 	} else if e.cfg.Priority != nil {
 		s.priority = e.cfg.Priority(info)
 	}
-	again := s.repairSSRC == 0 // whatever is sent again comes under its own number
 	for _, f := range info.RTCPFeedback {
-		again = again || f.Type == "ack" && f.Parameter == "ccfb"
-	}
-	if again {
-		s.numbers = make([]numbered, remembered)
+		s.remembers = s.remembers || f.Type == "nack" || f.Type == "ack" && f.Parameter == "ccfb"
 	}
 	return s
 }
 
-// GetTargetBitrate implements cc.BandwidthEstimator: bits a second of RTP, headers and payload as pion's own gcc counts them.
-// What IP, UDP and SRTP take of the estimate is left out.
+// GetTargetBitrate implements cc.BandwidthEstimator: bits a second of RTP, headers and payload as pion's own gcc counts them, for
+// what is sent the first time. What IP, UDP, SRTP and retransmissions take of the estimate is left out.
 func (e *Estimator) GetTargetBitrate() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -127,7 +125,8 @@ func (e *Estimator) GetTargetBitrate() int {
 }
 
 func (e *Estimator) target() int {
-	return int(float64(e.estimate.Target) * e.share)
+	target := float64(e.estimate.Target)
+	return int(max(target-e.repair.rate, target/2) * e.share)
 }
 
 // OnTargetBitrateChange implements cc.BandwidthEstimator. f is called from goroutines of this package and of whoever reads RTCP, with
@@ -165,7 +164,14 @@ func (e *Estimator) NewPath() {
 	}
 }
 
-// QueueStats are counters of the pacer's queue.
+// Spared counts retransmissions that were asked for too early: the last one of the same packet may still have been under way.
+func (e *Estimator) Spared() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.spared
+}
+
+// QueueStats are counters of the pacer's queue; what leaves without waiting is not in them.
 func (e *Estimator) QueueStats() pace.Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -205,6 +211,7 @@ func (e *Estimator) poll(now time.Duration) {
 		e.estimate = e.core.Poll(now)
 		e.queue.SetEstimate(now, e.estimate)
 		e.weigh()
+		e.repair.read(now)
 	}
 }
 
@@ -276,4 +283,21 @@ func (e *Estimator) tick() {
 	}
 	e.drain(now)
 	e.arm(now)
+}
+
+// meter is a rate of bytes that come now and then.
+type meter struct {
+	bytes int
+	since time.Duration
+	rate  float64 // bits a second
+}
+
+// read makes the rate of what has come, at most each 50 ms, over half a second.
+func (m *meter) read(now time.Duration) {
+	d := now - m.since
+	if d < 50*time.Millisecond {
+		return
+	}
+	m.rate += (float64(m.bytes)*8/d.Seconds() - m.rate) * min(d.Seconds()/0.5, 1)
+	m.bytes, m.since = 0, now
 }

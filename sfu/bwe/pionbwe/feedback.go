@@ -150,13 +150,13 @@ func (e *Estimator) congestionControl(p *rtcp.CCFeedbackReport) []bwe.Result {
 	at := time.Duration(p.ReportTimestamp) * time.Second >> 16
 	for _, block := range p.ReportBlocks {
 		s := e.streams[block.MediaSSRC]
-		if s == nil || s.numbers == nil {
+		if s == nil {
 			continue
 		}
 		for i, m := range block.MetricBlocks[:min(len(block.MetricBlocks), remembered)] {
 			sequence := block.BeginSequence + uint16(i)
-			sent := s.numbers[sequence%remembered]
-			if !sent.sent || sent.sequence != sequence {
+			sent := s.find(sequence)
+			if sent == nil {
 				continue
 			}
 			r := bwe.Result{Number: sent.number, Received: m.Received, Marked: m.Received && m.ECN == rtcp.ECNCE}

@@ -2,6 +2,9 @@ package pionbwe
 
 import (
 	"encoding/binary"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,22 +20,36 @@ import (
 
 // wire notes what leaves.
 type wire struct {
-	packets []rtp.Packet
-	at      []time.Duration
-	began   time.Time
-	shut    bool // as before DTLS
+	began time.Time
+
+	mu   sync.Mutex
+	left []left
+	shut bool // as before DTLS
+}
+
+type left struct {
+	rtp.Packet
+	at time.Duration
+}
+
+// packets are those that have left so far.
+func (w *wire) packets() []left {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.left)
 }
 
 func (w *wire) Write(h *rtp.Header, payload []byte, _ interceptor.Attributes) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.shut {
 		return 0, nil
 	}
-	w.packets = append(w.packets, rtp.Packet{Header: h.Clone(), Payload: append([]byte(nil), payload...)})
-	w.at = append(w.at, time.Since(w.began))
+	w.left = append(w.left, left{rtp.Packet{Header: h.Clone(), Payload: slices.Clone(payload)}, time.Since(w.began)})
 	return h.MarshalSize() + len(payload), nil
 }
 
-func numberOf(t require.TestingT, p rtp.Packet) uint16 {
+func numberOf(t require.TestingT, p left) uint16 {
 	b := p.GetExtension(5)
 	require.Len(t, b, 2)
 	return binary.BigEndian.Uint16(b)
@@ -41,6 +58,7 @@ func numberOf(t require.TestingT, p rtp.Packet) uint16 {
 func videoInfo(ssrc, rtx uint32) *interceptor.StreamInfo {
 	return &interceptor.StreamInfo{
 		SSRC: ssrc, SSRCRetransmission: rtx, PayloadTypeRetransmission: 97, MimeType: "video/VP8",
+		RTCPFeedback:        []interceptor.RTCPFeedback{{Type: "nack"}},
 		RTPHeaderExtensions: []interceptor.RTPHeaderExtension{{URI: transportWideURI, ID: 5}},
 	}
 }
@@ -75,12 +93,12 @@ func TestPaces(t *testing.T) {
 		write(audio, 3, 0, 50)
 		time.Sleep(time.Second)
 		seq, sounds, last := uint16(0), 0, time.Duration(0)
-		for i, p := range w.packets {
+		for i, p := range w.packets() {
 			require.Equal(t, uint16(i+1), numberOf(t, p), "numbers as they leave")
 			switch p.SSRC {
 			case 1:
 				require.Equal(t, seq, p.SequenceNumber)
-				seq, last = seq+1, w.at[i]
+				seq, last = seq+1, p.at
 			case 3:
 				require.Less(t, i, 10, "sound does not wait")
 				sounds++
@@ -108,7 +126,7 @@ func TestBeforeTheKeys(t *testing.T) {
 		n, err := video.Write(&rtp.Header{Version: 2, SSRC: 1}, make([]byte, 1000), nil)
 		require.NoError(t, err)
 		require.Equal(t, 1000+12+8, n)
-		require.Equal(t, uint16(1), numberOf(t, w.packets[0]))
+		require.Equal(t, uint16(1), numberOf(t, w.packets()[0]))
 	})
 }
 
@@ -121,17 +139,33 @@ func TestRetransmissions(t *testing.T) {
 		}
 		_, _ = plain.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 1}, []byte{1}, nil)
 		time.Sleep(time.Second)
-		require.Len(t, w.packets, 4)
-		require.Equal(t, w.packets[1], w.packets[3])
+		sent := w.packets()
+		require.Len(t, sent, 4)
+		require.Equal(t, sent[1].Packet, sent[3].Packet)
 
-		w.packets = nil
 		_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 3, SequenceNumber: 7}, []byte{1}, nil)
-		for range 2 { // pion's responder gives one number to each packet, however often it goes
-			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 4, SequenceNumber: 99}, []byte{0, 7, 1}, nil)
+		again := func(sequence byte) { // pion's responder gives one number to each packet, however often it goes
+			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 4, SequenceNumber: 99}, []byte{0, sequence, 1}, nil)
 		}
+		again(7)
+		again(7) // too early
+		again(8) // of a packet that was never sent
+		time.Sleep(100 * time.Millisecond)
+		again(7)
+		require.Equal(t, uint64(2), e.Spared())
 		time.Sleep(time.Second)
-		var repair []rtp.Packet
-		for _, p := range w.packets {
+		again(7) // too late
+		require.Equal(t, uint64(3), e.Spared())
+
+		for seq := range uint16(remembered) { // what it has forgotten it does not send again
+			_, _ = plain.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 3 + seq}, nil, nil)
+			time.Sleep(20 * time.Millisecond)
+		}
+		_, _ = plain.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 1}, []byte{1}, nil)
+		time.Sleep(time.Second)
+		require.Equal(t, uint64(4), e.Spared())
+		var repair []left
+		for _, p := range w.packets() {
 			if p.SSRC == 4 && !p.Padding {
 				repair = append(repair, p)
 			}
@@ -141,29 +175,33 @@ func TestRetransmissions(t *testing.T) {
 	})
 }
 
-// follow feeds back what has left, 20 ms later, each 50 ms, for a time; it returns how often the target changed.
-func follow(e *Estimator, w *wire, d time.Duration, make func(numbers []uint16, at []time.Duration) rtcp.Packet, source func()) {
+// follow feeds back what has left, 20 ms later, each 50 ms, for a time.
+func follow(e *Estimator, w *wire, d time.Duration, source func()) {
 	told := 0
 	for begin := time.Now(); time.Since(begin) < d; time.Sleep(50 * time.Millisecond) {
 		source()
-		var numbers []uint16
-		first := told
-		for ; told < len(w.packets) && w.at[told] < time.Since(w.began)-20*time.Millisecond; told++ {
-			numbers = append(numbers, binary.BigEndian.Uint16(w.packets[told].GetExtension(5)))
+		all, first := w.packets(), told
+		for told < len(all) && all[told].at < time.Since(w.began)-20*time.Millisecond {
+			told++
 		}
-		if len(numbers) > 0 {
-			_ = e.WriteRTCP([]rtcp.Packet{make(numbers, w.at[first:told])}, nil)
+		if told > first {
+			_ = e.WriteRTCP([]rtcp.Packet{transportWide(all[first:told])}, nil)
 		}
 	}
 }
 
-func transportWide(numbers []uint16, at []time.Duration) rtcp.Packet {
-	p := &rtcp.TransportLayerCC{BaseSequenceNumber: numbers[0], PacketStatusCount: uint16(len(numbers)), ReferenceTime: uint32(at[0] / (64 * time.Millisecond))}
+func transportWide(told []left) rtcp.Packet {
+	p := &rtcp.TransportLayerCC{
+		BaseSequenceNumber: binary.BigEndian.Uint16(told[0].GetExtension(5)), PacketStatusCount: uint16(len(told)),
+		ReferenceTime: uint32(told[0].at / (64 * time.Millisecond)),
+		PacketChunks: []rtcp.PacketStatusChunk{
+			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedLargeDelta, RunLength: uint16(len(told))},
+		},
+	}
 	clock := time.Duration(p.ReferenceTime) * 64 * time.Millisecond
-	p.PacketChunks = []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedLargeDelta, RunLength: uint16(len(numbers))}}
-	for _, a := range at {
-		p.RecvDeltas = append(p.RecvDeltas, &rtcp.RecvDelta{Type: rtcp.TypeTCCPacketReceivedLargeDelta, Delta: (a - clock).Microseconds()})
-		clock = a
+	for _, x := range told {
+		p.RecvDeltas = append(p.RecvDeltas, &rtcp.RecvDelta{Type: rtcp.TypeTCCPacketReceivedLargeDelta, Delta: (x.at - clock).Microseconds()})
+		clock = x.at
 	}
 	return p
 }
@@ -172,30 +210,29 @@ func transportWide(numbers []uint16, at []time.Duration) rtcp.Packet {
 func TestProbesWithPadding(t *testing.T) {
 	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
 		video := e.AddStream(videoInfo(1, 2), w)
-		var changes []int
-		e.OnTargetBitrateChange(func(bitrate int) { changes = append(changes, bitrate) })
+		var last atomic.Int64
+		e.OnTargetBitrateChange(func(bitrate int) { last.Store(int64(bitrate)) })
 		seq := uint16(0)
-		follow(e, w, 5*time.Second, transportWide, func() {
+		follow(e, w, 5*time.Second, func() {
 			for range 3 {
 				_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: seq, Timestamp: 1234}, make([]byte, 1000), nil)
 				seq++
 			}
 		})
-		require.NotEmpty(t, changes)
-		require.Equal(t, e.GetTargetBitrate(), changes[len(changes)-1])
+		require.Equal(t, int64(e.GetTargetBitrate()), last.Load())
 		require.Greater(t, e.GetTargetBitrate(), 1_300_000, "0.5 Mbit/s is sent, and more is proved")
-		pads, last := 0, -1
-		for _, p := range w.packets {
+		pads, number := 0, -1
+		for _, p := range w.packets() {
 			if p.SSRC != 2 {
 				continue
 			}
 			pads++
 			require.True(t, p.Padding)
 			require.Equal(t, uint32(1234), p.Timestamp)
-			if last >= 0 {
-				require.Equal(t, last+1, int(p.SequenceNumber))
+			if number >= 0 {
+				require.Equal(t, number+1, int(p.SequenceNumber))
 			}
-			last = int(p.SequenceNumber)
+			number = int(p.SequenceNumber)
 		}
 		require.Positive(t, pads)
 	})
@@ -231,9 +268,10 @@ func TestReadsTransportWide(t *testing.T) {
 
 func TestReadsCongestionControlFeedback(t *testing.T) {
 	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
-		info := videoInfo(1, 2)
-		info.RTCPFeedback = []interceptor.RTCPFeedback{{Type: "ack", Parameter: "ccfb"}}
-		video, audio := e.AddStream(info, w), e.AddStream(audioInfo(3), w)
+		ccfb := []interceptor.RTCPFeedback{{Type: "ack", Parameter: "ccfb"}}
+		v, a := videoInfo(1, 2), audioInfo(3)
+		v.RTCPFeedback, a.RTCPFeedback = ccfb, ccfb
+		video, audio := e.AddStream(v, w), e.AddStream(a, w)
 		for seq := range uint16(2) {
 			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 500 + seq}, []byte{1}, nil)
 			_, _ = audio.Write(&rtp.Header{Version: 2, SSRC: 3, SequenceNumber: 900 + seq}, []byte{1}, nil)
@@ -300,9 +338,9 @@ func TestClose(t *testing.T) {
 			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: seq}, make([]byte, 1000), nil)
 		}
 		require.NoError(t, e.Close())
-		n := len(w.packets)
+		n := len(w.packets())
 		time.Sleep(time.Second)
-		require.Len(t, w.packets, n, "what waited is dropped")
+		require.Len(t, w.packets(), n, "what waited is dropped")
 		require.ErrorIs(t, e.WriteRTCP(nil, nil), ErrClosed)
 	})
 }
@@ -311,17 +349,17 @@ func TestClose(t *testing.T) {
 func TestCallbackMayWrite(t *testing.T) {
 	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
 		video := e.AddStream(videoInfo(1, 2), w)
-		calls := 0
+		var calls atomic.Int32
 		e.OnTargetBitrateChange(func(bitrate int) {
-			calls++
-			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 30_000 + uint16(calls)}, make([]byte, 100), nil)
-			require.Equal(t, bitrate, e.GetTargetBitrate())
+			n := calls.Add(1)
+			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 30_000 + uint16(n)}, make([]byte, 100), nil)
+			require.Positive(t, e.GetTargetBitrate()+bitrate)
 		})
 		seq := uint16(0)
-		follow(e, w, 3*time.Second, transportWide, func() {
+		follow(e, w, 3*time.Second, func() {
 			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: seq}, make([]byte, 1000), nil)
 			seq++
 		})
-		require.Positive(t, calls)
+		require.Positive(t, calls.Load())
 	})
 }

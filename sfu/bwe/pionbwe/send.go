@@ -15,8 +15,13 @@ const (
 	transportWideURI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 
 	maxPacket  = 1200
-	remembered = 1024 // packets of a stream; a second of any one, and more than a NACK responder of pion keeps
-	maxPadding = 255  // bytes of a packet, RFC 3550 §5.1
+	remembered = 512 // packets of a stream: two seconds of 2.5 Mbit/s
+	maxPadding = 255 // bytes of a packet, RFC 3550 §5.1
+
+	leastRoundTrip = 50 * time.Millisecond
+	repairMargin   = 20 * time.Millisecond  // of jitter, before a packet is sent again once more
+	repairStale    = 400 * time.Millisecond // what waits longer comes behind its time to be played
+	repairOld      = time.Second            // and so does what is asked for later than that
 )
 
 // stream is one that the estimator paces, and its RTX.
@@ -29,9 +34,12 @@ type stream struct {
 	extension        uint8 // of the transport-wide number; 0: not agreed
 	class            pace.Class
 	priority         uint8
+	remembers        bool // somebody may ask for a packet
 
 	// Guarded by the Estimator's mu.
-	numbers      []numbered // by sequence number; nil: nobody asks
+	highest      uint16
+	numbers      []numbered // by sequence number; nil: nothing has left, or nobody asks
+	repaired     []repaired // by original sequence number; nil: nothing was sent again yet
 	repairNumber uint16     // of the RTX stream, the next
 	timestamp    uint32     // of the last packet
 	report       report
@@ -40,8 +48,14 @@ type stream struct {
 // numbered is the transport-wide number that a packet left under.
 type numbered struct {
 	sequence uint16
-	sent     bool
-	number   uint64
+	number   uint64 // 0: none
+	at       time.Duration
+}
+
+// repaired is when a packet was last sent again, or put in the queue for it.
+type repaired struct {
+	sequence uint16
+	at       time.Duration
 }
 
 // packet is one that waits.
@@ -76,9 +90,12 @@ func (e *Estimator) write(now time.Duration, s *stream, header *rtp.Header, payl
 	if e.core == nil || e.closed { // nothing leaves before the keys are there, so there is nothing to pace
 		return e.send(now, s, &h, payload, a, 0)
 	}
-	class := s.class
+	class, stale := s.class, time.Duration(0)
 	if h.SSRC != s.ssrc {
-		class = pace.Repair
+		if class, stale = pace.Repair, now+repairStale; !s.mayRepair(now, e.estimate.RTT, &h, payload) {
+			e.spared++
+			return header.MarshalSize() + len(payload), nil
+		}
 	}
 	size := e.wire(&h, payload)
 	if e.queue.Stats().Waiting == 0 {
@@ -88,9 +105,41 @@ func (e *Estimator) write(now time.Duration, s *stream, header *rtp.Header, payl
 	}
 	p := &packet{stream: s, header: h, payload: payloads.Get().(*[]byte), attributes: a}
 	*p.payload = append((*p.payload)[:0], payload...)
-	e.queue.Push(now, pace.Item[*packet]{Class: class, Priority: s.priority, Size: size, Value: p})
+	e.queue.Push(now, pace.Item[*packet]{Class: class, Priority: s.priority, Size: size, Stale: stale, Value: p})
 	e.drain(now)
 	return header.MarshalSize() + len(payload), nil
+}
+
+// mayRepair says whether a packet may be sent again on RTX (RFC 4588 §4: its number stands before its payload). Who asks each
+// 100 ms, as pion's NACK generator does, asks for what is under way, and in a full queue for ever more of it.
+func (s *stream) mayRepair(now, roundTrip time.Duration, h *rtp.Header, payload []byte) bool {
+	if h.SSRC != s.repairSSRC || len(payload) < 2 {
+		return true
+	}
+	sequence := uint16(payload[0])<<8 | uint16(payload[1])
+	if first := s.find(sequence); first == nil || now-first.at > repairOld {
+		return false
+	}
+	if s.repaired == nil {
+		s.repaired = make([]repaired, remembered)
+	}
+	last := &s.repaired[sequence%remembered]
+	if last.at > 0 && last.sequence == sequence && now-last.at < max(roundTrip, leastRoundTrip)+repairMargin {
+		return false
+	}
+	*last = repaired{sequence, now}
+	return true
+}
+
+// find returns what is known of a packet that has left; nil: nothing.
+func (s *stream) find(sequence uint16) *numbered {
+	if s.numbers == nil {
+		return nil
+	}
+	if x := &s.numbers[sequence%remembered]; x.number > 0 && x.sequence == sequence {
+		return x
+	}
+	return nil
 }
 
 // wire is the size of a packet on the wire, the transport-wide number among it.
@@ -135,9 +184,14 @@ func (e *Estimator) send(now time.Duration, s *stream, h *rtp.Header, payload []
 	switch {
 	case s.repairSSRC != 0 && h.SSRC == s.repairSSRC:
 		h.SequenceNumber = s.repairNumber
-	case s.numbers != nil && h.SSRC == s.ssrc:
-		if x := s.numbers[h.SequenceNumber%remembered]; x.sent && x.sequence == h.SequenceNumber {
-			number, again = x.number, true // the same bytes under the same nonce
+	case h.SSRC == s.ssrc && s.numbers != nil:
+		x := s.find(h.SequenceNumber)
+		if x == nil && int16(s.highest-h.SequenceNumber) >= remembered {
+			e.spared++ // it may have left, and under which number is forgotten
+			return h.MarshalSize() + len(payload), nil
+		}
+		if again = x != nil; again { // the same bytes under the same nonce
+			number = x.number
 		}
 	}
 	if s.extension != 0 {
@@ -168,13 +222,26 @@ func (e *Estimator) sent(now time.Duration, s *stream, h *rtp.Header, number uin
 		s.repairNumber++
 	}
 	if h.SSRC != s.ssrc {
+		if !h.Padding {
+			e.repair.bytes += size
+		}
 		return
 	}
 	s.timestamp = h.Timestamp
 	if s.repairSSRC != 0 {
 		e.padded = s
 	}
-	if s.numbers != nil {
-		s.numbers[h.SequenceNumber%remembered] = numbered{h.SequenceNumber, true, number}
+	if s.remembers {
+		s.note(h.SequenceNumber, number, now)
 	}
+}
+
+func (s *stream) note(sequence uint16, number uint64, now time.Duration) {
+	if s.numbers == nil {
+		s.numbers, s.highest = make([]numbered, remembered), sequence
+	}
+	if int16(sequence-s.highest) > 0 {
+		s.highest = sequence
+	}
+	s.numbers[sequence%remembered] = numbered{sequence, number, now}
 }
