@@ -15,8 +15,9 @@ const (
 	defaultResendGap = 50 * time.Millisecond
 
 	// A client that asks for one packet again and again has got it and does not know (pion asks every 100 ms for a second,
-	// whatever came by RTX), or loses nearly all: each resend waits twice as long as the one before, up to eight round trips.
-	mostDoublings = 3
+	// whatever came by RTX), or loses nearly all: each resend waits twice as long as the one before, and the third is the last. Of
+	// 30 % loss 1 % is left by then.
+	mostResends = 3
 
 	gates = 256 // resends remembered: a second's worth at 256 a second; further ones meet the budget
 )
@@ -153,13 +154,14 @@ func (d *Downlink) admit(now time.Duration, number seq.Extended, size int, base 
 	}
 	g := &d.rtx.gates[number%gates]
 	known := g.number == number
-	if known && !g.owed && now-g.at < gap<<min(max(g.times, 1)-1, mostDoublings) {
+	again := known && !g.owed && now-g.at < resendEnd
+	if again && (g.times >= mostResends || now-g.at < gap<<(max(g.times, 1)-1)) {
 		d.stats.ResendTooSoon++
 		return false
 	}
-	if !d.rtx.budget.resend(now, size, base) {
+	if !d.rtx.budget.resend(now, size, base && !again) { // what nobody has got yet comes first
 		d.stats.ResendOverBudget++
-		if base && !(known && g.owed) {
+		if base && !known {
 			*g = gate{number: number, owed: true}
 			d.missed(now, number, size)
 		}
