@@ -6,138 +6,156 @@ import (
 )
 
 const (
+	// 24 s in eight parts: longer than a queue of our own making stands, and 100 ppm of clock skew are 2.4 ms in it.
 	baseBucket  = 3 * time.Second
-	baseBuckets = 8 // 24 s: longer than any cycle of ours leaves a queue standing, and 100 ppm of skew are 2.4 ms in it
+	baseBuckets = 8
 
-	// Delays that are further apart than this are no delays: the receiver's clock was set, or lies.
+	// 10 s: delays that are further apart are none: the receiver's clock was set, or lies.
 	clockJump = 10 * time.Second
 
-	sampleEvery = 20 * time.Millisecond // reports that come more often are taken together
+	// Reports that come more often are taken together, so that a second of history needs no more room.
+	sampleEvery = 20 * time.Millisecond
 	samples     = 24
-	standing    = 60 * time.Millisecond // a queue that was empty once in two frame intervals does not stand
+
+	// 60 ms: a queue that was empty once in two frame intervals does not stand. Bursts come and go in one.
+	standing = 60 * time.Millisecond
+	// 2 ms: above the rounding of arrival times, 250 µs and 1/1024 s, and what a packet of audio takes beside one of video.
+	standLeast = 2 * time.Millisecond
+	// 400 ms: what the bottleneck passes is measured over no more, for it changes.
+	passLongest = 400 * time.Millisecond
+
+	// Delay that wavers by less is the bursts of video, the rest is the path's jitter.
+	noiseFloor = 0.003
+	noiseFade  = 1.0 / 16 // reports: about a second
+
+	unknownDelay = time.Duration(math.MaxInt64)
 )
 
 // sample is how far arrivals had come with one report.
 type sample struct {
-	sent, arrived time.Duration // of the newest packet that had arrived, by the sender's clock (arrived plus an unknown constant)
-	bytes         int64         // that had arrived in all
-	least         time.Duration // shortest one-way delay since the sample before, plus the same constant
+	sent, arrived time.Duration // of the newest packet until then, by the sender's clock and a constant
+	bytes         int64         // arrived in all until then
+	least         time.Duration // shortest one-way delay since the sample before, by the same constant
 }
 
 // delay turns send and arrival times into the queue that stands in the bottleneck, and the rate that passes it.
+//
+//	one-way delay │      ╭╮  ╭╮              least of 60 ms − least of 24 s = standing queue
+//	              │  ╭╮ ╭╯╰──╯╰╮  ╭╮
+//	              │──╯╰─╯ ▲    ╰──╯╰──       bursts pass below the least, clock skew moves both
+//	              └────────────────────► t
 type delay struct {
 	known  bool
-	offset time.Duration // takes an arrival to the sender's clock
+	offset time.Duration // takes an arrival to the sender's clock, the delay of the first packet taken off
 	ring   [samples]sample
 	head   int // of the newest
 	count  int
 
-	base   [baseBuckets]time.Duration
-	bucket int64 // number of the newest base bucket
-	owd    time.Duration
-	noise  float64 // s: mean deviation of the standing queue from report to report
-	least  [2]float64
+	base   [baseBuckets]time.Duration // shortest delays, a ring
+	bucket int64                      // number of the newest of them
+	owd    time.Duration              // of the newest packet
+
+	noise float64    // s: how far delays are off the line through their neighbours, mean
+	least [2]float64 // s: of the last two samples, the newest first
 }
 
-// arrive takes one packet; it returns the arrival by the sender's clock and false if the clock jumped.
-func (d *delay) toSender(sentAt, arrival time.Duration) (at time.Duration, ok bool) {
+// local takes an arrival to the sender's clock; false if the receiver's has jumped.
+func (d *delay) local(sentAt, arrival time.Duration) (at time.Duration, ok bool) {
 	if !d.known {
 		d.reset(sentAt, arrival)
 		return sentAt, true
 	}
 	at = arrival - d.offset
-	if owd := at - sentAt; owd > clockJump || owd < -clockJump {
-		return 0, false
-	}
-	return at, true
+	owd := at - sentAt
+	return at, -clockJump < owd && owd < clockJump
 }
 
 // reset begins anew with one packet.
 func (d *delay) reset(sentAt, arrival time.Duration) {
 	*d = delay{known: true, offset: arrival - sentAt}
 	for i := range d.base {
-		d.base[i] = math.MaxInt64
+		d.base[i] = unknownDelay
 	}
 }
 
-// report closes a report: its newest packet, its bytes, its shortest delay.
-func (d *delay) report(sentAt, arrived time.Duration, bytes int, least, owd time.Duration) {
-	d.owd = owd
-	d.note(sentAt, least)
-	newest := &d.ring[d.head]
-	if d.count > 0 && arrived-newest.arrived < sampleEvery && d.count > 1 &&
-		newest.arrived-d.ring[(d.head+samples-1)%samples].arrived < sampleEvery {
-		newest.sent, newest.arrived = max(newest.sent, sentAt), max(newest.arrived, arrived)
-		newest.bytes += int64(bytes)
-		newest.least = min(newest.least, least)
+// report notes a report.
+func (d *delay) report(m message) {
+	d.owd = m.owd
+	d.note(m.sent, m.least)
+	if newest := &d.ring[d.head]; d.count > 1 && newest.arrived-d.back(1).arrived < sampleEvery {
+		newest.sent, newest.arrived = max(newest.sent, m.sent), max(newest.arrived, m.arrived)
+		newest.bytes += int64(m.bytes)
+		newest.least = min(newest.least, m.least)
 		return
 	}
-	total := newest.bytes
-	prev := *newest
-	d.wobble(least.Seconds())
+	d.wobble(m.least.Seconds())
+	next := sample{m.sent, m.arrived, int64(m.bytes), m.least}
+	if d.count > 0 {
+		newest := &d.ring[d.head]
+		next.sent, next.arrived = max(next.sent, newest.sent), max(next.arrived, newest.arrived)
+		next.bytes += newest.bytes
+	}
 	d.head = (d.head + 1) % samples
 	d.count = min(d.count+1, samples)
-	if d.count == 1 {
-		prev = sample{sent: sentAt, arrived: arrived}
+	d.ring[d.head] = next
+}
+
+// back is the sample so many before the newest.
+func (d *delay) back(i int) *sample { return &d.ring[(d.head+samples-i)%samples] }
+
+// note keeps the shortest delay of each bucket.
+func (d *delay) note(now, least time.Duration) {
+	n := int64(max(now, 0) / baseBucket)
+	d.bucket = max(d.bucket, n-baseBuckets)
+	for d.bucket < n {
+		d.bucket++
+		d.base[d.bucket%baseBuckets] = unknownDelay
 	}
-	d.ring[d.head] = sample{max(prev.sent, sentAt), max(prev.arrived, arrived), total + int64(bytes), least}
+	b := &d.base[d.bucket%baseBuckets]
+	*b = min(*b, least)
 }
 
 // wobble follows how much the least delay differs from the line through its neighbours: noise, not a queue that grows.
 func (d *delay) wobble(least float64) {
 	if d.count > 2 {
 		off := math.Abs(least-2*d.least[0]+d.least[1]) / 2
-		d.noise += (off - d.noise) / 16
+		d.noise += float64((off - d.noise) * noiseFade)
 	}
 	d.least[1], d.least[0] = d.least[0], least
 }
 
-// note keeps the least delay of the last baseBuckets buckets.
-func (d *delay) note(now, least time.Duration) {
-	n := int64(now / baseBucket)
-	if d.bucket < n-baseBuckets {
-		d.bucket = n - baseBuckets
-	}
-	for d.bucket < n {
-		d.bucket++
-		d.base[d.bucket%baseBuckets] = math.MaxInt64
-	}
-	b := &d.base[d.bucket%baseBuckets]
-	*b = min(*b, least)
-}
-
-// empty is the one-way delay of an empty queue.
+// empty is the one-way delay through an empty queue.
 func (d *delay) empty() time.Duration {
-	least := time.Duration(math.MaxInt64)
+	if !d.known {
+		return unknownDelay
+	}
+	least := unknownDelay
 	for _, b := range d.base {
 		least = min(least, b)
 	}
 	return least
 }
 
-// emptyOr is empty, or owd if that is less.
-func (d *delay) emptyOr(owd time.Duration) time.Duration { return min(d.empty(), owd) }
-
-// jitter is how much later than in an empty queue a packet may come without one.
+// jitter is how much later than through an empty queue a packet may come without one.
 func (d *delay) jitter() time.Duration {
-	return time.Duration(max(0, 2*d.noise-0.003) * float64(time.Second))
+	return time.Duration(max(0, 2*d.noise-noiseFloor) * float64(time.Second))
 }
 
-// queue is what stands in the bottleneck: the least of the last two frame intervals.
-func (d *delay) queue() time.Duration {
-	if d.count == 0 {
-		return 0
-	}
-	return d.stood(standing)
-}
+// now is when the newest packet arrived, by the sender's clock and a constant.
+func (d *delay) now() time.Duration { return d.ring[d.head].arrived }
+
+// queue is what stands in the bottleneck.
+func (d *delay) queue() time.Duration { return d.stood(standing) }
 
 // stood is the shortest queue of the last window: more than nothing, and the bottleneck never waited for us.
 func (d *delay) stood(window time.Duration) time.Duration {
-	newest := &d.ring[d.head]
-	least := newest.least
+	if d.count == 0 {
+		return 0
+	}
+	least := d.back(0).least
 	for i := 1; i < d.count; i++ {
-		s := &d.ring[(d.head+samples-i)%samples]
-		if newest.arrived-s.arrived >= window {
+		s := d.back(i)
+		if d.now()-s.arrived >= window {
 			break
 		}
 		least = min(least, s.least)
@@ -145,36 +163,21 @@ func (d *delay) stood(window time.Duration) time.Duration {
 	return max(0, least-d.empty())
 }
 
-// delivered is the rate that arrived in at least the last window, in bits a second, and never more than was sent in its time;
-// 0: not known.
-func (d *delay) delivered(window time.Duration) float64 {
-	newest := &d.ring[d.head]
-	for i := 1; i < d.count; i++ {
-		s := &d.ring[(d.head+samples-i)%samples]
-		span := max(newest.arrived-s.arrived, newest.sent-s.sent)
-		if newest.arrived-s.arrived >= window || i == d.count-1 && span >= window/2 {
-			return float64((newest.bytes-s.bytes)*8) / span.Seconds()
-		}
-	}
-	return 0
-}
-
 // passed is the rate that arrived since a queue stands, or in the last window if that is longer: what the bottleneck passes of
 // ours, in bits a second; 0: not known.
 func (d *delay) passed(window time.Duration) float64 {
-	const longest = 400 * time.Millisecond
-	empty := d.empty() + 2*time.Millisecond
-	newest := &d.ring[d.head]
+	empty := d.empty() + standLeast
+	newest := d.back(0)
 	stands := newest.least > empty
 	rate := 0.0
 	for i := 1; i < d.count; i++ {
-		s := &d.ring[(d.head+samples-i)%samples]
+		s := d.back(i)
 		span := newest.arrived - s.arrived
-		if span >= 40*time.Millisecond {
+		if span >= 2*sampleEvery {
 			rate = float64((newest.bytes-s.bytes)*8) / span.Seconds()
 		}
 		stands = stands && s.least > empty
-		if span >= longest || span >= window && !stands {
+		if span >= passLongest || span >= window && !stands {
 			break
 		}
 	}
@@ -183,16 +186,30 @@ func (d *delay) passed(window time.Duration) float64 {
 
 // recent is the rate that arrived in the last window.
 func (d *delay) recent(window time.Duration) float64 {
-	newest := &d.ring[d.head]
+	newest := d.back(0)
 	rate := 0.0
 	for i := 1; i < d.count; i++ {
-		s := &d.ring[(d.head+samples-i)%samples]
+		s := d.back(i)
 		if span := newest.arrived - s.arrived; span > 0 {
-			rate = float64((newest.bytes-s.bytes)*8) / span.Seconds()
-			if span >= window {
+			if rate = float64((newest.bytes-s.bytes)*8) / span.Seconds(); span >= window {
 				break
 			}
 		}
 	}
 	return rate
+}
+
+// delivered is the rate that is proved over at least a window: bytes that we sent and that arrived, over the time that they
+// took to arrive or that we took to send them, whichever is longer. No receiver can lie that up beyond what we sent. 0: not
+// known.
+func (d *delay) delivered(window time.Duration) float64 {
+	newest := d.back(0)
+	for i := 1; i < d.count; i++ {
+		s := d.back(i)
+		span := max(newest.arrived-s.arrived, newest.sent-s.sent)
+		if span >= window || i == d.count-1 && span >= window/2 {
+			return float64((newest.bytes-s.bytes)*8) / span.Seconds()
+		}
+	}
+	return 0
 }

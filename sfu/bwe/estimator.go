@@ -4,19 +4,25 @@ import "time"
 
 // Estimator says how much may be sent on one path. One goroutine; times are a clock's that never goes back.
 type Estimator struct {
-	cfg     Config
+	cfg   Config
+	wants float64 // bits a second; 0: unknown
+
 	history history
+	sending sending
 	delay   delay
+	busy    busy
+	loss    loss
+	ecn     ecn
+
 	control control
 	probes  probes
-	loss    loss
-	sending sending
-	busy    busy
 	silence silence
+	reports reports
 
 	rtt   time.Duration
-	wants float64
-	ecn   ecn
+	heard time.Duration // when feedback by packets came last on this path; 0: never
+	hears bool          // it came, on this path or another
+	first uint64        // number of the first packet on this path: what was sent before tells of another
 }
 
 // New returns an estimator that knows nothing yet.
@@ -31,12 +37,17 @@ func New(now time.Duration, cfg Config) *Estimator {
 	if cfg.Start <= 0 {
 		cfg.Start = 300 * Kbps
 	}
+	if cfg.Priority <= 0 {
+		cfg.Priority = 1
+	}
+	cfg.Priority = min(max(cfg.Priority, 0.25), 4)
 	e := &Estimator{cfg: cfg}
-	e.control.rate = float64(e.bounded(cfg.Start))
-	e.control.at = now
-	e.probes.begin(now)
+	e.control.begin(now, float64(e.bounded(cfg.Start)))
+	e.probes.begin()
 	return e
 }
+
+func (e *Estimator) bounded(b Bitrate) Bitrate { return min(max(b, e.cfg.Min), e.cfg.Max) }
 
 // Sent notes a packet that left now. Numbers come in order, each once.
 func (e *Estimator) Sent(now time.Duration, p Packet) {
@@ -54,133 +65,189 @@ func (e *Estimator) Sent(now time.Duration, p Packet) {
 // results in order of Number. What was told before may come again, and what was lost may be received later.
 func (e *Estimator) Feedback(now time.Duration, results []Result) {
 	e.loss.begin(now)
-	r := e.read(now, results)
-	if r.received == 0 {
+	m := e.read(results)
+	if m.received == 0 {
 		return
 	}
-	e.silence.heard(now)
-	e.roundTrip(now - r.sentAt)
-	e.delay.report(r.sentAt, r.arrived, r.bytes, r.least, r.owd)
-	e.ecn.note(now, r.marked, r.received)
+	e.heard, e.hears = now, true
+	if before, silent := e.silence.heard(); silent {
+		e.control.recall(now, before)
+	}
+	e.roundTrip(now - m.sent)
+	e.delay.report(m)
+	e.ecn.note(now, m.marked, m.received)
 	e.probes.measure(now, e)
 	e.control.step(now, e)
 }
 
-// heard is what one feedback message told that was new.
-type heard struct {
-	received        int
-	bytes           int
-	sentAt, arrived time.Duration // of the newest packet
-	least, owd      time.Duration // one-way delay: the least, and of the newest packet
-	newest          uint64
-	marked          int
+// message is what one feedback message told that was new.
+type message struct {
+	received, marked int
+	bytes            int
+	sent             time.Duration // when the newest of its packets had left
+	arrived          time.Duration // latest arrival, by the sender's clock and a constant
+	owd, least       time.Duration // one-way delay, by that constant: of the newest packet, and the shortest
 }
 
 // read goes through a message.
-func (e *Estimator) read(now time.Duration, results []Result) heard {
-	var r heard
-	for _, result := range results {
-		s := e.history.find(result.Number)
+func (e *Estimator) read(results []Result) message {
+	var m message
+	empty := e.delay.empty()
+	slack := e.delay.jitter()
+	for i := range results {
+		r := &results[i]
+		s := e.history.find(r.Number)
 		if s == nil || s.state == arrived {
 			continue
 		}
-		if !result.Received {
+		if i == 0 {
+			e.history.skip(r.Number)
+		}
+		if r.Number < e.first {
+			e.history.settle(s, arrived)
+			continue
+		}
+		if !r.Received {
 			if s.state == flying {
 				e.history.settle(s, missing)
 				e.loss.missed(int(s.size))
 			}
 			continue
 		}
-		at, ok := e.delay.toSender(s.at, result.Arrival)
-		if !ok {
-			e.delay.reset(s.at, result.Arrival)
-			at = s.at
+		at, ok := e.delay.local(s.at, r.Arrival)
+		if !ok { // the receiver's clock was set: nothing before compares with what comes
+			e.delay.reset(s.at, r.Arrival)
+			e.busy = busy{}
+			at, empty = s.at, e.delay.empty()
 		}
 		if s.state == missing {
 			e.loss.came(int(s.size))
 		}
 		e.history.settle(s, arrived)
+		m.add(s, at, r.Marked)
+		wait := max(0, at-s.at-empty)
+		if empty == unknownDelay {
+			wait = 0
+		}
+		e.loss.arrived(int(s.size), wait.Seconds())
+		e.busy.arrive(r.Number, s, at, wait-slack, e.control.gap(int(s.size)))
 		e.probes.arrived(s, at)
-		owd := at - s.at
-		e.loss.arrived(int(s.size), max(0, owd-e.delay.emptyOr(owd)).Seconds())
-		e.busy.arrive(result.Number, s.at, at, int(s.size), e.delay.emptyOr(owd)+e.delay.jitter(), e.control.gap(int(s.size)))
-		if r.received == 0 || owd < r.least {
-			r.least = owd
-		}
-		if r.received == 0 || s.at >= r.sentAt {
-			r.sentAt, r.owd, r.newest = s.at, owd, result.Number
-		}
-		if r.received == 0 || at > r.arrived {
-			r.arrived = at
-		}
-		r.received++
-		r.bytes += int(s.size)
-		if result.Marked {
-			r.marked++
-		}
 	}
-	return r
+	return m
+}
+
+func (m *message) add(s *sent, at time.Duration, marked bool) {
+	owd := at - s.at
+	if m.received == 0 {
+		m.least, m.owd, m.sent, m.arrived = owd, owd, s.at, at
+	}
+	m.least = min(m.least, owd)
+	if s.at >= m.sent {
+		m.sent, m.owd = s.at, owd
+	}
+	m.arrived = max(m.arrived, at)
+	m.received++
+	m.bytes += int(s.size)
+	if marked {
+		m.marked++
+	}
 }
 
 func (e *Estimator) roundTrip(rtt time.Duration) {
-	if rtt <= 0 {
-		return
+	switch {
+	case rtt <= 0:
+	case e.rtt == 0:
+		e.rtt = min(rtt, longestTrip)
+	default:
+		e.rtt += (min(rtt, longestTrip) - e.rtt) / 8 // RFC 6298
 	}
-	if e.rtt == 0 {
-		e.rtt = rtt
-		return
-	}
-	e.rtt += (rtt - e.rtt) / 8
 }
+
+// longestTrip is of any path: what takes longer was a sender or a receiver that stood still.
+const longestTrip = 3 * time.Second
 
 // RoundTrip notes a round trip that was measured by other means: receiver reports, connectivity checks.
 func (e *Estimator) RoundTrip(now, rtt time.Duration) { e.roundTrip(rtt) }
 
 // Report takes a receiver report's share of loss, 0 to 1, of a client that sends no feedback by packets. lost and
 // expected are packets since the report before.
-func (e *Estimator) Report(now time.Duration, lost, expected int) {}
+func (e *Estimator) Report(now time.Duration, lost, expected int) {
+	if !e.told(now) {
+		e.reports.report(now, e, lost, expected)
+	}
+}
 
 // REMB takes a receiver's own estimate (draft-alvestrand-rmcat-remb-03), of a client that sends no feedback by packets.
-func (e *Estimator) REMB(now time.Duration, b Bitrate) {}
+func (e *Estimator) REMB(now time.Duration, b Bitrate) {
+	if !e.told(now) {
+		e.reports.remb(now, e, float64(max(b, 0)))
+	}
+}
+
+// told reports whether feedback by packets comes: it knows better than reports.
+func (e *Estimator) told(now time.Duration) bool { return e.heard > 0 && now-e.heard < reportsRule }
 
 // Wants says what the sender would send if it could, and why it does not send more; 0: it would take all there is. What is
 // not wanted is not probed for.
 func (e *Estimator) Wants(now time.Duration, b Bitrate) { e.wants = float64(max(b, 0)) }
 
-// NewPath says that the path has changed: what was known of the old one is a guess for the new.
+// NewPath says that the path has changed: what was known of the old one is a guess for the new. Half of the rate is tried at
+// first, and what it was before is probed for.
 func (e *Estimator) NewPath(now time.Duration) {
-	e.delay = delay{}
-	e.control.newPath(now)
-	e.probes.begin(now)
+	before := e.control.rate
+	e.first = e.history.next
+	e.history.flying = 0
+	e.delay, e.busy, e.loss, e.ecn = delay{}, busy{}, loss{at: now}, ecn{}
+	e.silence, e.reports, e.rtt, e.heard = silence{}, reports{}, 0, 0
+	e.control.begin(now, min(before, max(before/2, float64(e.bounded(e.cfg.Start)))))
+	e.control.recall(now, before)
+	e.probes.begin()
 }
 
 // Poll returns what holds now. Call it after Feedback and at Estimate.Next.
 func (e *Estimator) Poll(now time.Duration) Estimate {
 	e.silence.poll(now, e)
-	target := e.bounded(Bitrate(e.control.rate))
+	c := &e.control
+	target := e.bounded(Bitrate(c.rate))
+	sent := e.sending.rate(now)
+	loss := e.loss.share()
 	est := Estimate{
 		Target:     target,
-		Lasts:      max(target, e.bounded(Bitrate(e.control.lasts()))),
-		Pacing:     Bitrate(float64(target) * e.control.pacing(now, e)),
+		Lasts:      max(target, e.bounded(Bitrate(c.lasts()))),
+		Pacing:     Bitrate(float64(target) * c.pacing(now, e)),
+		Window:     max(target.Bytes(e.rtt+windowSpan), leastWindow),
 		InFlight:   e.history.flying,
-		Congested:  e.control.congested(now),
-		Loss:       e.loss.share(),
-		Inherent:   e.loss.inherent(),
+		Probe:      e.probes.poll(now, e),
+		Congested:  c.congested(now),
+		Loss:       loss,
 		Queue:      e.delay.queue(),
 		RTT:        e.rtt,
 		Delivered:  Bitrate(e.delay.delivered(300 * time.Millisecond)),
-		AppLimited: e.sending.rate(now) < float64(0.8*float64(target)),
+		AppLimited: sent < float64(limitedShare*float64(target)),
 	}
-	est.Probe = e.probes.poll(now, e)
-	est.Next = now + 50*time.Millisecond
+	if !e.loss.congestive() {
+		est.Inherent = loss
+	}
+	est.Next = e.next(now)
 	return est
 }
 
-func (e *Estimator) bounded(b Bitrate) Bitrate { return min(max(b, e.cfg.Min), e.cfg.Max) }
+const (
+	// 1 s and a round trip: feedback comes every 250 ms at the latest. What is beyond that is sent into silence.
+	windowSpan  = time.Second
+	leastWindow = 12000 // ten packets: a thin path needs some for a burst
 
-func (e *Estimator) priority() float64 {
-	if e.cfg.Priority <= 0 {
-		return 1
+	limitedShare = 0.8 // encoders waver by less
+)
+
+// next is when something changes without a call; 0: nothing does.
+func (e *Estimator) next(now time.Duration) time.Duration {
+	next := e.silence.next(e)
+	if at := e.probes.next(now, e); at != 0 && (next == 0 || at < next) {
+		next = at
 	}
-	return min(max(e.cfg.Priority, 0.25), 4)
+	if next != 0 {
+		next = max(next, now+5*time.Millisecond) // a tick of the shard's wheel
+	}
+	return next
 }

@@ -4,16 +4,18 @@ import "time"
 
 // What is known of a packet that left.
 const (
-	gone    uint8 = iota // never sent, or of no interest any more
+	gone    uint8 = iota // never sent
 	flying               // nothing is known yet
-	missing              // a feedback passed over it: it may still come
+	skipped              // feedback told of later ones and not of it: a message was lost
+	missing              // told not to have arrived: it may still come
 	arrived
 )
 
 const (
-	minHistory = 32   // packets: half a second of audio, 512 bytes
-	maxHistory = 8192 // packets: a second of 80 Mbit/s; feedback that comes later than that is of no use
-	keepSent   = 2 * time.Second
+	minHistory = 32              // packets: half a second of audio, 512 bytes
+	maxHistory = 8192            // packets: a second of 80 Mbit/s; feedback that comes later than that is of no use
+	keepSent   = 2 * time.Second // the ring grows rather than forget what left that lately
+	forgetSent = 3 * time.Second // what nobody told of by then will not be told of
 )
 
 // sent is one packet that left.
@@ -28,6 +30,7 @@ type sent struct {
 type history struct {
 	ring        []sent // its length is a power of two; a packet lies at its number's remainder
 	first, next uint64 // numbers of the oldest packet that is held and of the one to come
+	told        uint64 // nothing below is flying
 	flying      int    // bytes of which nothing is known yet
 }
 
@@ -35,18 +38,19 @@ type history struct {
 func (h *history) add(now time.Duration, p Packet) bool {
 	if h.ring == nil {
 		h.ring = make([]sent, minHistory)
-		h.first, h.next = p.Number, p.Number
+		h.first, h.next, h.told = p.Number, p.Number, p.Number
 	}
 	if p.Number < h.next {
 		return false
 	}
 	if p.Number-h.next >= maxHistory {
 		h.flying = 0
-		h.first, h.next = p.Number, p.Number
+		h.first, h.next, h.told = p.Number, p.Number, p.Number
 	}
 	for h.next < p.Number { // numbers that never left
 		h.push(now, sent{at: now})
 	}
+	h.forget(now - forgetSent)
 	size := uint16(max(0, min(p.Size, 0xffff)))
 	h.push(now, sent{at: now, probe: p.Probe, size: size, state: flying})
 	h.flying += int(size)
@@ -88,16 +92,31 @@ func (h *history) grow() {
 
 // drop forgets the oldest packet.
 func (h *history) drop() {
-	if s := h.at(h.first); s.state == flying {
-		h.flying -= int(s.size)
-	}
+	h.settle(h.at(h.first), gone)
 	h.first++
+	h.told = max(h.told, h.first)
 }
 
 // settle says what became of a packet.
 func (h *history) settle(s *sent, state uint8) {
 	if s.state == flying {
-		h.flying -= int(s.size)
+		h.flying = max(0, h.flying-int(s.size))
 	}
 	s.state = state
+}
+
+// skip takes packets below a number, of which a message tells, as not told of.
+func (h *history) skip(number uint64) {
+	for ; h.told < number; h.told++ {
+		if s := h.at(h.told); s.state == flying {
+			h.settle(s, skipped)
+		}
+	}
+}
+
+// forget takes what left before a time as not told of.
+func (h *history) forget(before time.Duration) {
+	for h.told < h.next && h.at(h.told).at < before {
+		h.skip(h.told + 1)
+	}
 }

@@ -32,7 +32,7 @@ type loss struct {
 }
 
 func (l *loss) begin(now time.Duration) {
-	keep := math.Exp(-min((now-l.at).Seconds(), 10) / lossMemory)
+	keep := 1 / (1 + max(now-l.at, 0).Seconds()/lossMemory) // and not math.Exp, which differs from processor to processor
 	l.at, l.now = now, 0
 	l.got *= keep
 	l.lost *= keep
@@ -80,12 +80,4 @@ func (l *loss) congestive() bool {
 	mean := l.all / l.allN
 	deviation := math.Sqrt(max(l.all2/l.allN-float64(mean*mean), 1e-8))
 	return l.before/l.beforeN > mean+lossSigma*deviation/math.Sqrt(l.beforeN)
-}
-
-// inherent is the share of loss that does not depend on our rate.
-func (l *loss) inherent() float64 {
-	if l.congestive() {
-		return 0
-	}
-	return l.share()
 }

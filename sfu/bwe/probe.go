@@ -2,145 +2,200 @@ package bwe
 
 import "time"
 
-// probes sends short bursts to learn what steady sending cannot.
+const (
+	probeSpan      = 0.030 // s: what a probe lasts: a frame's time, so that media fill much of it
+	probeBytes     = 3000  // least at rates that allow it, and the least of all: five packets
+	probeFewBytes  = 1500
+	probeFewSpan   = 0.1 // s of the present rate that probeBytes may take
+	probeTimes     = 2.0 // the rate
+	probeRecall    = 3.0 // at most, towards a rate of before
+	probeStart     = 4.0 // the first: 600 kbit/s from 150
+	probeSpare     = 1.3 // of what is wanted: who wants more than a probe proved would need another
+	probeLeast     = 1.1 // of the rate: less is not worth it
+	probeMeasures  = 0.9 // of what a probe showed is the rate then
+	probeSaturated = 0.8 // of the rate it was sent at: it has met the bottleneck
+	probeMuch      = 1.25
+	probeIdle      = 1.3 // of what is sent: who sends so much less than he may needs no more
+
+	probeAgain    = 500 * time.Millisecond
+	probeFailed   = time.Second // and twice as long each time
+	probeRarest   = 16 * time.Second
+	probeCalm     = 300 * time.Millisecond
+	probeShared   = 1200 * time.Millisecond // of calm, where others send too
+	probeHeadroom = 1.3
+	probeOpen     = 1.4
+	probeRecalls  = 30 * time.Second
+	probeWaits    = 500 * time.Millisecond // and two round trips: what it has not brought by then it will not
+)
+
+// probes sends short bursts to learn what steady sending cannot: at the start one after the other, each at a multiple of what
+// the last one proved; later where nothing stands in the way and more is wanted.
 type probes struct {
-	id       uint32
-	next     time.Duration // when the next one may be wished; 0: none is due
-	rate     float64
-	wish     Probe
-	started  time.Duration
-	flight   probeFlight
-	startup  int
-	proved   float64
+	id     uint32
+	wish   Probe
+	asked  time.Duration
+	pause  time.Duration // until the next wish
+	chain  bool          // the next one follows at once: none has met the bottleneck yet
+	flight flight
+
+	proved   float64 // bits a second, by the last one
 	provedAt time.Duration
-	asked    time.Duration
-	pause    time.Duration
 }
 
-// probeFlight is a probe that leaves or has left.
-type probeFlight struct {
-	id                   uint32
-	rate                 float64
-	bytes                int
-	packets              int
-	sentFirst, sentLast  time.Duration
-	got                  int
-	gotBytes, firstBytes int
-	gotSent1, gotSentN   time.Duration
-	gotFirst, gotLast    time.Duration
+// flight is a probe that leaves or has left.
+type flight struct {
+	id      uint32 // 0: none
+	packets int
+	last    time.Duration // when its newest packet left
+
+	arrived   int
+	bytes     int           // that arrived behind the first packet
+	sentFirst time.Duration // of those that arrived
+	sentLast  time.Duration
+	cameFirst time.Duration
+	cameLast  time.Duration
 }
 
-func (p *probes) begin(now time.Duration) { p.startup = 1; p.wish = Probe{}; p.flight = probeFlight{} }
+func (p *probes) begin() {
+	p.chain, p.wish, p.flight, p.pause, p.provedAt = true, Probe{}, flight{}, 0, 0
+}
 
+// poll returns the wish of now.
 func (p *probes) poll(now time.Duration, e *Estimator) Probe {
-	if p.flight.id != 0 {
-		if now-p.flight.sentLast > 2*e.rtt+500*time.Millisecond {
-			p.flight = probeFlight{}
-			p.startup = 0
-		} else if p.wish.ID == p.flight.id {
-			p.wish = Probe{}
-		}
+	if p.flight.id != 0 && now-p.flight.last > 2*e.rtt+probeWaits {
+		p.flight = flight{}
+		p.fail()
+	}
+	if p.wish.ID != 0 && e.control.draining {
+		p.wish = Probe{}
 	}
 	if p.wish.ID == 0 && p.flight.id == 0 {
 		if rate := p.due(now, e); rate > 0 {
-			p.id++
+			p.id = max(p.id+1, 1)
 			p.asked = now
-			p.wish = Probe{ID: p.id, Rate: Bitrate(rate), Bytes: max(min(3000, int(e.control.rate/8*0.1)), int(rate/8*0.030), 1500)}
+			few := min(probeBytes, int(float64(e.control.rate/8*probeFewSpan)))
+			p.wish = Probe{ID: p.id, Rate: Bitrate(rate), Bytes: max(few, int(float64(rate/8*probeSpan)), probeFewBytes)}
 		}
 	}
 	return p.wish
 }
 
+func (p *probes) fail() {
+	p.chain = false
+	p.pause = min(max(2*p.pause, probeFailed), probeRarest)
+}
+
 // due is the rate of a probe that is due now; 0: none.
 func (p *probes) due(now time.Duration, e *Estimator) float64 {
 	c := &e.control
-	rate := 4 * c.rate
-	if p.startup == 0 {
-		if c.draining || c.compete.on || now-c.calm < 300*time.Millisecond || now-p.asked < p.pause || c.headroom(e) < 1.3 {
+	rate := probeStart * c.rate
+	if !p.chain {
+		if !p.mayAsk(now, e) {
 			return 0
 		}
-		if c.shared() && (now-c.calm < 1200*time.Millisecond || c.headroom(e) < 1.4) {
-			return 0
-		}
-		rate = 2 * c.rate
-		if c.before > c.rate && now-c.beforeAt < 30*time.Second {
-			rate = min(3*c.rate, max(rate, c.before))
-		}
-		if e.wants == 0 && c.rate > 1.3*e.sending.rate(now) {
-			return 0
+		rate = probeTimes * c.rate
+		if c.before > c.rate && now-c.beforeAt < probeRecalls {
+			rate = min(probeRecall*c.rate, max(rate, c.before))
 		}
 	}
 	if e.wants > 0 {
 		if c.rate >= e.wants {
-			p.startup = 0
+			p.chain = false
 			return 0
 		}
-		rate = min(rate, 1.3*e.wants)
+		rate = min(rate, probeSpare*e.wants)
 	}
-	if rate = min(rate, float64(e.cfg.Max)); rate < 1.1*c.rate {
+	if rate = min(rate, float64(e.cfg.Max)); rate < probeLeast*c.rate {
 		return 0
 	}
 	return rate
 }
 
+// mayAsk reports whether a probe would harm nobody and could prove something.
+func (p *probes) mayAsk(now time.Duration, e *Estimator) bool {
+	c := &e.control
+	calm, headroom := now-c.calm, c.headroom(e)
+	switch {
+	case c.draining || c.compete.on || now-p.asked < p.pause || !e.told(now):
+		return false
+	case c.shared():
+		return calm >= probeShared && headroom >= probeOpen
+	case e.wants == 0 && c.rate > probeIdle*e.sending.rate(now):
+		return false
+	}
+	return calm >= probeCalm && headroom >= probeHeadroom
+}
+
+// next is when a wish may come without a call; 0: none.
+func (p *probes) next(now time.Duration, e *Estimator) time.Duration {
+	switch {
+	case p.flight.id != 0:
+		return p.flight.last + 2*e.rtt + probeWaits + time.Millisecond
+	case p.wish.ID != 0 || e.control.draining || e.wants > 0 && e.control.rate >= e.wants || !e.told(now):
+		return 0
+	case now < p.asked+p.pause:
+		return p.asked + p.pause
+	}
+	return 0
+}
+
+// sent notes a packet of a probe.
 func (p *probes) sent(now time.Duration, k Packet) {
-	f := &p.flight
-	if f.id != k.Probe {
+	if p.flight.id != k.Probe {
 		if p.wish.ID != k.Probe {
 			return
 		}
-		*f = probeFlight{id: k.Probe, rate: float64(p.wish.Rate), sentFirst: now}
+		p.flight = flight{id: k.Probe}
+		p.wish = Probe{}
 	}
-	f.packets++
-	f.bytes += k.Size
-	f.sentLast = now
+	p.flight.packets++
+	p.flight.last = now
 }
 
+// arrived notes a packet that arrived.
 func (p *probes) arrived(s *sent, at time.Duration) {
 	f := &p.flight
 	if s.probe == 0 || s.probe != f.id {
 		return
 	}
-	if f.got == 0 {
-		f.gotSent1, f.gotFirst, f.firstBytes = s.at, at, int(s.size)
-		f.gotSentN, f.gotLast = s.at, at
+	if f.arrived++; f.arrived == 1 {
+		f.sentFirst, f.sentLast, f.cameFirst, f.cameLast = s.at, s.at, at, at
+		return
 	}
-	f.got++
-	f.gotBytes += int(s.size)
-	f.gotSentN = max(f.gotSentN, s.at)
-	f.gotLast = max(f.gotLast, at)
+	f.bytes += int(s.size)
+	f.sentLast, f.cameLast = max(f.sentLast, s.at), max(f.cameLast, at)
 }
 
+// measure takes the result when the last packet of a probe has been told of.
 func (p *probes) measure(now time.Duration, e *Estimator) {
-	f := &p.flight
-	newest := e.delay.ring[e.delay.head].sent
-	if f.id == 0 || newest < f.sentLast || f.got < f.packets/2 || now-f.sentLast < e.rtt/2 {
+	f := p.flight
+	if f.id == 0 || e.delay.back(0).sent < f.last || f.arrived <= f.packets/2 || now-f.last < e.rtt/2 {
 		return
 	}
-	sent, recv := (f.gotSentN - f.gotSent1).Seconds(), (f.gotLast - f.gotFirst).Seconds()
-	bits := float64((f.gotBytes - f.firstBytes) * 8)
-	p.startup = 0
-	defer func() { *f = probeFlight{} }()
-	span := max(sent, recv)
-	if span <= 0 || bits <= 0 {
+	p.flight = flight{}
+	bits := float64(f.bytes * 8)
+	sent, came := (f.sentLast - f.sentFirst).Seconds(), (f.cameLast - f.cameFirst).Seconds()
+	if bits == 0 || max(sent, came) <= 0 {
+		p.fail()
 		return
 	}
-	rate := bits / span
-	c := &e.control
+	rate := bits / max(sent, came)
+	saturated := rate < probeSaturated*bits/max(sent, 0.001)
 	p.proved, p.provedAt = rate, now
-	if b := e.busy.rate(); b > rate && e.busy.fresh(f.gotLast) {
-		rate = min(b, 1.25*rate)
+	if bursts := e.busy.rate(f.cameLast); bursts > rate {
+		rate = min(bursts, probeMuch*rate) // its first packets found the bottleneck idle
 	}
-	if rate < 0.8*bits/max(sent, 1e-3) {
-		p.pause = min(max(2*p.pause, time.Second), 16*time.Second)
-		if c.shared() && p.pause > time.Second {
-			rate = min(rate, 1.2*c.rate)
-		}
-		c.capacity = rate
-		c.rate = max(c.rate, 0.9*rate)
+	c := &e.control
+	if !saturated {
+		c.rate = max(c.rate, float64(probeMeasures*rate))
+		p.chain, p.pause = true, probeAgain
 		return
 	}
-	c.rate = max(c.rate, 0.9*rate)
-	p.startup = 1
-	p.pause = 500 * time.Millisecond
+	again := p.pause >= probeFailed
+	p.fail()
+	if c.shared() && again {
+		rate = min(rate, 1.2*c.rate)
+	}
+	c.capacity = rate
+	c.rate = max(c.rate, float64(probeMeasures*rate))
 }
