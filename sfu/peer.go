@@ -231,7 +231,7 @@ func (p *Peer) publish(lines map[string]handshake.Published, tracks []Track) (pu
 		primary := p.tracks[t.BackupOf]
 		command := shard.Publish{
 			ID: p.id, Track: id, Primary: primary.track, MID: line.MID, Ext: line.Ext,
-			Voice: t.Source == Microphone, Muted: t.Muted, Encodings: encodings(line),
+			Voice: t.Source == Microphone, Muted: t.Muted, CCFB: line.CCFB, REMB: line.REMB, Encodings: encodings(line),
 		}
 		p.tracks[t.ID] = publication{mid: t.MID, track: id, video: t.Kind == Video, backup: t.BackupOf != "", published: command}
 		p.core.shard.Post(command)

@@ -73,7 +73,7 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 // then it tries another.
 func mediaSockets(address netip.AddrPort, c config.Media) (udp.Socket, net.Listener, error) {
 	for try := 1; ; try++ {
-		socket, err := udp.Listen(address, udp.Config{})
+		socket, err := udp.Listen(address, udp.Config{ECN: true})
 		if err != nil {
 			return nil, nil, explainListen("media.listen", "media", "udp", address.String(), err)
 		}

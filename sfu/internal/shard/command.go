@@ -183,6 +183,8 @@ type Publish struct {
 	Ext       handshake.ExtensionIDs
 	Voice     bool       // its audio level says whether the publisher speaks
 	Muted     bool       // likewise Mute
+	CCFB      bool       // the publisher is told of arrivals by RFC 8888,
+	REMB      bool       // or what its path carries, by REMB; of neither: by transport-wide numbers where it gives them
 	Encodings []Encoding // in the publisher's order; at least one, all of one codec
 }
 
@@ -329,6 +331,9 @@ func mergeExt(have, more handshake.ExtensionIDs) handshake.ExtensionIDs {
 	}
 	if more.Descriptor != 0 {
 		have.Descriptor = more.Descriptor
+	}
+	if more.AbsSendTime != 0 {
+		have.AbsSendTime = more.AbsSendTime
 	}
 	return have
 }

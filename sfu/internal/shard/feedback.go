@@ -77,6 +77,7 @@ func (s *Shard) tend(now time.Duration, p *peer) {
 	s.tendVoices(now, p)
 	s.tellLayers(now, p)
 	s.transportFeedback(now, p)
+	s.tendREMB(now, p)
 	s.openSlots(now, p)
 	s.tendCongestion(now, p)
 	if now >= p.reports {
@@ -108,7 +109,7 @@ func (s *Shard) pollUplink(now time.Duration, u *published) {
 	}
 }
 
-// transportFeedback answers the transport-wide numbers of the last 50 ms.
+// transportFeedback tells of the arrivals of the last 50 ms, by transport-wide numbers or by streams (RFC 8888).
 func (s *Shard) transportFeedback(now time.Duration, p *peer) {
 	in := &p.inbound
 	if !in.transportAny {
@@ -121,7 +122,12 @@ func (s *Shard) transportFeedback(now time.Duration, p *peer) {
 	in.transportAny = false
 	in.feedbackEvery = feedbackEvery(in.feedbackBytes, now-in.feedbackSent)
 	in.feedbackBytes, in.feedbackSent = 0, now
-	s.sendRTCP(now, p, func(b []byte) []byte { return in.transport.Append(b, p.ssrc, in.mediaSSRC) })
+	s.sendRTCP(now, p, func(b []byte) []byte {
+		if in.congestion != nil {
+			return in.congestion.Append(b, now, rtcp.NTP(s.epoch.Add(now)), p.ssrc)
+		}
+		return in.transport.Append(b, p.ssrc, in.mediaSSRC)
+	})
 }
 
 // feedbackEvery is the interval for who sent so many bytes in so long a time; at first and after a pause, when a time that long

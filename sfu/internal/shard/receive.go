@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/packet"
@@ -27,6 +28,7 @@ type published struct {
 // inbound is what a peer's receive side keeps for feedback.
 type inbound struct {
 	transport    rtcp.TransportRecorder
+	congestion   *rtcp.CongestionRecorder // instead, of a publisher that reads RFC 8888; nil without
 	transportAny bool
 	mediaSSRC    uint32 // any of the peer's: transport feedback names one
 	feedbackAt   time.Duration
@@ -36,6 +38,8 @@ type inbound struct {
 	feedbackSent  time.Duration
 	feedbackBytes int
 	meter         meter
+
+	remb *remb // of a publisher that reads neither; nil without
 }
 
 // receiveRTP opens one packet and puts it into its uplink's history; true when it is authentic.
@@ -72,9 +76,7 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 	if !s.within(now, p, u, size) {
 		return true
 	}
-	if len(read.transport) == 2 {
-		s.noteTransport(now, p, uint16(read.transport[0])<<8|uint16(read.transport[1]), h.SSRC, size)
-	}
+	s.noteArrival(now, p, u, &h, &read, size)
 	payload, ok := h.Payload(b)
 	if !ok {
 		s.stats.Drops.Malformed++
@@ -137,8 +139,9 @@ func (s *Shard) within(now time.Duration, p *peer, u *published, size int) bool 
 
 // extensions are the header extensions of a packet that the shard reads, nil where there is none.
 type extensions struct {
-	transport, mid, rid, repaired []byte
-	level, colors, descriptor     []byte
+	transport, sent           []byte
+	mid, rid, repaired        []byte
+	level, colors, descriptor []byte
 }
 
 // read walks a packet's header extensions once. Ids that are not negotiated are 0, which no element has.
@@ -147,6 +150,8 @@ func (p *peer) read(h *packet.Header, b []byte) (x extensions) {
 		switch e.ID {
 		case p.ext.TransportSeq:
 			x.transport = e.Data()
+		case p.ext.AbsSendTime:
+			x.sent = e.Data()
 		case p.ext.AudioLevel:
 			x.level = e.Data()
 		case p.ext.Descriptor:
@@ -164,9 +169,32 @@ func (p *peer) read(h *packet.Header, b []byte) (x extensions) {
 	return x
 }
 
-// noteTransport records a transport-wide sequence number; feedback follows within 50 to 250 ms, as the rate is.
-func (s *Shard) noteTransport(now time.Duration, p *peer, seq uint16, ssrc uint32, size int) {
-	p.inbound.transport.Handle(now, seq)
+// noteArrival notes a packet for what its publisher is told of arrivals: it tells him when his path is full.
+func (s *Shard) noteArrival(now time.Duration, p *peer, u *published, h *packet.Header, x *extensions, size int) {
+	switch {
+	case u.track.ccfb:
+		p.inbound.congestion.Handle(now, h.SSRC, h.Sequence, s.ecn)
+		s.feedbackSoon(now, p, h.SSRC, size)
+	case u.track.remb:
+		s.noteREMB(now, p, u, h, x.sent, size)
+	case len(x.transport) == 2:
+		p.inbound.transport.Handle(now, binary.BigEndian.Uint16(x.transport))
+		s.feedbackSoon(now, p, h.SSRC, size)
+	}
+}
+
+// open makes ready what the publisher of a track is told by.
+func (in *inbound) open(now time.Duration, t *track) {
+	if t.ccfb && in.congestion == nil {
+		in.congestion = &rtcp.CongestionRecorder{}
+	}
+	if t.remb && in.remb == nil {
+		in.remb = newREMB(now)
+	}
+}
+
+// feedbackSoon has feedback on arrivals follow within 50 to 250 ms, as the rate is.
+func (s *Shard) feedbackSoon(now time.Duration, p *peer, ssrc uint32, size int) {
 	p.inbound.feedbackBytes += size
 	p.inbound.mediaSSRC = ssrc
 	if !p.inbound.transportAny {

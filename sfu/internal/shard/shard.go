@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu/bwe"
@@ -133,7 +134,8 @@ type Shard struct {
 	results         []bwe.Result // scratch
 	unshared        []*peer      // whose bits are shared anew in this turn
 	sharing         sharing
-	suspect         *peer // whose packet or slot is handled right now
+	suspect         *peer      // whose packet or slot is handled right now
+	ecn             packet.ECN // with which it came
 	stats           Stats
 }
 
@@ -278,10 +280,12 @@ func (s *Shard) turn() bool {
 			break
 		}
 		b, from := s.batch.Datagram(s.at)
+		s.ecn = s.batch.ECN(s.at)
 		s.at++ // before the work: a fault must not meet the same datagram twice
 		s.handle(now, b, from)
 		s.suspect = nil
 	}
+	s.ecn = packet.NotECT // of whatever comes otherwise
 	more = s.draw(now, turnBudget) || more
 	s.heed(now)
 	s.suspect = nil

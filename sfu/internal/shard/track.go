@@ -17,6 +17,8 @@ type track struct {
 	encodings []*published // in the publisher's order
 	meter     meter
 	voice     bool // its audio level counts among the room's speakers
+	ccfb      bool // its publisher is told of arrivals by RFC 8888,
+	remb      bool // or told an estimate by REMB
 	muted     bool
 
 	// A track and those that show the same in other codecs. A slot is assigned the primary and shows what it can decode.
@@ -47,6 +49,7 @@ type track struct {
 func newTrack(c Publish, p *peer) *track {
 	t := &track{
 		unsettled: true, id: c.Track, owner: p, mid: c.MID, codec: c.Encodings[0].Config.Codec, voice: c.Voice, muted: c.Muted,
+		ccfb: c.CCFB && p.from == nil, remb: c.REMB && !c.CCFB && p.from == nil, // its own shard tells it
 	}
 	for i, e := range c.Encodings {
 		e.Config.Clock = &p.clock
@@ -61,6 +64,7 @@ func newTrack(c Publish, p *peer) *track {
 // openTrack puts a track into the tables.
 func (s *Shard) openTrack(now time.Duration, t *track, primary TrackID) {
 	p := t.owner
+	p.inbound.open(now, t)
 	s.tracks[t.id] = t
 	p.tracks = append(p.tracks, t)
 	for _, u := range t.encodings {
