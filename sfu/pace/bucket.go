@@ -18,8 +18,9 @@ const (
 	// 15 ms: a timer's delay that is made up for, so that three late ticks lose no rate and no turn exceeds a burst.
 	lateness = burst - tightBurst
 
-	// 200 ms: what audio may pile up against the rest. Longer, and a path that audio alone had filled stayed black behind it.
-	audioDebt = 200 * time.Millisecond
+	// 60 ms, two pictures: what audio may pile up against the rest. Longer, and a path that audio alone had filled stayed black
+	// behind it, or one publisher's flood of sound stopped everybody's picture.
+	audioDebt = 60 * time.Millisecond
 
 	// 100 ms: when to look again if only the estimator can say.
 	unknown = 100 * time.Millisecond
