@@ -269,7 +269,10 @@ func (e *engine) send(f *flow, size int, what content, probe uint32) {
 	f.number++
 	f.controller.Sent(e.now, bwe.Packet{Number: f.number, Size: size, Probe: probe})
 	e.log.sent(f.index, e.now, size, what, probe)
-	fate := f.before.Send(e.now, size)
+	fate := netsim.Fate{At: e.now}
+	if f.Before != (netsim.LinkConfig{}) {
+		fate = f.before.Send(e.now, size)
+	}
 	if fate.Verdict != netsim.Arrives {
 		e.log.lost(f.index, e.now, -1)
 		return

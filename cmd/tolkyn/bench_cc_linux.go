@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,6 +49,7 @@ func newCongestion() *cobra.Command {
 	flags.StringVar(&f.html, "html", "", "file for the tables and plots as one page")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, the result alone")
 	flags.BoolVar(&f.list, "list", false, "list cases and controllers")
+	cmd.AddCommand(newHunt())
 	return cmd
 }
 
@@ -161,4 +163,75 @@ func (c *countdown) end() {
 	if c.live {
 		fmt.Fprint(c.out, "\r\x1b[K")
 	}
+}
+
+func newHunt() *cobra.Command {
+	var f huntFlags
+	cmd := &cobra.Command{
+		Use:   "hunt",
+		Short: "Draw random cases and keep those that go worst",
+		Long: "Hunt draws cases, from a seed: capacities that change, delays, queues, loss, jitter, competing calls and TCP, and goes on\n" +
+			"with neighbours of the worst. A case's score is the utility that was missed, half a point for each second of queue,\n" +
+			"and three times the loss that was not chance's. With --draws it plays so many draws, without neighbours, and says how\n" +
+			"scores spread: for comparing controllers on networks that nobody chose.",
+		Example: "  tolkyn bench cc hunt --time 60s --seed 7 --keep bench/cc/testdata/worst\n" +
+			"  tolkyn bench cc hunt --draws 200 --controller tolkyn,pion-gcc",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runHunt(cmd, f) },
+	}
+	flags := cmd.Flags()
+	flags.DurationVar(&f.time, "time", time.Minute, "how long to look")
+	flags.IntVar(&f.draws, "draws", 0, "so many draws, instead of --time")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of all dice")
+	flags.IntVar(&f.worst, "worst", 10, "how many to keep")
+	flags.StringSliceVar(&f.controllers, "controller", []string{"tolkyn"}, "controllers, joined by commas")
+	flags.StringVar(&f.keep, "keep", "", "folder for the worst cases, a JSON file each, with bounds a tenth above what came of them")
+	return cmd
+}
+
+type huntFlags struct {
+	time         time.Duration
+	draws, worst int
+	seed         uint64
+	controllers  []string
+	keep         string
+}
+
+func runHunt(cmd *cobra.Command, f huntFlags) error {
+	_, makers, err := ccFlags{controllers: f.controllers, seeds: 1}.chosen(congestionControllers())
+	if err != nil {
+		return err
+	}
+	if f.worst < 1 {
+		return fmt.Errorf("--worst: got %d, want at least 1", f.worst)
+	}
+	ctx, stop := untilSignal(cmd)
+	defer stop()
+	out, errs := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	live := isTerminal(errs)
+	for _, m := range makers {
+		limited, cancel := ctx, context.CancelFunc(func() {})
+		if f.draws == 0 {
+			limited, cancel = context.WithTimeout(ctx, f.time)
+		}
+		all, worst := cc.Hunt(limited, m, f.seed, f.draws, f.worst, f.draws == 0, func(played int, worst cc.Score) {
+			if live {
+				fmt.Fprintf(errs, "\r\x1b[K%s: %d played, the worst scores %.3f", m.Name, played, worst.Total)
+			}
+		})
+		cancel()
+		if live {
+			fmt.Fprint(errs, "\r\x1b[K")
+		}
+		if err := cc.WriteFound(out, m.Name, all, worst); err != nil {
+			return err
+		}
+		if f.keep == "" {
+			continue
+		}
+		if err := cc.KeepFound(f.keep, worst); err != nil {
+			return fmt.Errorf("--keep: %w", err)
+		}
+	}
+	return nil
 }
