@@ -59,7 +59,9 @@ type Estimator struct {
 	timer    *time.Timer
 	due      time.Duration // of the timer; 0: it does not run
 	changed  func(bitrate int)
-	told     int  // the bitrate that changed was called with
+	told     int // the bitrate that changed was called with
+	polled   func()
+	fresh    bool // there is an estimate that polled was not called for
 	telling  bool // somebody is in tell
 	closed   bool
 }
@@ -129,12 +131,19 @@ func (e *Estimator) target() int {
 	return int(max(target-e.repair.rate, target/2) * e.share)
 }
 
-// OnTargetBitrateChange implements cc.BandwidthEstimator. f is called from goroutines of this package and of whoever reads RTCP, with
-// nothing locked; it must not block, nor Close.
+// OnTargetBitrateChange implements cc.BandwidthEstimator. f is called from timers and from goroutines that read RTCP, one call at a
+// time, never from within a write; it must not block, nor Close.
 func (e *Estimator) OnTargetBitrateChange(f func(bitrate int)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.changed = f
+}
+
+// OnEstimate has f called after each new estimate, in the way of OnTargetBitrateChange: each 50 ms or so while something is sent.
+func (e *Estimator) OnEstimate(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.polled = f
 }
 
 // Estimate returns all that the estimator says now, on the wire.
@@ -212,29 +221,44 @@ func (e *Estimator) poll(now time.Duration) {
 		e.queue.SetEstimate(now, e.estimate)
 		e.weigh()
 		e.repair.read(now)
+		e.fresh = true
 	}
 }
 
 // weigh finds what share of the wire is RTP: half at least, or the smallest of sounds would leave nothing.
 func (e *Estimator) weigh() { e.share = max(1-float64(e.cfg.Overhead)/e.size, 0.5) }
 
-// unlock frees mu, and tells of a new target.
+// unlock frees mu, and tells of a new estimate.
 func (e *Estimator) unlock() {
-	if e.telling || e.closed {
-		e.mu.Unlock()
+	if e.telling {
+		e.mu.Unlock() // whoever tells comes round to it: calls stay in order
 		return
 	}
-	// Whoever comes meanwhile, the callback itself among them, leaves it to this loop: calls stay in order.
 	e.telling = true
-	for target := e.target(); e.core != nil && e.changed != nil && target != e.told; target = e.target() {
-		e.told = target
-		changed := e.changed
+	for e.core != nil && !e.closed {
+		tell := e.news()
+		if tell == nil {
+			break
+		}
 		e.mu.Unlock()
-		changed(target)
+		tell()
 		e.mu.Lock()
 	}
 	e.telling = false
 	e.mu.Unlock()
+}
+
+// news returns what is to be called; nil: nobody has to know anything.
+func (e *Estimator) news() func() {
+	if target, changed := e.target(), e.changed; changed != nil && target != e.told {
+		e.told = target
+		return func() { changed(target) }
+	}
+	if e.fresh && e.polled != nil {
+		e.fresh = false
+		return e.polled
+	}
+	return nil
 }
 
 // arm has the timer end when something is to be done next.

@@ -74,12 +74,9 @@ func (p *packet) release() { payloads.Put(p.payload) }
 func (s *stream) Write(header *rtp.Header, payload []byte, attributes interceptor.Attributes) (int, error) {
 	e := s.estimator
 	e.mu.Lock()
-	defer e.unlock()
+	defer e.mu.Unlock()
 	now := e.now()
 	n, err := e.write(now, s, header, payload, attributes)
-	if now >= e.estimate.Next {
-		e.poll(now)
-	}
 	e.arm(now)
 	return n, err
 }
@@ -213,7 +210,7 @@ func (e *Estimator) sent(now time.Duration, s *stream, h *rtp.Header, number uin
 	if e.core == nil {
 		e.core = bwe.New(now, e.cfg.Config)
 		e.core.Wants(now, e.wants)
-		e.estimate.Next = now
+		e.poll(now) // what follows is paced
 	}
 	e.number, e.lastSent = number, now
 	e.core.Sent(now, bwe.Packet{Number: number, Size: size, Probe: probe})
