@@ -156,8 +156,7 @@ func (b *Bucket) Queued(bytes int) {
 }
 
 // Take asks to send size bytes (on the wire) of a class: true charges them, and probe is the one that they belong to. After
-// false ask again at Next. ok depends on what has left before and not on size: who must build a packet to know its size asks
-// Next first, and is not refused then.
+// false ask again at Next. ok depends on what has left before and not on size.
 func (b *Bucket) Take(now time.Duration, c Class, size int) (probe uint32, ok bool) {
 	if b.pace == 0 {
 		return 0, c != Padding
@@ -174,6 +173,17 @@ func (b *Bucket) Take(now time.Duration, c Class, size int) (probe uint32, ok bo
 		b.held = false
 	}
 	return b.charge(now, c, size), true
+}
+
+// Charge counts size bytes (on the wire) of a class that leave now, and returns the probe that they belong to. It does not
+// refuse: it is for who must build packets to know their sizes, and has asked Next or Room before.
+func (b *Bucket) Charge(now time.Duration, c Class, size int) (probe uint32) {
+	if b.pace == 0 {
+		return 0
+	}
+	b.settle(now)
+	b.held = b.held && c == Audio
+	return b.charge(now, c, size)
 }
 
 // Next is when bytes of a class may leave; now or earlier when they may at once. Where only the next estimate can say, it is
@@ -197,8 +207,8 @@ func (b *Bucket) Next(now time.Duration, c Class) time.Duration {
 	return at
 }
 
-// Room is how many bytes of video may leave now in one burst: at most 20 ms of the estimate; 0 when none may, else one packet
-// at least.
+// Room is how many bytes of video may leave now in one burst: at most 20 ms of the estimate. Packets leave as long as some is
+// left, the last of them larger than that or not; 0: none may.
 func (b *Bucket) Room(now time.Duration) int {
 	if b.pace == 0 {
 		return 1 << 30
@@ -206,7 +216,7 @@ func (b *Bucket) Room(now time.Duration) int {
 	if b.Next(now, Video) > now {
 		return 0
 	}
-	return max(int(b.most-b.debt), packet)
+	return max(int(b.most-b.debt), 1)
 }
 
 // Padding is how many bytes the running probe still lacks now, when nothing else waits; 0: none, or not before

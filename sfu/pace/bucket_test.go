@@ -55,7 +55,7 @@ func TestBursts(t *testing.T) {
 		room    int           // at first
 		roomNow int           // behind them
 	}{
-		{"one packet on the thinnest path", bwe.Estimate{Target: 30 * bwe.Kbps}, 1200, 1, 315*ms + 200*time.Microsecond, 1500, 0},
+		{"one packet on the thinnest path", bwe.Estimate{Target: 30 * bwe.Kbps}, 1200, 1, 315*ms + 200*time.Microsecond, 18, 0},
 		{"5 ms where the estimate is the bound", bwe.Estimate{Target: 8 * bwe.Mbps}, 1000, 5, 0, 5000, 0},
 		{"pacing is faster than the target", bwe.Estimate{Target: 8 * bwe.Mbps, Pacing: 16 * bwe.Mbps}, 1000, 5, 0, 5000, 0},
 		{"20 ms where less is sent", bwe.Estimate{Target: 8 * bwe.Mbps, AppLimited: true}, 1000, 20, 0, 20000, 0},
@@ -90,6 +90,30 @@ func TestTicksLoseNoRate(t *testing.T) {
 			}
 		}
 		require.InEpsilon(t, e.Target.Bytes(10*time.Second), sent, 0.005, "ticks of %v", tick)
+	}
+}
+
+// Who sends by Room and charges keeps to the rate, whatever the sizes: on the thinnest path too.
+func TestRoomKeepsToTheRate(t *testing.T) {
+	for _, rate := range []bwe.Bitrate{30 * bwe.Kbps, 300 * bwe.Kbps, 3 * bwe.Mbps} {
+		for _, size := range []int{80, 300, 1500} {
+			var b Bucket
+			e := estimate(rate)
+			b.SetEstimate(0, e)
+			sent, turn := 0, 0
+			for now := time.Duration(0); now < 20*time.Second; now += 5 * ms {
+				turn = 0
+				for room := b.Room(now); room > 0; {
+					b.Charge(now, Video, size)
+					room -= size
+					turn += size
+				}
+				require.LessOrEqual(t, turn, e.Target.Bytes(burst)+size)
+				sent += turn
+				b.Next(now, Video)
+			}
+			require.InEpsilon(t, e.Target.Bytes(20*time.Second), sent, 0.03, "%v in packets of %d", rate, size)
+		}
 	}
 }
 

@@ -126,7 +126,7 @@ func (s *Shard) left(now time.Duration, p *peer, sl *slot, c pace.Class, out dow
 		return
 	}
 	size += p.overhead()
-	probe, _ := g.bucket.Take(now, c, size)
+	probe := g.bucket.Charge(now, c, size)
 	g.sums[c].add(now, size)
 	if probe == 0 {
 		probe = g.untoldProbe
@@ -152,7 +152,7 @@ func (s *Shard) left(now time.Duration, p *peer, sl *slot, c pace.Class, out dow
 func (s *Shard) leftAgain(now time.Duration, p *peer, size int) {
 	if g := p.congestion; g != nil {
 		size += p.overhead()
-		g.bucket.Take(now, pace.Audio, size)
+		g.bucket.Charge(now, pace.Audio, size)
 		g.sums[pace.Audio].add(now, size)
 		g.untold += size
 	}
