@@ -22,7 +22,7 @@ type cycle struct {
 	lastOld   time.Duration // after the drop: when the last packet of the largest layer left, while the link was narrow
 	queueLow  time.Duration // after the drop: when the queue was at queueGoal or above until it was below it for a second
 	queueLast time.Duration // the same for the last time while the link was narrow
-	back      time.Duration // after the return: when the first packet of the largest layer came; highFor: it did not
+	back      time.Duration // after the return: when the first packet of the largest layer came; all the time there was: it did not
 	flaps     int           // changes of layer beyond the way down and the way up
 	silence   time.Duration // the longest that no picture came
 }
@@ -31,13 +31,13 @@ type cycle struct {
 func (d *dropped) each() []cycle {
 	var out []cycle
 	for i := range d.cycles {
-		begin := time.Duration(i) * (lowFor + highFor)
-		out = append(out, d.cycle(begin, begin+lowFor, begin+lowFor+highFor))
+		begin := time.Duration(i) * d.cycle()
+		out = append(out, d.describe(begin, begin+d.low, begin+d.cycle()))
 	}
 	return out
 }
 
-func (d *dropped) cycle(drop, rise, end time.Duration) cycle {
+func (d *dropped) describe(drop, rise, end time.Duration) cycle {
 	c := cycle{back: end - rise}
 	layer, last := int(source.High), drop
 	lowest := int(source.High)
@@ -83,7 +83,7 @@ func (d *dropped) firstLow(drop time.Duration) time.Duration {
 	high := time.Duration(0)
 	for _, p := range d.passages {
 		since := p.at - drop
-		if since < 0 || since >= lowFor || !p.dropped && p.queue < queueGoal {
+		if since < 0 || since >= d.low || !p.dropped && p.queue < queueGoal {
 			continue
 		}
 		if since-high >= time.Second && high > 0 {
@@ -132,7 +132,7 @@ func (d *dropped) rows(command, name string) []report.Result {
 		silence = append(silence, milliseconds(c.silence))
 		flaps += c.flaps
 	}
-	minutes := (time.Duration(d.cycles) * (lowFor + highFor)).Minutes()
+	minutes := d.length().Minutes()
 	bad, gap := d.sound()
 	lost := 0
 	for _, p := range d.passages {
@@ -160,6 +160,7 @@ func (d *dropped) rows(command, name string) []report.Result {
 		add(v.name+"_p50", v.unit, report.Median(v.values), len(cycles))
 		add(v.name+"_p95", v.unit, sorted[min(len(sorted)*95/100, len(sorted)-1)], len(cycles))
 	}
+	add("first_up", "s", d.firstUp.Seconds(), 1)
 	add("flaps", "1/min", float64(flaps)/minutes, len(cycles))
 	add("audio_lost_or_late", "share", bad, len(cycles))
 	add("audio_gap", "ms", milliseconds(gap), len(cycles))

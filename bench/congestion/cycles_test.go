@@ -14,18 +14,18 @@ import (
 // oneCycle has a picture every 40 ms: the largest layer until 300 ms after the drop, the middle one from 500 ms on, the largest
 // again 2 s after the return. The queue is full for 800 ms after the drop and once more at 6 s.
 func oneCycle() *dropped {
-	d := &dropped{cycles: 1}
-	for at := time.Duration(0); at < lowFor+highFor; at += 40 * time.Millisecond {
+	d := &dropped{plan: usualPlan(1)}
+	for at := time.Duration(0); at < d.cycle(); at += 40 * time.Millisecond {
 		layer := int(source.Mid)
 		switch {
-		case at <= 300*time.Millisecond || at >= lowFor+2*time.Second:
+		case at <= 300*time.Millisecond || at >= d.low+2*time.Second:
 			layer = int(source.High)
 		case at < 500*time.Millisecond:
 			continue
 		}
 		d.frames = append(d.frames, arrived{at: at, left: at - 30*time.Millisecond, layer: layer})
 	}
-	for at := time.Duration(0); at < lowFor+highFor; at += 20 * time.Millisecond {
+	for at := time.Duration(0); at < d.cycle(); at += 20 * time.Millisecond {
 		p := passage{at: at, size: 1000, queue: 10 * time.Millisecond}
 		if at <= 800*time.Millisecond || at == 6*time.Second {
 			p.queue, p.dropped = 0, true
@@ -64,7 +64,7 @@ func TestNeverBack(t *testing.T) {
 		d.frames[i].repaired = a.layer == int(source.High)
 	}
 	c := d.each()[0]
-	require.Equal(t, highFor, c.back)
+	require.Equal(t, d.high, c.back)
 	require.Zero(t, c.lastOld)
 }
 

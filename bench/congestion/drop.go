@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,17 +32,27 @@ import (
 const (
 	wide, narrow = 2_500_000, 600_000 // bits a second
 	dropOneWay   = 25 * time.Millisecond
-	// settleFor is how long the wide link must have carried the largest layer before the first drop.
-	settleFor = 5 * time.Second
-	// settleWithin is how long that may take.
-	settleWithin = 45 * time.Second
-	// lowFor and highFor are how long each capacity holds: long enough for a flap to show, and for coming back.
-	lowFor, highFor = 10 * time.Second, 15 * time.Second
+	// settleWithin is how long it may take until the wide link has carried the largest layer for long enough.
+	settleWithin = 60 * time.Second
 )
 
-// dropped is what one run of it was. Times count from the first drop; a cycle is lowFor and highFor.
+// plan is how often capacity drops, and how long each one holds.
+type plan struct {
+	cycles    int
+	settle    time.Duration // how long the wide link must have carried the largest layer before the first drop
+	low, high time.Duration // how long each capacity holds
+}
+
+// usualPlan has each capacity hold long enough for a flap to show, and for coming back.
+func usualPlan(cycles int) plan { return plan{cycles, 5 * time.Second, 10 * time.Second, 15 * time.Second} }
+
+func (p plan) cycle() time.Duration  { return p.low + p.high }
+func (p plan) length() time.Duration { return time.Duration(p.cycles) * p.cycle() }
+
+// dropped is what one run of it was. Times count from the first drop.
 type dropped struct {
-	cycles   int
+	plan
+	firstUp  time.Duration // from the first picture to the first of the largest layer
 	frames   []arrived // packets of pictures, in order of arrival
 	sounds   []arrived // packets of sound
 	passages []passage // of the link to the subscriber
@@ -68,6 +79,7 @@ type subscriber struct {
 	sounds   []arrived
 	layers   map[uint32]int // by timestamp
 	largest  time.Duration  // since when the largest layer has come alone; 0: it does not
+	firstUp  time.Duration  // when it came for the first time; 0: it has not
 	passages []passage
 	leaves   []transit
 }
@@ -94,6 +106,7 @@ func (s *subscriber) packet(at time.Time, from caller.Source, p *rtp.Packet, rep
 			s.largest = 0
 		case s.largest == 0:
 			s.largest = a.at
+			s.firstUp = cmp.Or(s.firstUp, a.at)
 		}
 	}
 	// The newest that has arrived by now is this one, or came to the bottleneck a little later.
@@ -121,7 +134,7 @@ func (s *subscriber) log(p netem.Passage) {
 }
 
 // settled waits until the largest layer has come for long enough.
-func (s *subscriber) settled(ctx context.Context) error {
+func (s *subscriber) settled(ctx context.Context, long time.Duration) error {
 	limit := time.After(settleWithin)
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -129,13 +142,13 @@ func (s *subscriber) settled(ctx context.Context) error {
 		s.mu.Lock()
 		since, now := s.largest, time.Since(s.opened)
 		s.mu.Unlock()
-		if since > 0 && now-since >= settleFor {
+		if since > 0 && now-since >= long {
 			return nil
 		}
 		select {
 		case <-again.C:
 		case <-limit:
-			return fmt.Errorf("the largest layer did not come for %v within %v, at %d kbit/s", settleFor, settleWithin, wide/1000)
+			return fmt.Errorf("the largest layer did not come for %v within %v, at %d kbit/s", long, settleWithin, wide/1000)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -143,10 +156,13 @@ func (s *subscriber) settled(ctx context.Context) error {
 }
 
 // result is everything from zero on.
-func (s *subscriber) result(zero time.Duration, cycles int) *dropped {
+func (s *subscriber) result(zero time.Duration, p plan) *dropped {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := &dropped{cycles: cycles}
+	d := &dropped{plan: p, firstUp: s.firstUp}
+	if len(s.frames) > 0 {
+		d.firstUp -= s.frames[0].at
+	}
 	for _, a := range s.frames {
 		if layer, ok := s.layers[a.timestamp]; ok {
 			a.layer = layer
@@ -171,7 +187,7 @@ func (s *subscriber) result(zero time.Duration, cycles int) *dropped {
 
 // playDrops has one publish three layers and a voice over loopback, and one subscribe over the changing line, through a server of
 // its own process.
-func playDrops(ctx context.Context, s server.Server, seed uint64, cycles int) (_ *dropped, err error) {
+func playDrops(ctx context.Context, s server.Server, seed uint64, p plan) (_ *dropped, err error) {
 	target := s.Target()
 	target.Transport = "websocket"
 	dialer, err := tolkyn.New(target)
@@ -252,20 +268,20 @@ func playDrops(ctx context.Context, s server.Server, seed uint64, cycles int) (_
 		stop()
 		err = errors.Join(err, <-ended)
 	}()
-	if err := sub.settled(ctx); err != nil {
+	if err := sub.settled(ctx, p.settle); err != nil {
 		return nil, err
 	}
 	line.Follow(0, netem.Down, netsim.Trace{
-		Steps: []netsim.Step{{At: 0, Link: link(wide)}, {At: lead, Link: link(narrow)}, {At: lead + lowFor, Link: link(wide)}},
-		Loop:  lowFor + highFor,
+		Steps: []netsim.Step{{At: 0, Link: link(wide)}, {At: lead, Link: link(narrow)}, {At: lead + p.low, Link: link(wide)}},
+		Loop:  p.cycle(),
 	})
 	zero := time.Since(sub.opened) + lead
 	select {
-	case <-time.After(lead + time.Duration(cycles)*(lowFor+highFor)):
+	case <-time.After(lead + p.length()):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return sub.result(zero, cycles), nil
+	return sub.result(zero, p), nil
 }
 
 // lead is before the first drop, so that the link knows of it while packets wait.
@@ -288,10 +304,12 @@ func drops(ctx context.Context, b *bench, name string) ([]report.Result, error) 
 		return nil, err
 	}
 	defer s.Stop()
-	b.progress("%s, %d cycles of %v", name, b.cycles, lowFor+highFor)
-	d, err := playDrops(ctx, s, b.seed, b.cycles)
+	p := usualPlan(b.cycles)
+	b.progress("%s, %d cycles of %v", name, p.cycles, p.cycle())
+	d, err := playDrops(ctx, s, b.seed, p)
 	if err != nil {
 		return nil, err
 	}
+	b.plots = append(b.plots, plot{name, "A subscriber's capacity drops from 2.5 to 0.6 Mbit/s and comes back: 25 ms one way, a drop-tail queue of 300 ms.", d.panels()})
 	return d.rows(command+" -only "+name, name), nil
 }

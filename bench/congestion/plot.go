@@ -13,8 +13,8 @@ import (
 
 // plot is one call on the page.
 type plot struct {
-	title  string
-	course *course
+	Title, About string
+	Panels       []template.HTML
 }
 
 // Sizes of a panel in CSS pixels, and the step of what is summed.
@@ -30,56 +30,24 @@ func writePage(path string, plots []plot) error {
 	if err != nil {
 		return err
 	}
-	type part struct {
-		Title  string
-		Panels []template.HTML
-	}
-	var parts []part
-	for _, p := range plots {
-		parts = append(parts, part{p.title, p.course.panels()})
-	}
-	if err := pageTemplate.Execute(f, parts); err != nil {
+	if err := pageTemplate.Execute(f, plots); err != nil {
 		return err
 	}
 	return f.Close()
 }
 
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html><html lang="en"><meta charset="utf-8">
-<title>Congestion: RFC 8867, 5.1, in real time</title>
+<title>Congestion in real time</title>
 <style>body{font:14px system-ui;margin:2em auto;max-width:920px}svg text{font:11px system-ui;fill:#444}
 svg .capacity{stroke:#999;fill:none;stroke-dasharray:5 3}svg .a{stroke:#1565c0;fill:none}svg .b{stroke:#2e7d32;fill:none}svg .c{stroke:#c62828;fill:none}svg .grid{stroke:#ddd}</style>
 <h1>Congestion in real time</h1>
-<p>RFC 8867, section 5.1: one flow, a capacity of 1, 2.5, 0.6 and 1 Mbit/s, 50 ms one way, a drop-tail queue of 300 ms.</p>
-{{range .}}<h2>{{.Title}}</h2>{{range .Panels}}<div>{{.}}</div>{{end}}{{end}}`))
+{{range .}}<h2>{{.Title}}</h2><p>{{.About}}</p>{{range .Panels}}<div>{{.}}</div>{{end}}{{end}}`))
 
 // panels are the drawings of one call.
 func (c *course) panels() []template.HTML {
 	n := int(c.length/bin) + 1
-	capacity, sent, received := make([]float64, n), make([]float64, n), make([]float64, n)
-	queue, delays, lost := make([]float64, n), make([]float64, n), make([]float64, n)
-	for i := range n {
-		for _, p := range c.phases {
-			if time.Duration(i)*bin >= p.from {
-				capacity[i] = float64(p.rate) / 1000
-			}
-		}
-	}
-	perBin := 8 / 1000.0 / bin.Seconds()
-	for _, p := range c.passages {
-		i := int(p.at / bin)
-		if i >= n {
-			continue
-		}
-		sent[i] += float64(p.size) * perBin
-		if p.dropped {
-			lost[i]++
-			continue
-		}
-		queue[i] = max(queue[i], milliseconds(p.queue))
-		if j := int((p.at + p.queue) / bin); j < n {
-			received[j] += float64(p.size) * perBin
-		}
-	}
+	l := curvesOf(c.passages, n)
+	delays := make([]float64, n)
 	for _, d := range c.delays {
 		if i := int(d.at / bin); i >= 0 && i < n {
 			delays[i] = max(delays[i], milliseconds(d.took))
@@ -94,10 +62,71 @@ func (c *course) panels() []template.HTML {
 		}
 	}
 	return []template.HTML{
-		panel("kbit/s: capacity (dashed), into the bottleneck (blue), out of it (green)", line{"capacity", capacity}, line{"a", sent}, line{"b", received}),
-		panel("ms, worst of each half second: queue (blue), encoder to receiver (green); packets dropped (red)", line{"a", queue}, line{"b", delays}, line{"c", lost}),
+		panel(ratesTitle, line{"capacity", steps(c.phases, n)}, line{"a", l.sent}, line{"b", l.received}),
+		panel("ms, worst of each half second: queue (blue), encoder to receiver (green); packets dropped (red)", line{"a", l.queue}, line{"b", delays}, line{"c", l.lost}),
 		panel("pictures decoded a second (blue); lines of the picture ÷ 24 (green)", line{"a", fps}, line{"b", lines}),
 	}
+}
+
+const ratesTitle = "kbit/s: capacity (dashed), into the bottleneck (blue), out of it (green)"
+
+// panels are the drawings of a run of drops.
+func (d *dropped) panels() []template.HTML {
+	n := int(d.length()/bin) + 1
+	l := curvesOf(d.passages, n)
+	var phases []phase
+	for i := range d.cycles {
+		begin := time.Duration(i) * d.cycle()
+		phases = append(phases, phase{begin, narrow}, phase{begin + d.low, wide})
+	}
+	layers := make([]float64, n)
+	for _, a := range d.frames {
+		if i := int(a.at / bin); i < n && a.layer >= 0 {
+			layers[i] = max(layers[i], float64(a.layer+1))
+		}
+	}
+	return []template.HTML{
+		panel(ratesTitle, line{"capacity", steps(phases, n)}, line{"a", l.sent}, line{"b", l.received}),
+		panel("ms, worst of each half second: queue (blue); packets dropped (red)", line{"a", l.queue}, line{"c", l.lost}),
+		panel("largest layer that came, 1 to 3; 0: none", line{"a", layers}),
+	}
+}
+
+// curves are the bottleneck's, a value for each bin.
+type curves struct{ sent, received, queue, lost []float64 }
+
+func curvesOf(passages []passage, n int) curves {
+	l := curves{make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)}
+	perBin := 8 / 1000.0 / bin.Seconds()
+	for _, p := range passages {
+		i := int(p.at / bin)
+		if i >= n {
+			continue
+		}
+		l.sent[i] += float64(p.size) * perBin
+		if p.dropped {
+			l.lost[i]++
+			continue
+		}
+		l.queue[i] = max(l.queue[i], milliseconds(p.queue))
+		if j := int((p.at + p.queue) / bin); j < n {
+			l.received[j] += float64(p.size) * perBin
+		}
+	}
+	return l
+}
+
+// steps is the capacity in kbit/s.
+func steps(phases []phase, n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		for _, p := range phases {
+			if time.Duration(i)*bin >= p.from {
+				out[i] = float64(p.rate) / 1000
+			}
+		}
+	}
+	return out
 }
 
 // line is one curve: a value for each bin.

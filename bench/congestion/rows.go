@@ -38,7 +38,7 @@ func (b *bench) beside(ctx context.Context, name string, direction netem.Directi
 				continue
 			}
 			runs[kind] = append(runs[kind], c.parts())
-			b.plots = append(b.plots, plot{fmt.Sprintf("%s, %s, run %d", name, kind, i+1), c})
+			b.plots = append(b.plots, plot{fmt.Sprintf("%s, %s, run %d", name, kind, i+1), about51, c.panels()})
 		}
 	}
 	var out []report.Result
@@ -47,6 +47,8 @@ func (b *bench) beside(ctx context.Context, name string, direction netem.Directi
 	}
 	return compared(out, name), errs
 }
+
+const about51 = "RFC 8867, section 5.1: a capacity of 1, 2.5, 0.6 and 1 Mbit/s, 50 ms one way, a drop-tail queue of 300 ms."
 
 // rows are medians over runs, of each phase and of the whole.
 func rows(command, name, kind string, runs [][]figures) []report.Result {
