@@ -44,7 +44,9 @@ type plan struct {
 }
 
 // usualPlan has each capacity hold long enough for a flap to show, and for coming back.
-func usualPlan(cycles int) plan { return plan{cycles, 5 * time.Second, 10 * time.Second, 15 * time.Second} }
+func usualPlan(cycles int) plan {
+	return plan{cycles, 5 * time.Second, 10 * time.Second, 15 * time.Second}
+}
 
 func (p plan) cycle() time.Duration  { return p.low + p.high }
 func (p plan) length() time.Duration { return time.Duration(p.cycles) * p.cycle() }
@@ -53,9 +55,9 @@ func (p plan) length() time.Duration { return time.Duration(p.cycles) * p.cycle(
 type dropped struct {
 	plan
 	firstUp  time.Duration // from the first picture to the first of the largest layer
-	frames   []arrived // packets of pictures, in order of arrival
-	sounds   []arrived // packets of sound
-	passages []passage // of the link to the subscriber
+	frames   []arrived     // packets of pictures, in order of arrival
+	sounds   []arrived     // packets of sound
+	passages []passage     // of the link to the subscriber
 }
 
 // arrived is one packet.
