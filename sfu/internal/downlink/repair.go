@@ -23,6 +23,9 @@ const (
 	budgetSteps = 10
 	budgetStep  = time.Second / budgetSteps
 
+	// 5 points of SetRepair's share are for losses that come in bursts.
+	repairSpare = 0.05
+
 	// 1 s: the history's end. What was lost twice by then cannot be had any more.
 	resendEnd = time.Second
 )
@@ -40,10 +43,21 @@ func (d *Downlink) SetRepair(share float64) {
 	if b.share == 0 {
 		b.left = budgetFloor
 	}
-	b.share = float32(share)
+	b.share, b.resends = float32(share), resends(share)
 	if d.cfg.Video {
 		d.lag.patience = lagBound
 	}
+}
+
+// resends is how often one packet may be resent, with so large a share of repair: until no more than staysLost of all stay lost.
+func resends(share float64) (n uint8) {
+	odds := max(share-repairSpare, 0) // p/(1−p)
+	loss := odds / (1 + odds)
+	left := loss * loss
+	for n = 1; n < mostResends && left > staysLost; n++ {
+		left *= loss
+	}
+	return n
 }
 
 // worth reports whether it is of use to resend p, which went out with the number. What comes before a keyframe that has gone
@@ -113,6 +127,7 @@ func (r *rtx) keyframe(number seq.Extended) { r.keyframeAt, r.owed, r.wish = num
 // the last second.
 type budget struct {
 	share, left float32 // share 0: no estimate
+	resends     uint8   // of one packet
 
 	step                int64 // the running step's number
 	fresh, resent       [budgetSteps]uint32

@@ -53,6 +53,24 @@ func TestRepairTakesItsShare(t *testing.T) {
 	}
 }
 
+// One packet is resent so often that hardly any stay lost, and no more: mostly in vain are the others.
+func TestResendsByLoss(t *testing.T) {
+	for _, c := range []struct {
+		loss float64
+		want int
+	}{{0, 3}, {0.1, 3}, {0.2, 3}, {0.25, 4}, {0.3, 5}, {0.5, 8}, {0.9, 8}} {
+		s, all := repaired(t, c.loss/(1-c.loss)+0.05, false)
+		s.d.rtx.budget.left = budgetFloor
+		n := 0
+		for began := s.now; s.now < began+950*ms; s.wait(5 * ms) {
+			if _, ok := s.resend(all[19].h.Sequence); ok {
+				n++
+			}
+		}
+		require.Equal(t, c.want, n, "loss %v", c.loss)
+	}
+}
+
 func TestRepairWithoutAnEstimateIsAsBefore(t *testing.T) {
 	s, all := repaired(t, 0.05, true)
 	s.wait(time.Second / 2)

@@ -15,9 +15,11 @@ const (
 	defaultResendGap = 50 * time.Millisecond
 
 	// A client that asks for one packet again and again has got it and does not know (pion asks every 100 ms for a second,
-	// whatever came by RTX), or loses nearly all: each resend waits twice as long as the one before, and the third is the last. Of
-	// 30 % loss 1 % is left by then.
-	mostResends = 3
+	// whatever came by RTX), or loses much: each resend waits twice as long as the one before, up to four round trips, and the
+	// third is the last. Where more than 1 in 500 would stay lost by then, as from 22 % loss on, it is a later one.
+	leastResends, mostResends = 3, 8
+	mostDoublings             = 2
+	staysLost                 = 1.0 / 500
 
 	gates = 256 // resends remembered: a second's worth at 256 a second; further ones meet the budget
 )
@@ -155,7 +157,7 @@ func (d *Downlink) admit(now time.Duration, number seq.Extended, size int, base 
 	g := &d.rtx.gates[number%gates]
 	known := g.number == number
 	again := known && !g.owed && now-g.at < resendEnd
-	if again && (g.times >= mostResends || now-g.at < gap<<(max(g.times, 1)-1)) {
+	if again && (g.times >= max(d.rtx.budget.resends, leastResends) || now-g.at < gap<<min(max(g.times, 1)-1, mostDoublings)) {
 		d.stats.ResendTooSoon++
 		return false
 	}
