@@ -70,6 +70,9 @@ func (s *Shard) handleStreamArrivals(now time.Duration, p *peer, part rtcp.Packe
 	g := p.congestion
 	s.results = s.results[:0]
 	for ssrc, a := range part.CongestionArrivals(&g.clock, now) {
+		if a.Received {
+			g.ecn.arrived(a.ECN)
+		}
 		if sl := p.ownerOf(ssrc); sl != nil {
 			if n, ok := sl.numberOf(ssrc, a.Seq); ok {
 				s.results = append(s.results, bwe.Result{

@@ -38,6 +38,7 @@ type congestion struct {
 	byPackets bool
 	reports   bool // one has come
 	clock     feedbackClock
+	ecn       ecnPath // where the client tells of marks
 	feedback  meter
 
 	// Polls of the estimator.
@@ -228,6 +229,7 @@ func (s *Shard) reported(now time.Duration, p *peer) {
 func (s *Shard) newPath(now time.Duration, p *peer, before path) {
 	if g := p.congestion; g != nil && before.valid() && p.farFrom(before) {
 		g.estimator.NewPath(now)
+		g.ecn = ecnPath{}
 		s.poll(now, p)
 	}
 }
