@@ -25,11 +25,12 @@ type Checked struct {
 	Met bool
 }
 
-// Goals says which were met, by the mean of all seeds.
+// Goals says which were met, by the mean of all seeds. What was not measured is not met.
 func (r Row) Goals() []Checked {
 	var all []Checked
 	for _, g := range r.Case.Goals {
-		all = append(all, Checked{g, r.Mean[g.Metric], g.Met(r.Mean[g.Metric])})
+		got, ok := r.Mean[g.Metric]
+		all = append(all, Checked{g, got, ok && g.Met(got)})
 	}
 	return all
 }

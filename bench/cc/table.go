@@ -15,20 +15,27 @@ type column struct {
 	title  string
 	digits int
 	scale  float64 // of the value, so that shares are percents
-	always bool    // else where it has a goal, or says something about this case
-	extra  bool    // where the case has it
+	always bool    // of every case that Run plays
+	extra  bool    // where the case has it; else where it has a goal
 }
 
 var columns = []column{
 	{Util, "util %", 1, 100, true, false},
 	{UtilSteady, "steady %", 1, 100, false, false},
 	{Utility, "utility %", 1, 100, false, true},
+	{WrongLayers, "wrong %", 1, 100, false, true},
+	{Down, "down s", 2, 1, false, true},
+	{Up, "up s", 1, 1, false, true},
+	{UpMax, "up max s", 1, 1, false, true},
+	{Flaps, "flaps/min", 2, 1, false, true},
+	{AudioLoss, "audio loss%", 2, 100, false, true},
+	{AudioDelayP95, "audio p95", 0, 1, false, true},
 	{QueueMean, "Q ms", 1, 1, true, false},
 	{QueueP95, "Q p95", 1, 1, true, false},
 	{QueueP99, "Q p99", 1, 1, false, false},
 	{SenderQueueP95, "own p95", 1, 1, true, false},
 	{Loss, "loss %", 2, 100, true, false},
-	{FairLoss, "low loss %", 2, 100, false, false},
+	{FairLoss, "fair loss%", 2, 100, false, false},
 	{Conv, "conv s", 1, 1, true, false},
 	{Rise, "rise s", 1, 1, false, true},
 	{Settle, "settle s", 1, 1, false, true},
@@ -114,17 +121,13 @@ func (t table) oneCase(rows []Row) {
 
 // shown says whether a case's table has the column.
 func (col column) shown(rows []Row) bool {
-	if col.always {
-		return true
-	}
 	for _, g := range rows[0].Case.Goals {
 		if g.Metric == col.metric && col.metric != UnderMin {
 			return true
 		}
 	}
 	for _, r := range rows {
-		v, has := r.Mean[col.metric]
-		if has && (col.extra || col.metric == UnderMin && v > 0) {
+		if v, ok := r.Mean[col.metric]; ok && (col.extra || col.always || col.metric == UnderMin && v > 0) {
 			return true
 		}
 	}
