@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"math"
 	"testing"
 	"time"
 	"unsafe"
@@ -336,6 +337,51 @@ func TestRateIsNeverExceeded(t *testing.T) {
 				}
 			}
 			require.LessOrEqual(t, float64(bytes), most)
+		}
+	})
+}
+
+// Whatever an estimator says, and however time jumps: Next and Take agree, nothing waits for ever, a probe ends.
+func TestAnyEstimate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var b Bucket
+		now := time.Duration(0)
+		for range rapid.IntRange(1, 100).Draw(t, "steps") {
+			now += time.Duration(rapid.Int64Range(-1e6, 1e9).Draw(t, "ns"))
+			c := Class(rapid.IntRange(0, Classes-1).Draw(t, "class"))
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0:
+				b.SetEstimate(now, bwe.Estimate{
+					Target: bwe.Bitrate(rapid.Int64().Draw(t, "target")), Pacing: bwe.Bitrate(rapid.Int64().Draw(t, "pacing")),
+					Window: rapid.Int().Draw(t, "window"), InFlight: rapid.Int().Draw(t, "in flight"), Loss: rapid.Float64().Draw(t, "loss"),
+					Probe: bwe.Probe{
+						ID: rapid.Uint32Range(0, 5).Draw(t, "id"), Rate: bwe.Bitrate(rapid.Int64().Draw(t, "rate")),
+						Bytes: rapid.Int().Draw(t, "bytes"),
+					},
+					AppLimited: rapid.Bool().Draw(t, "application limited"), Congested: rapid.Bool().Draw(t, "congested"),
+				})
+			case 1:
+				b.Queued(rapid.Int().Draw(t, "queued"))
+			case 2:
+				b.Charge(now, c, rapid.IntRange(0, 100000).Draw(t, "charged"))
+			default:
+				next := b.Next(now, c)
+				_, ok := b.Take(now, c, rapid.IntRange(0, packet).Draw(t, "size"))
+				require.Equal(t, ok, next <= now)
+			}
+			require.GreaterOrEqual(t, b.Room(now), 0)
+			require.GreaterOrEqual(t, b.Padding(now), 0)
+			require.False(t, math.IsNaN(b.debt))
+		}
+		for range 100 {
+			now += 10 * time.Minute
+			b.Take(now, Video, packet)
+		}
+		if b.rate > 1000 {
+			require.False(t, b.Probing())
+			if b.window == 0 {
+				require.LessOrEqual(t, b.Next(now+10*time.Minute, Video), now+10*time.Minute)
+			}
 		}
 	})
 }

@@ -6,7 +6,7 @@
 //	                  │    │  │   Next            ▼  payload: picture id and TL0 moved
 //	Assign(A)   Assign(B) ─┴──┴─────────► 70─71─72─73─74─75─76 ──► caller seals each once, and sends
 //	                SetLayer ▲ leaves out └──segment A─┘└─ B ┘
-//	NACK 73 ───► Resend: which segment? ─► history of its uplink ─► RTX 12(73)
+//	NACK 73 ───► Resend: which segment? ─► history of its uplink ─► RTX 12(73) ◄── Padding: for a probe
 //	       └───► Sealed: audio without RTX, the very bytes sent before
 //
 // A segment is the part of the slot's stream that comes from one source: from the packet it starts with, sequence number,
@@ -41,9 +41,28 @@
 // the picture that is sent. A number is kept for a packet that has not come, and filled with padding when it turns out to be
 // of a layer that is not shown.
 //
+// # When the path is too thin
+//
+// Packets are not queued for a subscriber: pacing holds the slot back, and its cursor lags behind the source's history. Backlog
+// tells by how much. From SetRepair on, when the path's rate is estimated, that is bounded for video; audio never waits.
+//
+//	waits longer than  40 ms   the source that takes over does not wait for it
+//	                  150 ms   on to a keyframe that has come; without one, the highest temporal layer is left out, then the next
+//	                  400 ms   all is left out until a keyframe, which is asked for; not for that a keyframe itself was large
+//
+// What is passed over so ends a segment, and the next one begins with the keyframe: the subscriber sees no hole. A picture that
+// has begun goes out to its end, so that the thinnest path sees some whole. Layers come back when nothing has waited for 2 s.
+// SetPaused holds a slot for as long as the path has no room for it at all.
+//
+// Repair takes what media earns it, p/(1−p) and 5 points of its bytes, of which the last are kept for the base layer. Where more is
+// missing behind the last keyframe than a keyframe takes, or its last chance to be resent has come, a keyframe is asked for
+// instead. Probes get packets that went out lately once more by RTX, and padding where there are none that fit.
+//
+// # Numbers
+//
 // Under AES-GCM one (SSRC, rollover, sequence) must be sealed once only. A Downlink yields each number once: packets are
 // walked by arrival index, which never repeats, uplinks drop duplicates, the table gives each number to one packet, and what
-// a segment has left behind stays behind.
+// a segment has left behind stays behind. Each packet on the RTX SSRC, padding too, has the next of its own.
 //
 // Everything here is a pure state machine owned by the shard's goroutine; nothing on the way of a packet allocates. A slot
 // takes 1.5 kB; one that leaves something out, 8 kB more for its table.
