@@ -44,6 +44,7 @@ type bench struct {
 	livekitServer string
 	livekitSDK    string // empty: no LiveKit
 	dir           string // of passing files
+	looks         string // file of all readings; empty: none
 	runs          int
 	length        time.Duration // of the case with browsers
 	cycles        int
@@ -79,6 +80,7 @@ func run() error {
 	only := flag.String("only", "", "only measurements whose name contains this")
 	out := flag.String("out", "bench/results/congestion.json", "where the results go; empty: nowhere")
 	page := flag.String("html", "", "where a page with plots goes; empty: nowhere")
+	flag.StringVar(&b.looks, "looks", "", "where every reading of the pages goes, as CSV, to look into a run; empty: nowhere")
 	flag.StringVar(&b.binary, "binary", "", "tolkyn to measure; default: built from this tree")
 	flag.StringVar(&b.livekitServer, "livekit-server", "livekit-server", "LiveKit's server; default: where go install puts it")
 	flag.StringVar(&b.livekitSDK, "livekit-sdk", "", "its SDK for browsers, dist/livekit-client.umd.js; empty: no LiveKit")

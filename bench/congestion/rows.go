@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -38,6 +39,7 @@ func (b *bench) beside(ctx context.Context, name string, direction netem.Directi
 				continue
 			}
 			runs[kind] = append(runs[kind], c.parts())
+			errs = errors.Join(errs, b.writeLooks(fmt.Sprintf("%s_%s_%d", name, kind, i+1), c))
 			b.plots = append(b.plots, plot{fmt.Sprintf("%s, %s, run %d", name, kind, i+1), about51, c.panels()})
 		}
 	}
@@ -46,6 +48,28 @@ func (b *bench) beside(ctx context.Context, name string, direction netem.Directi
 		out = append(out, rows(command+" -only "+name, name+"_"+kind, kind, runs[kind])...)
 	}
 	return compared(out, name), errs
+}
+
+// writeLooks appends every reading of a run: what the receiver decoded, and what the sender made of each encoding.
+func (b *bench) writeLooks(run string, c *course) error {
+	if b.looks == "" {
+		return nil
+	}
+	f, err := os.OpenFile(b.looks, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(f, "run,seconds,decoded,lines,freezes,nacks,plis,retransmitted,available kbit/s,encodings: lines/encoded/target kbit/s/sent again")
+	for _, l := range c.looks {
+		v := l.receiver.Video
+		fmt.Fprintf(f, "%s,%.2f,%g,%g,%g,%g,%g,%g,%.0f", run, l.at.Seconds(), v.FramesDecoded, v.FrameHeight, v.FreezeCount, v.NackCount,
+			v.PLICount, v.Retransmitted, l.sender.Available/1000)
+		for _, e := range l.sender.Sent.Encodings {
+			fmt.Fprintf(f, ",%g/%g/%.0f/%g", e.Height, e.FramesEncoded, e.Target/1000, e.Retransmitted)
+		}
+		fmt.Fprintln(f)
+	}
+	return f.Close()
 }
 
 const about51 = "RFC 8867, section 5.1: a capacity of 1, 2.5, 0.6 and 1 Mbit/s, 50 ms one way, a drop-tail queue of 300 ms."
