@@ -81,12 +81,12 @@ func (d *Downlink) worth(now time.Duration, number seq.Extended, p *uplink.Packe
 	return true
 }
 
-// missed takes note that size bytes that went out with the number were asked for and are not resent. As soon as all such behind
-// the last keyframe are more than it took, another one is wished for.
-func (d *Downlink) missed(now time.Duration, number seq.Extended, size int) {
+// missed takes note that size bytes that went out with the number were asked for and are not resent, when a decoder needs them.
+// As soon as all such behind the last keyframe are more than it took, another one is wished for.
+func (d *Downlink) missed(now time.Duration, number seq.Extended, size int) (owed bool) {
 	r := &d.rtx
 	if r.budget.share == 0 || !d.cfg.Video || number < r.keyframeAt || d.current == nil {
-		return
+		return false
 	}
 	if now-r.owedAt > resendEnd {
 		r.owed = 0 // of what is gone since: it was mended, or the subscriber has asked for a keyframe himself
@@ -95,6 +95,7 @@ func (d *Downlink) missed(now time.Duration, number seq.Extended, size int) {
 	if r.owed > d.current.KeyframeSize() {
 		d.wishKeyframe()
 	}
+	return true
 }
 
 func (d *Downlink) wishKeyframe() {
@@ -111,7 +112,7 @@ func (r *rtx) repeated(now time.Duration, number seq.Extended, size int) {
 	}
 	g := &r.gates[number%gates]
 	if g.number == number && g.owed {
-		r.owed -= size
+		r.owed = max(r.owed-size, 0) // 0: a keyframe has come since
 	}
 	times := uint8(1)
 	if g.number == number && now-g.at < resendEnd && g.times < math.MaxUint8 {

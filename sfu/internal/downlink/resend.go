@@ -163,9 +163,8 @@ func (d *Downlink) admit(now time.Duration, number seq.Extended, size int, base 
 	}
 	if !d.rtx.budget.resend(now, size, base && !again) { // what nobody has got yet comes first
 		d.stats.ResendOverBudget++
-		if base && !known {
+		if base && !known && d.missed(now, number, size) {
 			*g = gate{number: number, owed: true}
-			d.missed(now, number, size)
 		}
 		return false
 	}
