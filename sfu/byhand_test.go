@@ -66,7 +66,7 @@ type byHand struct {
 	rtcpAt   []time.Time // of each in rtcp
 	bytes    int         // of RTP and RTCP datagrams
 	arrivals rtcp.TransportRecorder
-	telling  bool // of them, within feedbackAfter
+	telling  bool        // of them, within feedbackAfter
 	checks   []time.Time // the server's binding requests
 	answered chan struct{}
 

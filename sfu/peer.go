@@ -294,7 +294,7 @@ func (p *Peer) openSlots(lines []handshake.Slot) {
 			continue
 		}
 		s.mid = line.MID
-		p.core.shard.Post(shard.OpenSlot{ID: p.id, Slot: s.number, Video: line.Video, Ext: line.Ext, CNAME: line.CNAME, Config: slotConfig(line)})
+		p.core.shard.Post(shard.OpenSlot{ID: p.id, Slot: s.number, Video: line.Video, Ext: line.Ext, CNAME: line.CNAME, CCFB: line.CCFB, Config: slotConfig(line)})
 	}
 }
 
@@ -383,6 +383,12 @@ func (p *Peer) Unpublish(_ context.Context, ids []string) error {
 	}
 	return err
 }
+
+// PathStats is what is known of the way to one peer.
+type PathStats = shard.PathStats
+
+// Path returns what is known of the way to the peer, as its feedback tells; ok is false while that is nothing.
+func (p *Peer) Path() (st PathStats, ok bool) { return p.core.shard.Path(p.id) }
 
 // Subscribe replaces what the peer wants to see. Wishes about peers or tracks that are not in the room wait for them.
 func (p *Peer) Subscribe(_ context.Context, s Subscription) error {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 	"github.com/tolkyn/tolkyn/sfu/internal/plan"
 	"github.com/tolkyn/tolkyn/sfu/internal/shard"
@@ -40,8 +41,32 @@ type Config struct {
 	// dropped and counted (Drops.PeerFlood, Drops.TrackFlood). Defaults, for each number by itself: 2,500 packets/s and
 	// 30 Mbit/s a peer, 500 packets/s and 2 Mbit/s an audio track, four fifths of its peer's a video track.
 	MaxPeerRate, MaxAudioRate, MaxVideoRate Rate
+	// Congestion bounds what each peer is sent by what its path carries.
+	Congestion Congestion
 	// Logger gets one line per state change; nil discards.
 	Logger *slog.Logger
+}
+
+// Congestion says how the SFU holds to what a peer's path carries: it estimates that from the peer's feedback, shares it among
+// the peer's slots and paces what leaves.
+type Congestion struct {
+	// Off sends each peer all that its slots want.
+	Off bool
+	// Start is what a path is taken to carry before anything is known of it; 0: 1 Mbit/s. Min and Max bound every estimate;
+	// 0: 30 kbit/s and 50 Mbit/s.
+	Start, Min, Max bwe.Bitrate
+}
+
+// startBitrate: most paths carry more, and on those that do not, what is too much is a tenth of a second of a queue. A second
+// later the estimate stands on what was measured.
+const startBitrate = 1 * bwe.Mbps
+
+// config is what the shards are told; nil for none.
+func (c Congestion) config() *bwe.Config {
+	if c.Off {
+		return nil
+	}
+	return &bwe.Config{Start: cmp.Or(c.Start, startBitrate), Min: c.Min, Max: c.Max}
 }
 
 // Rate is a number of packets and of bits a second.
@@ -127,8 +152,9 @@ func New(cfg Config) (*SFU, error) {
 		c := shard.Config{
 			Socket: cfg.Sockets[i], Epoch: epoch, Gone: s.gone, Logger: cfg.Logger,
 			LayersWanted: s.layersWanted, CodecWanted: s.codecWanted, LayersChanged: s.layersChanged,
-			Speakers: func(id shard.RoomID, speakers []speaker.Speaker) { s.heard(i, id, speakers) },
-			PeerRate: cfg.MaxPeerRate, AudioRate: cfg.MaxAudioRate, VideoRate: cfg.MaxVideoRate,
+			Speakers:   func(id shard.RoomID, speakers []speaker.Speaker) { s.heard(i, id, speakers) },
+			Congestion: cfg.Congestion.config(),
+			PeerRate:   cfg.MaxPeerRate, AudioRate: cfg.MaxAudioRate, VideoRate: cfg.MaxVideoRate,
 		}
 		if len(cfg.TCP) > 0 {
 			c.TCP = cfg.TCP[i]
@@ -313,8 +339,11 @@ func (s *SFU) Close() error {
 // Stats are the SFU's figures at one moment.
 type Stats struct {
 	Rooms, Peers int
-	Shards       []shard.Stats
+	Shards       []ShardStats
 }
+
+// ShardStats are those of one shard.
+type ShardStats = shard.Stats
 
 // Stats returns the figures of all shards; ok is false when a shard's loop no longer answers.
 func (s *SFU) Stats() (st Stats, ok bool) {
@@ -330,6 +359,10 @@ func (s *SFU) Stats() (st Stats, ok bool) {
 	}
 	return st, true
 }
+
+// EstimateSteps are the bounds of what shard.Stats.Paths.ByEstimate counts: at most so many bits a second each, and above all
+// of them the last.
+func EstimateSteps() []bwe.Bitrate { return shard.EstimateSteps() }
 
 // Busy is how long the loop of each shard has not been asleep since its start: what a second adds to it is the share of one
 // core that the shard uses. It asks no loop, so a loop that is stuck shows as a busy one.

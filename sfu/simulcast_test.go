@@ -257,10 +257,14 @@ func TestALargePictureComesInARoundTrip(t *testing.T) {
 		w.eventually(5*time.Second, "full is connected", full.isConnected)
 		_, wanted := live(after(5 * time.Second))
 		require.Equal(t, "q", wanted)
-		for range 10 {
+		for i := range 10 {
 			look(full, lines(720))
 			took, _ := live(func() bool { return last(full) == 'f' })
-			require.LessOrEqual(t, took, (2*20+10+34+6)*time.Millisecond)
+			if i == 0 { // nothing is known of the path yet: less is shown first, and a probe
+				require.LessOrEqual(t, took, 400*time.Millisecond)
+			} else {
+				require.LessOrEqual(t, took, (2*20+10+34+6)*time.Millisecond, "time %d", i)
+			}
 			require.GreaterOrEqual(t, took, 40*time.Millisecond)
 			live(after(time.Second))
 			look(full, lines(180))

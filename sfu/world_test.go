@@ -97,6 +97,15 @@ type received struct {
 	packets   []rtp.Packet // without payloads beyond the first 16 bytes
 	at        []time.Time
 	keyframes int
+	seen      [1 << 16]bool // numbers of the last half of their range
+}
+
+// repeats says whether a packet has come before, as a receiver's buffer sees it.
+func (r *received) repeats(number uint16) bool {
+	r.seen[number+1<<15] = false
+	before := r.seen[number]
+	r.seen[number] = true
+	return before
 }
 
 // newClient makes a client at an address of its own, with 3 audio and 9 video slots.
@@ -304,6 +313,10 @@ func (c *client) receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver
 		if r == nil {
 			r = &received{}
 			c.heard[mid] = r
+		}
+		if r.repeats(p.SequenceNumber) { // a probe's padding: what was sent lately, once more
+			c.mu.Unlock()
+			continue
 		}
 		if track.Kind() == webrtc.RTPCodecTypeVideo && isKeyframe(p.Payload) {
 			r.keyframes++

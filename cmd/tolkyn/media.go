@@ -10,6 +10,7 @@ import (
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
 )
 
 // media is the SFU and the sockets it owns, one a shard.
@@ -61,7 +62,11 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 		MaxAudioSlots: c.Limits.AudioSlots,
 		MaxVideoSlots: c.Limits.VideoSlots,
 		MaxPeerRate:   sfu.Rate{PacketsPerSecond: c.Limits.PeerPacketsPerSecond, BitsPerSecond: c.Limits.PeerBitsPerSecond},
-		Logger:        log,
+		Congestion: sfu.Congestion{
+			Off:   !c.Media.CongestionControl,
+			Start: bwe.Bitrate(c.Media.StartBitrate), Min: bwe.Bitrate(c.Media.MinBitrate), Max: bwe.Bitrate(c.Media.MaxBitrate),
+		},
+		Logger: log,
 	})
 	if err != nil {
 		return fail(fmt.Errorf("start the SFU: %w", err))

@@ -3,6 +3,7 @@ package main
 import (
 	"reflect"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/supervisor"
 	"github.com/tolkyn/tolkyn/sfu"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/signaling"
 )
 
@@ -129,6 +131,7 @@ func collectSFU(e emitter, stats sfu.Stats) {
 	e.by("tolkyn_sfu_nacks_total", "Sequence numbers asked again: of publishers (out), by subscribers (in).", "direction",
 		map[string]uint64{"in": shard.NACKsReceived, "out": shard.NACKsSent})
 	e.counter("tolkyn_sfu_resent_packets_total", "Packets sent again to subscribers.", shard.Resent)
+	collectPaths(e, shard)
 	e.counter("tolkyn_sfu_resend_misses_total", "Packets asked again that were gone or came too soon.", shard.ResendMissed)
 	e.by("tolkyn_sfu_keyframe_requests_total", "Keyframes asked: of publishers (out), by subscribers (in).", "direction",
 		map[string]uint64{"in": shard.KeyframesWanted, "out": shard.KeyframesAsked})
@@ -140,6 +143,7 @@ func collectSFU(e emitter, stats sfu.Stats) {
 		"unknown_ssrc": shard.Drops.UnknownSSRC, "too_many_ssrcs": shard.Drops.TooManySSRCs, "before_keys": shard.Drops.BeforeKeys,
 		"duplicate": shard.Drops.Duplicate, "too_old": shard.Drops.TooOld, "gate_full": shard.Drops.GateFull,
 		"unsealed": shard.Drops.Unsealed, "nack_flood": shard.Drops.NACKFlood, "tcp_stale": shard.Drops.TCPStale,
+		"repair_overflow": shard.Drops.RepairOverflow, "repair_stale": shard.Drops.RepairStale, "feedback_flood": shard.Drops.FeedbackFlood,
 		"track_flood": shard.Drops.TrackFlood, "peer_flood": shard.Drops.PeerFlood, "pipe_overflow": shard.Drops.PipeOverflow,
 	})
 	e.seconds("tolkyn_sfu_shard_busy_seconds_total", "Time that the shards' loops did not sleep: each is one core at most.", shard.Busy)
@@ -168,6 +172,28 @@ func collectSFU(e emitter, stats sfu.Stats) {
 		shard.Socket.GSOFallbacks)
 }
 
+// collectPaths shows what is known of the ways to subscribers, and what was done about it.
+func collectPaths(e emitter, shard sfu.ShardStats) {
+	peers, steps := map[string]uint64{}, sfu.EstimateSteps()
+	for i, n := range shard.Paths.ByEstimate {
+		name := "more"
+		if i < len(steps) {
+			name = strconv.FormatInt(int64(steps[i]/bwe.Kbps), 10)
+		}
+		peers[name] = uint64(n)
+	}
+	e.now("tolkyn_sfu_paths", "Peers by what their paths carry, as estimated: at most so many kbit/s.", "kbps", peers)
+	e.gauge("tolkyn_sfu_paths_congested", "Peers on whose path a queue stands, or loss follows what is sent.", float64(shard.Paths.Congested))
+	e.gauge("tolkyn_sfu_slots_paused", "Video slots that show nothing now for want of bits.", float64(shard.Paths.Paused))
+	e.counter("tolkyn_sfu_slot_pauses_total", "Times that a video slot began to show nothing for want of bits.", shard.Pauses)
+	e.counter("tolkyn_sfu_pacer_waits_total", "Times that a subscriber's video waited for room on its path.", shard.Halts)
+	e.seconds("tolkyn_sfu_pacer_wait_seconds_total", "Time that it waited.", shard.HaltedFor)
+	e.counter("tolkyn_sfu_probes_total", "Bursts to find out whether a path carries more.", shard.Probes)
+	e.counter("tolkyn_sfu_padding_packets_total", "Packets of them without media of their own.", shard.Padding)
+	e.counter("tolkyn_sfu_padding_bytes_total", "Bytes of those packets.", shard.PaddingBytes)
+	e.counter("tolkyn_sfu_repair_bytes_total", "Bytes of packets sent again to subscribers on their RTX streams.", shard.RepairBytes)
+}
+
 // sum adds up what shards counted, field by field; what is true or false is true when it is so of all.
 func sum[T any](shards []T) (total T) {
 	if len(shards) == 0 {
@@ -185,6 +211,10 @@ func add(to, from reflect.Value) {
 	case to.Kind() == reflect.Struct:
 		for i := range to.NumField() {
 			add(to.Field(i), from.Field(i))
+		}
+	case to.Kind() == reflect.Array:
+		for i := range to.Len() {
+			add(to.Index(i), from.Index(i))
 		}
 	case to.CanInt():
 		to.SetInt(to.Int() + from.Int())

@@ -68,6 +68,14 @@ type Media struct {
 	// From 1 to 64; 0 chooses by the cores that the process may use: one less than there are, from 8 on three quarters of
 	// them, and one below 4.
 	Shards int `koanf:"shards"`
+	// Hold what each client is sent to what its path carries, by its feedback: estimate, share among its videos, pace.
+	CongestionControl bool `koanf:"congestion_control"`
+	// What a path is taken to carry, in bits a second, before anything is known of it. From min_bitrate to max_bitrate.
+	StartBitrate int `koanf:"start_bitrate" jsonschema:"minimum=10000,maximum=1000000000"`
+	// No estimate is below this. From 10000 to 1000000000.
+	MinBitrate int `koanf:"min_bitrate" jsonschema:"minimum=10000,maximum=1000000000"`
+	// No estimate is above this. From 100000 to 1000000000.
+	MaxBitrate int `koanf:"max_bitrate" jsonschema:"minimum=100000,maximum=1000000000"`
 }
 
 // ShardsOf is how many event loops there are on so many cores.
@@ -173,7 +181,10 @@ func Default() Config {
 	return Config{
 		HTTP:       HTTP{Listen: "127.0.0.1:8080"},
 		QUIC:       QUIC{Listen: "127.0.0.1:8443"},
-		Media:      Media{Listen: "127.0.0.1:7882", TCP: true, Shards: 1},
+		Media: Media{
+			Listen: "127.0.0.1:7882", TCP: true, Shards: 1,
+			CongestionControl: true, StartBitrate: 1_000_000, MinBitrate: 30_000, MaxBitrate: 50_000_000,
+		},
 		Signaling:  Signaling{Resume: time.Minute},
 		Admin:      Admin{Listen: "127.0.0.1:9090"},
 		Log:        Log{Level: "info", Format: "auto"},

@@ -46,6 +46,9 @@ func validate(c *Config, origins Origins) Problems {
 		int(address.Port())+max(c.Media.Shards, 1)-1 > 65535 {
 		v.problem("media.shards", "got %d, but after port %d there are only %d more", c.Media.Shards, address.Port(), 65535-int(address.Port()))
 	}
+	v.within("media.min_bitrate", c.Media.MinBitrate, 10_000, 1_000_000_000)
+	v.within("media.max_bitrate", c.Media.MaxBitrate, max(100_000, c.Media.MinBitrate), 1_000_000_000)
+	v.within("media.start_bitrate", c.Media.StartBitrate, c.Media.MinBitrate, max(c.Media.MaxBitrate, c.Media.MinBitrate))
 	for i, address := range c.Media.Advertise {
 		if _, err := netip.ParseAddr(address); err != nil {
 			v.problem(fmt.Sprintf("media.advertise[%d]", i), "got %q, want an IP address, for example 203.0.113.7", address)
