@@ -1,6 +1,7 @@
 package cc
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
@@ -79,9 +80,14 @@ func Cases() []Case {
 		all = append(all, group...)
 	}
 	for i := range all {
-		if all[i].Config == (bwe.Config{}) {
-			all[i].Config = limits
+		c := &all[i]
+		if c.Play != nil {
+			continue
 		}
+		if c.Config == (bwe.Config{}) {
+			c.Config = limits
+		}
+		c.Goals = append(slices.Clip(c.Goals), atMost(UnderMin, 0)) // never, anywhere
 	}
 	return all
 }

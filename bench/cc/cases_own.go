@@ -22,7 +22,7 @@ func lossy() []Case {
 		f.Before.Loss = float64(v.percent) / 100
 		all = append(all, Case{
 			Name: fmt.Sprintf("loss-%d", v.percent), About: fmt.Sprintf("1 Mbit/s, %d %% random loss before it", v.percent), Duration: 100 * second,
-			Links: constant(queue, bwe.Mbps), Flows: []Flow{f}, Goals: []Goal{atLeast(Util, v.least), atMost(QueueP95, 80), atMost(UnderMin, 0)},
+			Links: constant(queue, bwe.Mbps), Flows: []Flow{f}, Goals: []Goal{atLeast(Util, v.least), atMost(QueueP95, 80)},
 		})
 	}
 	return all
@@ -33,11 +33,11 @@ func shallow() []Case {
 	return []Case{
 		{
 			Name: "queue-70", About: "1 Mbit/s, a queue of 70 ms", Duration: 100 * second,
-			Links: constant(70*ms, bwe.Mbps), Flows: []Flow{one(owd)}, Goals: []Goal{atLeast(Util, 0.90), atMost(Loss, 0.005), atMost(UnderMin, 0)},
+			Links: constant(70*ms, bwe.Mbps), Flows: []Flow{one(owd)}, Goals: []Goal{atLeast(Util, 0.90), atMost(Loss, 0.005)},
 		},
 		{
 			Name: "queue-10", About: "3 Mbit/s, a source to 10, a queue of 10 ms: three packets", Duration: 100 * second,
-			Links: constant(10*ms, 3*bwe.Mbps), Flows: upTo(owd, 10*bwe.Mbps), Goals: []Goal{atMost(UnderMin, 0)},
+			Links: constant(10*ms, 3*bwe.Mbps), Flows: upTo(owd, 10*bwe.Mbps),
 		},
 	}
 }
@@ -51,7 +51,7 @@ func marked() []Case {
 		all = append(all, Case{
 			Name: fmt.Sprintf("l4s-%dM", m), About: fmt.Sprintf("%d Mbit/s, L4S marks from 2 to 10 ms of queue", m), Duration: 60 * second,
 			Links: []netsim.Trace{marking(link(queue, phase{0, m * bwe.Mbps}), netsim.Marking{From: 2 * ms, To: 10 * ms})}, Flows: flows,
-			Goals: []Goal{atLeast(UtilSteady, 0.85), atMost(QueueP99, 10), atMost(UnderMin, 0)},
+			Goals: []Goal{atLeast(UtilSteady, 0.85), atMost(QueueP99, 10)},
 		})
 	}
 	return all
@@ -63,7 +63,7 @@ func limited() []Case {
 	f.Source.Max, f.Untold = 730*bwe.Kbps, true // 0.8 Mbit/s on the wire
 	return []Case{{
 		Name: "app-limited", About: "0.8 Mbit/s is sent on 20, and nobody tells the controller", Duration: 120 * second,
-		Links: constant(queue, 20*bwe.Mbps), Flows: []Flow{f}, Goals: []Goal{atMost(Over, 1), atMost(ProbeShare, 0.03), atMost(UnderMin, 0)},
+		Links: constant(queue, 20*bwe.Mbps), Flows: []Flow{f}, Goals: []Goal{atMost(Over, 1), atMost(ProbeShare, 0.03)},
 	}}
 }
 
@@ -80,7 +80,7 @@ func mobile() []Case {
 		}
 		t.Steps = steps
 		all = append(all, Case{
-			Name: name, About: about, Duration: 120 * second, Links: []netsim.Trace{t}, Flows: []Flow{f}, Goals: []Goal{atMost(UnderMin, 0)},
+			Name: name, About: about, Duration: 120 * second, Links: []netsim.Trace{t}, Flows: []Flow{f},
 		})
 	}
 	for _, name := range []string{"train", "lift"} {
@@ -127,7 +127,7 @@ func wireless() []Case {
 	}
 	all := []Case{{
 		Name: "8869-wired", About: "like RFC 8869 4.1: Wi-Fi, and 1 Mbit/s in the wire is the bottleneck", Duration: 100 * second,
-		Links: constant(queue, bwe.Mbps), Flows: []Flow{radio(one(owd))}, Goals: []Goal{atMost(UnderMin, 0)},
+		Links: constant(queue, bwe.Mbps), Flows: []Flow{radio(one(owd))},
 	}}
 	for _, n := range []int{4, 8, 16} {
 		var flows []Flow
@@ -136,7 +136,7 @@ func wireless() []Case {
 		}
 		all = append(all, Case{
 			Name: fmt.Sprintf("8869-wifi-%d", n), About: fmt.Sprintf("like RFC 8869 4.2: %d calls on a Wi-Fi of 20 Mbit/s", n), Duration: 60 * second,
-			Links: constant(queue, 20*bwe.Mbps), Flows: flows, Fair: Span{30 * second, 60 * second}, Goals: []Goal{atMost(UnderMin, 0)},
+			Links: constant(queue, 20*bwe.Mbps), Flows: flows, Fair: Span{30 * second, 60 * second},
 		})
 	}
 	return all
@@ -149,7 +149,6 @@ func broken() []Case {
 	all := []Case{{
 		Name: "silence", About: "no feedback from 30 to 33 s, while 1 Mbit/s become 0.3; back at 45 s", Duration: 60 * second,
 		Links: []netsim.Trace{link(queue, phase{0, bwe.Mbps}, phase{30 * second, 300 * bwe.Kbps}, phase{45 * second, bwe.Mbps})}, Flows: []Flow{quiet},
-		Goals: []Goal{atMost(UnderMin, 0)},
 	}}
 	for _, v := range []struct {
 		name, about string
@@ -164,7 +163,7 @@ func broken() []Case {
 		f.Liar = v.lie
 		all = append(all, Case{
 			Name: v.name, About: v.about + ", on 1 Mbit/s", Duration: 60 * second, Links: constant(queue, bwe.Mbps), Flows: []Flow{f},
-			Goals: []Goal{atMost(Over, 1), atMost(UnderMin, 0)},
+			Goals: []Goal{atMost(Over, 1)},
 		})
 	}
 	return all
@@ -181,7 +180,7 @@ func grid() []Case {
 				all = append(all, Case{
 					Name:     fmt.Sprintf("8868-d%d-l%d-q%d", delay, loss, q),
 					About:    fmt.Sprintf("RFC 8868: 1 Mbit/s, %d ms each way, %d %% loss, a queue of %d ms", delay, loss, q),
-					Duration: 60 * second, Links: constant(q*ms, bwe.Mbps), Flows: []Flow{f}, Goals: []Goal{atMost(UnderMin, 0)}, Grid: true,
+					Duration: 60 * second, Links: constant(q*ms, bwe.Mbps), Flows: []Flow{f}, Grid: true,
 				})
 			}
 		}

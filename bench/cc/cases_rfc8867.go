@@ -13,7 +13,7 @@ func constants() []Case {
 	calm := func(conv float64, queue float64) []Goal {
 		return []Goal{
 			atLeast(UtilSteady, 0.95), atMost(QueueMean, queue), atMost(QueueP95, 40), atMost(Conv, conv),
-			atMost(Loss, 0), atMost(UnderMin, 0),
+			atMost(Loss, 0),
 		}
 	}
 	return []Case{
@@ -32,7 +32,7 @@ func constants() []Case {
 		{
 			Name: "const-1M-rtt300", About: "1 Mbit/s, 150 ms each way", Duration: 100 * second,
 			Links: constant(queue, bwe.Mbps), Flows: []Flow{one(150 * ms)},
-			Goals: []Goal{atLeast(UtilSteady, 0.95), atMost(QueueMean, 40), atMost(UnderMin, 0)},
+			Goals: []Goal{atLeast(UtilSteady, 0.95), atMost(QueueMean, 40)},
 		},
 	}
 }
@@ -48,7 +48,7 @@ func variable() []Case {
 	}{
 		{"", owd, false, []Goal{
 			atLeast(Util, 0.92), atMost(QueueMean, 18), atMost(QueueP95, 50), atMost(QueueP99, 150), atMost(Loss, 0.001),
-			atMost(SenderQueueP95, 25), atMost(Settle, 1.5), atMost(UnderMin, 0),
+			atMost(SenderQueueP95, 25), atMost(Settle, 1.5),
 		}},
 		{"-owd100", 2 * owd, false, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 90), atMost(Loss, 0.005)}},
 		{"-jitter", owd, true, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 50), atMost(Loss, 0.001)}},
@@ -100,21 +100,21 @@ func shared() []Case {
 		{
 			Name: "5.2", About: "RFC 8867 5.2: two flows, 4, 2, 3.5, 1, 2 Mbit/s", Duration: 125 * second,
 			Links: []netsim.Trace{link(queue, two...)}, Flows: together(2, 0), Fair: Span{75 * second, 100 * second},
-			Goals: []Goal{atLeast(Jain, 0.95), atMost(FairLoss, 0.005), atMost(UnderMin, 0)},
+			Goals: []Goal{atLeast(Jain, 0.95), atMost(FairLoss, 0.005)},
 		},
 		{
 			Name: "5.3", About: "RFC 8867 5.3: a flow each way, feedback congested", Duration: 100 * second,
-			Links: []netsim.Trace{there, back}, Flows: []Flow{forth, reverse}, Goals: []Goal{atMost(UnderMin, 0)},
+			Links: []netsim.Trace{there, back}, Flows: []Flow{forth, reverse},
 		},
 		{
 			Name: "5.4", About: "RFC 8867 5.4: three flows on 3.5 Mbit/s, 20 s apart", Duration: 120 * second,
 			Links: constant(queue, 3500*bwe.Kbps), Flows: together(3, 20*second), Fair: Span{90 * second, 119 * second},
-			Goals: []Goal{atLeast(Jain, 0.98), atMost(UnderMin, 0)},
+			Goals: []Goal{atLeast(Jain, 0.98)},
 		},
 		{
 			Name: "5.5", About: "RFC 8867 5.5: five flows of 10 to 150 ms each way on 4 Mbit/s", Duration: 300 * second,
 			Links: constant(queue, 4*bwe.Mbps), Flows: spread, Fair: Span{200 * second, 299 * second},
-			Goals: []Goal{atLeast(Jain, 0.95), atMost(QueueP95, 80), atMost(UnderMin, 0)},
+			Goals: []Goal{atLeast(Jain, 0.95), atMost(QueueP95, 80)},
 		},
 	}
 	for _, a := range []tcp.Algorithm{tcp.Reno, tcp.Cubic} {
@@ -131,7 +131,7 @@ func shared() []Case {
 
 	users := Case{
 		Name: "5.7", About: "RFC 8867 5.7: two flows and ten users of short TCP on 2 Mbit/s", Duration: 300 * second,
-		Links: constant(queue, 2*bwe.Mbps), Fair: Span{20 * second, 299 * second}, Goals: []Goal{atMost(UnderMin, 0)},
+		Links: constant(queue, 2*bwe.Mbps), Fair: Span{20 * second, 299 * second},
 	}
 	for _, f := range together(2, 0) {
 		f.Start = 5 * second
@@ -145,7 +145,7 @@ func shared() []Case {
 	return append(all, users, Case{
 		Name: "5.8", About: "RFC 8867 5.8: three flows on 3.5 Mbit/s, one pauses from 40 to 60 s", Duration: 120 * second,
 		Links: constant(queue, 3500*bwe.Kbps), Flows: pausing, Fair: Span{80 * second, 119 * second},
-		Goals: []Goal{atMost(Refill, 2), atLeast(Jain, 0.98), atMost(UnderMin, 0)},
+		Goals: []Goal{atMost(Refill, 2), atLeast(Jain, 0.98)},
 	})
 }
 
@@ -159,7 +159,7 @@ func against(name string, a tcp.Algorithm, queue, until time.Duration, about str
 			Route: []int{0}, Stop: until, Algorithm: a,
 			After: netsim.LinkConfig{Delay: owd}, Return: netsim.LinkConfig{Delay: owd},
 		}},
-		Fair: Span{30 * second, until}, Goals: []Goal{goal, atMost(UnderMin, 0)},
+		Fair: Span{30 * second, until}, Goals: []Goal{goal},
 	}
 }
 
@@ -187,13 +187,13 @@ func beyond() []Case {
 		{
 			Name: "6.1", About: "RFC 8867 6.1: as 5.4, priorities 2:1:1", Duration: 120 * second,
 			Links: constant(queue, 3500*bwe.Kbps), Flows: weighted, Fair: Span{90 * second, 119 * second},
-			Goals: []Goal{atLeast(Jain, 0.95), atMost(UnderMin, 0)},
+			Goals: []Goal{atLeast(Jain, 0.95)},
 		},
 		variable, three,
 		{
 			Name: "6.3", About: "RFC 8867 6.3: through three links of 2, 8, 1.5 Mbit/s, a flow beside on the first and on the last", Duration: 300 * second,
 			Links: []netsim.Trace{link(queue, phase{0, 2 * bwe.Mbps}), link(queue, phase{0, 8 * bwe.Mbps}), link(queue, phase{0, 1500 * bwe.Kbps})},
-			Flows: []Flow{through, first, last}, Fair: Span{200 * second, 299 * second}, Goals: []Goal{atMost(UnderMin, 0)},
+			Flows: []Flow{through, first, last}, Fair: Span{200 * second, 299 * second},
 		},
 	}
 }
