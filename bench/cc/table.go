@@ -114,7 +114,7 @@ func (t table) oneCase(rows []Row) {
 			}
 			line += cell
 		}
-		fmt.Fprintln(t.out, line)
+		fmt.Fprintln(t.out, strings.TrimRight(line, " "))
 	}
 	fmt.Fprintln(t.out)
 }
