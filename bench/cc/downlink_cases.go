@@ -18,7 +18,8 @@ func meeting() *Downlink {
 	pinned := Slot{Width: 640, Height: 360, Priority: 2}
 	larger := Slot{Width: 640, Height: 360}
 	return &Downlink{Voices: 2, Slots: []Slot{
-		{Kind: alloc.Speaker, Width: 1280, Height: 720}, {Kind: alloc.Screen, Width: 1280, Height: 720},
+		{Kind: alloc.Speaker, Width: 1280, Height: 720},
+		{Kind: alloc.Screen, Width: 1280, Height: 720},
 		pinned, larger, larger, tile, tile, tile, tile,
 	}}
 }

@@ -201,7 +201,7 @@ func (c scene) sources() []alloc.Source {
 // knowing is the utility of the best share of a capacity.
 func (c scene) knowing(sources []alloc.Source, capacity float64) float64 {
 	var a alloc.Allocator
-	choices, _, _ := a.Allocate(0, bwe.Bitrate(min(capacity, 1e12)-c.voicesRate()), sources, nil)
+	choices := a.Best(bwe.Bitrate(min(capacity, 1e12)-c.voicesRate()), sources, nil)
 	sum := 0.0
 	for i, choice := range choices {
 		if choice.Layer != alloc.Paused {
@@ -256,8 +256,8 @@ func (d *downlink) result() Result {
 			continue
 		}
 		voices := c.voicesRate()
-		best[b] = c.knowing(sources, (capacity-voices)*alloc.Headroom+voices)
-		careful[b] = c.knowing(sources, capacity)
+		best[b] = c.knowing(sources, capacity)
+		careful[b] = c.knowing(sources, (capacity-voices)/alloc.Headroom+voices)
 	}
 	m := map[Metric]float64{}
 	m[Utility] = ratio(sum(seen), sum(best))

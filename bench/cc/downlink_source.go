@@ -97,7 +97,6 @@ type windows struct {
 	at     int64
 	bytes  [binsOf1]int
 	frames [binsOf1]int
-	first  time.Duration
 }
 
 func (w *windows) add(now time.Duration, bytes, frames int) {

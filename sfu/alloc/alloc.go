@@ -69,7 +69,7 @@ func (a *Allocator) Allocate(now time.Duration, bits bwe.Bitrate, sources []Sour
 	sent := a.sent()
 	if a.exceeds(now, bits, sent) {
 		a.above = false
-		if !a.shed(bits) {
+		if !a.thin(bits) {
 			a.fall(bits)
 		}
 	} else {
@@ -83,18 +83,36 @@ func (a *Allocator) Allocate(now time.Duration, bits bwe.Bitrate, sources []Sour
 		if s.best != Paused {
 			wants += a.bitsOf(i, s.best)
 		}
+		if chosen != s.current {
+			s.current, s.since = chosen, now
+		}
 	}
 	a.step = a.nextStep(&a.plan)
-	return out, wants, a.next(now, bits, a.plan.bits < wants)
+	return out, wants, a.next(now, bits, a.plan.bits < wants, a.sources)
 }
 
 // Step is the least of bits with which the last Allocate would have given somebody more, headroom included; 0: nobody would
 // take more. It is what a probe has to prove.
 func (a *Allocator) Step() bwe.Bitrate { return a.step }
 
-// shed takes what can be taken without a keyframe, and says whether that is enough. An estimator that drains a queue asks for
+// Best shares bits as if for the first and the only time: without headroom, and whatever flows. It appends a choice for each
+// source to out. What it gives is the measure of what Allocate gives.
+func (a *Allocator) Best(bits bwe.Bitrate, sources []Source, out []Choice) []Choice {
+	a.weigh(sources)
+	for i := range a.sources {
+		s := &a.sources[i]
+		s.floor, s.cap = Paused, s.best
+	}
+	a.share(&a.anew, bits)
+	for i, l := range a.anew.layers {
+		out = append(out, Choice{Layer: l, Limited: l < a.sources[i].best})
+	}
+	return out
+}
+
+// thin takes what can be taken without a keyframe, and says whether that is enough. An estimator that drains a queue asks for
 // much less for a moment, and for nearly as much as before in the next: no picture is worth changing its size for that.
-func (a *Allocator) shed(bits bwe.Bitrate) bool {
+func (a *Allocator) thin(bits bwe.Bitrate) bool {
 	for i := range a.sources {
 		s := &a.sources[i]
 		s.floor, s.cap = a.bottom(i, s.current), s.current
@@ -121,7 +139,33 @@ func (a *Allocator) fall(bits bwe.Bitrate) {
 // rise gives what is spare. What flows stays, unless sharing all of it again is clearly better.
 func (a *Allocator) rise(now time.Duration, bits, sent bwe.Bitrate) {
 	keyed, cheap := a.mayRise(now)
-	room := a.keyed.room(now, bits, &byKeyframe)
+	room := a.room(now, bits)
+	a.mayHave(keyed, cheap)
+	a.share(&a.plan, room)
+	if cheap && a.held(now, bits) && !a.cautious(now) { // what failed took keyframes
+		for i := range a.sources {
+			s := &a.sources[i]
+			s.floor, s.cap = a.plan.layers[i], a.top(i, a.plan.layers[i])
+		}
+		a.share(&a.plan, bits*headroomBy/headroomOf)
+	}
+
+	a.mayHave(keyed, cheap)
+	for i := range a.sources {
+		if s := &a.sources[i]; s.current == Paused || now-s.since >= rest {
+			s.floor = Paused
+		} else {
+			s.cap = s.floor
+		}
+	}
+	a.share(&a.anew, max(room, min(sent, bits)))
+	if a.better(now, &a.anew) {
+		a.plan, a.anew = a.anew, a.plan
+	}
+}
+
+// mayHave says what each source may have when nothing is taken.
+func (a *Allocator) mayHave(keyed, cheap bool) {
 	for i := range a.sources {
 		s := &a.sources[i]
 		s.floor, s.cap = s.current, s.best
@@ -132,25 +176,6 @@ func (a *Allocator) rise(now time.Duration, bits, sent bwe.Bitrate) {
 		default:
 			s.cap = s.current
 		}
-	}
-	a.share(&a.plan, room)
-	if cheap {
-		a.fillCheaply(&a.plan, a.cheap.bound(now, bits, withLittleHeadroom(bits), &atOnce))
-	}
-
-	for i := range a.sources {
-		s := &a.sources[i]
-		s.floor, s.cap = Paused, s.best
-		switch {
-		case !keyed && !a.isNew(s):
-			s.cap = a.top(i, s.current)
-		case s.current != Paused && now-s.since < rest:
-			s.floor, s.cap = s.current, s.current
-		}
-	}
-	a.share(&a.anew, max(room, min(sent, bits)))
-	if a.anew.clearlyBetter(&a.plan) {
-		a.plan, a.anew = a.anew, a.plan
 	}
 }
 
@@ -163,19 +188,15 @@ func (a *Allocator) note(now time.Duration, bits bwe.Bitrate) {
 		keyedUp, keyedDown = keyedUp || keyed && to > from, keyedDown || keyed && to < from
 		cheapUp, cheapDown = cheapUp || !keyed && to > from, cheapDown || !keyed && to < from
 	}
-	a.keyed.settle(now, bits, &byKeyframe)
-	a.cheap.settle(now, bits, &atOnce)
+	a.settle(now, bits)
 	switch {
 	case keyedUp && !keyedDown:
-		a.keyed.rose(now, a.plan.bits)
+		a.rose(now, a.plan.bits)
 	case keyedDown && !keyedUp:
-		a.keyed.fell(now, &byKeyframe)
+		a.fell(now)
 	}
-	switch {
-	case cheapUp && !cheapDown:
-		a.cheap.rose(now, a.plan.bits)
-	case cheapDown && !cheapUp:
-		a.cheap.fell(now, &atOnce)
+	if cheapDown && !cheapUp {
+		a.shed, a.shedAt = true, now
 	}
 }
 

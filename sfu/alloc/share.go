@@ -3,12 +3,17 @@ package alloc
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 )
 
-// Another way to share is clearly better when it brings a twentieth more: less is not worth a keyframe.
-const betterOf, betterBy = 21, 20
+// Another way to share is clearly better when it brings a tenth more: less is not worth keyframes. When it takes back what was
+// given lately it must bring a quarter more, as a change of speaker does.
+const (
+	betterOf, betterBy         = 11, 10
+	muchBetterOf, muchBetterBy = 5, 4
+)
 
 // plan is one way to share.
 type plan struct {
@@ -18,12 +23,18 @@ type plan struct {
 	utility int64 // beyond their least layers
 }
 
-// clearlyBetter says whether to leave o for p.
-func (p *plan) clearlyBetter(o *plan) bool {
+// better says whether to leave the plan for another one.
+func (a *Allocator) better(now time.Duration, o *plan) bool {
+	p := &a.plan
 	if p.shown != o.shown {
-		return p.shown > o.shown
+		return o.shown > p.shown
 	}
-	return p.utility*betterBy > o.utility*betterOf
+	for i := range a.sources {
+		if s := &a.sources[i]; o.layers[i] < s.current && now-s.since < lately {
+			return o.utility*muchBetterBy > p.utility*muchBetterOf
+		}
+	}
+	return o.utility*betterBy > p.utility*betterOf
 }
 
 // upgrade is a step from one layer of a source to a higher one.
@@ -129,29 +140,6 @@ func (u *upgrade) compare(o *upgrade) int {
 
 func (u *upgrade) price() float64 { return float64(u.utility) / float64(u.bits) }
 
-// fillCheaply gives what is left for layers that are entered without a keyframe.
-func (a *Allocator) fillCheaply(p *plan, bits bwe.Bitrate) {
-	for {
-		var best upgrade
-		for i, l := range p.layers {
-			if l == Paused || l >= a.sources[i].cap {
-				continue
-			}
-			from, to := &a.optionsOf(i)[l], &a.optionsOf(i)[l+1]
-			u := upgrade{i, l, l + 1, max(to.bits-from.bits, 1), to.utility - from.utility}
-			if to.cheap && u.utility > 0 && p.bits+u.bits <= bits && (best.to == 0 || u.compare(&best) > 0) {
-				best = u
-			}
-		}
-		if best.to == 0 {
-			return
-		}
-		p.layers[best.source] = best.to
-		p.bits += best.bits
-		p.utility += best.utility
-	}
-}
-
 // nextStep is the least bits that the plan would change with.
 func (a *Allocator) nextStep(p *plan) (least bwe.Bitrate) {
 	for i, l := range p.layers {
@@ -162,12 +150,7 @@ func (a *Allocator) nextStep(p *plan) (least bwe.Bitrate) {
 			if l != Paused && a.utilityOf(i, to) <= from {
 				continue
 			}
-			needs := p.bits - a.bitsOf(i, l) + options[to].bits
-			if to == l+1 && options[to].cheap {
-				needs = needs * littleOf / littleBy
-			} else {
-				needs = needs * headroomOf / headroomBy
-			}
+			needs := (p.bits - a.bitsOf(i, l) + options[to].bits) * headroomOf / headroomBy
 			if least == 0 || needs < least {
 				least = needs
 			}

@@ -12,45 +12,44 @@ const (
 	toleranceOf, toleranceBy = 105, 100
 	tolerance                = 200 * time.Millisecond
 
-	// Who rises leaves 15 % of headroom: rates waver, the keyframe that it begins with is a burst, and an estimate that has
-	// just risen is the one most likely to be wrong. A layer that is entered without a keyframe can be left without one.
-	headroomOf, headroomBy = 115, 100
-	littleOf, littleBy     = 105, 100
-
-	// A rise to what failed, or 5 % less, is the same rise. With a third more bits than failed the path is another one.
-	failedOf, failedBy   = 95, 100
-	anotherOf, anotherBy = 4, 3
+	// Who rises leaves 10 % of headroom: rates waver, a keyframe is a burst, and an estimate that has just risen is the one most
+	// likely to be wrong. In the sfu cases of bench/cc 15 % show less and change no less often, 7 % change more often.
+	headroomOf, headroomBy = 110, 100
 
 	// Right after a fall a rise leaves half as much again: bits that are back at once were a dip, and one far below them does no
 	// harm when they were not. What that is more than the usual headroom goes away until dwell is over.
 	cautiousOf   = 150
 	cautiousStep = 250 * time.Millisecond
 
+	// 1 s after a fall nothing rises that takes a keyframe, 500 ms after anything was taken nothing at all: an estimator that
+	// drains a queue is back by then. After 3 s it has found its level.
+	keyedRest = time.Second
+	cheapRest = 500 * time.Millisecond
+	dwell     = 3 * time.Second
+
+	// A rise that is taken back within trial has failed. The next one to as much waits three times as long after its fall, a
+	// minute at most: who fails again and again does so once a minute.
+	trial   = 30 * time.Second
+	grows   = 3
+	longest = time.Minute
+	// mostFailures bounds the count: four are a minute.
+	mostFailures = 8
+	// A rise to what failed, or 5 % less, is the same rise. With a third more bits than failed the path is another one.
+	failedOf, failedBy   = 95, 100
+	anotherOf, anotherBy = 4, 3
+
 	// rest is how long what has just changed is left alone when bits are only shared in another way.
 	rest = time.Second
+	// lately is how long it is left alone unless the other way is much better.
+	lately = 10 * time.Second
 )
 
-// Headroom is what a rise leaves: who knows better than to need it multiplies bits by it.
+// Headroom is what a rise leaves: a layer is given when bits are at least so many times what is sent with it.
 const Headroom = float64(headroomOf) / headroomBy
 
-// patience is how one kind of rise waits after a fall.
-type patience struct {
-	rest    time.Duration // from a fall to the next rise
-	dwell   time.Duration // from a fall until rises leave no more than the usual headroom
-	trial   time.Duration // a rise that is taken back within it has failed: the next to as much waits twice as long
-	longest time.Duration // but no longer
-	grows   time.Duration // by how much longer
-}
-
-var (
-	// 3 s: as long as a queue takes to drain and an estimate to find its level again.
-	byKeyframe = patience{time.Second, 3 * time.Second, 30 * time.Second, time.Minute, 3}
-	// 1 s: an estimator that drains a queue is back by then. Nothing breaks when it was too early.
-	atOnce = patience{time.Second, time.Second, 10 * time.Second, 16 * time.Second, 2}
-)
-
-// history is what rises of one kind have led to. Its zero value has seen none.
-type history struct {
+// steady keeps the share from swinging: it knows what rises have led to. Its zero value has seen neither rise nor fall. A rise
+// or a fall takes a keyframe or pauses, else it is cheap.
+type steady struct {
 	fallen   bool
 	fellAt   time.Duration // the last fall
 	risen    bool
@@ -58,78 +57,11 @@ type history struct {
 	peak     bwe.Bitrate   // it led to
 	failures int           // rises in a row that were taken back
 	failed   bwe.Bitrate   // what the last of them led to
-}
 
-// fell notes that something was taken back.
-func (h *history) fell(now time.Duration, p *patience) {
-	if h.risen && now-h.roseAt < p.trial {
-		h.failures = min(h.failures+1, 8)
-		h.failed = h.peak
-	}
-	h.risen = false
-	h.fallen, h.fellAt = true, now
-}
+	shed   bool
+	shedAt time.Duration // the last cheap fall
 
-// rose notes that something was given.
-func (h *history) rose(now time.Duration, to bwe.Bitrate) {
-	h.risen, h.roseAt, h.peak = true, now, to
-}
-
-// settle forgets failures when a rise has stood its trial, or when it was not the rise that failed: bits that stay far below
-// what it led to are those of another path.
-func (h *history) settle(now time.Duration, bits bwe.Bitrate, p *patience) {
-	if h.failures > 0 && now-h.fellAt >= rest && bits*anotherOf < h.failed*anotherBy {
-		h.failures, h.failed = 0, 0
-	}
-	if h.risen && now-h.roseAt >= p.trial {
-		h.risen, h.failures, h.failed = false, 0, 0
-	}
-}
-
-// at is when the next rise may be.
-func (h *history) at(p *patience) time.Duration {
-	if !h.fallen {
-		return 0
-	}
-	return h.fellAt + p.rest
-}
-
-// room is what bits leave for a rise with keyframes.
-func (h *history) room(now time.Duration, bits bwe.Bitrate, p *patience) bwe.Bitrate {
-	of := bwe.Bitrate(headroomOf)
-	if since := now - h.fellAt; h.fallen && since < p.dwell {
-		of += bwe.Bitrate((cautiousOf - headroomOf) * (p.dwell - since) / (p.dwell - p.rest))
-	}
-	return h.bound(now, bits, bits*headroomBy/of, p)
-}
-
-// retryAt is when the next rise to what failed may be.
-func (h *history) retryAt(p *patience) time.Duration {
-	wait := p.dwell
-	for range h.failures {
-		wait = min(wait*p.grows, p.longest)
-	}
-	return h.fellAt + wait
-}
-
-// held says whether a rise to what failed has to wait.
-func (h *history) held(now time.Duration, bits bwe.Bitrate, p *patience) bool {
-	return h.failures > 0 && now < h.retryAt(p) && bits*anotherBy < h.failed*anotherOf
-}
-
-// bound keeps a rise below what failed until its time has come.
-func (h *history) bound(now time.Duration, bits, room bwe.Bitrate, p *patience) bwe.Bitrate {
-	if h.held(now, bits, p) {
-		return min(room, h.failed*failedOf/failedBy)
-	}
-	return room
-}
-
-// steady keeps the share from swinging. Its zero value has seen neither rise nor fall.
-type steady struct {
-	keyed     history // changes that take a keyframe, or pause
-	cheap     history // those that do not
-	above     bool    // more is sent than there is, within the tolerance
+	above     bool // more is sent than there is, within the tolerance
 	aboveFrom time.Duration
 }
 
@@ -147,39 +79,91 @@ func (t *steady) exceeds(now time.Duration, bits, sent bwe.Bitrate) bool {
 
 // isNew says whether a source is paused because it has had no turn yet.
 func (t *steady) isNew(s *source) bool {
-	return s.current == Paused && (!t.keyed.fallen || s.since > t.keyed.fellAt)
+	return s.current == Paused && (!t.fallen || s.since > t.fellAt)
 }
 
 // mayRise says which rises may be.
 func (t *steady) mayRise(now time.Duration) (keyed, cheap bool) {
-	cheap = now >= t.cheap.at(&atOnce)
-	return cheap && now >= t.keyed.at(&byKeyframe), cheap
+	cheap = !t.shed || now >= t.shedAt+cheapRest
+	return cheap && (!t.fallen || now >= t.fellAt+keyedRest), cheap
+}
+
+// room is what bits leave for rises.
+func (t *steady) room(now time.Duration, bits bwe.Bitrate) bwe.Bitrate {
+	of := bwe.Bitrate(headroomOf)
+	if t.cautious(now) {
+		of += bwe.Bitrate((cautiousOf - headroomOf) * min(dwell-(now-t.fellAt), dwell-keyedRest) / (dwell - keyedRest))
+	}
+	room := bits * headroomBy / of
+	if t.held(now, bits) {
+		return min(room, t.failed*failedOf/failedBy)
+	}
+	return room
+}
+
+// cautious says whether the last fall was so lately that rises leave more than the usual headroom.
+func (t *steady) cautious(now time.Duration) bool { return t.fallen && now-t.fellAt < dwell }
+
+// held says whether a rise to what failed has to wait.
+func (t *steady) held(now time.Duration, bits bwe.Bitrate) bool {
+	return t.failures > 0 && now < t.retryAt() && bits*anotherBy < t.failed*anotherOf
+}
+
+// retryAt is when the next rise to what failed may be.
+func (t *steady) retryAt() time.Duration {
+	wait := dwell
+	for range t.failures {
+		wait = min(wait*grows, longest)
+	}
+	return t.fellAt + wait
+}
+
+// settle forgets failures when a rise has stood its trial, or when it was not the rise that failed: bits that stay far below
+// what it led to are those of another path.
+func (t *steady) settle(now time.Duration, bits bwe.Bitrate) {
+	if t.failures > 0 && !t.risen && now-t.fellAt >= rest && bits*anotherOf < t.failed*anotherBy {
+		t.failures, t.failed = 0, 0
+	}
+	if t.risen && now-t.roseAt >= trial {
+		t.risen, t.failures, t.failed = false, 0, 0
+	}
+}
+
+// rose notes that something was given that took a keyframe.
+func (t *steady) rose(now time.Duration, to bwe.Bitrate) {
+	t.risen, t.roseAt, t.peak = true, now, to
+}
+
+// fell notes that something was taken back that cannot be had again without a keyframe.
+func (t *steady) fell(now time.Duration) {
+	if t.risen && now-t.roseAt < trial {
+		t.failures = min(t.failures+1, mostFailures)
+		t.failed = t.peak
+	}
+	t.risen = false
+	t.fallen, t.fellAt = true, now
 }
 
 // next is when something may be decided in another way although nothing changes; 0: never.
-func (t *steady) next(now time.Duration, bits bwe.Bitrate, limited bool) (at time.Duration) {
+func (t *steady) next(now time.Duration, bits bwe.Bitrate, limited bool, sources []source) (at time.Duration) {
 	if t.above {
 		return t.aboveFrom + tolerance
 	}
 	if !limited {
 		return 0
 	}
-	times := [...]time.Duration{t.cheap.at(&atOnce), t.keyed.at(&byKeyframe), 0, 0}
-	if t.cheap.held(now, bits, &atOnce) {
-		times[2] = t.cheap.retryAt(&atOnce)
-	}
-	if t.keyed.held(now, bits, &byKeyframe) {
-		times[3] = t.keyed.retryAt(&byKeyframe)
-	}
-	if since := now - t.keyed.fellAt; t.keyed.fallen && since >= byKeyframe.rest && since < byKeyframe.dwell {
-		at = min(now+cautiousStep, t.keyed.fellAt+byKeyframe.dwell) // there is more room with every moment
-	}
-	for _, t := range times {
-		if t > now && (at == 0 || t < at) {
-			at = t
+	soonest := func(than time.Duration, when bool) {
+		if when && than > now && (at == 0 || than < at) {
+			at = than
 		}
+	}
+	soonest(t.shedAt+cheapRest, t.shed)
+	soonest(t.fellAt+keyedRest, t.fallen)
+	soonest(min(now+cautiousStep, t.fellAt+dwell), t.cautious(now) && now >= t.fellAt+keyedRest) // there is ever more room
+	soonest(t.retryAt(), t.held(now, bits))
+	for i := range sources {
+		soonest(sources[i].since+rest, sources[i].current != Paused)
+		soonest(sources[i].since+lately, sources[i].current != Paused)
 	}
 	return at
 }
-
-func withLittleHeadroom(bits bwe.Bitrate) bwe.Bitrate { return bits * littleBy / littleOf }

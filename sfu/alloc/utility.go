@@ -172,15 +172,17 @@ func (a *Allocator) appraise(s *Source, weight int64) {
 	for i := range s.Layers {
 		known = known && s.Layers[i].Width > 0 && s.Layers[i].Height > 0
 	}
+	least := bwe.Bitrate(1)
 	for i := range s.Layers {
 		l := &s.Layers[i]
+		least = max(least, l.Bits) // what a layer is said to take less than the one below is a rate that wavers
 		var utility int64
 		if known {
 			utility = weight * curves(s.Kind, lines(l, w, h), l.Rate) / whole * among(s.Layers, i)
 		} else {
 			utility = weight * curves(s.Kind, byBits(s.Layers, i), l.Rate)
 		}
-		a.options = append(a.options, option{bits: max(l.Bits, 1), utility: utility, cheap: l.Cheap && i > 0})
+		a.options = append(a.options, option{bits: least, utility: utility, cheap: l.Cheap && i > 0})
 	}
 }
 
