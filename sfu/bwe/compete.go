@@ -5,7 +5,7 @@ import "time"
 const (
 	competeHigh  = 0.025 // s: a queue below is no sign of TCP
 	competeAfter = 2 * time.Second
-	competeOver  = 2 * time.Second
+	competeOver  = time.Second
 	suspectAfter = 700 * time.Millisecond // so long a queue of ours takes to drain
 
 	competeCut     = 0.7                    // with loss, as CUBIC (RFC 9438): Reno's half would yield to it
@@ -20,7 +20,7 @@ const (
 
 // compete is how to live with flows that fill the queue whatever it costs: TCP. Who yields to a queue gets nothing beside
 // them. When a queue stays although we have fallen far, and bursts show that others are there, loss counts instead of delay:
-// a packet more each round trip, three tenths less with a loss. It ends when the queue has been short for two seconds, or
+// a packet more each round trip, three tenths less with a loss. It ends when the queue has been short for a second, or
 // bursts show that we are alone, so that the queue is ours.
 type compete struct {
 	on      bool

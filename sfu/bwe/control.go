@@ -3,10 +3,10 @@ package bwe
 import "time"
 
 const (
-	// A standing queue of 10 ms at 1 Mbit/s, less at higher rates, is too much. 5 ms is what can be told from bursts, 30 ms
+	// A standing queue of 8.5 ms at 1 Mbit/s, less at higher rates, is too much. 6 ms is what can be told from bursts, 30 ms
 	// what a call hears.
-	queueAt1M             = 0.010
-	queueLeast, queueMost = 0.005, 0.030
+	queueAt1M             = 0.0085
+	queueLeast, queueMost = 0.006, 0.030
 	shortQueue            = 0.003                   // s: below, the queue has drained
 	deepQueue             = 0.060                   // s: what must go at once, whatever waits at the sender
 	afterDeep             = 1500 * time.Millisecond // for so long what waited at the sender does not refill it
@@ -27,21 +27,23 @@ const (
 	sharedAt                 = 0.3
 	sharedFade               = 0.1   // a second
 	sharedCut                = 0.92  // of the target: the same share of each, so that larger rates lose more
-	sharedAdd                = 120e3 // bits a second, each second: the same for each, so that rates meet
+	sharedAdd                = 160e3 // bits a second, each second: the same for each, so that rates meet
 	sharedHeadroom           = 1.35
 	sharedCalm, sharedFaster = 0.3, 1.5
 
 	aloneAdd                   = 15e3      // bits a second, each second
 	aloneLeast, aloneMost      = 0.02, 1.0 // a second
 	aloneSlope, aloneTop       = 3, 1.05
-	startSlope, startTop       = 6, 1.07 // before any queue was met
+	startSlope, startTop       = 6, 1.04 // before any queue was met
 	startMost                  = 4.0
 	provedTimes, provedMore    = 1.5, 30e3 // of what was delivered: farther only probes go
 	provedMost                 = 1.8
+	provedProbe                = 0.97 // arrival times are rounded
 	provedHolds                = 3 * time.Second
 	wantsSpare                 = 1.2 // of what is wanted: a keyframe's worth
 	lossCut, lossFloor         = 0.95, 0.7
 	lossEvery                  = 100 * time.Millisecond // and a round trip
+	lossMost                   = 0.5                    // of what is sent: more is no loss that a rate could make up for
 	lossSmooth                 = 10 * time.Second
 	burstPacing, evenPacing    = 1.45, 1.05
 	drainPacing, suspectPacing = 1.15, 1.2
@@ -143,7 +145,7 @@ func (c *control) predict(now time.Duration, e *Estimator) float64 {
 
 // drain sends less than passes until the queue is gone.
 func (c *control) drain(now time.Duration, e *Estimator, q float64) {
-	passes := c.passes(e, q)
+	passes := c.passes(now, e, q)
 	c.calm = now
 	switch {
 	case !c.draining:
@@ -155,10 +157,10 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	case now-c.cutAt > e.rtt+stuckTrip:
 		c.cutAt = now
 		if c.shared() {
-			passes *= sharedCut
+			passes = c.capacity * sharedCut
 		}
 		c.capacity = min(c.capacity, passes)
-	case now-c.cutAt < e.rtt+slackTrip || q > measureDeep:
+	case now-c.cutAt < e.rtt+slackTrip && !c.shared() || q > measureDeep:
 		c.capacity = min(c.capacity, passes)
 	}
 	if q > deepQueue {
@@ -185,16 +187,17 @@ func (c *control) cut(now time.Duration, passes float64) {
 }
 
 // passes is what the bottleneck passes of ours, in bits a second; 0: it cannot be told.
-func (c *control) passes(e *Estimator, q float64) float64 {
+func (c *control) passes(now time.Duration, e *Estimator, q float64) float64 {
 	share := e.delay.passed(passWindow)
 	if q > measureDeep {
 		share = min(share, e.delay.recent(passWindow))
 	}
+	share /= 1 - min(e.loss.random(), lossMost) // as much more was sent
 	bursts := e.busy.rate(e.delay.now())
 	if e.busy.stood(e.delay.now()) && bursts > 0 {
 		return bursts // what arrived while nothing could is no measure
 	}
-	if !c.draining && bursts > 0 && share > 0 {
+	if !c.draining && bursts > 0 && share > 0 && !e.probes.disturbs(now) {
 		if bursts > sharedBursts*share {
 			c.contested += float64((1 - c.contested) * sharedRise)
 		} else {
@@ -204,6 +207,8 @@ func (c *control) passes(e *Estimator, q float64) float64 {
 	switch {
 	case c.shared():
 		return share
+	case bursts > 0 && q > measureDeep:
+		return min(bursts, share) // what it was before the queue fades from bursts slowly
 	case bursts > 0:
 		return bursts
 	}
@@ -223,10 +228,10 @@ func (c *control) shallow(now time.Duration, e *Estimator) {
 
 // bound is how far the rate may go: not beyond what was proved, nor what is wanted.
 func (c *control) bound(e *Estimator, now time.Duration) float64 {
-	proved := max(e.delay.delivered(100*time.Millisecond), e.delay.delivered(300*time.Millisecond), e.delay.delivered(700*time.Millisecond))
-	bound := min(float64(provedTimes*proved)+provedMore, provedMost*proved)
+	proved := max(e.delay.delivered(300*time.Millisecond), e.delay.delivered(700*time.Millisecond))
+	bound := min(float64(provedTimes*max(proved, e.delay.delivered(100*time.Millisecond)))+provedMore, float64(provedMost*proved))
 	if e.probes.provedAt != 0 && now-e.probes.provedAt < provedHolds {
-		bound = max(bound, e.probes.proved)
+		bound = max(bound, float64(provedProbe*e.probes.proved))
 	}
 	if e.wants > 0 {
 		bound = min(bound, float64(wantsSpare*e.wants))
@@ -234,12 +239,12 @@ func (c *control) bound(e *Estimator, now time.Duration) float64 {
 	return bound
 }
 
-// headroom is what bursts pass, as a multiple of the rate; that of bursts where they never waited.
-func (c *control) headroom(e *Estimator) float64 {
+// headroom is what bursts pass, as a multiple of the rate; their own rate where they never waited.
+func (c *control) headroom(now time.Duration, e *Estimator) float64 {
 	if bursts := e.busy.rate(e.delay.now()); bursts > 0 {
 		return bursts / c.rate
 	}
-	return burstPacing
+	return c.pacing(now, e)
 }
 
 // grow goes towards what bursts pass: fast while it is far, slowly when it is near.
@@ -249,7 +254,7 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 		return
 	}
 	speed, add := 0.0, aloneAdd
-	headroom := c.headroom(e)
+	headroom := c.headroom(now, e)
 	switch {
 	case c.shared():
 		add = sharedAdd * e.cfg.Priority

@@ -15,7 +15,7 @@ const (
 
 	// Reports that come more often are taken together, so that a second of history needs no more room.
 	sampleEvery = 20 * time.Millisecond
-	samples     = 24
+	samples     = 20
 
 	// 60 ms: a queue that was empty once in two frame intervals does not stand. Bursts come and go in one.
 	standing = 60 * time.Millisecond

@@ -210,7 +210,6 @@ func (e *Estimator) Poll(now time.Duration) Estimate {
 	c := &e.control
 	target := e.bounded(Bitrate(c.rate))
 	sent := e.sending.rate(now)
-	loss := e.loss.share()
 	est := Estimate{
 		Target:     target,
 		Lasts:      max(target, e.bounded(Bitrate(c.lasts()))),
@@ -219,14 +218,12 @@ func (e *Estimator) Poll(now time.Duration) Estimate {
 		InFlight:   e.history.flying,
 		Probe:      e.probes.poll(now, e),
 		Congested:  c.congested(now),
-		Loss:       loss,
+		Loss:       e.loss.share(),
+		Inherent:   e.loss.random(),
 		Queue:      e.delay.queue(),
 		RTT:        e.rtt,
 		Delivered:  Bitrate(e.delay.delivered(300 * time.Millisecond)),
 		AppLimited: sent < float64(limitedShare*float64(target)),
-	}
-	if !e.loss.congestive() {
-		est.Inherent = loss
 	}
 	est.Next = e.next(now)
 	return est

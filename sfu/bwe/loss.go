@@ -81,3 +81,11 @@ func (l *loss) congestive() bool {
 	deviation := math.Sqrt(max(l.all2/l.allN-float64(mean*mean), 1e-8))
 	return l.before/l.beforeN > mean+lossSigma*deviation/math.Sqrt(l.beforeN)
 }
+
+// random is the share of bytes lost by chance.
+func (l *loss) random() float64 {
+	if l.congestive() {
+		return 0
+	}
+	return l.share()
+}

@@ -6,16 +6,19 @@ const (
 	probeSpan      = 0.030 // s: what a probe lasts: a frame's time, so that media fill much of it
 	probeBytes     = 3000  // least at rates that allow it, and the least of all: five packets
 	probeFewBytes  = 1500
-	probeFewSpan   = 0.1 // s of the present rate that probeBytes may take
-	probeTimes     = 2.0 // the rate
-	probeRecall    = 3.0 // at most, towards a rate of before
-	probeStart     = 4.0 // the first: 600 kbit/s from 150
-	probeSpare     = 1.3 // of what is wanted: who wants more than a probe proved would need another
-	probeLeast     = 1.1 // of the rate: less is not worth it
-	probeMeasures  = 0.9 // of what a probe showed is the rate then
-	probeSaturated = 0.8 // of the rate it was sent at: it has met the bottleneck
-	probeMuch      = 1.25
-	probeIdle      = 1.3 // of what is sent: who sends so much less than he may needs no more
+	probeFewSpan   = 0.1  // s of the present rate that probeBytes may take
+	probeTimes     = 2.0  // the rate
+	probeRecall    = 3.0  // at most, towards a rate of before
+	probeStart     = 4.0  // the first: 600 kbit/s from 150
+	probeSpare     = 1.3  // of what is wanted: who wants more than a probe proved would need another
+	probeLeast     = 1.1  // of the rate: less is not worth it
+	probeMeasures  = 0.9  // of what a probe showed is the rate then
+	probeFound     = 0.95 // of the bottleneck, when it has been met
+	probeSaturated = 0.75 // of the rate it was sent at: it has met the bottleneck
+	probeFaster    = 1.25 // than it was wished a probe proves nothing: a pacer's clump
+	probeMuch      = 1.1  // of what a probe showed is the most that bursts may add to it: with probeMeasures, never more than was proved
+	probeAhead     = 10.0 // of what is sent: the start runs ahead of the encoder no farther
+	probeIdle      = 1.3  // of what is sent: who sends so much less than he may needs no more
 
 	probeAgain    = 500 * time.Millisecond
 	probeFailed   = time.Second // and twice as long each time
@@ -25,6 +28,7 @@ const (
 	probeHeadroom = 1.3
 	probeOpen     = 1.4
 	probeRecalls  = 30 * time.Second
+	probeDisturbs = 400 * time.Millisecond // as long as averages look back
 	probeWaits    = 500 * time.Millisecond // and two round trips: what it has not brought by then it will not
 )
 
@@ -44,7 +48,8 @@ type probes struct {
 
 // flight is a probe that leaves or has left.
 type flight struct {
-	id      uint32 // 0: none
+	id      uint32  // 0: none
+	rate    float64 // that was wished
 	packets int
 	last    time.Duration // when its newest packet left
 
@@ -85,6 +90,11 @@ func (p *probes) fail() {
 	p.pause = min(max(2*p.pause, probeFailed), probeRarest)
 }
 
+// disturbs reports whether a probe was under way lately, beside which no average means anything.
+func (p *probes) disturbs(now time.Duration) bool {
+	return p.flight.id != 0 || p.provedAt != 0 && now-p.provedAt < probeDisturbs
+}
+
 // due is the rate of a probe that is due now; 0: none.
 func (p *probes) due(now time.Duration, e *Estimator) float64 {
 	c := &e.control
@@ -97,6 +107,10 @@ func (p *probes) due(now time.Duration, e *Estimator) float64 {
 		if c.before > c.rate && now-c.beforeAt < probeRecalls {
 			rate = min(probeRecall*c.rate, max(rate, c.before))
 		}
+	}
+	if p.chain && e.wants == 0 && p.provedAt != 0 && c.rate > probeAhead*max(e.sending.rate(now), e.delay.delivered(passWindow)) {
+		p.chain = false
+		return 0
 	}
 	if e.wants > 0 {
 		if c.rate >= e.wants {
@@ -114,7 +128,7 @@ func (p *probes) due(now time.Duration, e *Estimator) float64 {
 // mayAsk reports whether a probe would harm nobody and could prove something.
 func (p *probes) mayAsk(now time.Duration, e *Estimator) bool {
 	c := &e.control
-	calm, headroom := now-c.calm, c.headroom(e)
+	calm, headroom := now-c.calm, c.headroom(now, e)
 	switch {
 	case c.draining || c.compete.on || now-p.asked < p.pause || !e.told(now):
 		return false
@@ -145,7 +159,7 @@ func (p *probes) sent(now time.Duration, k Packet) {
 		if p.wish.ID != k.Probe {
 			return
 		}
-		p.flight = flight{id: k.Probe}
+		p.flight = flight{id: k.Probe, rate: float64(p.wish.Rate)}
 		p.wish = Probe{}
 	}
 	p.flight.packets++
@@ -179,8 +193,8 @@ func (p *probes) measure(now time.Duration, e *Estimator) {
 		p.fail()
 		return
 	}
-	rate := bits / max(sent, came)
-	saturated := rate < probeSaturated*bits/max(sent, 0.001)
+	rate := min(bits/max(sent, came), probeFaster*f.rate)
+	saturated := bits/max(sent, came) < probeSaturated*bits/max(sent, 0.001)
 	p.proved, p.provedAt = rate, now
 	if bursts := e.busy.rate(f.cameLast); bursts > rate {
 		rate = min(bursts, probeMuch*rate) // its first packets found the bottleneck idle
@@ -197,5 +211,5 @@ func (p *probes) measure(now time.Duration, e *Estimator) {
 		rate = min(rate, 1.2*c.rate)
 	}
 	c.capacity = rate
-	c.rate = max(c.rate, float64(probeMeasures*rate))
+	c.rate = max(c.rate, float64(probeFound*rate))
 }
