@@ -121,9 +121,15 @@ func TestRoomKeepsToTheRate(t *testing.T) {
 func TestIdleTimeIsNoCredit(t *testing.T) {
 	var b Bucket
 	b.SetEstimate(0, estimate(8*bwe.Mbps))
-	require.Equal(t, 5, take(&b, 0, Video, 1000))
-	b.held = false // nothing waits
+	for range 3 { // and nothing waits then
+		_, ok := b.Take(0, Video, 1000)
+		require.True(t, ok)
+	}
 	require.Equal(t, 5, take(&b, time.Hour, Video, 1000))
+	b.Charge(2*time.Hour, Video, 1000)
+	require.Equal(t, 5, take(&b, 3*time.Hour, Video, 1000))
+	b.Charge(3*time.Hour+ms, Audio, 0) // a voice does not end the wait of the others
+	require.Equal(t, 20, take(&b, 4*time.Hour, Video, 1000), "but a late timer makes up for 15 ms")
 }
 
 func TestAudioNeverWaitsAndIsCharged(t *testing.T) {

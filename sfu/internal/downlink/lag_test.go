@@ -121,6 +121,34 @@ func TestLagGoesOnAtAKeyframeThatHasCome(t *testing.T) {
 	require.Zero(t, s.d.Stats().Thinnings)
 }
 
+// One that is too old to begin with is reached in its turn.
+func TestLagDoesNotGoBackToAnOldKeyframe(t *testing.T) {
+	s := newPaced(t)
+	all := s.show(4, true)
+	s.come(1, false)
+	s.come(10, true)
+	more := s.drain()
+	require.Zero(t, s.d.Stats().Stale)
+	require.False(t, s.d.WantsKeyframe(s.now))
+	continuous(t, append(all, more...))
+	require.Contains(t, temporal(more), uint8(0))
+}
+
+// A keyframe that is gone on to does not bring back the layers that were too much.
+func TestLagIsRememberedBeyondAKeyframe(t *testing.T) {
+	s := newPaced(t)
+	all := s.show(4, true)
+	s.come(6, false)
+	all = append(all, s.drain()...)
+	require.Equal(t, uint64(1), s.d.Stats().Thinnings)
+	s.come(6, false)
+	s.come(4, true)
+	more := s.drain()
+	require.True(t, more[0].First)
+	require.Equal(t, []uint8{0, 1}, temporal(more))
+	continuous(t, append(all, more...))
+}
+
 func TestLagWaitsForAKeyframe(t *testing.T) {
 	s := newPaced(t)
 	base := func(n int) { // nothing can be left out
