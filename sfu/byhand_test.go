@@ -365,6 +365,20 @@ func (c *byHand) tellArrivals() {
 	c.conn.WriteTo(b[:c.sealer.SealRTCP(b[:cap(b)], len(b))], c.server)
 }
 
+// lie sends transport-wide feedback that tells of 1,000 packets, most of which were never sent, as having come at once, or in the
+// future.
+func (c *byHand) lie() {
+	var r rtcp.TransportRecorder
+	at, first := time.Duration(rand.Int64N(int64(time.Hour))), uint16(rand.Uint32())
+	for n := range uint16(1000) {
+		r.Handle(at, first+n)
+	}
+	b := r.Append(rtcp.AppendReceiverReport(make([]byte, 0, 1500), 1, nil), 1, 1)
+	c.sealing.Lock()
+	defer c.sealing.Unlock()
+	c.conn.WriteTo(b[:c.sealer.SealRTCP(b[:cap(b)], len(b))], c.server)
+}
+
 // send seals one RTP packet and sends it. The caller may have made header and payload lie: they are sealed as they are.
 func (c *byHand) send(p *rtp.Packet) []byte {
 	plain, err := p.Marshal()

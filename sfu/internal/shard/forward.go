@@ -213,13 +213,10 @@ func (s *Shard) serve(now time.Duration, p *peer, c class, budget int) (sent int
 		s.afterServe(now, sl)
 	}
 	if paced && p.congestion.waits() {
-		sent += s.pad(now, p, budget-sent)
-		if sent >= budget {
+		if sent += s.pad(now, p, budget-sent); sent >= budget {
 			return sent, true
 		}
-		if p.congestion.waits() {
-			s.halt(now, p)
-		}
+		s.awaken(now, p)
 	}
 	return sent, false
 }

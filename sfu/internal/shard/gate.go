@@ -77,17 +77,30 @@ func (s *Shard) halt(now time.Duration, p *peer) {
 		backlog += bytes
 	}
 	g.bucket.Queued(backlog)
-	at := time.Duration(0)
-	if len(p.pending[video]) > 0 {
-		at = g.bucket.Next(now, pace.Video)
-	}
+	at := g.bucket.Next(now, pace.Video)
 	if w.waiting > 0 {
-		at = earlier(at, g.bucket.Next(now, pace.Repair))
+		at = min(at, g.bucket.Next(now, pace.Repair))
 	}
 	if g.bucket.Probing() {
-		at = earlier(at, g.bucket.Next(now, pace.Padding))
+		at = min(at, g.bucket.Next(now, pace.Padding))
 	}
 	s.wheel.arm(&w.timer, max(at, now+1))
+}
+
+// awaken has a peer whose slots have nothing to send enter the video queue again when repairs or a probe may go on. A probe for
+// which no slot has any padding waits for media.
+func (s *Shard) awaken(now time.Duration, p *peer) {
+	g := p.congestion
+	at := time.Duration(0)
+	if g.gate.waiting > 0 {
+		at = g.bucket.Next(now, pace.Repair)
+	}
+	if g.bucket.Probing() && g.bucket.Padding(now) == 0 {
+		at = earlier(at, g.bucket.Next(now, pace.Padding))
+	}
+	if at != 0 {
+		s.wheel.arm(&g.gate.timer, max(at, now+1))
+	}
 }
 
 // earlier of two times, of which 0 is none.

@@ -242,6 +242,9 @@ func (s *Shard) grant(now time.Duration, sl *slot, i int, bounded bool) (bits bw
 	if before.paused && !g.paused {
 		s.unpause(now, sl)
 	}
+	if before.paused != g.paused || before.most != g.most {
+		s.tendSoon(now, sl.variant) // something else is wanted of the publisher
+	}
 	return bits
 }
 
