@@ -37,6 +37,7 @@ const (
 
 const (
 	fits       = 1.05 // the tolerance of a share
+	farAbove   = 1.15 // of the means that layers take: what was measured of them was another
 	seenEnough = 0.9
 	flapWithin = 10 * second
 	calmFor    = 200 * ms
@@ -97,14 +98,19 @@ func (c scene) voicesRate() float64 { return audioRate * float64(c.Voices) }
 
 // layer notes that a slot sends what it is meant to, and how much that is with all others.
 func (l *dlLog) layer(d *downlink, now time.Duration) {
-	sum := l.c.voicesRate()
+	at := &l.plan[l.at(now)]
+	*at = max(*at, d.layersSent())
+}
+
+// layersSent is what all layers that are sent take, and the voices.
+func (d *downlink) layersSent() float64 {
+	sum := d.c.voicesRate()
 	for _, s := range d.slots {
 		if s.flows != paused {
 			sum += float64(nominal(s.flows.encoding, s.flows.temporal))
 		}
 	}
-	at := &l.plan[l.at(now)]
-	*at = max(*at, sum)
+	return sum
 }
 
 func (l *dlLog) sent(d *downlink, p dlPacket) {
@@ -119,7 +125,7 @@ func (l *dlLog) sent(d *downlink, p dlPacket) {
 	default:
 		s := d.slots[p.slot]
 		f := s.frames[p.frame].layer
-		if f.encoding > s.flows.encoding || l.plan[l.at(d.now)] > fits*l.capacity[l.at(d.now)] {
+		if f.encoding > s.flows.encoding || d.layersSent() > farAbove*l.capacity[l.at(d.now)] {
 			l.over = append(l.over, d.now)
 		}
 	}
