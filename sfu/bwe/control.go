@@ -7,48 +7,34 @@ const (
 	// what a call hears.
 	queueAt1M             = 0.0085
 	queueLeast, queueMost = 0.006, 0.030
-	shortQueue            = 0.003                   // s: below, the queue has drained
-	deepQueue             = 0.060                   // s: what must go at once, whatever waits at the sender
-	afterDeep             = 1500 * time.Millisecond // for so long what waited at the sender does not refill it
-	measureDeep           = 0.050                   // s: from here on a short look at what passes is exact, and soon
 
-	drainWithin           = 0.25 // s: a queue of 50 ms is drained at a fifth below what passes
-	drainLeast, drainMost = 0.3, 0.97
-	afterDrain            = 0.96 // of what passes: the encoder wavers by 5 %
-	passWindow            = 100 * time.Millisecond
-	slackTrip             = 50 * time.Millisecond  // feedback's interval: what passes has not answered a cut before
-	stuckTrip             = 250 * time.Millisecond // and the encoder's, twice: a queue that still stands needs another cut
-	aloneDelivers         = 1.04                   // of what was delivered while the queue was not yet standing all the time
-	dropped               = 0.75                   // of the rate: a capacity below is another one, and the old one remembered
+	shortQueue  = 0.003 // s: below, the queue has drained
+	deepQueue   = 0.060 // s: what must go at once, whatever waits at the sender
+	measureDeep = 0.050 // s: from here on a short look at what passes is exact, and soon
 
-	// Where bursts pass 5 % more than our share others send too; alone the two differ by 0.1 %, by 2 % in one of twenty.
-	sharedBursts             = 1.05
-	sharedRise, sharedFall   = 1.0 / 2, 1.0 / 4
-	sharedAt                 = 0.3
-	sharedFade               = 0.1   // a second
-	sharedCut                = 0.92  // of the target: the same share of each, so that larger rates lose more
-	sharedAdd                = 160e3 // bits a second, each second: the same for each, so that rates meet
-	sharedHeadroom           = 1.35
-	sharedCalm, sharedFaster = 0.3, 1.5
+	// A queue of 50 ms is drained at a fifth less than passes: in 0.25 s, a round trip and what an encoder takes to follow.
+	drainWithin           = 0.25
+	drainLeast, drainMost = 0.3, 0.97 // of what passes: audio and the base of video go on; and never nothing
+	afterDrain            = 0.96      // of what passes: the encoder wavers by 5 %
 
-	aloneAdd                   = 15e3      // bits a second, each second
-	aloneLeast, aloneMost      = 0.02, 1.0 // a second
-	aloneSlope, aloneTop       = 3, 1.05
-	startSlope, startTop       = 6, 1.04 // before any queue was met
-	startMost                  = 4.0
-	provedTimes, provedMore    = 1.5, 30e3 // of what was delivered: farther only probes go
-	provedMost                 = 1.8
-	provedProbe                = 0.97 // arrival times are rounded
-	provedHolds                = 3 * time.Second
-	wantsSpare                 = 1.2 // of what is wanted: a keyframe's worth
-	lossCut, lossFloor         = 0.95, 0.7
-	lossEvery                  = 100 * time.Millisecond // and a round trip
-	lossMost                   = 0.5                    // of what is sent: more is no loss that a rate could make up for
-	lossSmooth                 = 10 * time.Second
-	burstPacing, evenPacing    = 1.45, 1.05
-	drainPacing, suspectPacing = 1.15, 1.2
-	deepOver                   = 300 * time.Millisecond
-	backlogPacing              = 1.02
+	passWindow    = 100 * time.Millisecond // three frames
+	slackTrip     = 50 * time.Millisecond  // feedback's interval: what passes has not answered a cut before
+	stuckTrip     = 250 * time.Millisecond // and the encoder's: a queue that still stands then needs another cut
+	aloneDelivers = 1.04                   // of what was delivered while the queue did not stand all the time yet
+	dropped       = 0.75                   // of the rate: a capacity below is another one, and the old one is remembered
+
+	// Where bursts pass 5 % more than our share others send too: alone the two differ by 0.1 %, in one of twenty cuts by 2 %.
+	sharedBursts           = 1.05
+	sharedRise, sharedFall = 1.0 / 2, 1.0 / 4 // believed soon and doubted slowly: others may pause
+	sharedAt               = 0.3
+	sharedFade             = 0.1   // a second without a cut
+	sharedCut              = 0.915 // of the target, so that larger rates lose more
+	sharedDeep             = 2.0   // times that, where the rate is far beyond its threshold
+
+	// A shallow queue loses what it cannot hold: a twentieth less than arrives, at most three tenths less than now.
+	lossCut, lossFloor = 0.95, 0.7
+	lossEvery          = 100 * time.Millisecond // and a round trip: losses within are one event
+	lossMost           = 0.5                    // of what is sent: more is no loss that a rate could make up for
 )
 
 // control is the law: what the rate becomes with each report.
@@ -149,7 +135,7 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	c.calm = now
 	switch {
 	case !c.draining:
-		c.cut(now, passes)
+		c.cut(now, e, q, passes)
 	case passes > 0 && !c.shared() && e.busy.rate(e.delay.now()) > 0:
 		c.capacity = passes
 	case passes == 0 || e.delay.stood(passWindow+standing).Seconds() < standLeast.Seconds():
@@ -171,7 +157,7 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 }
 
 // cut begins to drain.
-func (c *control) cut(now time.Duration, passes float64) {
+func (c *control) cut(now time.Duration, e *Estimator, q, passes float64) {
 	if passes == 0 {
 		passes = c.rate
 	}
@@ -182,7 +168,9 @@ func (c *control) cut(now time.Duration, passes float64) {
 	c.capacity = passes
 	if c.shared() {
 		// Of the target and not of what arrived: that wavers with the encoder, and rates that waver never meet.
-		c.capacity = min(max(c.rate, 0.8*passes), 1.1*passes) * sharedCut
+		// At one queue the larger rate is farther beyond its threshold, and falls deeper.
+		deep := min(max(q*c.rate/(e.cfg.Priority*queueAt1M*1e6), 1/sharedDeep), sharedDeep)
+		c.capacity = min(max(c.rate, 0.8*passes), 1.1*passes) * (1 - float64((1-sharedCut)*deep))
 	}
 }
 
@@ -224,91 +212,4 @@ func (c *control) shallow(now time.Duration, e *Estimator) {
 	c.lossAt, c.calm, c.met = now, now, true
 	c.capacity = e.delay.delivered(250 * time.Millisecond)
 	c.rate = min(c.rate, max(float64(lossCut*c.capacity), float64(lossFloor*c.rate)))
-}
-
-// bound is how far the rate may go: not beyond what was proved, nor what is wanted.
-func (c *control) bound(e *Estimator, now time.Duration) float64 {
-	proved := max(e.delay.delivered(300*time.Millisecond), e.delay.delivered(700*time.Millisecond))
-	bound := min(float64(provedTimes*max(proved, e.delay.delivered(100*time.Millisecond)))+provedMore, float64(provedMost*proved))
-	if e.probes.provedAt != 0 && now-e.probes.provedAt < provedHolds {
-		bound = max(bound, float64(provedProbe*e.probes.proved))
-	}
-	if e.wants > 0 {
-		bound = min(bound, float64(wantsSpare*e.wants))
-	}
-	return bound
-}
-
-// headroom is what bursts pass, as a multiple of the rate; their own rate where they never waited.
-func (c *control) headroom(now time.Duration, e *Estimator) float64 {
-	if bursts := e.busy.rate(e.delay.now()); bursts > 0 {
-		return bursts / c.rate
-	}
-	return c.pacing(now, e)
-}
-
-// grow goes towards what bursts pass: fast while it is far, slowly when it is near.
-func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
-	bound := c.bound(e, now)
-	if c.rate >= bound {
-		return
-	}
-	speed, add := 0.0, aloneAdd
-	headroom := c.headroom(now, e)
-	switch {
-	case c.shared():
-		add = sharedAdd * e.cfg.Priority
-		if headroom > sharedHeadroom {
-			speed = min(max(2*((now-c.calm).Seconds()-sharedCalm), 0), sharedFaster)
-		}
-	case c.met:
-		speed = min(max(aloneSlope*(headroom-aloneTop), aloneLeast), aloneMost)
-	default:
-		speed = min(max(startSlope*(headroom-startTop), aloneLeast), startMost)
-	}
-	if e.ecn.active(now) {
-		speed = max(speed, markedGrow)
-		if now-e.ecn.last > e.rtt {
-			speed = max(speed, unmarkedGo)
-		}
-	}
-	c.rate = min(c.rate+float64(c.rate*speed*dt)+float64(add*dt), bound)
-}
-
-// lasts is the rate that will hold when the queue of now has drained.
-func (c *control) lasts() float64 {
-	if c.draining {
-		return afterDrain * c.capacity
-	}
-	return c.rate
-}
-
-// congested reports whether a queue stands, or stood so deep that what waits at the sender must not refill it.
-func (c *control) congested(now time.Duration) bool {
-	return c.draining || c.deepAt != 0 && now-c.deepAt < afterDeep
-}
-
-// gap is how far apart packets of one burst leave at most.
-func (c *control) gap(size int) time.Duration {
-	return 2*time.Millisecond + time.Duration(float64(size*8)/c.rate*float64(time.Second))
-}
-
-// pacing is how much faster than the rate bursts leave: fast enough to show what the bottleneck passes, and no faster where
-// each burst would be marked or lost, or would feed the queue that is to drain.
-func (c *control) pacing(now time.Duration, e *Estimator) float64 {
-	switch {
-	case c.lossAt != 0 && now-c.lossAt < lossSmooth, e.ecn.active(now) && e.ecn.share > markedMuch:
-		return evenPacing
-	case c.compete.on:
-		return burstPacing
-	case c.draining && c.compete.suspects(now):
-		return suspectPacing
-	case c.draining && !c.shared() && (c.deepAt == 0 || now-c.deepAt > deepOver):
-		return drainPacing
-	case c.draining:
-		return 1
-	case c.congested(now):
-		return min(max(backlogPacing*c.capacity/c.rate, 1), burstPacing)
-	}
-	return burstPacing
 }
