@@ -37,9 +37,10 @@ type look struct {
 type course struct {
 	phases   []phase
 	length   time.Duration
-	passages []passage // of UDP, in order
-	looks    []look    // in order
-	delays   []delay   // of pictures, in order
+	passages []passage     // of UDP, in order
+	looks    []look        // in order
+	delays   []delay       // of pictures, in order
+	late     time.Duration // p99 by which the emulator itself was late: what of the delays is this machine's fault
 }
 
 // delay is of one picture: from the encoder to the arrival of its last packet.
@@ -58,6 +59,7 @@ type figures struct {
 	delay50, delay95   float64 // ms
 	concealed          float64 // share of the sound
 	limitedCPU         float64 // share of the time in which the sender's machine held its encoder back
+	late               float64 // ms, course.late
 }
 
 // parts are the figures of each phase, and of the whole call at the end.
@@ -75,7 +77,7 @@ func (c *course) parts() []figures {
 
 // between describes what happened from one time to another.
 func (c *course) between(from, to time.Duration) figures {
-	var f figures
+	f := figures{late: milliseconds(c.late)}
 	c.link(from, to, &f)
 	c.pictures(from, to, &f)
 	var took []time.Duration

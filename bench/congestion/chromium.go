@@ -147,7 +147,7 @@ func (b *bench) chromium(ctx context.Context, kind string, direction netem.Direc
 	if err := c.follow(ctx, zero, sender, receiver); err != nil {
 		return nil, err
 	}
-	c.passages = rec.since(zero.Sub(opened))
+	c.passages, c.late = rec.since(zero.Sub(opened)), network.Stats().Late.P99
 	for _, page := range []*chrome{sender, receiver} {
 		_, _ = page.ask(order{Do: "leave"}) // what was measured stands
 	}

@@ -161,6 +161,7 @@ func (d *dropped) rows(command, name string) []report.Result {
 		add(v.name+"_p95", v.unit, sorted[min(len(sorted)*95/100, len(sorted)-1)], len(cycles))
 	}
 	add("first_up", "s", d.firstUp.Seconds(), 1)
+	add("emulator_late_p99", "ms", milliseconds(d.late), 1)
 	add("flaps", "1/min", float64(flaps)/minutes, len(cycles))
 	add("audio_lost_or_late", "share", bad, len(cycles))
 	add("audio_gap", "ms", milliseconds(gap), len(cycles))

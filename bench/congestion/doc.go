@@ -27,6 +27,6 @@
 // cost runs tolkyn's own bench on loopback with media.congestion_control on and off in turn; its ratio is the median of the pairs'.
 // A machine that others use says nothing there: -quick is for a first look, the whole takes a quarter of an hour.
 //
-// Two Chromiums encode and decode on the machine of the server: fps_sent and sender_cpu_limited say whether it had room. It needs
-// root (namespaces) and Chromium.
+// Two Chromiums encode and decode on the machine of the server: fps_sent, sender_cpu_limited and emulator_late_p99 say whether it
+// had room. It needs root (namespaces) and Chromium.
 package main

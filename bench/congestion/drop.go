@@ -55,6 +55,7 @@ func (p plan) length() time.Duration { return time.Duration(p.cycles) * p.cycle(
 type dropped struct {
 	plan
 	firstUp  time.Duration // from the first picture to the first of the largest layer
+	late     time.Duration // p99 by which the emulator itself was late
 	frames   []arrived     // packets of pictures, in order of arrival
 	sounds   []arrived     // packets of sound
 	passages []passage     // of the link to the subscriber
@@ -283,7 +284,9 @@ func playDrops(ctx context.Context, s server.Server, seed uint64, p plan) (_ *dr
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return sub.result(zero, p), nil
+	d := sub.result(zero, p)
+	d.late = line.Accounts()[0][netem.Down].Did.Late.P99
+	return d, nil
 }
 
 // lead is before the first drop, so that the link knows of it while packets wait.

@@ -120,6 +120,7 @@ var metrics = []struct {
 	{"delay_p95", "ms", func(f figures) float64 { return f.delay95 }},
 	{"concealed", "share", func(f figures) float64 { return f.concealed }},
 	{"sender_cpu_limited", "share", func(f figures) float64 { return f.limitedCPU }},
+	{"emulator_late_p99", "ms", func(f figures) float64 { return f.late }},
 }
 
 // compared gives a peer's rows their ratio to ours.

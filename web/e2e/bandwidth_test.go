@@ -10,6 +10,7 @@ import (
 // TestPageSaysThatTheLinkIsNarrow: a picture that is small, and one that does not come at all, because of what the link carries,
 // says so on its tile; and it no longer does once there is no need. The server is told that nobody's link carries more.
 func TestPageSaysThatTheLinkIsNarrow(t *testing.T) {
+	browser := startChromium(t)
 	const why = `(document.querySelector(".tile .why:not([hidden])")?.textContent ?? "")`
 	for _, c := range []struct{ name, bitrate, says string }{
 		{"small", "400000", `/^(180|360)p: your link carries no more$/`},
@@ -19,7 +20,7 @@ func TestPageSaysThatTheLinkIsNarrow(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("TOLKYN_MEDIA__MAX_BITRATE", c.bitrate)
 			t.Setenv("TOLKYN_MEDIA__START_BITRATE", c.bitrate)
-			s, browser := startServer(t), startChromium(t)
+			s := startServer(t)
 			publisher, viewer := browser.tab(t), browser.tab(t)
 			load(t, publisher, alice, s.url)
 			publish(t, publisher, alice, "vp8")
@@ -35,6 +36,8 @@ func TestPageSaysThatTheLinkIsNarrow(t *testing.T) {
 			}
 			await(t, viewer, "the tile says why", c.says+`.test(`+why+`)`)
 			require.Empty(t, eval[[]string](t, viewer, "e2e.errors"))
+			require.NoError(t, viewer.close())
+			require.NoError(t, publisher.close())
 		})
 	}
 }
