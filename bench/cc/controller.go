@@ -1,8 +1,3 @@
-// Package cc plays congestion control cases in virtual time: RFC 8867's and our own, our controller and others'.
-//
-//	Source ─► Sender: queue, pacer ─► netsim.Link (others' flows, TCP) ─► Receiver ─► feedback link ─► Controller ─┐
-//	  ▲ target                                                                                                      │
-//	  └─────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
 package cc
 
 import (

@@ -73,12 +73,10 @@ type flow struct {
 	after      *netsim.Link
 	back       *netsim.Link
 
-	began     bool
 	number    uint64
 	estimate  bwe.Estimate
 	release   time.Duration // when the pacer's event is; 0: none
 	pollTimer int32         // version: older events are void
-	frames    int64
 }
 
 func newEngine(c Case, makers []Maker, seed uint64) *engine {
@@ -349,29 +347,23 @@ func (e *engine) report(f *flow) {
 // hear takes a report over the bottlenecks back, and then to the controller.
 func (e *engine) hear(f *flow, index int32) {
 	m := e.messages.at(index)
-	at := e.now
+	var fate netsim.Fate
 	switch {
 	case m.hop < len(f.Back):
-		fate := e.links[f.Back[m.hop]].Send(e.now, m.size)
-		if fate.Verdict != netsim.Arrives {
-			e.messages.drop(index)
-			return
-		}
-		at = fate.At
+		fate = e.links[f.Back[m.hop]].Send(e.now, m.size)
 	case m.hop == len(f.Back):
-		fate := f.back.Send(e.now, m.size)
-		if fate.Verdict != netsim.Arrives {
-			e.messages.drop(index)
-			return
-		}
-		at = fate.At
+		fate = f.back.Send(e.now, m.size)
 	default:
 		e.feedback(f, m.results)
 		e.messages.drop(index)
 		return
 	}
+	if fate.Verdict != netsim.Arrives {
+		e.messages.drop(index)
+		return
+	}
 	m.hop++
-	e.todo.add(at, hears, f.index, index)
+	e.todo.add(fate.At, hears, f.index, index)
 }
 
 func (e *engine) feedback(f *flow, results []bwe.Result) {

@@ -40,7 +40,6 @@ type flowLog struct {
 	proved             float64 // bits a second, the best that a probe or a second has shown
 	over               float64 // the most that a target was of what was proved or twice what was sent
 	probes             map[uint32]*probed
-	latest             time.Duration
 }
 
 // probed is what arrived of one probe.
