@@ -187,8 +187,13 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 	e := g.estimator.Poll(now)
 	g.estimate = e
 	g.pollAt = 0
-	if e.Next != 0 && !g.rests {
+	switch {
+	case e.Next != 0 && !g.rests:
 		g.pollAt = max(e.Next, now+tick)
+	case g.share.limited: // who is shown less, or nothing, must not depend on feedback for what is not sent
+		g.pollAt = now + restInterval
+	}
+	if g.pollAt != 0 {
 		s.wheel.arm(&p.timer, g.pollAt)
 	}
 	g.rests = true // until something leaves

@@ -44,7 +44,9 @@ type share struct {
 	soon   bool        // in this turn: in Shard.unshared
 	target bwe.Bitrate // by which they were
 	given  bwe.Bitrate // of it, with what is taken off first
-	padded uint16      // slot that gave padding last
+	// A slot was given less than its view takes.
+	limited bool
+	padded  uint16 // slot that gave padding last
 }
 
 // grant is what a slot may show of its track.
@@ -144,6 +146,7 @@ func (s *Shard) shareBits(now time.Duration, p *peer) {
 	g.share = share{last: now, target: g.estimate.Lasts, given: reserved, padded: g.share.padded}
 	for i, sl := range w.slots {
 		g.share.given += s.grant(now, sl, i, g.known())
+		g.share.limited = g.share.limited || sl.grant.limited
 	}
 	g.estimator.Wants(now, max(wants+w.more+reserved, 1)) // 0 would be all there is
 	if next != 0 {

@@ -9,9 +9,11 @@ import (
 
 	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/internal/packet"
+	"github.com/tolkyn/tolkyn/internal/rtcp"
 	"github.com/tolkyn/tolkyn/internal/seq"
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
@@ -53,11 +55,19 @@ type fan struct {
 	sent   int
 	bursts [4][]byte
 	size   int
+
+	round33  bool                   // a round takes 33 ms by the shard's clock, and subscribers tell of what has come
+	arrivals rtcp.TransportRecorder // of any subscriber: all get the same
+	told     uint64                 // of them
+	report   [1200]byte
 }
 
-func newFan(t testing.TB, subscribers, size int) *fan {
+func newFan(t testing.TB, subscribers, size int) *fan { return newFanOf(t, subscribers, size, nil) }
+
+// newFanOf is newFan with congestion control, and subscribers who tell of what has come.
+func newFanOf(t testing.TB, subscribers, size int, congestion *bwe.Config) *fan {
 	f := &fan{t: t, socket: &still{}, number: 1<<16 + 1, size: size}
-	f.shard = newShard(Config{Socket: f.socket, Gone: func(id PeerID, r Reason) { t.Errorf("peer %d is gone: %d", id, r) }})
+	f.shard = newShard(Config{Socket: f.socket, Congestion: congestion, Gone: func(id PeerID, r Reason) { t.Errorf("peer %d is gone: %d", id, r) }})
 	key := func(n byte) srtp.Key {
 		return srtp.Key{Profile: srtp.AEADAES128GCM, Master: append(make([]byte, 15), n), Salt: make([]byte, 12)}
 	}
@@ -101,7 +111,7 @@ func (f *fan) round() {
 		payload[0], payload[1], payload[2], payload[3], payload[4] = 0x80, 0x80, 0x80|byte(f.sent>>8)&0x7f, byte(f.sent), 1
 		if i == 0 {
 			payload[0] = 0x90
-			if f.sent == 0 {
+			if f.sent == 0 || f.round33 && f.sent%30 == 0 {
 				copy(payload[4:], []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01})
 			}
 		}
@@ -111,6 +121,39 @@ func (f *fan) round() {
 		f.number++
 	}
 	f.sent++
+	for f.shard.turn() {
+	}
+	if f.round33 {
+		f.tell()
+		f.shard.epoch = f.shard.epoch.Add(-time.Second / 30)
+	}
+}
+
+// tell has all subscribers tell of what has come, every other round.
+func (f *fan) tell() {
+	now, any := f.shard.now(), f.shard.peers[2]
+	for _, p := range f.shard.peers {
+		f.shard.heard(p, now)
+		p.consented = now
+	}
+	for ; f.told < any.sent; f.told++ {
+		f.arrivals.Handle(now, uint16(f.told))
+	}
+	if any.congestion == nil || f.sent%2 != 0 {
+		return
+	}
+	r := rtcp.Read(f.arrivals.Append(f.report[:0], 1, 1))
+	part, ok := r.Next()
+	if !ok {
+		return
+	}
+	for _, p := range f.shard.peers {
+		if p.congestion != nil {
+			f.shard.suspect = p
+			f.shard.handleArrivals(now, p, part)
+		}
+	}
+	f.shard.suspect = nil
 	for f.shard.turn() {
 	}
 }
@@ -123,6 +166,30 @@ func TestATurnAllocatesNothing(t *testing.T) {
 	require.GreaterOrEqual(t, f.socket.out, 401*4*20)
 	require.Zero(t, testing.AllocsPerRun(500, f.round), "of 4 packets to 20 subscribers, feedback and reports as they come due")
 	require.Zero(t, f.shard.stats.Drops, "nothing is dropped on a clean path")
+}
+
+// TestATurnThatCountsAllocatesNothing: with estimates, pacing and feedback, on a path that carries all and on one that does not.
+func TestATurnThatCountsAllocatesNothing(t *testing.T) {
+	// The machine's own delays are no path's: the bounds say what it carries.
+	for name, carries := range map[string]bwe.Bitrate{"wide": 10 * bwe.Mbps, "thin": 500 * bwe.Kbps} {
+		t.Run(name, func(t *testing.T) {
+			f := newFanOf(t, 20, 1000, &bwe.Config{Start: carries, Min: carries, Max: carries})
+			f.round33 = true
+			for range 400 {
+				f.round()
+			}
+			before, sent := f.shard.stats, f.socket.out
+			require.Zero(t, testing.AllocsPerRun(500, f.round), "of 4 packets to 20 subscribers, and their feedback every other time")
+			per := float64(f.socket.out-sent) / 501 / 20
+			if name == "wide" {
+				require.Greater(t, per, 4.0)
+				require.Equal(t, before.Halts, f.shard.stats.Halts, "nobody waits")
+			} else {
+				require.Less(t, per, 2.5, "half of it, at most")
+				require.Positive(t, f.shard.stats.Halts)
+			}
+		})
+	}
 }
 
 func benchmarkTurn(b *testing.B, subscribers, size int) {
@@ -144,3 +211,25 @@ func BenchmarkTurn100Subscribers1100(b *testing.B) { benchmarkTurn(b, 100, 1064)
 func BenchmarkTurn100Subscribers120(b *testing.B) { benchmarkTurn(b, 100, 84) }
 
 func BenchmarkTurn1000Subscribers120(b *testing.B) { benchmarkTurn(b, 1000, 84) }
+
+// A round of 33 ms by the shard's clock, so that timers, and reports, come as in a call: without and with congestion control, and
+// feedback every other time.
+func benchmarkCall(b *testing.B, congestion *bwe.Config) {
+	f := newFanOf(b, 100, 1064, congestion)
+	f.round33 = true
+	for range 400 {
+		f.round()
+	}
+	b.ReportAllocs()
+	before := f.socket.out
+	for b.Loop() {
+		f.round()
+	}
+	b.ReportMetric(float64(b.Elapsed())/float64(f.socket.out-before), "ns/packet")
+}
+
+func BenchmarkCall100SubscribersOff(b *testing.B) { benchmarkCall(b, nil) }
+
+func BenchmarkCall100SubscribersOn(b *testing.B) {
+	benchmarkCall(b, &bwe.Config{Start: 10 * bwe.Mbps, Min: 10 * bwe.Mbps, Max: 20 * bwe.Mbps})
+}
