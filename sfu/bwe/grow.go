@@ -5,9 +5,11 @@ import "time"
 const (
 	// Others send too: all add the same, so that rates meet. A tenth of a fair share of 2 Mbit/s a second.
 	sharedAdd = 220e3
-	// Unless bursts pass 1.35 times the rate and no queue was there for 0.3 s: somebody has left. Then 150 % a second at most.
+	// Unless bursts pass 1.35 times the rate and no queue was there for 0.3 s: somebody has left. Then faster and faster, 150 % a
+	// second at most.
 	sharedHeadroom           = 1.35
 	sharedCalm, sharedFaster = 0.3, 1.5
+	sharedSlope              = 2.0
 
 	// Alone: fast up to 0.95 of what bursts pass, then 2 % and 15 kbit/s a second, so that the next queue grows slowly.
 	aloneAdd              = 15e3
@@ -58,7 +60,7 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	case c.shared():
 		add = sharedAdd * e.cfg.Priority
 		if headroom > sharedHeadroom {
-			speed = min(max(2*((now-c.calm).Seconds()-sharedCalm), 0), sharedFaster)
+			speed = min(max(sharedSlope*((now-c.calm).Seconds()-sharedCalm), 0), sharedFaster)
 		}
 	case c.met:
 		speed = min(max(aloneSlope*(headroom-aloneTop), aloneLeast), aloneMost)
