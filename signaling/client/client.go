@@ -13,6 +13,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
@@ -49,6 +50,11 @@ type Options struct {
 	ListenPacket ListenPacket
 	// Settings edits what each PeerConnection is made with: addresses, a UDP mux, loggers.
 	Settings func(*webrtc.SettingEngine)
+	// Bandwidth bounds the estimate of what our uplink carries; the zero value means bwe's defaults.
+	Bandwidth bwe.Config
+	// Unpaced has everything leave at once and nothing be paused, whatever the path carries: for tests and for load on links that are
+	// nobody else's.
+	Unpaced bool
 	// Logger gets a line per lost connection and failed repair; nil discards.
 	Logger *slog.Logger
 	// Trace is told of steps on the way into a call.
@@ -83,6 +89,8 @@ type Client struct {
 	settings  func(*webrtc.SettingEngine)
 	trace     Trace
 	nearby    bool // the server is on this machine's loopback
+	bandwidth bwe.Config
+	unpaced   bool
 }
 
 // Dial connects to a server, over QUIC or WebSocket, whichever is there first: its page ("https://call.example.org") or the WebSocket itself ("wss://…/v1/ws"). ctx bounds
@@ -107,7 +115,7 @@ func Dial(ctx context.Context, url string, token TokenSource, options Options) (
 	if options.Dial != nil {
 		transport.Proxy, transport.DialContext = nil, options.Dial
 	}
-	c := &Client{transport: transport, settings: options.Settings, trace: options.Trace, nearby: onLoopback(u)}
+	c := &Client{transport: transport, settings: options.Settings, trace: options.Trace, nearby: onLoopback(u), bandwidth: options.Bandwidth, unpaced: options.Unpaced}
 	if c.session, err = openSession(ctx, newRoad(u, transport, options), token, options.GiveUpAfter, options.Logger); err != nil {
 		transport.CloseIdleConnections()
 		return nil, fmt.Errorf("client: %w", err)

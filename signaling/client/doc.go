@@ -26,6 +26,11 @@
 // Slot.Layer tell what came of it and why it is no more. Of a large room Participants are those the server tells of; Roster
 // pages through the others.
 //
+// What is sent is paced by an estimate of our uplink (sfu/bwe, sfu/pace), sound first. When the link carries less than is
+// written, the highest encodings are paused and return when they fit again; OnTargetBitrate tells encoders what they may take, and
+// Stats.Uplink what is estimated. What is received is answered with transport-wide feedback, so that the server can estimate our
+// downlink. There is no goroutine for any of it: packets leave in their writer's goroutine or in a timer's.
+//
 // Events come on a bounded channel and not by callback, so that whoever handles one may call any method of the Room,
 // Leave included. The SDK never waits for the reader: a reader that is maxEvents behind gets one Missed in place of what it
 // missed, and finds the present state in Participants and Slots.

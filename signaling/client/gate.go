@@ -14,16 +14,22 @@ type gate struct {
 
 	// Fixed.
 	id, stream, rid string // of an encoding of a simulcast; rid is empty without
+	level           int    // of it, from the smallest
 
 	// Owned by whoever has the turn, until the next answer binds it.
 	names       *names
 	transceiver *webrtc.RTPTransceiver
 
+	// Guarded by the Room's mu.
+	share share
+	told  TargetBitrate // its owner was told last
+
 	// Guarded by mu.
-	mu    sync.Mutex
-	shut  reasons
-	held  uint16
-	stats PublishedStats
+	mu      sync.Mutex
+	shut    reasons
+	held    uint16
+	written measured
+	stats   PublishedStats
 }
 
 // reasons to hold back what is written.
@@ -34,6 +40,7 @@ const (
 	ended                        // it is published no more
 	refused                      // the server does not take this encoding
 	unwanted                     // nobody watches it
+	starved                      // our uplink does not carry it
 )
 
 func (g *gate) set(why reasons, on bool) {
@@ -68,7 +75,7 @@ func (g *gate) RID() string { return g.rid }
 // Bind implements webrtc.TrackLocal.
 func (g *gate) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	if g.rid != "" {
-		g.names.bind(c, g.transceiver.Mid(), g.rid)
+		g.names.bind(c, g.transceiver.Mid(), g.rid, g.level)
 	}
 	return g.TrackLocal.Bind(gatedContext{c, g})
 }
@@ -93,6 +100,7 @@ type gatedWriter struct {
 // WriteRTP implements webrtc.TrackLocalWriter.
 func (w gatedWriter) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 	w.gate.mu.Lock()
+	w.gate.written.bytes += h.MarshalSize() + len(payload)
 	if w.gate.shut != 0 {
 		w.gate.held++
 		w.gate.mu.Unlock()

@@ -7,9 +7,16 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/cc"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/stats"
+	"github.com/pion/logging"
 	"github.com/pion/rtcp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/tolkyn/tolkyn/sfu/bwe/pionbwe"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
@@ -20,6 +27,7 @@ type media struct {
 	api     *webrtc.API
 	made    time.Time
 	names   *names
+	bwe     *pionbwe.Estimator // of our uplink; nil: what is sent leaves at once
 	readers sync.WaitGroup
 
 	// Owned by whoever has the turn.
@@ -27,10 +35,11 @@ type media struct {
 	idle []*publication // those that have ended, whose m-lines wait for another
 
 	// Guarded by the Room's mu.
-	slots  map[*webrtc.RTPReceiver]*Slot
-	ice    webrtc.ICEConnectionState
-	wasUp  bool
-	closed bool
+	slots   map[*webrtc.RTPReceiver]*Slot
+	sharing sharing
+	ice     webrtc.ICEConnectionState
+	wasUp   bool
+	closed  bool
 }
 
 // newMedia makes the PeerConnection; onICE is called from pion's goroutines.
@@ -52,13 +61,10 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	if c.settings != nil {
 		c.settings(&settings)
 	}
-	var options []webrtc.InterceptorOption
-	if settings.LoggerFactory != nil {
-		options = append(options, webrtc.WithInterceptorLoggerFactory(settings.LoggerFactory))
-	}
 	chain, named := &interceptor.Registry{}, &names{bySSRC: map[uint32]*name{}}
 	chain.Add(named) // first of all, so that nothing passes it by
-	if err := webrtc.RegisterDefaultInterceptorsWithOptions(engine, chain, options...); err != nil {
+	estimator, err := control(engine, chain, c, named, settings.LoggerFactory)
+	if err != nil {
 		return nil, err
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
@@ -66,7 +72,7 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	if err != nil {
 		return nil, err
 	}
-	m := &media{pc: pc, api: api, names: named, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
+	m := &media{pc: pc, api: api, names: named, bwe: estimator, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
 	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {
 		if state == webrtc.ICEConnectionStateConnected {
 			note(c.trace.ICE)
@@ -82,11 +88,56 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	return m, nil
 }
 
+// control puts into the chain what repairs, reports and paces.
+func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client, named *names, logs logging.LoggerFactory) (*pionbwe.Estimator, error) {
+	var estimator *pionbwe.Estimator
+	if !c.unpaced {
+		estimator = pionbwe.New(pionbwe.Config{Config: c.bandwidth, Priority: named.priority})
+		paced, err := cc.NewInterceptor(func() (cc.BandwidthEstimator, error) { return estimator, nil })
+		if err != nil {
+			return nil, err
+		}
+		chain.Add(paced) // before what sends again, so that it passes too
+	}
+	var generate []nack.GeneratorOption
+	var respond []nack.ResponderOption
+	var receive []report.ReceiverOption
+	var send []report.SenderOption
+	var count []stats.Option
+	if logs != nil {
+		generate, respond = append(generate, nack.WithGeneratorLoggerFactory(logs)), append(respond, nack.WithResponderLoggerFactory(logs))
+		receive, send = append(receive, report.WithReceiverLoggerFactory(logs)), append(send, report.WithSenderLoggerFactory(logs))
+		count = append(count, stats.WithLoggerFactory(logs))
+	}
+	if err := webrtc.ConfigureNackWithOptions(engine, chain, generate, respond...); err != nil {
+		return nil, err
+	}
+	if err := webrtc.ConfigureRTCPReportsWithOptions(chain, receive, send...); err != nil {
+		return nil, err
+	}
+	if err := webrtc.ConfigureSimulcastExtensionHeaders(engine); err != nil {
+		return nil, err
+	}
+	if err := webrtc.ConfigureStatsInterceptorWithOptions(chain, count...); err != nil {
+		return nil, err
+	}
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+		engine.RegisterFeedback(webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}, kind)
+		if err := engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: sdp.TransportCCURI}, kind); err != nil {
+			return nil, err
+		}
+	}
+	chain.Add(newArrivals())
+	return estimator, nil
+}
+
 // send gives a track an m-line; the next offer tells the server.
 func (m *media) send(p *publication) error {
 	for _, g := range p.gates {
 		g.names = m.names
 		g.set(refused, false) // the next answer says so again
+		g.set(starved, false) // and the estimate begins anew
+		g.share, g.told = share{}, TargetBitrate{}
 	}
 	tr, err := m.line(p)
 	if err != nil {

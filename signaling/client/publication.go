@@ -33,6 +33,15 @@ type LocalTrack struct {
 	// that is not wanted does not go out, so that it need not be encoded; when it is wanted again, a keyframe is asked for. It
 	// must not block. Optional.
 	OnLayersWanted func([]EncodingWanted)
+	// OnTargetBitrate is called, from a goroutine of the Room, with all encodings of a video when what our uplink carries of them has
+	// changed by 5 % or more, so that encoders can follow. Without it, or who does not follow: what is written waits, the highest
+	// encodings of all tracks are paused when they do not fit, and of the rest what waits for a second is dropped. It must not
+	// block. Optional.
+	OnTargetBitrate func([]TargetBitrate)
+	// MaxBitrate and MinBitrate are what the encoder of Track takes and can be turned down to, in bits a second; with Encodings, each
+	// has its own. 0: MaxBitrate is all there is, MinBitrate half of MaxBitrate. They count for tracks with OnTargetBitrate;
+	// of others what is written is measured.
+	MaxBitrate, MinBitrate int
 }
 
 // Encoding is one stream of a simulcast.
@@ -41,6 +50,8 @@ type Encoding struct {
 	Track webrtc.TrackLocal // as LocalTrack.Track
 	// OnKeyframeRequest is called when a picture of this encoding is needed; without it, LocalTrack's.
 	OnKeyframeRequest func()
+	// MaxBitrate and MinBitrate are as LocalTrack's.
+	MaxBitrate, MinBitrate int
 }
 
 // publication is a LocalTrack on its m-line.
@@ -103,7 +114,7 @@ func (p *publication) add(e Encoding, simulcast bool) error {
 	case len(p.gates) > 0 && !strings.EqualFold(codecOf(e.Track), codecOf(p.gates[0].TrackLocal)):
 		return fmt.Errorf("client: Encoding.Track of RID %q has another codec than the first", e.RID)
 	}
-	p.gates = append(p.gates, &gate{TrackLocal: e.Track, rid: e.RID})
+	p.gates = append(p.gates, &gate{TrackLocal: e.Track, rid: e.RID, level: len(p.gates)})
 	return nil
 }
 

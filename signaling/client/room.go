@@ -173,6 +173,10 @@ func (r *Room) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.bwe != nil {
+		m.bwe.Wants(unsaid)
+		m.bwe.OnEstimate(func() { r.shareUplink(m) })
+	}
 	if err = r.enterWith(ctx, m); err != nil {
 		r.discard(m)
 	}
@@ -485,6 +489,9 @@ func (r *Room) negotiate(ctx context.Context, m *media, restart bool, p *publica
 func (r *Room) onICE(m *media, state webrtc.ICEConnectionState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if m.bwe != nil && isUp(state) && !isUp(m.ice) && m.wasUp {
+		m.bwe.NewPath() // it may be another one
+	}
 	m.ice = state
 	m.wasUp = m.wasUp || isUp(state)
 	r.updateState()

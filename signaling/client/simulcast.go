@@ -26,6 +26,7 @@ type names struct {
 // name is what the packets of one encoding carry.
 type name struct {
 	mid, rid                 string
+	level                    int
 	midID, ridID, repairedID uint8 // of the header extensions; 0 when not agreed
 	known                    atomic.Bool
 }
@@ -34,8 +35,8 @@ type name struct {
 func (n *names) NewInterceptor(string) (interceptor.Interceptor, error) { return n, nil }
 
 // bind takes note of an encoding that begins to be sent.
-func (n *names) bind(c webrtc.TrackLocalContext, mid, rid string) {
-	x := &name{mid: mid, rid: rid}
+func (n *names) bind(c webrtc.TrackLocalContext, mid, rid string, level int) {
+	x := &name{mid: mid, rid: rid, level: level}
 	for _, e := range c.HeaderExtensions() {
 		switch e.URI {
 		case sdp.SDESMidURI:
@@ -58,6 +59,16 @@ func (n *names) reported(ssrc uint32) {
 	if x := n.bySSRC[ssrc]; x != nil {
 		x.known.Store(true)
 	}
+}
+
+// priority orders the streams of video for the pacer: smaller encodings leave first.
+func (n *names) priority(info *interceptor.StreamInfo) uint8 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if x := n.bySSRC[info.SSRC]; x != nil {
+		return uint8(x.level)
+	}
+	return 0
 }
 
 // UnbindLocalStream implements interceptor.Interceptor.

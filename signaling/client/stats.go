@@ -7,12 +7,16 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/tolkyn/tolkyn/sfu/bwe"
 )
 
 // Stats is how a Room's media goes.
 type Stats struct {
 	// Path is the way that media takes now; the zero value while there is none.
 	Path PathStats
+	// Uplink is what is estimated of our uplink, on the wire; the zero value before the first packet.
+	Uplink bwe.Estimate
 	// Published has what goes out, in the order in which the tracks were published, of a simulcast each encoding.
 	Published []PublishedStats
 }
@@ -30,6 +34,9 @@ type PublishedStats struct {
 	RID     string // of an encoding of a simulcast
 	Packets uint64 // without those that were sent again
 	Bytes   uint64 // of RTP packets, header included
+	// Target and Paused are what our uplink leaves of a video, as LocalTrack.OnTargetBitrate tells.
+	Target int
+	Paused bool
 	// Reports counts the server's reports. Those below are of the newest, and 0 before the first.
 	Reports uint64
 	// Lost is how many packets the server has missed on the connection in use; negative when it got some of them twice
@@ -49,12 +56,17 @@ func (r *Room) Stats() Stats {
 	var out Stats
 	for _, p := range published {
 		for _, g := range p.gates {
-			out.Published = append(out.Published, g.published(p.local.ID))
+			one := g.published(p.local.ID)
+			one.Target, one.Paused = int(g.share.target), g.share.paused
+			out.Published = append(out.Published, one)
 		}
 	}
 	r.mu.Unlock()
 	if m != nil {
 		out.Path = pathOf(m.pc)
+		if m.bwe != nil {
+			out.Uplink = m.bwe.Estimate()
+		}
 	}
 	return out
 }
