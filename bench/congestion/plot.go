@@ -22,6 +22,7 @@ const (
 	panelWidth, panelHeight = 900, 150
 	margin                  = 44
 	bin                     = 500 * time.Millisecond
+	maxTicks                = 12 // of the time axis, so that their numbers do not meet
 )
 
 // writePage writes one file that loads nothing: for each call capacity and rates, queue and delay, pictures a second.
@@ -155,7 +156,11 @@ func panel(title string, lines ...line) template.HTML {
 	}
 	n := len(lines[0].values)
 	x := func(i int) float64 { return margin + float64(i)/float64(max(n-1, 1))*(panelWidth-margin) }
-	for i := 0; i < n; i += int(10 * time.Second / bin) {
+	tick := 10 * time.Second
+	for time.Duration(n)*bin/tick > maxTicks {
+		tick *= 2
+	}
+	for i := 0; i < n; i += int(tick / bin) {
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%g s</text>`, x(i), panelHeight-2, (time.Duration(i) * bin).Seconds())
 	}
 	for _, l := range lines {
