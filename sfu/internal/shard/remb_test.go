@@ -219,6 +219,24 @@ func TestREMBCountsLoss(t *testing.T) {
 	}
 }
 
+// The estimator hears of what the path has lost: one packet in ten here.
+func TestREMBHearsOfLoss(t *testing.T) {
+	r := newREMB(0)
+	now, h := time.Duration(0), packet.Header{SSRC: 7}
+	for i := range 2000 {
+		now += 5 * time.Millisecond
+		h.Sequence++
+		h.Timestamp += 450
+		if i%10 != 9 {
+			r.handle(now, &h, nil, 90000, 1000, 0)
+		}
+		if i%10 == 0 {
+			r.poll(now, 0)
+		}
+	}
+	require.InDelta(t, 0.1, r.estimator.Poll(now).Loss, 0.02)
+}
+
 // Whatever a publisher's packets say of themselves, they cost no more than their place and are told an estimate.
 func TestREMBOfLies(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
