@@ -42,23 +42,24 @@ func variable() []Case {
 	var all []Case
 	for _, v := range []struct {
 		suffix string
+		about  string
 		delay  time.Duration
 		jitter bool
 		goals  []Goal
 	}{
-		{"", owd, false, []Goal{
+		{"", "", owd, false, []Goal{
 			atLeast(Util, 0.92), atMost(QueueMean, 18), atMost(QueueP95, 50), atMost(QueueP99, 150), atMost(Loss, 0.001),
 			atMost(SenderQueueP95, 25), atMost(Settle, 1.5),
 		}},
-		{"-owd100", 2 * owd, false, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 90), atMost(Loss, 0.005)}},
-		{"-jitter", owd, true, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 50), atMost(Loss, 0.001)}},
+		{"-owd100", "", 2 * owd, false, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 90), atMost(Loss, 0.005)}},
+		{"-jitter", ", RFC 8868's jitter", owd, true, []Goal{atLeast(Util, 0.92), atMost(QueueP95, 50), atMost(Loss, 0.001)}},
 	} {
 		f := one(v.delay)
 		if v.jitter {
 			f = jittered(f)
 		}
 		all = append(all, Case{
-			Name: "5.1" + v.suffix, About: fmt.Sprintf("RFC 8867 5.1: 1, 2.5, 0.6, 1 Mbit/s, %v each way", v.delay),
+			Name: "5.1" + v.suffix, About: fmt.Sprintf("RFC 8867 5.1: 1, 2.5, 0.6, 1 Mbit/s, %d ms each way%s", v.delay.Milliseconds(), v.about),
 			Duration: 100 * second,
 			Links:    []netsim.Trace{link(queue, phase{0, bwe.Mbps}, phase{40 * second, 2500 * bwe.Kbps}, phase{60 * second, 600 * bwe.Kbps}, phase{80 * second, bwe.Mbps})},
 			Flows:    []Flow{f}, Goals: v.goals,
@@ -124,7 +125,7 @@ func shared() []Case {
 				least = 0.10 // "no collapse"
 			}
 			all = append(all, against(fmt.Sprintf("5.6-%v-%d", a, q.Milliseconds()), a, q, 119*second,
-				fmt.Sprintf("RFC 8867 5.6: against one %v on 2 Mbit/s, a queue of %v", a, q), atLeast(Share, least)))
+				fmt.Sprintf("RFC 8867 5.6: against one %v on 2 Mbit/s, a queue of %d ms", a, q.Milliseconds()), atLeast(Share, least)))
 		}
 	}
 	all = append(all, against("5.6-leaves", tcp.Cubic, queue, 60*second, "the same, and TCP ends at 60 s", atMost(Settle, 5)))
