@@ -120,12 +120,15 @@ func plots(r Row) []report.Plot {
 		{Title: "Queue", Unit: "ms", Step: Step, Lines: []report.PlotLine{
 			{Name: "sender's", Dash: "dot", Values: own}, {Name: "bottleneck's", Values: s.Queue},
 		}},
-		{Title: "Lost", Unit: "packets/s", Step: Step, Lines: []report.PlotLine{{Name: "lost", Values: lost}}},
+		{Title: lostPlot, Unit: "packets/s", Step: Step, Lines: []report.PlotLine{{Name: "lost", Values: lost}}},
 	}
 }
 
-// mostFlows are drawn with lines of their own.
-const mostFlows = 5
+const (
+	// mostFlows are drawn with lines of their own.
+	mostFlows = 5
+	lostPlot  = "Lost"
+)
 
 // smoothed is the mean of each 500 ms: frames come in bins or not, and that is not what one looks for.
 func smoothed(v []float64) []float64 {
