@@ -73,6 +73,17 @@ func mimeOf(payloadType uint8) string {
 	return ""
 }
 
+// repairs is the payload type of what came as RTX of this one. pion says the one that the track has now, which is another after a
+// change of codecs, and none before the first packet that came the straight way: probes of the server may come before it.
+func repairs(repair, otherwise uint8) uint8 {
+	for _, c := range pictureCodecs() {
+		if c.payloadType+1 == webrtc.PayloadType(repair) {
+			return uint8(c.payloadType)
+		}
+	}
+	return otherwise
+}
+
 // codecOf is the MIME type of what a track holds; empty when it does not tell.
 func codecOf(t webrtc.TrackLocal) string {
 	told, ok := t.(interface {

@@ -347,3 +347,11 @@ func TestNamesOfWhatIsSentNoMoreAreForgotten(t *testing.T) {
 	require.Len(t, n.bySSRC, 1)
 	require.NotNil(t, n.bySSRC[2])
 }
+
+// What comes by RTX is of the codec whose RTX it is, whatever the track holds now.
+func TestWhatIsRepairedKeepsItsCodec(t *testing.T) {
+	for _, c := range pictureCodecs() {
+		require.Equal(t, c.mime, mimeOf(repairs(uint8(c.payloadType)+1, 0)))
+	}
+	require.Equal(t, uint8(5), repairs(111, 5), "Opus has no RTX")
+}

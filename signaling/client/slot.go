@@ -126,8 +126,12 @@ func (s *Slot) receive(track *webrtc.TrackRemote) {
 		if err != nil {
 			return
 		}
+		repair, repaired := attributes.Get(webrtc.AttributeRtxPayloadType).(uint8)
+		if repaired {
+			p.PayloadType = repairs(repair, p.PayloadType)
+		}
 		select {
-		case s.packets <- Packet{Packet: p, At: time.Now(), Codec: mimeOf(p.PayloadType), Repaired: attributes.Get(webrtc.AttributeRtxSsrc) != nil}:
+		case s.packets <- Packet{Packet: p, At: time.Now(), Codec: mimeOf(p.PayloadType), Repaired: repaired}:
 		default:
 			s.dropped.Add(1)
 		}
