@@ -150,17 +150,10 @@ func TestAPathThatGetsThinAndWideAgain(t *testing.T) {
 			waited = n.queues(fell.Add(1500*time.Millisecond), time.Now())
 			t.Logf("then a queue of %v, p95 %v, at most %v", waited[len(waited)/2], waited[len(waited)*95/100], waited[len(waited)-1])
 			require.Less(t, waited[len(waited)/2], 25*time.Millisecond)
-			require.Less(t, waited[len(waited)*95/100], 100*time.Millisecond, "one rise that fails among them")
-			less, more := 0, 0
+			require.Less(t, waited[len(waited)*95/100], 150*time.Millisecond, "rises that fail among them")
 			for _, a := range n.arrivals(fell.Add(time.Second)) {
-				if a.lens == 'q' {
-					less++
-				} else {
-					more++
-				}
+				require.NotEqual(t, byte('f'), a.lens, "180 lines take 0.37 Mbit/s, 360 lines 0.74")
 			}
-			// 180 lines take 0.37 Mbit/s, 360 lines twice as much, and twice as many packets: a rise or two fail.
-			require.Less(t, more, less, "two thirds of the time at least")
 			for at := fell.Add(1500 * time.Millisecond); at.Before(fell.Add(19 * time.Second)); at = at.Add(time.Second) {
 				require.True(t, slices.ContainsFunc(n.arrivals(at), func(a arrival) bool { return a.at.Before(at.Add(500 * time.Millisecond)) }),
 					"pictures go on at %v", at.Sub(fell))
@@ -201,6 +194,28 @@ func TestVoiceGoesOnWhereNoPictureFits(t *testing.T) {
 		require.Equal(t, 1, n.shard().Paths.Paused)
 		n.carry(2_500_000)
 		n.until(8*time.Second, "a picture again", func() bool { return n.shows() != 0 })
+	})
+}
+
+// TestVoiceGoesOnThroughLoss: of 30 % that is lost by chance nobody's rate is to blame. Seven tenths of the voice come, and pictures
+// go on.
+func TestVoiceGoesOnThroughLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNarrow(t, 1, 2_500_000)
+		defer n.close()
+		n.until(2*time.Second, "a picture", func() bool { return n.shows() != 0 })
+		n.link.Loss = 0.3
+		n.carry(2_500_000)
+		since := time.Now()
+		n.live(20 * time.Second)
+		came := len(n.queues(since, time.Now()))
+		require.InDelta(t, 0.7*20*50, came, 40, "packets of voice")
+		late := n.arrivals(since.Add(15 * time.Second))
+		require.Greater(t, len(late), 5*30, "pictures")
+		path, ok := n.viewer.peer.Path()
+		require.True(t, ok)
+		require.InDelta(t, 0.3, path.Loss, 0.1)
+		require.False(t, path.Congested)
 	})
 }
 

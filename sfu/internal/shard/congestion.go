@@ -185,6 +185,9 @@ func (s *Shard) tendCongestion(now time.Duration, p *peer) {
 func (s *Shard) poll(now time.Duration, p *peer) {
 	g := p.congestion
 	e := g.estimator.Poll(now)
+	if !g.byPackets {
+		e.Window = 0 // reports do not tell what is in flight
+	}
 	g.estimate = e
 	g.pollAt = 0
 	switch {

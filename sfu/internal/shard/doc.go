@@ -29,11 +29,26 @@
 //	uplink ─ history ─ tap ──► pipe (ring) ───────► uplink ─ history ─► ready queue ─► its slots
 //	settle ◄── wanted, keyframes ◄── pipe (table) ◄── settle
 //
+// What leaves for a subscriber is bounded by what its path carries:
+//
+//	feedback: transport-wide, RFC 8888, ──► bwe.Estimator ─┬─ target ──► alloc.Allocator ──► what each video slot is granted of
+//	else REMB, receiver reports                 ▲          │             by rungs, views,    the ladder: fit, pause, told, wanted
+//	                                            │          │             wishes
+//	what has left (number, size, probe) ────────┘          └─ pace ────► pace.Bucket: room in this turn? else the peer is out of
+//	                                                                     the video queue until its timer; probes are padded
+//
+// Sound is counted and never waits. Every packet that the client tells of has a transport-wide number of its own; bytes of others
+// are told to the estimator with the next that has one. Who negotiated feedback by packets is held to an estimate from the
+// beginning, and falls to the least when no feedback comes (RFC 8083); who did not is from its first report or REMB on: before,
+// nothing is expected of it, and nothing known.
+//
 // Files stand in the order a packet meets them: shard.go (the loop), command.go (the inbox), path.go (addresses, STUN,
-// DTLS), receive.go (SRTP in, which encoding), track.go (tracks and the slots assigned to them), fit.go (which encoding a slot
-// shows), wanted.go and codecs.go (what publishers are told is wanted), told.go (what subscribers are told they get), voices.go
-// (who speaks), forward.go (ready queue and sealing), feedback.go (timers, RTCP both ways), pipe.go and mirror.go (other
-// shards), tcp.go (ICE-TCP), wheel.go (timers), stats.go.
+// DTLS), receive.go (SRTP in, which encoding), track.go (tracks and the slots assigned to them), share.go (who gets which of a
+// subscriber's bits), fit.go (which encoding a slot shows), wanted.go and codecs.go (what publishers are told is wanted), told.go
+// (what subscribers are told they get), voices.go (who speaks), forward.go (ready queue and sealing), gate.go (who waits for
+// room), congestion.go (what has left, and what the path carries), feedback.go (timers, RTCP both ways), arrivals.go (what
+// subscribers tell of what has come), remb.go (what publishers are told of theirs), pipe.go and mirror.go (other shards),
+// tcp.go (ICE-TCP), wheel.go (timers), stats.go.
 //
 // A check of a connected peer is answered here; pion gets only those before keys exist and those around an ICE restart.
 // Media moves to an address once a check of our own was answered there (path.go has the rules).

@@ -17,6 +17,7 @@ import (
 	"github.com/tolkyn/tolkyn/internal/seq"
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
+	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
@@ -39,7 +40,10 @@ type bench struct {
 	layersAt map[PeerID][]time.Time
 }
 
-func newBench(t require.TestingT) *bench {
+func newBench(t require.TestingT) *bench { return newBenchOf(t, nil) }
+
+// newBenchOf is newBench with congestion control.
+func newBenchOf(t require.TestingT, congestion *bwe.Config) *bench {
 	b := &bench{
 		t: t, net: netsim.New(1), gone: map[PeerID]Reason{}, wanted: map[TrackID][]EncodingWanted{},
 		layers: map[PeerID][]SlotLayer{}, layersAt: map[PeerID][]time.Time{},
@@ -47,7 +51,7 @@ func newBench(t require.TestingT) *bench {
 	b.host = b.net.Host(netip.MustParseAddr("10.0.0.1"))
 	socket, err := b.host.Socket(7882)
 	require.NoError(t, err)
-	cfg := Config{Socket: socket, Gone: func(id PeerID, r Reason) {
+	cfg := Config{Socket: socket, Congestion: congestion, Gone: func(id PeerID, r Reason) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.gone[id] = r
