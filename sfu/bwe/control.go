@@ -26,6 +26,7 @@ const (
 	// Where bursts pass 5 % more than our share others send too: alone the two differ by 0.1 %, in one of twenty cuts by 2 %.
 	sharedBursts           = 1.05
 	sharedJitter           = 30.0             // a second of jitter: bursts of 20 ms are off by as much as it
+	sharedJittered         = 0.1              // at most: a queue that swings is no jitter
 	sharedRise, sharedFall = 1.0 / 2, 1.0 / 4 // believed soon and doubted slowly: others may pause
 	sharedAt               = 0.3
 	sharedFade             = 0.1   // a second without a cut
@@ -187,7 +188,7 @@ func (c *control) passes(now time.Duration, e *Estimator, q float64) float64 {
 		return bursts // what arrived while nothing could is no measure
 	}
 	if !c.draining && bursts > 0 && share > 0 && !e.probes.disturbs(now) {
-		if bursts > float64((sharedBursts+sharedJitter*e.delay.jitter().Seconds())*share) {
+		if bursts > float64((sharedBursts+min(sharedJitter*e.delay.jitter().Seconds(), sharedJittered))*share) {
 			c.contested += float64((1 - c.contested) * sharedRise)
 		} else {
 			c.contested -= float64(c.contested * sharedFall)
