@@ -170,7 +170,7 @@ func TestLossIsRepaired(t *testing.T) {
 		first, last := packets[0].SequenceNumber, packets[len(packets)-50].SequenceNumber
 		missing := 0
 		for s := first; s != last; s++ {
-			instead := false // a keyframe of one packet is sent instead of repairs that take more
+			instead := false            // a keyframe of one packet is sent instead of repairs that take more
 			for k := range uint16(15) { // half a second
 				instead = instead || keys[s+k]
 			}

@@ -179,8 +179,8 @@ type Supervisor struct {
 // Default returns the values that hold where nothing is set: a server on loopback for one's own machine.
 func Default() Config {
 	return Config{
-		HTTP:       HTTP{Listen: "127.0.0.1:8080"},
-		QUIC:       QUIC{Listen: "127.0.0.1:8443"},
+		HTTP: HTTP{Listen: "127.0.0.1:8080"},
+		QUIC: QUIC{Listen: "127.0.0.1:8443"},
 		Media: Media{
 			Listen: "127.0.0.1:7882", TCP: true, Shards: 1,
 			CongestionControl: true, StartBitrate: 1_000_000, MinBitrate: 30_000, MaxBitrate: 50_000_000,
