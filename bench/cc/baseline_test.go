@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "write testdata/baseline.json and the bo
 const (
 	baselinePath  = "testdata/baseline.json"
 	baselineSeeds = 3
+	racedEach     = 10 // a run is one goroutine's: the detector needs to see only that two of them share nothing
 )
 
 // recorded is what our controller did in a case.
@@ -47,6 +48,9 @@ func TestOursIsAsRecorded(t *testing.T) {
 	}
 	want := readBaseline(t)
 	for i, c := range Cases() {
+		if got[i].Digests == nil {
+			continue
+		}
 		t.Run(c.Name, func(t *testing.T) {
 			old, ok := want[c.Name]
 			require.True(t, ok, "no such case in the baseline: run with -update")
@@ -74,7 +78,9 @@ func recordAll(seeds int) []recorded {
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(cases); i = int(next.Add(1)) - 1 {
-				all[i] = record(cases[i], seeds)
+				if !raced || i%racedEach == 0 {
+					all[i] = record(cases[i], seeds)
+				}
 			}
 		})
 	}

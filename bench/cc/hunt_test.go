@@ -18,6 +18,9 @@ func TestWorstCasesKeepTheirBounds(t *testing.T) {
 	files, err := filepath.Glob("testdata/worst/*.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
+	if raced {
+		files = files[:2]
+	}
 	for _, path := range files {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
