@@ -355,3 +355,33 @@ func TestWhatIsRepairedKeepsItsCodec(t *testing.T) {
 	}
 	require.Equal(t, uint8(5), repairs(111, 5), "Opus has no RTX")
 }
+
+// Who returns is told its target first, and asked for a keyframe then; who changes by little is told nothing.
+func TestWhoReturnsIsToldAndAsked(t *testing.T) {
+	var heard []string
+	p, err := newPublication(LocalTrack{
+		OnTargetBitrate: func(all []TargetBitrate) { heard = append(heard, fmt.Sprint("targets ", all)) },
+		Encodings: []Encoding{
+			{RID: "q", Track: picture(t), OnKeyframeRequest: func() { heard = append(heard, "q") }},
+			{RID: "f", Track: picture(t), OnKeyframeRequest: func() { heard = append(heard, "f") }},
+		},
+	})
+	require.NoError(t, err)
+	apply := func() {
+		heard = nil
+		for _, f := range p.apply() {
+			f()
+		}
+	}
+	p.gates[0].share.target, p.gates[1].share.paused = 100_000, true
+	apply()
+	require.Equal(t, []string{"targets [{q 100000 false} {f 0 true}]"}, heard)
+	require.Equal(t, starved, p.gates[1].shut)
+	p.gates[0].share.target = 104_000
+	apply()
+	require.Empty(t, heard)
+	p.gates[1].share = share{target: 500_000, resuming: true}
+	apply()
+	require.Equal(t, []string{"targets [{q 104000 false} {f 500000 false}]", "f"}, heard)
+	require.Zero(t, p.gates[1].shut)
+}
