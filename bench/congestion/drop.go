@@ -197,85 +197,30 @@ func playDrops(ctx context.Context, s server.Server, seed uint64, p plan) (_ *dr
 	if err != nil {
 		return nil, err
 	}
-	clips, err := source.Load()
-	if err != nil {
-		return nil, err
-	}
-	publisher := scenario.Caller{
-		Room: "drops", Identity: "publisher", Number: 1,
-		Publish: []scenario.Track{{Media: scenario.Microphone, Profile: scenario.Voice}, {Media: scenario.Camera, Profile: scenario.P720, Layers: 3}},
-	}
-	tapes, err := caller.NewTapes(clips, publisher)
-	if err != nil {
-		return nil, err
-	}
-	flows, once := make(chan struct{}), sync.Once{}
-	sending, err := dialer.Dial(ctx, caller.Participant{
-		Room: publisher.Room, Identity: publisher.Identity, Tracks: tapes.Tracks(),
-		On: caller.Events{
-			Step: func(step measure.Step, _ time.Time) {
-				if step == measure.DTLS {
-					once.Do(func() { close(flows) })
-				}
-			},
-			Packet: func(time.Time, caller.Source, *rtp.Packet, bool) {}, KeyframeRequest: tapes.KeyframeRequest, Up: func(time.Time, bool) {},
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("the publisher: %w", err)
-	}
-	defer func() { err = errors.Join(err, sending.Close()) }()
-
-	link := func(rate int64) netsim.LinkConfig {
-		return netsim.LinkConfig{Delay: dropOneWay, Rate: rate, QueueTime: queueTime}
-	}
 	sub := &subscriber{opened: time.Now(), layers: map[uint32]int{}}
 	line, err := netem.NewLine(netem.LineConfig{
-		Seed: seed, Links: []netem.Path{{Up: netsim.LinkConfig{Delay: dropOneWay}, Down: link(wide)}}, Log: sub.log,
+		Seed: seed, Links: []netem.Path{{Up: netsim.LinkConfig{Delay: dropOneWay}, Down: dropLink(wide)}}, Log: sub.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, line.Close()) }()
-	socket, err := line.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return nil, err
-	}
-	mux := webrtc.NewICEUDPMux(nil, socket)
-	defer mux.Close()
-	watching, err := dialer.Dial(ctx, caller.Participant{
-		Room: publisher.Room, Identity: "subscriber", AudioSlots: 1, VideoSlots: 1,
-		Network: caller.Network{Settings: func(e *webrtc.SettingEngine) {
-			e.SetICEUDPMux(mux)
-			e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-		}},
-		On: caller.Events{
-			Step: func(measure.Step, time.Time) {}, Packet: sub.packet, KeyframeRequest: func(string) {}, Up: func(time.Time, bool) {},
-		},
-	})
+	leave, err := sub.watch(ctx, dialer, line)
 	if err != nil {
 		return nil, fmt.Errorf("the subscriber: %w", err)
 	}
-	defer func() { err = errors.Join(err, watching.Close()) }()
-	watching.Look(source.High.Size())
-
-	select {
-	case <-flows:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	defer func() { err = errors.Join(err, leave()) }()
+	stop, err := publish(ctx, dialer)
+	if err != nil {
+		return nil, fmt.Errorf("the publisher: %w", err)
 	}
-	playing, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- tapes.Play(playing) }()
-	defer func() {
-		stop()
-		err = errors.Join(err, <-ended)
-	}()
+	defer func() { err = errors.Join(err, stop()) }()
+
 	if err := sub.settled(ctx, p.settle); err != nil {
 		return nil, err
 	}
 	line.Follow(0, netem.Down, netsim.Trace{
-		Steps: []netsim.Step{{At: 0, Link: link(wide)}, {At: lead, Link: link(narrow)}, {At: lead + p.low, Link: link(wide)}},
+		Steps: []netsim.Step{{At: 0, Link: dropLink(wide)}, {At: lead, Link: dropLink(narrow)}, {At: lead + p.low, Link: dropLink(wide)}},
 		Loop:  p.cycle(),
 	})
 	zero := time.Since(sub.opened) + lead
@@ -287,6 +232,78 @@ func playDrops(ctx context.Context, s server.Server, seed uint64, p plan) (_ *dr
 	d := sub.result(zero, p)
 	d.late = line.Accounts()[0][netem.Down].Did.Late.P99
 	return d, nil
+}
+
+func dropLink(rate int64) netsim.LinkConfig {
+	return netsim.LinkConfig{Delay: dropOneWay, Rate: rate, QueueTime: queueTime}
+}
+
+const dropRoom = "drops"
+
+// publish comes and sends the clips until stop, which leaves.
+func publish(ctx context.Context, dialer *tolkyn.Dialer) (stop func() error, err error) {
+	clips, err := source.Load()
+	if err != nil {
+		return nil, err
+	}
+	tapes, err := caller.NewTapes(clips, scenario.Caller{
+		Room: dropRoom, Identity: "publisher", Number: 1,
+		Publish: []scenario.Track{{Media: scenario.Microphone, Profile: scenario.Voice}, {Media: scenario.Camera, Profile: scenario.P720, Layers: 3}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	flows := make(chan struct{}) // closed when media can flow
+	conn, err := dialer.Dial(ctx, caller.Participant{
+		Room: dropRoom, Identity: "publisher", Tracks: tapes.Tracks(),
+		On: caller.Events{
+			Step: func(step measure.Step, _ time.Time) {
+				if step == measure.DTLS { // told once
+					close(flows)
+				}
+			},
+			Packet: func(time.Time, caller.Source, *rtp.Packet, bool) {}, KeyframeRequest: tapes.KeyframeRequest, Up: func(time.Time, bool) {},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-flows:
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), conn.Close())
+	}
+	playing, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- tapes.Play(playing) }()
+	return func() error {
+		cancel()
+		return errors.Join(<-ended, conn.Close())
+	}, nil
+}
+
+// watch comes over the line and wants the picture as large as it is, until leave.
+func (s *subscriber) watch(ctx context.Context, dialer *tolkyn.Dialer, line *netem.Line) (leave func() error, err error) {
+	socket, err := line.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, err
+	}
+	mux := webrtc.NewICEUDPMux(nil, socket)
+	conn, err := dialer.Dial(ctx, caller.Participant{
+		Room: dropRoom, Identity: "subscriber", AudioSlots: 1, VideoSlots: 1,
+		Network: caller.Network{Settings: func(e *webrtc.SettingEngine) {
+			e.SetICEUDPMux(mux)
+			e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+		}},
+		On: caller.Events{
+			Step: func(measure.Step, time.Time) {}, Packet: s.packet, KeyframeRequest: func(string) {}, Up: func(time.Time, bool) {},
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, mux.Close())
+	}
+	conn.Look(source.High.Size())
+	return func() error { return errors.Join(conn.Close(), mux.Close()) }, nil
 }
 
 // lead is before the first drop, so that the link knows of it while packets wait.
