@@ -10,7 +10,6 @@ import (
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
 	"github.com/tolkyn/tolkyn/internal/rtcp"
-	"github.com/tolkyn/tolkyn/sfu"
 )
 
 // heardRTCP returns the newest packet of a type and when it came.
@@ -32,9 +31,7 @@ func seconds(ntp uint64) float64 { return float64(ntp>>32) + float64(ntp&0xfffff
 // captured (an encoder at work) and its sound 5 ms, over a path that jitters.
 func TestSoundAndPictureAreReportedOnOneClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorldOf(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond, Jitter: 15 * time.Millisecond}, sfu.Config{
-			Congestion: sfu.Congestion{Off: true}, // every packet is looked for by its number
-		})
+		w := newWorld(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond, Jitter: 15 * time.Millisecond})
 		defer w.close()
 		anna := w.newByHand("anna", "demo")
 		boris := w.newByHand("boris", "demo", "audio recvonly", "video recvonly")
