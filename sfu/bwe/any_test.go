@@ -59,7 +59,7 @@ func TestAnythingMayBeTold(t *testing.T) {
 				for i := range rapid.IntRange(0, 100).Draw(t, "results") {
 					results = append(results, Result{
 						from + uint64(i), rapid.Bool().Draw(t, "received"),
-						base + time.Duration(duration.Draw(t, "arrival")), rapid.Bool().Draw(t, "marked"),
+						base + time.Duration(duration.Draw(t, "arrival")), rapid.Bool().Draw(t, "untimed"), rapid.Bool().Draw(t, "marked"),
 					})
 				}
 				e.Feedback(now, results)
@@ -93,7 +93,7 @@ func FuzzEstimator(f *testing.F) {
 			case 2, 3:
 				var results []Result
 				for i := range uint64(a) % 64 {
-					results = append(results, Result{number - uint64(b)%64 + i, (i+uint64(b))%7 > 0, now + time.Duration(n)*ms, a%3 == 0})
+					results = append(results, Result{number - uint64(b)%64 + i, (i+uint64(b))%7 > 0, now + time.Duration(n)*ms, i%5 == 1, a%3 == 0})
 				}
 				e.Feedback(now, results)
 			case 4:

@@ -53,7 +53,8 @@ type Packet struct {
 type Result struct {
 	Number   uint64
 	Received bool          // else it had not arrived when the message was written
-	Arrival  time.Duration // by the receiver's clock, whatever its origin; unused for one that was not received
+	Arrival  time.Duration // by the receiver's clock, whatever its origin; unused for one that was not received, or is Untimed
+	Untimed  bool          // it was received and nobody knows when, as RFC 8888 §3.1 allows: it is no loss and no delay
 	Marked   bool          // it arrived with ECN-CE (RFC 3168, RFC 9331)
 }
 

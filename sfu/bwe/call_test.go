@@ -207,6 +207,52 @@ func TestRandomLossIsNoCongestion(t *testing.T) {
 	}
 }
 
+// What arrived and nobody knows when is no loss and no delay. Where nothing has a time, that is as good as silence.
+func TestArrivalsWithoutATime(t *testing.T) {
+	c := newCall(Config{}, flat(2*Mbps, 300*ms))
+	untimed := func(every uint64) func(time.Duration, []Result) []Result {
+		return func(_ time.Duration, results []Result) []Result {
+			for i := range results {
+				if r := &results[i]; r.Received && r.Number%every == 0 {
+					r.Untimed = true
+					r.Arrival -= 8 * time.Second
+				}
+			}
+			return results
+		}
+	}
+	c.lie = untimed(3)
+	c.run(5*time.Second, nil)
+	require.GreaterOrEqual(t, c.rate(10*time.Second), 1800*Kbps)
+	require.Zero(t, c.lost)
+	require.Zero(t, c.last.Loss)
+	require.Less(t, c.queue, 60*ms)
+	require.Less(t, c.last.Queue, 60*ms)
+	require.InDelta(t, (100 * ms).Seconds(), c.last.RTT.Seconds(), 0.05)
+	require.Less(t, c.last.InFlight, Bitrate(2*Mbps).Bytes(300*ms), "they are told of")
+
+	c.lie = untimed(1)
+	c.run(3*time.Second, nil)
+	require.Less(t, c.last.Target, 100*Kbps)
+}
+
+// Marks count with or without a time.
+func TestMarksOfArrivalsWithoutATime(t *testing.T) {
+	e := New(0, Config{})
+	for n := range uint64(10) {
+		e.Sent(time.Duration(n)*ms, Packet{Number: n, Size: 1000})
+	}
+	e.Feedback(60*ms, []Result{
+		{Number: 0, Received: true, Arrival: 50 * ms}, {Number: 1, Received: true, Untimed: true, Marked: true},
+		{Number: 2}, {Number: 3, Received: true, Untimed: true},
+	})
+	require.InDelta(t, markGain/3, e.ecn.share, 1e-9, "one of three")
+	require.InDelta(t, 0.25, e.loss.share(), 1e-9)
+	require.Equal(t, 6000, e.Poll(60*ms).InFlight)
+	e.Feedback(70*ms, []Result{{Number: 2, Received: true, Untimed: true}})
+	require.InDelta(t, 0, e.loss.share(), 1e-9, "it came after all")
+}
+
 func TestAShallowQueueIsSeenByItsLosses(t *testing.T) {
 	for _, queue := range []time.Duration{10 * ms, 70 * ms} {
 		c := newCall(Config{}, flat(3*Mbps, queue))

@@ -75,16 +75,17 @@ func (e *Estimator) Feedback(now time.Duration, results []Result) {
 	}
 	e.roundTrip(now - m.sent)
 	e.delay.report(m)
-	e.ecn.note(now, m.marked, m.received)
+	e.ecn.note(now, m.marked, m.received+m.untimed)
 	e.probes.measure(now, e)
 	e.control.step(now, e)
 }
 
 // message is what one feedback message told that was new.
 type message struct {
-	received, marked int
-	bytes            int
-	sent             time.Duration // when the newest of its packets had left
+	received, marked int           // received with the time of arrival: a message in which nothing has one is none
+	untimed          int           // received without
+	bytes            int           // of both
+	sent             time.Duration // when the newest of those with a time had left
 	arrived          time.Duration // latest arrival, by the sender's clock and a constant
 	owd, least       time.Duration // one-way delay, by that constant: of the newest packet, and the shortest
 }
@@ -114,14 +115,24 @@ func (e *Estimator) read(results []Result) message {
 			}
 			continue
 		}
+		if s.state == missing {
+			e.loss.came(int(s.size))
+		}
+		if r.Untimed {
+			e.history.settle(s, arrived)
+			e.loss.passed(int(s.size))
+			m.untimed++
+			m.bytes += int(s.size)
+			if r.Marked {
+				m.marked++
+			}
+			continue
+		}
 		at, ok := e.delay.local(s.at, r.Arrival)
 		if !ok { // the receiver's clock was set: nothing before compares with what comes
 			e.delay.reset(s.at, r.Arrival)
 			e.busy = busy{}
 			at, empty = s.at, e.delay.empty()
-		}
-		if s.state == missing {
-			e.loss.came(int(s.size))
 		}
 		e.history.settle(s, arrived)
 		m.add(s, at, r.Marked)

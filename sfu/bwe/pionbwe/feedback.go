@@ -11,6 +11,9 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 )
 
+// offsetTooLong and what is above it stand for an arrival time that is not told (RFC 8888 §3.1).
+const offsetTooLong = 0x1ffe
+
 // mostResults of one message are read: more packets than that are not on any path.
 const mostResults = 8192
 
@@ -162,6 +165,7 @@ func (e *Estimator) congestionControl(p *rtcp.CCFeedbackReport) []bwe.Result {
 			r := bwe.Result{Number: sent.number, Received: m.Received, Marked: m.Received && m.ECN == rtcp.ECNCE}
 			if m.Received {
 				r.Arrival = at - time.Duration(m.ArrivalTimeOffset)*time.Second/1024
+				r.Untimed = m.ArrivalTimeOffset >= offsetTooLong
 			}
 			x.results = append(x.results, r)
 		}

@@ -269,18 +269,22 @@ func TestReadsTransportWide(t *testing.T) {
 func TestReadsCongestionControlFeedback(t *testing.T) {
 	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
 		ccfb := []interceptor.RTCPFeedback{{Type: "ack", Parameter: "ccfb"}}
-		v, a := videoInfo(1, 2), audioInfo(3)
-		v.RTCPFeedback, a.RTCPFeedback = ccfb, ccfb
-		video, audio := e.AddStream(v, w), e.AddStream(a, w)
+		v, a, z := videoInfo(1, 2), audioInfo(3), audioInfo(5)
+		v.RTCPFeedback, a.RTCPFeedback, z.RTCPFeedback = ccfb, ccfb, ccfb
+		video, audio, second := e.AddStream(v, w), e.AddStream(a, w), e.AddStream(z, w)
 		for seq := range uint16(2) {
 			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: 500 + seq}, []byte{1}, nil)
 			_, _ = audio.Write(&rtp.Header{Version: 2, SSRC: 3, SequenceNumber: 900 + seq}, []byte{1}, nil)
+		}
+		for seq := range uint16(2) {
+			_, _ = second.Write(&rtp.Header{Version: 2, SSRC: 5, SequenceNumber: 10 + seq}, []byte{1}, nil)
 		}
 		results := e.congestionControl(&rtcp.CCFeedbackReport{
 			ReportTimestamp: 10 << 16,
 			ReportBlocks: []rtcp.CCFeedbackReportBlock{
 				{MediaSSRC: 3, BeginSequence: 900, MetricBlocks: []rtcp.CCFeedbackMetricBlock{{Received: true, ArrivalTimeOffset: 512}, {Received: true, ECN: rtcp.ECNCE, ArrivalTimeOffset: 256}}},
 				{MediaSSRC: 1, BeginSequence: 500, MetricBlocks: []rtcp.CCFeedbackMetricBlock{{}, {Received: true}, {Received: true}}},
+				{MediaSSRC: 5, BeginSequence: 10, MetricBlocks: []rtcp.CCFeedbackMetricBlock{{Received: true, ArrivalTimeOffset: 0x1ffe}, {Received: true, ArrivalTimeOffset: 0x1fff}}},
 				{MediaSSRC: 77, MetricBlocks: []rtcp.CCFeedbackMetricBlock{{Received: true}}},
 			},
 		})
@@ -289,7 +293,11 @@ func TestReadsCongestionControlFeedback(t *testing.T) {
 			{Number: 2, Received: true, Arrival: 9500 * time.Millisecond},
 			{Number: 3, Received: true, Arrival: 10 * time.Second},
 			{Number: 4, Received: true, Arrival: 9750 * time.Millisecond, Marked: true},
-		}, results)
+		}, results[:4])
+		require.Len(t, results, 6)
+		for _, r := range results[4:] {
+			require.True(t, r.Received && r.Untimed, "there is no time in it: %+v", r)
+		}
 	})
 }
 

@@ -76,7 +76,7 @@ func (s *Shard) handleStreamArrivals(now time.Duration, p *peer, part rtcp.Packe
 		if sl := p.ownerOf(ssrc); sl != nil {
 			if n, ok := sl.numberOf(ssrc, a.Seq); ok {
 				s.results = append(s.results, bwe.Result{
-					Number: n, Received: a.Received, Arrival: a.At, Marked: a.ECN == packet.CE,
+					Number: n, Received: a.Received, Arrival: a.At, Untimed: a.Received && !a.Timed, Marked: a.ECN == packet.CE,
 				})
 			}
 		}

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"encoding/binary"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,7 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/rtcp"
+	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/internal/ladder"
@@ -124,5 +127,60 @@ func TestWhoTellsNothingIsNotBounded(t *testing.T) {
 		}
 		require.EqualValues(t, 2, boris.saw[len(boris.saw)-1].mark)
 		boris.requireSeamless(600 * time.Millisecond)
+	})
+}
+
+// TestArrivalsWithoutATimeAreNoDelay: a receiver that reports by streams (RFC 8888) does not know of every third packet when it
+// came. What it says instead, 8 s ago or now, would be a queue of seconds.
+func TestArrivalsWithoutATimeAreNoDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		defer b.close()
+		b.shard.Post(Query{func(s *Shard) { s.cfg.Congestion = &bwe.Config{} }})
+		talker, m := b.member(1, 0), b.member(2, 0)
+		b.shard.Post(OpenSlot{ID: 2, Slot: 0, CNAME: "c", CCFB: true, Config: downlink.Config{
+			SSRC: 200, Payloads: []downlink.Payload{{Codec: codec.Opus, PayloadType: 111}},
+		}})
+		b.shard.Post(Assign{ID: 2, Slot: 0, Track: 1})
+		batch, began := udp.NewBatch(), time.Now()
+		untimed := 0
+		for range 200 {
+			talker.say()
+			time.Sleep(20 * time.Millisecond)
+			talker.listen()
+			now := time.Since(began)
+			n, err := m.socket.Read(batch)
+			require.NoError(t, err)
+			for k := range n {
+				data, _ := batch.Datagram(k)
+				h, ok := packet.ParseHeader(data)
+				if packet.Classify(data) != packet.RTP || !ok {
+					continue
+				}
+				const offset = 1 // in 1/1024 s
+				metric := uint16(1<<15 | offset)
+				switch h.Sequence % 6 {
+				case 0:
+					metric, untimed = 1<<15|0x1ffe, untimed+1
+				case 3:
+					metric, untimed = 1<<15|0x1fff, untimed+1
+				}
+				p := rtcp.AppendReceiverReport(make([]byte, 0, 200), 1, nil)
+				p = append(p, 0x80|rtcp.FmtCCFB, rtcp.TypeRTPFB, 0, 5, 0, 0, 0, 1) // 5 words follow the first
+				p = binary.BigEndian.AppendUint32(p, 200)
+				p = binary.BigEndian.AppendUint16(p, h.Sequence)
+				p = binary.BigEndian.AppendUint16(p, 1)
+				p = binary.BigEndian.AppendUint16(p, metric)
+				p = binary.BigEndian.AppendUint16(p, 0) // padding
+				p = binary.BigEndian.AppendUint32(p, uint32(rtcp.NTP(began.Add(now))>>16))
+				m.socket.WriteTo(p[:m.sealer.SealRTCP(p[:cap(p)], len(p))], b.shard.sock.LocalAddr())
+			}
+		}
+		require.Greater(t, untimed, 50)
+		path, known := b.shard.Path(2)
+		require.True(t, known)
+		require.Less(t, path.Queue, 30*time.Millisecond)
+		require.Zero(t, path.Loss)
+		require.GreaterOrEqual(t, path.Estimate, 300*bwe.Kbps)
 	})
 }
