@@ -18,6 +18,7 @@
 // from the server's, and so that they can be put into a network namespace.
 //
 // docs/benchmarking.md teaches how to measure with it. bench/fanout measures what forwarding costs the server, bench/signaling
-// the plane: replies, changes of networks, memory, messages. Go benchmarks stand beside the code they measure, and scripts/bench
+// the plane: replies, changes of networks, memory, messages. bench/cc plays congestion control in virtual time, bench/congestion
+// with real browsers and sockets. Go benchmarks stand beside the code they measure, and scripts/bench
 // runs all of them.
 package bench
