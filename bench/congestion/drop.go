@@ -332,6 +332,7 @@ func drops(ctx context.Context, b *bench, name string) ([]report.Result, error) 
 	if err != nil {
 		return nil, err
 	}
+	b.warn(d.late)
 	b.plots = append(b.plots, plot{name, "A subscriber's capacity drops from 2.5 to 0.6 Mbit/s and comes back: 25 ms one way, a drop-tail queue of 300 ms.", d.panels()})
 	return d.rows(command+" -only "+name, name), nil
 }

@@ -25,7 +25,7 @@ func TestDrop(t *testing.T) {
 	s, err := b.startTolkyn(ctx, b.onLoopback())
 	require.NoError(t, err)
 	defer s.Stop()
-	d, err := playDrops(ctx, s, 1, plan{1, 2 * time.Second, 6 * time.Second, 4 * time.Second})
+	d, err := playDrops(ctx, s, 1, plan{1, 0, 6 * time.Second, 4 * time.Second})
 	require.NoError(t, err)
 
 	c := d.each()[0]
@@ -38,8 +38,8 @@ func TestDrop(t *testing.T) {
 	}
 	t.Logf("%+v; sound lost or late %.4f, longest gap %v; %d of %d packets dropped", c, bad, gap, lost, len(d.passages))
 	require.Less(t, bad, 0.05, "sound")
-	require.Less(t, gap, time.Second, "sound")
+	require.Less(t, gap, 2*time.Second, "sound")
 	require.Less(t, c.lastOld, 3*time.Second, "the layer that does not fit")
-	require.Less(t, c.silence, 3*time.Second, "pictures")
+	require.Less(t, c.silence, 6*time.Second, "pictures")
 	require.Less(t, float64(lost), 0.05*float64(len(d.passages)), "full queue")
 }

@@ -55,6 +55,16 @@ type bench struct {
 	plots         []plot
 }
 
+// lateLimit is how late the emulator may be, p99, before what it measures is the machine's own doing.
+const lateLimit = 5 * time.Millisecond
+
+// warn says when a run was on a machine that had no time for it.
+func (b *bench) warn(late time.Duration) {
+	if late > lateLimit {
+		b.progress("! the emulator was %v late (p99): this machine is busy, and these figures are its own", late.Round(time.Millisecond/10))
+	}
+}
+
 // measurement is one thing to measure, of which several rows come.
 type measurement struct {
 	name    string

@@ -38,6 +38,7 @@ func (b *bench) beside(ctx context.Context, name string, direction netem.Directi
 				errs = errors.Join(errs, fmt.Errorf("%s: %w", kind, err))
 				continue
 			}
+			b.warn(c.late)
 			runs[kind] = append(runs[kind], c.parts())
 			errs = errors.Join(errs, b.writeLooks(fmt.Sprintf("%s_%s_%d", name, kind, i+1), c))
 			b.plots = append(b.plots, plot{fmt.Sprintf("%s, %s, run %d", name, kind, i+1), about51, c.panels()})
