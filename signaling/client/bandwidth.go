@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// 200 ms: six pictures, so that a keyframe among them is not all there is.
+	// 200 ms: six pictures.
 	measureEvery = 200 * time.Millisecond
 	// Half of the news counts: what is sent is known within half a second.
 	measureNew = 0.5
@@ -36,7 +36,8 @@ type TargetBitrate struct {
 type measured struct {
 	bytes int
 	since time.Time
-	rate  float64 // bits a second; 0: nothing is known
+	last  [2]float64 // bits a second, of the two spans before
+	rate  float64    // bits a second; 0: nothing is known
 }
 
 // read returns the rate in bits a second; of one that is held back, what it was when its encoder has stopped.
@@ -51,13 +52,20 @@ func (m *measured) read(now time.Time, paused bool) bwe.Bitrate {
 	}
 	rate := float64(m.bytes) * 8 / d.Seconds()
 	m.since, m.bytes = now, 0
-	switch {
-	case paused && rate < measureOff*m.rate:
-	case m.rate == 0:
-		m.rate = rate
-	default:
-		m.rate += (rate - m.rate) * measureNew
+	if paused && rate < measureOff*m.rate {
+		return bwe.Bitrate(m.rate)
 	}
+	// The middle one of three: a keyframe is ten pictures in one, and would pause what fits. Where most spans are empty it is
+	// slides that are sent, and all count.
+	usual := rate
+	if middle := max(min(m.last[0], m.last[1]), min(max(m.last[0], m.last[1]), rate)); middle > 0 {
+		usual = middle
+	}
+	m.last = [2]float64{m.last[1], rate}
+	if m.rate == 0 {
+		m.rate = usual
+	}
+	m.rate += (usual - m.rate) * measureNew
 	return bwe.Bitrate(m.rate)
 }
 

@@ -247,3 +247,73 @@ func TestPacingTakesNoGoroutine(t *testing.T) {
 	}
 	require.Equal(t, count(true), count(false))
 }
+
+// A publisher whose application takes targets and does nothing about them, on an uplink that is thin, or loses much: its sound is
+// whole but for what the path loses, what does not fit is paused and not tried again and again, and it ends at once when it is told
+// to in the middle of that.
+func TestAnApplicationThatIgnoresItsTargets(t *testing.T) {
+	for name, c := range map[string]struct {
+		link        netsim.LinkConfig
+		sound       float64 // share of it that comes
+		wantsPaused bool
+	}{
+		"thin":  {netsim.LinkConfig{Rate: 500_000, QueueTime: 300 * time.Millisecond}, 0.99, true},
+		"lossy": {netsim.LinkConfig{Rate: 4_000_000, QueueTime: 300 * time.Millisecond, Loss: 0.2}, 0.76, false},
+		"both":  {netsim.LinkConfig{Rate: 700_000, QueueTime: 300 * time.Millisecond, Loss: 0.1}, 0.86, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a := w.dial("aru")
+				c.link.Delay = 20 * time.Millisecond
+				w.net.SetLink(a.host, w.host, c.link)
+				encoders := []*encoder{newEncoder(t, "q", 160, 90, 150_000), newEncoder(t, "h", 320, 180, 350_000), newEncoder(t, "f", 640, 360, 1_200_000)}
+				var encodings []client.Encoding
+				for _, e := range encoders {
+					encodings = append(encodings, client.Encoding{
+						RID: e.rid, Track: e.track, OnKeyframeRequest: e.askKey, MaxBitrate: e.bitrate, MinBitrate: e.bitrate / 5,
+					})
+				}
+				var err error
+				a.mic, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "mic", "aru")
+				require.NoError(t, err)
+				var mu sync.Mutex
+				pauses, paused := 0, false
+				a.room, err = a.client.Join(t.Context(), client.JoinOptions{Name: "aru", AudioSlots: -1, VideoSlots: -1, Tracks: []client.LocalTrack{
+					{Source: client.Microphone, Track: a.mic},
+					{Source: client.Camera, Encodings: encodings, OnTargetBitrate: func(all []client.TargetBitrate) {
+						mu.Lock()
+						defer mu.Unlock()
+						if now := all[1].Paused || all[2].Paused; now != paused {
+							paused = now
+							pauses++
+						}
+					}},
+				}})
+				require.NoError(t, err)
+				b := w.watch("bek", a, 160, 90)
+				w.watch("cem", a, 320, 180)
+				w.watch("dan", a, 640, 360)
+				w.eventually(10*time.Second, "aru is connected", func() bool { return a.room.State() == client.Connected })
+				a.wg.Go(func() { a.talk(a.mic) })
+				for _, e := range encoders {
+					a.wg.Go(func() { e.film(a) })
+				}
+				time.Sleep(10 * time.Second)
+				sounds, pictures := b.count(a, client.Audio), b.count(&member{name: "q"}, client.Video)
+				time.Sleep(30 * time.Second)
+				require.GreaterOrEqual(t, float64(b.count(a, client.Audio)-sounds), c.sound*30*50)
+				seen := b.count(&member{name: "q"}, client.Video) - pictures
+				require.GreaterOrEqual(t, seen, 30*28, "pictures of the smallest come whole")
+				mu.Lock()
+				t.Logf("%+v, larger ones paused %v after %d changes, %d pictures of the smallest", a.room.Stats().Uplink, paused, pauses, seen)
+				require.Equal(t, c.wantsPaused, paused)
+				require.LessOrEqual(t, pauses, 5)
+				mu.Unlock()
+				require.Less(t, a.room.Stats().Uplink.Queue, 100*time.Millisecond)
+				left := time.Now()
+				a.leave()
+				require.Less(t, time.Since(left), 2*time.Second)
+			})
+		})
+	}
+}

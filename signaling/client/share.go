@@ -15,6 +15,10 @@ const (
 	// Half more than the path carries waits for nothing: a queue of a second would come together while we look on.
 	flood = 1.5
 
+	// Who gives half more than its target for two seconds does not follow: the slowest of encoders, and what measures it, take one.
+	deafFrom  = 1.5
+	deafAfter = 2 * time.Second
+
 	// 10 % more than all that is sent has to fit for a second before an encoding returns, or it would come and go.
 	headroom  = 1.1
 	dwell     = time.Second
@@ -39,13 +43,16 @@ type share struct {
 	target   bwe.Bitrate   // 0: paused, or nothing is known
 	moved    time.Duration // when it was paused or came back; 0: never
 	rest     time.Duration
-	resuming bool // it came back in this step
+	resuming bool          // it came back in this step
+	loud     time.Duration // since when it gives too much for who follows; 0: it does not
+	deaf     bool          // it does not follow, whatever its owner says: what it gives counts until it gives clearly less
+	gave     bwe.Bitrate   // when that was found
 }
 
 // need is what it takes at least.
 func (c *share) need() bwe.Bitrate {
 	switch {
-	case !c.follows || c.least == 0 && c.most == 0:
+	case !c.follows || c.deaf || c.least == 0 && c.most == 0:
 		return c.demand
 	case c.least > 0:
 		return c.least
@@ -64,6 +71,21 @@ func (c *share) full() bwe.Bitrate {
 	return math.MaxInt64
 }
 
+// listen finds out whether it follows the target it was given.
+func (c *share) listen(now time.Duration) {
+	switch {
+	case c.paused || c.target == 0: // as it was
+	case c.deaf:
+		c.deaf = deafFrom*float64(c.demand) > float64(c.gave)
+	case float64(c.demand) <= deafFrom*float64(c.target):
+		c.loud = 0
+	case c.loud == 0:
+		c.loud = now
+	case now-c.loud >= deafAfter:
+		c.deaf, c.gave, c.loud = c.follows, c.demand, 0
+	}
+}
+
 // sharing divides the estimate among encodings. It is a value without clock or lock.
 type sharing struct {
 	over, room time.Duration // since when too much is asked for, and since when one more would fit; 0: not
@@ -74,6 +96,10 @@ type sharing struct {
 func (s *sharing) step(now time.Duration, target, lasts bwe.Bitrate, shares []*share) {
 	for _, c := range shares {
 		c.resuming = false
+		c.listen(now)
+		if c.first && c.paused { // those below it have ceased to be sent
+			c.paused, c.resuming, c.moved = false, true, now
+		}
 	}
 	sum := needs(shares)
 	switch {

@@ -169,3 +169,78 @@ func TestSharingHolds(t *testing.T) {
 		}
 	})
 }
+
+// Who is told targets and does not care is taken by what it gives, as who is told none: or its largest encoding would be sent into
+// a path that does not carry it for ever.
+func TestWhoDoesNotFollowIsPaused(t *testing.T) {
+	s := &sharing{}
+	shares := []*share{
+		{first: true, follows: true, least: 50 * kbps, most: 150 * kbps, demand: 150 * kbps},
+		{follows: true, least: 100 * kbps, most: 350 * kbps, demand: 350 * kbps},
+		{follows: true, least: 200 * kbps, most: 1200 * kbps, demand: 1200 * kbps},
+	}
+	at := time.Second
+	run := func(lasts bwe.Bitrate, d time.Duration, follows bool) {
+		for end := at + d; at < end; at += 50 * time.Millisecond {
+			s.step(at, lasts, lasts, shares)
+			for _, c := range shares {
+				if follows && !c.paused {
+					c.demand -= (c.demand - c.target) / 8 // half of it in 250 ms
+				}
+			}
+		}
+	}
+	run(2500*kbps, 5*time.Second, true)
+	run(600*kbps, 10*time.Second, true)
+	require.Equal(t, []bool{false, false, false}, pausedOf(shares), "who follows is not paused")
+	run(2500*kbps, 5*time.Second, true)
+	for i, bitrate := range []bwe.Bitrate{150, 350, 1200} {
+		shares[i].demand = bitrate * kbps
+	}
+	run(2500*kbps, 5*time.Second, false)
+	require.Equal(t, []bool{false, false, false}, pausedOf(shares))
+	run(600*kbps, 3*time.Second, false)
+	require.Equal(t, []bool{false, false, true}, pausedOf(shares))
+	run(600*kbps, 30*time.Second, false)
+	require.Equal(t, []bool{false, false, true}, pausedOf(shares), "it is not tried again before it fits")
+	run(2500*kbps, 5*time.Second, false)
+	require.Equal(t, []bool{false, false, false}, pausedOf(shares))
+}
+
+// When the smaller encodings of a track are not wanted any more its first one is another, and that is never paused.
+func TestWhoBecomesFirstIsNotPaused(t *testing.T) {
+	s, shares := &sharing{}, ladder()
+	s.step(time.Second, 200*kbps, 200*kbps, shares)
+	require.Equal(t, []bool{false, true, true}, pausedOf(shares))
+	shares = shares[1:]
+	shares[0].first = true
+	s.step(1100*time.Millisecond, 200*kbps, 200*kbps, shares)
+	require.Equal(t, []bool{false, true}, pausedOf(shares))
+	require.True(t, shares[0].resuming, "it needs a keyframe")
+}
+
+// A keyframe of all encodings at once, ten times as large as other pictures, pauses nobody where all of them fit.
+func TestKeyframesPauseNobody(t *testing.T) {
+	var m [3]measured
+	s, shares := &sharing{}, ladder()
+	begin := time.Now()
+	for at := time.Duration(0); at < time.Minute; at += 10 * time.Millisecond {
+		if at%(30*time.Millisecond) == 0 {
+			for i, bitrate := range []int{150_000, 500_000, 1_200_000} {
+				size := bitrate / 8 * 30 / 1000
+				if at%(5010*time.Millisecond) == 0 {
+					size *= 10
+				}
+				m[i].bytes += size
+			}
+		}
+		if at%(50*time.Millisecond) == 0 {
+			for i, c := range shares {
+				c.demand = m[i].read(begin.Add(at), c.paused)
+			}
+			s.step(time.Second+at, 2050*kbps, 2050*kbps, shares)
+			require.Equal(t, []bool{false, false, false}, pausedOf(shares), "after %v: %v", at, shares[2].demand)
+		}
+	}
+	require.InEpsilon(t, 1_200_000, float64(shares[2].demand), 0.1)
+}
