@@ -19,22 +19,42 @@ const (
 
 // Padding writes a packet for a probe to dst: about size bytes of RTP, at most so many when a packet that was sent lately is
 // repeated (RFC 4588), which repairs it should it have been lost; else one of padding on the RTX SSRC, which is what libwebrtc
-// sends. It returns false for a slot that has no RTX, or has sent nothing yet.
+// sends. It returns false for a slot that has no RTX.
+//
+// A slot that has sent nothing yet gives padding too: paused from the start, it would have no other way to find out that the path
+// carries more.
 func (d *Downlink) Padding(now time.Duration, size int, dst []byte, tseq uint16) (Out, bool) {
-	s := &d.ring[d.newest]
-	if !d.sequence.started || s.payload.RTXPayloadType == 0 || d.cfg.RTXSSRC == 0 {
+	payloadType := d.paddingType()
+	if payloadType == 0 || d.cfg.RTXSSRC == 0 {
 		return Out{}, false
 	}
 	d.lastNow = now
-	out, ok := d.repeatLately(size, dst, tseq)
+	var out Out
+	ok := false
+	if d.sequence.started {
+		out, ok = d.repeatLately(size, dst, tseq)
+	}
 	if !ok {
-		out, ok = d.pad(s, size, dst, tseq)
+		out, ok = d.pad(payloadType, size, dst, tseq)
 	}
 	if ok {
 		d.stats.Padding++
 		d.stats.PaddingOctets += uint64(out.Size)
 	}
 	return out, ok
+}
+
+// paddingType is the RTX payload type of what the slot sends, or of the first codec that has one while it has sent nothing; 0: none.
+func (d *Downlink) paddingType() uint8 {
+	if d.sequence.started {
+		return d.ring[d.newest].payload.RTXPayloadType
+	}
+	for i := range d.payloads {
+		if t := d.payloads[i].RTXPayloadType; t != 0 {
+			return t
+		}
+	}
+	return 0
 }
 
 // repeatLately repeats one of the last packets: the newest that has not been repeated, then those before it.
@@ -70,15 +90,15 @@ func (d *Downlink) repeatLately(size int, dst []byte, tseq uint16) (Out, bool) {
 }
 
 // pad writes a packet of nothing but padding.
-func (d *Downlink) pad(s *segment, size int, dst []byte, tseq uint16) (Out, bool) {
+func (d *Downlink) pad(payloadType uint8, size int, dst []byte, tseq uint16) (Out, bool) {
 	var none uplink.Packet
-	header, _ := d.measure(s, &none, place{how: blank})
+	header, _ := d.measure(&d.ring[d.newest], &none, place{how: blank})
 	n := min(max(size-header, 1), mostPadding)
 	if size = header + n; size+sealSize > len(dst) {
 		return Out{}, false
 	}
 	d.rtx.last++
-	d.write(dst, header, &none, s.payload.RTXPayloadType, blank, d.cfg.RTXSSRC, d.rtx.last.Uint16(), d.sequence.timestamp, 0, tseq, nil, 0)
+	d.write(dst, header, &none, payloadType, blank, d.cfg.RTXSSRC, d.rtx.last.Uint16(), d.sequence.timestamp, 0, tseq, nil, 0)
 	clear(dst[header : size-1])
 	dst[size-1] = uint8(n)
 	return Out{HeaderSize: header, Size: size, Seq: d.rtx.last, RTX: true}, true

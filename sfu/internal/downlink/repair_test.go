@@ -189,8 +189,13 @@ func TestPaddingRepeatsThenPads(t *testing.T) {
 		out, ok = s.d.Padding(s.now, size, b, s.tseq)
 		return b[:out.Size], out, ok
 	}
-	_, _, ok := pad(1000)
-	require.False(t, ok, "nothing has been sent")
+	b, out, ok := pad(275)
+	require.True(t, ok, "nothing has been sent, and a probe must be answered all the same")
+	require.Equal(t, 275, out.Size)
+	h, ok := packet.ParseHeader(b)
+	require.True(t, ok)
+	require.True(t, h.Padding)
+	require.Equal(t, uint8(97), h.PayloadType)
 	p := newPublisher(codec.VP8, 1)
 	s.d.Assign(s.now, p.Uplink, 1)
 	p.arrive(s.now, large(p.frame(true, 3))...)
@@ -227,7 +232,7 @@ func TestPaddingRepeatsThenPads(t *testing.T) {
 		require.True(t, ok)
 		require.Empty(t, payload)
 	}
-	require.Equal(t, uint64(13), s.d.Stats().Padding)
+	require.Equal(t, uint64(14), s.d.Stats().Padding)
 
 	audio := newTest(t, codec.Opus, nil)
 	voice := newPublisher(codec.Opus, 1)
