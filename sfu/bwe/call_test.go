@@ -243,8 +243,10 @@ func TestMarksOfArrivalsWithoutATime(t *testing.T) {
 		e.Sent(time.Duration(n)*ms, Packet{Number: n, Size: 1000})
 	}
 	e.Feedback(60*ms, []Result{
-		{Number: 0, Received: true, Arrival: 50 * ms}, {Number: 1, Received: true, Untimed: true, Marked: true},
-		{Number: 2}, {Number: 3, Received: true, Untimed: true},
+		{Number: 0, Received: true, Arrival: 50 * ms},
+		{Number: 1, Received: true, Untimed: true, Marked: true},
+		{Number: 2},
+		{Number: 3, Received: true, Untimed: true},
 	})
 	require.InDelta(t, markGain/3, e.ecn.share, 1e-9, "one of three")
 	require.InDelta(t, 0.25, e.loss.share(), 1e-9)
