@@ -48,13 +48,14 @@ func (d *dropped) describe(drop, rise, end time.Duration) cycle {
 		}
 		c.silence = max(c.silence, a.at-last)
 		last = a.at
-		if a.layer < 0 {
-			continue // the end of its frame was lost
+		unknown := a.layer < 0 // the end of its frame was lost: of the layer before, for all that we know
+		if unknown {
+			a.layer = layer
 		}
 		if a.at < rise && a.layer == int(source.High) {
 			c.lastOld = max(c.lastOld, a.left-drop)
 		}
-		if a.at >= rise && a.layer == int(source.High) {
+		if a.at >= rise && a.layer == int(source.High) && !unknown {
 			c.back = min(c.back, a.at-rise)
 		}
 		switch {

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,6 +45,18 @@ func TestCycle(t *testing.T) {
 	require.Equal(t, 6*time.Second, c.queueLast)
 	require.Equal(t, 2*time.Second, c.back)
 	require.Equal(t, 240*time.Millisecond, c.silence)
+	require.Zero(t, c.flaps)
+}
+
+// A frame whose end the full queue has dropped is of the layer before it: the last ones of the old layer meet that most of all.
+func TestPartOfAFrameOfTheOldLayer(t *testing.T) {
+	d := oneCycle()
+	d.frames = append(d.frames, arrived{at: 440 * time.Millisecond, left: 410 * time.Millisecond, layer: -1})
+	slices.SortFunc(d.frames, func(a, b arrived) int { return cmp.Compare(a.at, b.at) })
+	require.Equal(t, 410*time.Millisecond, d.each()[0].lastOld)
+	d.frames[slices.IndexFunc(d.frames, func(a arrived) bool { return a.layer < 0 })].at = d.low + time.Second
+	c := d.each()[0]
+	require.Equal(t, 2*time.Second, c.back, "it says nothing of what is back")
 	require.Zero(t, c.flaps)
 }
 
