@@ -21,7 +21,8 @@ import (
 type ccFlags struct {
 	cases, controllers []string
 	seeds              int
-	json, html, plots  string
+	json, html         string
+	markdown, plots    string
 	quiet, list        bool
 }
 
@@ -47,6 +48,7 @@ func newCongestion() *cobra.Command {
 	flags.IntVar(&f.seeds, "seeds", 3, "runs of each case, with seeds 1, 2, …")
 	flags.StringVar(&f.json, "json", "", "file for the rows as JSON")
 	flags.StringVar(&f.html, "html", "", "file for the tables and plots as one page")
+	flags.StringVar(&f.markdown, "markdown", "", "file for the tables as a document's")
 	flags.StringVar(&f.plots, "plots", "", "folder for a drawing (SVG) of each case and controller")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, the result alone")
 	flags.BoolVar(&f.list, "list", false, "list cases and controllers")
@@ -89,6 +91,7 @@ func runCongestion(cmd *cobra.Command, f ccFlags) error {
 		cc.WriteText(out, rows, isTerminal(out)),
 		writeFile(f.json, t.WriteJSON),
 		writeFile(f.html, t.Study().WriteHTML),
+		writeFile(f.markdown, t.WriteMarkdown),
 		writePlots(f.plots, rows),
 		ctx.Err(),
 	)
