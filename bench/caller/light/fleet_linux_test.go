@@ -218,14 +218,20 @@ func TestOpensOneInN(t *testing.T) {
 	url := start(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	f := run(t, light.Config{Server: url, Callers: webinar(2), OpenOneIn: one})
-	// All is opened at first, until the numbers of each stream are known.
-	first := eventually(t, f, func(s light.Snapshot) bool { return s.ReceivedPackets >= 800 })
-	last := eventually(t, f, func(s light.Snapshot) bool { return s.ReceivedPackets >= first.ReceivedPackets+800 })
+	// All is opened at first, until the numbers of each stream are known: on a machine that others use that takes its time.
+	// Samples are of all datagrams, and all of the server's reports are opened.
+	last := f.Snapshot()
+	eventually(t, f, func(s light.Snapshot) bool {
+		received, opened := s.ReceivedPackets-last.ReceivedPackets, s.Opened-last.Opened
+		if received < 800 {
+			return false
+		}
+		last = s
+		return opened >= received/one-40 && opened <= received/one+40
+	})
 	r := f.end(t)
 	require.Equal(t, one, r.OpenOneIn)
 	require.Zero(t, r.Lost+r.Forged+r.Strange)
-	// Samples are of all datagrams, and all of the server's reports are opened.
-	require.InDelta(t, (last.ReceivedPackets-first.ReceivedPackets)/one, last.Opened-first.Opened, 40)
 }
 
 // Callers leave and come again, with a goodbye and without, and the call goes on.
