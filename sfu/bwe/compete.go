@@ -58,8 +58,11 @@ func (k *compete) note(now time.Duration, c *control, e *Estimator, q, threshold
 
 // crosses measures whether others send too.
 func (k *compete) crosses(now time.Duration, e *Estimator, q float64) {
-	passes, share := e.busy.rate(e.delay.now()), e.delay.passed(passWindow)
-	if passes > 0 && share > 0 && q > shortQueue {
+	passes := e.busy.rate(e.delay.now())
+	if passes == 0 || q <= shortQueue {
+		return
+	}
+	if share := e.delay.passed(passWindow); share > 0 {
 		k.cross += float64((min(max(passes/share-1, 0), 0.5) - k.cross) * crossFade)
 		k.crossAt = now
 	}

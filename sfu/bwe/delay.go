@@ -53,6 +53,7 @@ type delay struct {
 
 	base   [baseBuckets]time.Duration // shortest delays, a ring
 	bucket int64                      // number of the newest of them
+	lowest time.Duration              // of them all
 	owd    time.Duration              // of the newest packet
 
 	noise float64    // s: how far delays are off the line through their neighbours, mean
@@ -72,7 +73,7 @@ func (d *delay) local(sentAt, arrival time.Duration) (at time.Duration, ok bool)
 
 // reset begins anew with one packet.
 func (d *delay) reset(sentAt, arrival time.Duration) {
-	*d = delay{known: true, offset: arrival - sentAt}
+	*d = delay{known: true, offset: arrival - sentAt, lowest: unknownDelay}
 	for i := range d.base {
 		d.base[i] = unknownDelay
 	}
@@ -101,7 +102,13 @@ func (d *delay) report(m message) {
 }
 
 // back is the sample so many before the newest.
-func (d *delay) back(i int) *sample { return &d.ring[(d.head+samples-i)%samples] }
+func (d *delay) back(i int) *sample {
+	at := d.head - i
+	if at < 0 {
+		at += samples
+	}
+	return &d.ring[at]
+}
 
 // note keeps the shortest delay of each bucket.
 func (d *delay) note(now, least time.Duration) {
@@ -113,6 +120,10 @@ func (d *delay) note(now, least time.Duration) {
 	}
 	b := &d.base[d.bucket%baseBuckets]
 	*b = min(*b, least)
+	d.lowest = unknownDelay
+	for _, b := range d.base {
+		d.lowest = min(d.lowest, b)
+	}
 }
 
 // wobble follows how much the least delay differs from the line through its neighbours: noise, not a queue that grows.
@@ -129,11 +140,7 @@ func (d *delay) empty() time.Duration {
 	if !d.known {
 		return unknownDelay
 	}
-	least := unknownDelay
-	for _, b := range d.base {
-		least = min(least, b)
-	}
-	return least
+	return d.lowest
 }
 
 // jitter is how much later than through an empty queue a packet may come without one.

@@ -28,10 +28,11 @@ type sent struct {
 
 // history holds the packets that left lately. It grows by need and never shrinks.
 type history struct {
-	ring        []sent // its length is a power of two; a packet lies at its number's remainder
-	first, next uint64 // numbers of the oldest packet that is held and of the one to come
-	told        uint64 // nothing below is flying
-	flying      int    // bytes of which nothing is known yet
+	ring        []sent        // its length is a power of two; a packet lies at its number's remainder
+	first, next uint64        // numbers of the oldest packet that is held and of the one to come
+	told        uint64        // nothing below is flying
+	flying      int           // bytes of which nothing is known yet
+	since       time.Duration // what is not told of left then or later
 }
 
 // add notes a packet. It returns false for a number that was used.
@@ -114,9 +115,18 @@ func (h *history) skip(number uint64) {
 	}
 }
 
-// forget takes what left before a time as not told of.
+// forget takes what left before a time as not told of. Where nothing can have, it does not look: that is another line of memory
+// for each packet that leaves.
 func (h *history) forget(before time.Duration) {
-	for h.told < h.next && h.at(h.told).at < before {
+	if before <= h.since {
+		return
+	}
+	h.since = before
+	for h.told < h.next {
+		if at := h.at(h.told).at; at >= before {
+			h.since = at
+			return
+		}
 		h.skip(h.told + 1)
 	}
 }
