@@ -57,8 +57,8 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	speed, add := 0.0, aloneAdd
 	headroom := c.headroom(now, e)
 	switch {
-	case !c.shared() && c.met && headroom <= aloneTop && e.sending.rate(now) < float64(limitedShare*c.rate):
-		return // bursts show what there is, and no queue would tell that it is less: what is sent does not follow
+	case e.wants > 0 && !c.shared() && c.met && headroom <= aloneTop && e.sending.rate(now) < float64(limitedShare*c.rate):
+		return // who sends in steps: bursts show what there is, and no queue would tell that it is less
 	case c.shared():
 		add = sharedAdd * e.cfg.Priority
 		if headroom > sharedHeadroom {
