@@ -25,6 +25,10 @@ const (
 	// remembered of it is the higher of the last two marks, one of which is from before.
 	markEvery = 1200 * time.Millisecond
 
+	// stopped is how many pictures are late of an encoding that stops. The rate of a second falls for as long as nothing comes:
+	// when it counts as silent a third would be left, and what is dear would look as if it fitted.
+	stopped = 3
+
 	// maxLayers of one encoding: four spatial, four temporal; no mode of WebRTC's Scalable Video Coding has more than 3 × 3.
 	maxLayers = 16
 )
@@ -151,6 +155,9 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 		e.flows, e.began = true, now
 	}
 	age := now - e.began
+	if age >= measured && e.n > 0 && stops(now-heard, rates) {
+		return // what is known is from before
+	}
 	if age >= measured && len(rates) > 0 {
 		e.measured, e.at = true, now
 	}
@@ -190,6 +197,17 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 			l.marks = [2]mark{l.marks[1], {l.Bits, l.Frames}}
 		}
 	}
+}
+
+// stops says whether an encoding that has brought nothing for so long is about to fall silent.
+func stops(gap time.Duration, rates []LayerRate) bool {
+	pictures := 0
+	for _, r := range rates {
+		if r.Layer.Spatial == rates[0].Layer.Spatial {
+			pictures += int(r.Frames)
+		}
+	}
+	return gap*time.Duration(pictures) > stopped*time.Second
 }
 
 // State is all that is known of one encoding, to be told to another ladder of the same track. It holds no pointers.
