@@ -61,7 +61,8 @@ func resends(share float64) (n uint8) {
 }
 
 // worth reports whether it is of use to resend p, which went out with the number. What comes before a keyframe that has gone
-// out is of little: decoders go on at that. And what leaves the history within a round trip has been asked for in vain so
+// out is of little: decoders go on at that, and where another source began with it, often because the path had no room for the one
+// before, of none. And what leaves the history within a round trip has been asked for in vain so
 // often that a keyframe is the better answer.
 func (d *Downlink) worth(now time.Duration, number seq.Extended, p *uplink.Packet) bool {
 	b := &d.rtx.budget
@@ -69,7 +70,7 @@ func (d *Downlink) worth(now time.Duration, number seq.Extended, p *uplink.Packe
 		return true
 	}
 	if number < d.rtx.keyframeAt {
-		if b.left < budgetFloor/2 {
+		if b.left < budgetFloor/2 || number < d.ring[d.newest].out {
 			d.stats.ResendUseless++
 			return false
 		}
