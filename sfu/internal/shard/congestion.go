@@ -203,7 +203,7 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 	if !g.known() {
 		return
 	}
-	g.bucket.SetEstimate(now, e)
+	g.bucket.SetEstimate(now, g.paced())
 	g.allowRepair(p)
 	if e.Probe.ID != 0 && e.Probe.ID != g.probe {
 		g.probe = e.Probe.ID
@@ -213,6 +213,17 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 		s.resume(now, p)
 	}
 	s.mayShare(now, p)
+}
+
+// paced is the estimate that bursts are held to. Where all that is wanted fits, it is what is wanted that bounds the target, a fifth
+// above it, and not the path: a picture then leaves at once, as one GSO message, at what the estimator lets bursts have. Else its
+// end would wait for a tick of the wheel each time.
+func (g *congestion) paced() bwe.Estimate {
+	e := g.estimate
+	if w := &g.share; w.last != 0 && !w.limited && !e.Congested && e.Target >= w.wants {
+		e.Target, e.AppLimited = max(e.Target, e.Pacing), true
+	}
+	return e
 }
 
 // allowRepair tells a peer's slots what they may cost in repair.

@@ -44,6 +44,7 @@ type share struct {
 	soon   bool        // in this turn: in Shard.unshared
 	target bwe.Bitrate // by which they were
 	given  bwe.Bitrate // of it, with what is taken off first
+	wants  bwe.Bitrate // what all would take, likewise
 	// A slot was given less than its view takes.
 	limited bool
 	padded  uint16 // slot that gave padding last
@@ -148,7 +149,8 @@ func (s *Shard) shareBits(now time.Duration, p *peer) {
 		g.share.given += s.grant(now, sl, i, g.known())
 		g.share.limited = g.share.limited || sl.grant.limited
 	}
-	g.estimator.Wants(now, max(wants+w.more+reserved, 1)) // 0 would be all there is
+	g.share.wants = wants + w.more + reserved
+	g.estimator.Wants(now, max(g.share.wants, 1)) // 0 would be all there is
 	if next != 0 {
 		s.shareBy(p, next)
 	}
