@@ -37,7 +37,7 @@ func shallow() []Case {
 		},
 		{
 			Name: "queue-10", About: "3 Mbit/s, a source to 10, a queue of 10 ms: three packets", Duration: 100 * second,
-			Links: constant(10*ms, 3*bwe.Mbps), Flows: upTo(owd, 10*bwe.Mbps),
+			Links: constant(10*ms, 3*bwe.Mbps), Flows: upTo(owd, 10*bwe.Mbps), Goals: []Goal{atLeast(Util, 0.80), atMost(Loss, 0.03)},
 		},
 	}
 }

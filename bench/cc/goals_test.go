@@ -32,6 +32,7 @@ func TestGoalsOfEachCase(t *testing.T) {
 		{"loss-10", []Goal{atLeast(Util, 0.85)}},
 		{"loss-20", []Goal{atLeast(Util, 0.60)}},
 		{"queue-70", []Goal{atLeast(Util, 0.90), atMost(Loss, 0.005)}},
+		{"queue-10", []Goal{atLeast(Util, 0.80), atMost(Loss, 0.03)}},
 		{"l4s-1M", []Goal{atLeast(UtilSteady, 0.85), atMost(QueueP99, 10)}},
 		{"l4s-30M", []Goal{atLeast(UtilSteady, 0.85), atMost(QueueP99, 10)}},
 		{"app-limited", []Goal{atMost(Over, 1), atMost(ProbeShare, 0.03)}},

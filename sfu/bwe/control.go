@@ -36,6 +36,7 @@ const (
 	// A shallow queue loses what it cannot hold: a twentieth less than arrives, at most three tenths less than now.
 	lossCut, lossFloor = 0.95, 0.7
 	lossEvery          = 100 * time.Millisecond // and a round trip: losses within are one event
+	lossHolds          = 500 * time.Millisecond // and a round trip: a queue that others fill shows headroom that is theirs
 	lossMost           = 0.5                    // of what is sent: more is no loss that a rate could make up for
 )
 
@@ -106,7 +107,9 @@ func (c *control) step(now time.Duration, e *Estimator) {
 			c.met = true
 			break
 		}
-		c.grow(now, e, dt)
+		if !e.loss.congestive() || now-c.lossAt > e.rtt+lossHolds {
+			c.grow(now, e, dt)
+		}
 	}
 	c.limit(e)
 }

@@ -66,6 +66,7 @@ func (e *Estimator) Sent(now time.Duration, p Packet) {
 func (e *Estimator) Feedback(now time.Duration, results []Result) {
 	e.loss.begin(now)
 	m := e.read(results)
+	e.loss.judge()
 	if m.received == 0 {
 		return
 	}

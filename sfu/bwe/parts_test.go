@@ -156,6 +156,7 @@ func TestLossesWhereTheQueueIsLongAreCongestion(t *testing.T) {
 				l.missed(1000)
 			}
 		}
+		l.judge()
 		require.Equal(t, c.want, l.congestive(), c.name)
 	}
 	var l loss
@@ -163,7 +164,42 @@ func TestLossesWhereTheQueueIsLongAreCongestion(t *testing.T) {
 	require.Equal(t, 1.0, l.share())
 	l.came(1000)
 	require.Zero(t, l.share())
+	l.judge()
 	require.False(t, l.congestive())
+}
+
+// A queue that others keep full hardly shows in what waits in front of losses: it shows in what is lost, and does not go soon.
+func TestAQueueThatIsNearlyAlwaysFullLosesWhatIsLarge(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		size   int
+		run    int // packets lost at a time
+		before bool
+		want   bool
+	}{
+		{"large ones", 1000, 1, false, true},
+		{"small ones", 200, 1, false, false},
+		{"small ones, where it was full", 200, 1, true, true},
+		{"an outage", 1000, 20, false, false},
+	} {
+		l := loss{full: c.before}
+		for i := range 600 {
+			if i%20 == 0 {
+				l.begin(time.Duration(i) * 5 * ms)
+			}
+			l.arrived([]int{1000, 200}[i%2], 0.010+float64(i%10)/1000)
+			if i%30 == 6 {
+				for range c.run {
+					l.missed(c.size)
+				}
+			}
+		}
+		wait := beyond(l.before, l.beforeN, l.all, l.all2, l.allN, leastWait)
+		require.Greater(t, wait, lossLarger, c.name)
+		require.Less(t, wait, lossSigma, c.name)
+		l.judge()
+		require.Equal(t, c.want, l.congestive(), c.name)
+	}
 }
 
 func TestMarksAreAnsweredByTheirShareOnceARoundTrip(t *testing.T) {
