@@ -31,7 +31,10 @@
 //
 // The two curves have the form that viewers' ratings gave in Q-STAR (Ou, Xue, Wang, IEEE Transactions on Image Processing
 // 23(6), 2014); what is in them is in its range and not measured by us. A screen is read: half of its lines are not half of
-// its worth but less, and five pictures a second are nearly as good as thirty. Where sizes are not known bits stand for them.
+// its worth but less, and five pictures a second are nearly as good as thirty. A face moves: of a camera, fewer than 20 pictures
+// a second count × t ÷ ⅔ of that, so that the next smaller encoding is shown whole before half of the pictures are left out:
+// below about 15 people do worse at nearly all that they were tried at (Chen, Thropp, IEEE Transactions on Systems, Man, and
+// Cybernetics A 37(6), 2007). Where sizes are not known bits stand for them.
 // Else bits are a price and no quality: a face that moves little is sharp at a third of another's rate.
 //
 // # Calm

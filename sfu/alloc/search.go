@@ -7,8 +7,8 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 )
 
-// nodes bounds a search. Most find the optimum in a tenth of them; the rest would prove that it is one.
-const nodes = 1000
+// nodes bounds a search. Most find the optimum in a fortieth of them; the rest would prove that it is one.
+const nodes = 4000
 
 // deviation is another layer for a source than the one that is worth the most at the price of a bit.
 type deviation struct {

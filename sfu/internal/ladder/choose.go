@@ -177,8 +177,8 @@ func more(a, b *Rung) bool {
 	if a.Encoding == b.Encoding {
 		return true // another layer of the same stream
 	}
-	if a.area() > 0 && b.area() > 0 && a.area() != b.area() {
-		return a.area() > b.area()
+	if a.Area() > 0 && b.Area() > 0 && a.Area() != b.Area() {
+		return a.Area() > b.Area()
 	}
 	return uint64(a.whole)*bandBy >= uint64(b.whole)*bandOf
 }
@@ -188,7 +188,7 @@ func more(a, b *Rung) bool {
 // the picture comes first.
 func compare(a, b *Rung, detail bool) int {
 	if detail {
-		if n := cmp.Compare(a.area(), b.area()); n != 0 {
+		if n := cmp.Compare(a.Area(), b.Area()); n != 0 {
 			return n
 		}
 	}

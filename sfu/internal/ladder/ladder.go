@@ -38,6 +38,7 @@ type Rung struct {
 	Encoding      int // in the publisher's order
 	Layer         codec.Layer
 	Bits          uint32 // a second, with all the layers that it needs, as measured
+	Peak          uint32 // at least Bits: the highest of the last seconds, for an encoder that begins or that has had little to say
 	Width, Height uint16 // 0 unknown
 	Rate          uint8  // pictures a second, as measured
 	Flows         bool   // else it is remembered: the publisher has paused it
@@ -46,7 +47,8 @@ type Rung struct {
 	whole uint32 // what it ranks by: Bits of the same spatial layer at its full rate, as they would be now; see rank.go
 }
 
-func (r *Rung) area() int { return int(r.Width) * int(r.Height) }
+// Area is that of its picture, 0 unknown.
+func (r *Rung) Area() int { return int(r.Width) * int(r.Height) }
 
 // same says whether two rungs are the same layers of one encoding.
 func (r *Rung) same(o *Rung) bool { return r.Encoding == o.Encoding && r.Layer == o.Layer }
@@ -125,6 +127,15 @@ func (l *layer) stop() {
 			l.Frames = m.frames
 		}
 	}
+}
+
+// peak is its rate, or that of a moment ago when that was higher.
+func (l *layer) peak() *LayerRate {
+	high := l.LayerRate
+	if most := max(l.marks[0].bits, l.marks[1].bits); l.flows && most > high.Bits {
+		high.guess(most)
+	}
+	return &high
 }
 
 // New returns the ladder of a track with so many encodings, none of which flows.
@@ -237,6 +248,19 @@ func (e *encoding) layer(of codec.Layer) *layer {
 // Flows says whether an encoding flows, as last measured.
 func (l *Ladder) Flows(i int) bool { return l.encodings[i].flows }
 
+// Moves says whether an encoding brings, or brought, at least smooth pictures a second in all: then each is due soon after the
+// one before.
+func (l *Ladder) Moves(i int) bool {
+	e := &l.encodings[i]
+	frames := 0
+	for k := range e.layers[:e.n] {
+		if part := &e.layers[k]; part.Layer.Spatial == e.layers[0].Layer.Spatial {
+			frames += max(int(part.Frames), int(part.marks[0].frames), int(part.marks[1].frames))
+		}
+	}
+	return frames >= smooth
+}
+
 // Known says whether an encoding can be chosen for what it is: the size of its pictures is known or, where no keyframe tells
 // one, a second of it.
 func (l *Ladder) Known(i int) bool {
@@ -278,19 +302,20 @@ func (e *encoding) appendRungs(dst []Rung, i int) []Rung {
 	for k := range e.layers[:e.n] {
 		top := &e.layers[k]
 		r := Rung{Encoding: i, Layer: top.Layer, Width: top.Width, Height: top.Height, Flows: top.flows}
-		bits, frames := uint64(0), 0
+		bits, peak, frames := uint64(0), uint64(0), 0
 		for j := range e.layers[:e.n] {
 			part := &e.layers[j]
 			if !top.Layer.Holds(part.Layer) {
 				continue
 			}
 			bits += uint64(part.along(top.Layer))
+			peak += uint64(part.peak().along(top.Layer))
 			r.Guess = r.Guess || part.young
 			if part.Layer.Spatial == top.Layer.Spatial {
 				frames += int(part.Frames)
 			}
 		}
-		r.Bits, r.Rate = uint32(min(bits, 1<<31)), uint8(min(frames, 255))
+		r.Bits, r.Peak, r.Rate = uint32(min(bits, 1<<31)), uint32(min(peak, 1<<31)), uint8(min(frames, 255))
 		dst = append(dst, r)
 	}
 	all := e.bits()

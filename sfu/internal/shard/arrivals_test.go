@@ -87,7 +87,7 @@ func TestWhatARungTakesOnTheWire(t *testing.T) {
 		"a guess, and nothing less": {ladder.Rung{Bits: 1_000_000, Rate: 1, Guess: true}, true, unmeasured + 12*packetOverhead*8},
 		"nothing known":             {ladder.Rung{Rate: 1, Guess: true}, true, unmeasured + 12*packetOverhead*8},
 	} {
-		require.Equal(t, c.bits, onWire(&c.rung, c.least), name)
+		require.Equal(t, c.bits, onWire(&c.rung, c.rung.Bits, c.least), name)
 	}
 }
 

@@ -14,6 +14,10 @@ const (
 	fitInterval = 200 * time.Millisecond
 	// emptyAfter is how long a slot goes on showing somebody else's picture while nothing of its new track comes at all.
 	emptyAfter = time.Second
+	// stallAfter is how long a camera's encoding may bring nothing while another one of it does: nine pictures.
+	stallAfter = 300 * time.Millisecond
+	// stalledFor is how long it counts as stopped then.
+	stalledFor = time.Second
 )
 
 // tendTrack measures a video track, fits its slots to what flows and tells its publisher what is watched.
@@ -90,7 +94,30 @@ func (t *track) measureDue(now time.Duration) bool {
 		return false // what flows is measured where it comes in
 	}
 	for i, u := range t.encodings {
-		if t.ladder.Flows(i) && now-u.heard > ladder.Silence {
+		if t.ladder.Flows(i) && (now-u.heard > ladder.Silence || t.stalls(now, i)) {
+			return true
+		}
+	}
+	return false
+}
+
+// stalls says whether an encoding of a camera has stopped while another one comes: that is no hole of the network, and its
+// publisher has too little room for both. It counts as stopped for a second at least, or a slot would go back and forth with
+// what comes in spurts.
+func (t *track) stalls(now time.Duration, i int) bool {
+	u := t.encodings[i]
+	if _, told := t.wanted.Told(i); !told {
+		return false // it was stopped
+	}
+	if u.stalled > 0 && now < u.stalled+stalledFor {
+		return true
+	}
+	if !t.ladder.Flows(i) || !t.ladder.Moves(i) || now-u.heard <= stallAfter {
+		return false
+	}
+	for k, o := range t.encodings {
+		if k != i && t.ladder.Flows(k) && o.heard-u.heard > stallAfter {
+			u.stalled = now
 			return true
 		}
 	}
@@ -111,7 +138,11 @@ func (s *Shard) measureTrack(now time.Duration, t *track) (changed bool) {
 				s.rates = append(s.rates, ladder.LayerRate(r))
 			}
 		}
-		t.ladder.Measure(now, i, u.heard, s.rates)
+		heard := u.heard
+		if t.stalls(now, i) {
+			heard = 0
+		}
+		t.ladder.Measure(now, i, heard, s.rates)
 	}
 	for _, m := range t.mirrors {
 		s.pourRates(t, m)
@@ -159,7 +190,9 @@ func (s *Shard) fit(now time.Duration, sl *slot) {
 		s.shareSoon(sl.owner) // it comes back here with what the slot is granted
 		return
 	}
+	before := sl.choice
 	sl.choice, sl.chosen = sl.chooser.Choose(now, t.rungs, sl.view, sl.bound())
+	sl.keepSpare(now, &before)
 	show := sl.choice.Show
 	if !sl.choice.Shows {
 		show = sl.choice.Want
@@ -184,6 +217,22 @@ func (s *Shard) fit(now time.Duration, sl *slot) {
 	t.fitBy(sl.chooser.Next())
 	t.unsettled = true
 	s.mayTell(now, sl.owner)
+}
+
+// keepSpare keeps the encoding that a slot showed before a larger one, when it had wanted that one for a while: so it was not the
+// view that kept it small.
+func (sl *slot) keepSpare(now time.Duration, before *ladder.Choice) {
+	was, is, sp := &before.Show, &sl.choice.Show, &sl.spare
+	grows := before.Shows && sl.choice.Shows && was.Encoding != is.Encoding && was.Area() < is.Area()
+	if grows && sp.short > 0 && now-sp.short >= spareAfter {
+		sp.encoding, sp.until = was.Encoding, now+keepSpare
+	}
+	switch l := sl.choice.Limit; {
+	case l != ladder.BandwidthLimit && l != ladder.PublisherLimit:
+		sp.short = 0
+	case sp.short == 0:
+		sp.short = now
+	}
 }
 
 // borrows says whether a slot shows somebody else's picture while nothing of its own track comes. The new name stands at the

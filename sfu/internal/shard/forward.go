@@ -52,6 +52,7 @@ type slot struct {
 	flows   codec.Layer // what down gave when last looked at
 	told    SlotLayer   // by Config.LayersChanged
 	grant   grant       // of its subscriber's bits
+	spare   spare
 
 	// What the client tells of its packets.
 	reception reception

@@ -13,16 +13,17 @@ import (
 
 // published is one encoding of a track and who listens to it.
 type published struct {
-	track  *track
-	index  int // among the track's encodings
-	owner  *peer
-	rid    string
-	cfg    uplink.Config
-	wished time.Duration  // a keyframe, of another shard; 0: never
-	heard  time.Duration  // last packet with a payload; 0: none yet
-	up     *uplink.Uplink // nil until its SSRC is known
-	subs   []*slot        // slots that show it or wait for its keyframe
-	dirty  bool           // stored packets in this batch
+	track   *track
+	index   int // among the track's encodings
+	owner   *peer
+	rid     string
+	cfg     uplink.Config
+	wished  time.Duration  // a keyframe, of another shard; 0: never
+	heard   time.Duration  // last packet with a payload; 0: none yet
+	stalled time.Duration  // it stopped while another encoding of its track came; see track.stalls
+	up      *uplink.Uplink // nil until its SSRC is known
+	subs    []*slot        // slots that show it or wait for its keyframe
+	dirty   bool           // stored packets in this batch
 }
 
 // inbound is what a peer's receive side keeps for feedback.

@@ -24,6 +24,13 @@ const (
 	// seconds then costs no encoder a start, and what comes back is there at once.
 	keepWanted = 5 * time.Second
 
+	// keepSpare is how long the encoding that a slot had stays wanted after a larger one has taken its place, and
+	// spareAfter how long the slot must have wanted more for that: who grew because there is more room, of the viewer's path or
+	// of the publisher's, may have to go back, and an encoder that begins again, with the others of its camera, takes up to
+	// a second in Chromium. A rise is on trial as long in alloc.
+	keepSpare  = 30 * time.Second
+	spareAfter = 2 * time.Second
+
 	// packetOverhead is what a packet of video is on the wire beside its payload: RTP with its extensions, SRTP's tag, UDP, IP.
 	packetOverhead = 12 + 12 + 16 + 28
 	// packetPayload is how much payload encoders put into a packet.
@@ -60,6 +67,15 @@ type grant struct {
 	since   time.Duration
 	best    rung // what it would be
 	keep    time.Duration
+	falls   bool // there is a smaller encoding to fall to,
+	below   rung // the largest of these
+}
+
+// spare is the encoding that a slot had before a larger one.
+type spare struct {
+	encoding int
+	until    time.Duration // it stays wanted; 0: there is none
+	short    time.Duration // since when the slot has had less than its view takes; 0: it has not
 }
 
 // rung names a ladder.Rung while its rates change.
@@ -162,7 +178,7 @@ func (w *sharing) offer(sl *slot) {
 	w.steps = ladder.Steps(t.rungs, sl.view, w.steps[:0])
 	for _, i := range w.steps {
 		r := &t.rungs[i]
-		l := alloc.Layer{Bits: onWire(r, len(w.layers) == first), Width: r.Width, Height: r.Height, Rate: r.Rate}
+		l := alloc.Layer{Bits: onWire(r, sl.lasts(r), len(w.layers) == first), Width: r.Width, Height: r.Height, Rate: r.Rate}
 		for n := len(w.layers) - 1; n >= first && w.layers[n].Bits >= l.Bits; n-- {
 			w.layers, w.rungs = w.layers[:n], w.rungs[:n] // on the wire it costs more than what is better
 		}
@@ -173,7 +189,7 @@ func (w *sharing) offer(sl *slot) {
 		w.layers, w.rungs = append(w.layers, l), append(w.rungs, r)
 	}
 	if len(w.layers) == first+1 {
-		w.more += onWire(w.rungs[first], false) - w.layers[first].Bits
+		w.more += onWire(w.rungs[first], w.rungs[first].Bits, false) - w.layers[first].Bits
 	}
 	w.slots, w.first = append(w.slots, sl), append(w.first, first)
 	src := alloc.Source{
@@ -206,9 +222,18 @@ func (g *grant) within(rungs []*ladder.Rung) int {
 	return at
 }
 
-// onWire is what a rung takes, headers included; least: there is none below it.
-func onWire(r *ladder.Rung, least bool) bwe.Bitrate {
-	bits := int(r.Bits)
+// lasts is what a rung will take: what it takes now, but of a larger encoding than the slot has what it took in the last seconds,
+// for an encoder that begins sends less at first, and the slot would be back soon.
+func (sl *slot) lasts(r *ladder.Rung) uint32 {
+	if g := &sl.grant; g.shared && !g.paused && r.Encoding != g.most.encoding && r.Bits >= g.bits {
+		return max(r.Bits, r.Peak)
+	}
+	return r.Bits
+}
+
+// onWire is what a rung of so many bits takes, headers included; least: there is none below it.
+func onWire(r *ladder.Rung, payload uint32, least bool) bwe.Bitrate {
+	bits := int(payload)
 	if r.Guess && (least && bits > unmeasured || bits == 0) {
 		bits = unmeasured
 	}
@@ -233,7 +258,9 @@ func (s *Shard) grant(now time.Duration, sl *slot, i int, bounded bool) (bits bw
 		r := w.rungs[first+c.Layer]
 		g.most, g.bits = rungOf(r), max(r.Bits, 1)
 		bits = w.layers[first+c.Layer].Bits
+		g.fallTo(w.rungs[first : first+c.Layer])
 	} else {
+		g.falls = false
 		g.most, g.bits = rung{}, 1
 	}
 	if !before.shared || before.paused != g.paused || before.most != g.most {
@@ -251,6 +278,16 @@ func (s *Shard) grant(now time.Duration, sl *slot, i int, bounded bool) (bits bw
 		s.tendSoon(now, sl.variant) // something else is wanted of the publisher
 	}
 	return bits
+}
+
+// fallTo notes the largest of the encodings below what is granted.
+func (g *grant) fallTo(rungs []*ladder.Rung) {
+	g.falls = false
+	for _, r := range rungs { // least bits first
+		if r.Encoding != g.most.encoding {
+			g.falls, g.below = true, rungOf(r)
+		}
+	}
 }
 
 // bound is what the rungs of a slot are bounded to, 0 for no bound.
@@ -283,7 +320,7 @@ func (s *Shard) shareAnew(now time.Duration, p *peer) {
 // forgetGrant ends what a slot was granted, with the track that it was granted of.
 func (sl *slot) forgetGrant(now time.Duration) {
 	sl.down.SetPaused(now, false)
-	sl.grant = grant{}
+	sl.grant, sl.spare = grant{}, spare{}
 }
 
 // unpause has a slot go on that was paused: with what waits, or with a keyframe.

@@ -45,6 +45,9 @@ func (s *Shard) settle(now time.Duration, t *track) {
 		if sl.keeps(now) {
 			kept = earlier(kept, sl.grant.keep)
 		}
+		if now < sl.spare.until {
+			kept = earlier(kept, sl.spare.until)
+		}
 	}
 	changed, off, next := t.wanted.Settle(now)
 	next = earlier(next, kept)
@@ -72,6 +75,12 @@ func (s *Shard) want(now time.Duration, t *track, sl *slot) {
 	}
 	if best := sl.grant.best; sl.keeps(now) {
 		t.wanted.Want(best.encoding, t.ladder.Open(ladder.Rung{Encoding: best.encoding, Layer: best.layer}))
+	}
+	if g := &sl.grant; g.limited && g.falls {
+		t.wanted.Want(g.below.encoding, t.ladder.Open(ladder.Rung{Encoding: g.below.encoding, Layer: g.below.layer}))
+	}
+	if now < sl.spare.until && sl.spare.encoding < len(t.encodings) {
+		t.wanted.Want(sl.spare.encoding, codec.Everything)
 	}
 	if sl.chosen && !sl.choice.Open || t.owner.from != nil && !t.informed { // the pipe has not told yet what there is
 		return

@@ -1,0 +1,34 @@
+package ladder
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tolkyn/tolkyn/codec"
+)
+
+// TestPeakIsOfTheLastSeconds: an encoder that says less for a moment is remembered by what it said before, for two marks.
+func TestPeakIsOfTheLastSeconds(t *testing.T) {
+	l := New(1)
+	now := time.Second
+	measure := func(bits uint32, pictures uint16, long time.Duration) Rung {
+		for end := now + long; now < end; now += 200 * time.Millisecond {
+			l.Measure(now, 0, now, []LayerRate{{Layer: codec.Layer{}, Bits: bits, Frames: pictures, Width: 640, Height: 360}})
+		}
+		rungs, _ := l.Rungs()
+		return rungs[0]
+	}
+	r := measure(900_000, 30, 5*time.Second)
+	require.EqualValues(t, 900_000, r.Bits)
+	require.EqualValues(t, 900_000, r.Peak)
+	require.True(t, l.Moves(0))
+	r = measure(300_000, 6, time.Second)
+	require.EqualValues(t, 300_000, r.Bits)
+	require.EqualValues(t, 900_000, r.Peak)
+	require.True(t, l.Moves(0), "it did a moment ago")
+	r = measure(300_000, 6, 2*markEvery+time.Second)
+	require.EqualValues(t, 300_000, r.Peak)
+	require.False(t, l.Moves(0))
+}
