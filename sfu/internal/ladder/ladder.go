@@ -21,6 +21,11 @@ const (
 	// for 720. The first keyframes of three encodings come at once, and the largest of them shall be entered at its own.
 	usual = 1.5
 
+	// shortest is the least of a second that tells of the whole, and mostPictures how many a layer is expected to bring at most:
+	// half of 30, which is what the highest of temporal layers has.
+	shortest     = 300 * time.Millisecond
+	mostPictures = 15
+
 	// markEvery is how often a rate is marked. A second's rate falls for a second before a stream counts as silent: what is
 	// remembered of it is the higher of the last two marks, one of which is from before.
 	markEvery = 1200 * time.Millisecond
@@ -198,8 +203,11 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 		}
 		have.young = true
 		if area := float64(have.Width) * float64(have.Height); area > 0 {
-			have.guess(uint32(min(area*usual, 1<<31)))
+			have.guess(uint32(min(area*usual/float64(beside(rates, r.Layer)), 1<<31)))
 		}
+		// What a part of a second brought is no second's. Too many are put right within a second; too few would be remembered of
+		// an encoding that stops before.
+		have.Frames = max(r.Frames, uint16(min(int64(r.Frames)*int64(measured)/int64(max(age, shortest)), mostPictures)))
 	}
 	if age >= measured && now-e.marked >= markEvery {
 		e.marked = now
@@ -219,6 +227,16 @@ func stops(gap time.Duration, rates []LayerRate) bool {
 		}
 	}
 	return gap*time.Duration(pictures) > stopped*time.Second
+}
+
+// beside counts the layers that share the size of a picture with one.
+func beside(rates []LayerRate, of codec.Layer) (n int) {
+	for _, r := range rates {
+		if r.Layer.Spatial == of.Spatial {
+			n++
+		}
+	}
+	return n
 }
 
 // State is all that is known of one encoding, to be told to another ladder of the same track. It holds no pointers.
