@@ -18,6 +18,9 @@ const (
 	// times a second.
 	repairStep = 0.02
 
+	// tripSteps is likewise the part of a round trip that is noticed: TCP's estimate moves by as much with one sample.
+	tripSteps = 8
+
 	// restInterval is when the estimator is asked again after a pause in which nothing left: what comes then and is not answered
 	// must be noticed.
 	restInterval = 200 * time.Millisecond
@@ -51,6 +54,8 @@ type congestion struct {
 	probe       uint32 // the wish that was acted upon
 	sums        [pace.Classes]rate
 	repair      float64 // that slots were told they may cost; 0: nothing yet
+	// That slots were told of, as feedback by packets measures it; 0: none, and they go by the peer's others.
+	trip time.Duration
 
 	gate  gate
 	share share
@@ -95,6 +100,9 @@ func (s *Shard) openCongestion(now time.Duration, p *peer, sl *slot) {
 	g := p.congestion
 	if g.repair > 0 {
 		sl.down.SetRepair(g.repair)
+	}
+	if g.trip > 0 {
+		sl.down.SetRTT(g.trip)
 	}
 	if sl.numbered && !g.byPackets {
 		g.byPackets = true
@@ -205,6 +213,7 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 	}
 	g.bucket.SetEstimate(now, g.paced())
 	g.allowRepair(p)
+	g.tellTrip(p)
 	if e.Probe.ID != 0 && e.Probe.ID != g.probe {
 		g.probe = e.Probe.ID
 		s.stats.Probes++
@@ -235,6 +244,23 @@ func (g *congestion) allowRepair(p *peer) {
 	g.repair = share
 	for _, sl := range p.slots {
 		sl.down.SetRepair(share)
+	}
+}
+
+// tellTrip tells a peer's slots of the round trip, which gates what they send again: with every feedback, where reports and checks
+// would notice a queue that grows only after seconds, and what waits in it would be sent twice.
+func (g *congestion) tellTrip(p *peer) {
+	trip := g.estimate.RTT
+	if !g.byPackets || trip == 0 {
+		g.trip = 0
+		return
+	}
+	if change := trip - g.trip; max(change, -change) < trip/tripSteps {
+		return
+	}
+	g.trip = trip
+	for _, sl := range p.slots {
+		sl.down.SetRTT(trip)
 	}
 }
 

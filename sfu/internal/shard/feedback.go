@@ -300,6 +300,9 @@ func (s *Shard) setRTT(now time.Duration, p *peer, sample time.Duration) {
 			u.up.SetRTT(p.rtt)
 		}
 	}
+	if g := p.congestion; g != nil && g.trip > 0 {
+		return // its slots know better
+	}
 	for _, sl := range p.slots {
 		sl.down.SetRTT(p.rtt)
 	}
