@@ -138,7 +138,7 @@ func TestColorsArrive(t *testing.T) {
 			boris.sendRTCP(&pionrtcp.TransportLayerNack{MediaSSRC: p.SSRC, Nacks: []pionrtcp.NackPair{{PacketID: p.SequenceNumber}}})
 		}
 		time.Sleep(100 * time.Millisecond)
-		resent := 0
+		resent := map[uint16]bool{}
 		boris.mu.Lock()
 		defer boris.mu.Unlock()
 		for _, p := range boris.rtp {
@@ -147,9 +147,9 @@ func TestColorsArrive(t *testing.T) {
 			}
 			n := binary.BigEndian.Uint16(p.Payload) - heard[0].SequenceNumber
 			require.Equal(t, got[n], colors(&p.Packet), "frame %d, resent", n)
-			resent++
+			resent[n] = true
 		}
-		require.Equal(t, len(said), resent)
+		require.Len(t, resent, len(said))
 	})
 }
 

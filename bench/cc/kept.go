@@ -23,12 +23,16 @@ func bound(s Score) Score {
 	}
 }
 
+// keptSeeds are as many as a kept case is played with: bounds of one seed tell of luck.
+const keptSeeds = 5
+
 // KeepFound writes each case to a file of its own in a folder, named by what is in it.
 func KeepFound(folder string, found []Found) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("keep cases: %w", err)
 	}
 	for _, f := range found {
+		f.Score = f.Drawn.Mean(Tolkyn, keptSeeds)
 		if err := (Kept{f, bound(f.Score)}).write(filepath.Join(folder, f.Drawn.name()+".json")); err != nil {
 			return err
 		}

@@ -3,10 +3,10 @@ package bwe
 import "time"
 
 const (
-	// A standing queue of 8.5 ms at 1 Mbit/s, less at higher rates, is too much. 6 ms is what can be told from bursts, 30 ms
+	// A standing queue of 17 ms at 500 kbit/s, less at higher rates, is too much. 10 ms are what busy ends take for a turn, 30 ms
 	// what a call hears.
 	queueAt1M             = 0.0085
-	queueLeast, queueMost = 0.006, 0.030
+	queueLeast, queueMost = 0.010, 0.030
 
 	shortQueue  = 0.003 // s: below, the queue has drained
 	deepQueue   = 0.060 // s: what must go at once, whatever waits at the sender
@@ -17,7 +17,11 @@ const (
 	drainLeast, drainMost = 0.3, 0.97 // of what passes: audio and the base of video go on; and never nothing
 	afterDrain            = 0.96      // of what passes: the encoder wavers by 5 %
 
-	passWindow    = 100 * time.Millisecond // three frames
+	passWindow = 100 * time.Millisecond // three frames
+	// Who sends less than half of what he may has not made a short queue, and what arrives of his is not what passes: he does not
+	// fall to that. A deep one is a path that has become too thin even for it.
+	idleShare = 0.5
+
 	slackTrip     = 50 * time.Millisecond  // feedback's interval: what passes has not answered a cut before
 	stuckTrip     = 250 * time.Millisecond // and the encoder's: a queue that still stands then needs another cut
 	aloneDelivers = 1.04                   // of what was delivered while the queue did not stand all the time yet
@@ -89,7 +93,7 @@ func (c *control) step(now time.Duration, e *Estimator) {
 	switch {
 	case c.compete.on:
 		c.compete.step(now, c, e, dt)
-	case q > threshold || c.draining && !c.drained(now, e, q):
+	case (q > threshold || c.draining && !c.drained(now, e, q)) && !c.idle(now, e, q):
 		c.drain(now, e, q)
 	case c.draining:
 		c.draining = false
@@ -112,6 +116,11 @@ func (c *control) step(now time.Duration, e *Estimator) {
 		}
 	}
 	c.limit(e)
+}
+
+// idle reports whether a queue is none of ours.
+func (c *control) idle(now time.Duration, e *Estimator, q float64) bool {
+	return q < deepQueue && e.sending.rate(now) < idleShare*c.rate
 }
 
 // limit keeps the rate between the configured ends.

@@ -30,6 +30,11 @@ const (
 	probeRecalls  = 30 * time.Second
 	probeDisturbs = 400 * time.Millisecond // as long as averages look back
 	probeWaits    = 500 * time.Millisecond // and two round trips: what it has not brought by then it will not
+
+	// Who sends less than half of what he may and wants more cannot use what he has: no picture fits. Nothing he sends could show
+	// that the path carries more, so he asks every 4 s, also where jitter looks like a short queue all the time, and whatever came of it.
+	probeStarved = 0.5
+	probePatient = 4 * time.Second
 )
 
 // probes sends short bursts to learn what steady sending cannot: at the start one after the other, each at a multiple of what
@@ -130,7 +135,11 @@ func (p *probes) mayAsk(now time.Duration, e *Estimator) bool {
 	c := &e.control
 	calm, headroom := now-c.calm, c.headroom(now, e)
 	switch {
-	case c.draining || c.compete.on || now-p.asked < p.pause || !e.told(now):
+	case c.draining || c.compete.on || !e.told(now):
+		return false
+	case e.wants > c.rate && e.sending.rate(now) < probeStarved*c.rate && now-p.asked >= probePatient:
+		return true
+	case now-p.asked < p.pause:
 		return false
 	case c.shared():
 		return calm >= probeShared && headroom >= probeOpen
