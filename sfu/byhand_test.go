@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -170,7 +171,15 @@ func (c *byHand) offer(print string, offered []string) string {
 			"a=extmap:%d urn:ietf:params:rtp-hdrext:sdes:mid\r\na=%s\r\na=rtcp-mux\r\na=rtcp-rsize\r\n%s%s",
 			kind, pts, c.ufrag, c.pwd, print, mid, handTransport, handMID, direction, codec, sources)
 	}
-	return "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE " + strings.Join(mids, " ") + "\r\na=extmap-allow-mixed\r\n" + lines.String()
+	media := lines.String()
+	if c.w != nil && c.w.plain {
+		kept := strings.SplitAfter(media, "\r\n")
+		kept = slices.DeleteFunc(kept, func(line string) bool {
+			return strings.Contains(line, "transport-cc") || strings.Contains(line, "transport-wide-cc")
+		})
+		media = strings.Join(kept, "")
+	}
+	return "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE " + strings.Join(mids, " ") + "\r\na=extmap-allow-mixed\r\n" + media
 }
 
 func (c *byHand) readAnswer(sdp string) {

@@ -89,6 +89,20 @@ func (c *tcpEnd) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return len(b), nil
 }
 
+// slowEnd reads no faster than its rate, bit/s; 0: as fast as it can.
+type slowEnd struct {
+	*tcpEnd
+	rate atomic.Int64
+}
+
+func (c *slowEnd) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.tcpEnd.ReadFrom(b)
+	if rate := c.rate.Load(); rate > 0 {
+		time.Sleep(time.Duration(n+42) * 8 * time.Second / time.Duration(rate))
+	}
+	return n, from, err
+}
+
 func newTCPWorld(t *testing.T) (*world, *tcpPort) {
 	t.Helper()
 	port := newTCPPort()

@@ -31,6 +31,7 @@ type world struct {
 	link netsim.LinkConfig
 	sfu  *sfu.SFU
 
+	plain   bool // clients made by hand offer no transport-wide feedback
 	clients int
 	closers []func()
 }
