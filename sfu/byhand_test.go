@@ -99,6 +99,7 @@ func (w *world) byHandOver(conn net.PacketConn, name, room string, offered ...st
 	w.t.Helper()
 	t := w.t
 	c := &byHand{w: w, name: name, conn: conn, answered: make(chan struct{}, 64), from: map[byte]int{}, began: time.Now()}
+	c.quiet.Store(w.mute)
 	c.tunnel = newTunnel(c)
 	c.ufrag, c.pwd = randomHex(4), randomHex(16)
 	c.ssrcAudio, c.ssrcCam = rand.Uint32()|1, rand.Uint32()|1

@@ -121,17 +121,20 @@ func showFor(d time.Duration, anna *byHand, first int, each func()) {
 	}
 }
 
-// TestWhoTellsNothingKeepsTheVoice: a client that sends no RTCP at all, or receiver reports alone. It has pictures too where it has
-// not negotiated to tell of packets; where it has, what is never told of stands in flight, and only sound leaves.
-func TestWhoTellsNothingKeepsTheVoice(t *testing.T) {
+// TestWhoTellsNothingIsNotStarved: a client that never sends RTCP, or receiver reports alone, has voice and picture, whatever it has
+// negotiated. One that has told of packets and falls silent keeps its voice: its path may be gone (RFC 8083).
+func TestWhoTellsNothingIsNotStarved(t *testing.T) {
 	cases := map[string]struct {
-		plain   bool // transport-wide feedback was not negotiated
-		reports bool
+		plain    bool // transport-wide feedback was not negotiated
+		reports  bool
+		told     bool // at first
+		pictures float64
 	}{
-		"negotiated and silent":             {false, false},
-		"reports where more was negotiated": {false, true},
-		"nothing negotiated, silent":        {true, false},
-		"nothing negotiated, reports":       {true, true},
+		"nothing negotiated, silent":         {plain: true, pictures: 150},
+		"nothing negotiated, reports":        {plain: true, reports: true, pictures: 150},
+		"negotiated, silent":                 {pictures: 150},
+		"negotiated, reports":                {reports: true, pictures: 150},
+		"negotiated, silent after the first": {told: true, pictures: 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -139,10 +142,12 @@ func TestWhoTellsNothingKeepsTheVoice(t *testing.T) {
 				w := newWorld(t, 1, netsim.LinkConfig{Delay: 25 * time.Millisecond})
 				defer w.close()
 				anna := w.newByHand("anna", "demo")
-				w.plain = c.plain
+				w.plain, w.mute = c.plain, !c.told
 				boris := w.newByHand("boris", "demo", "audio recvonly", "video recvonly")
-				w.plain = false
-				boris.quiet.Store(true)
+				if c.told {
+					boris.tellArrivals()
+					boris.quiet.Store(true)
+				}
 				sent := 0
 				showFor(20*time.Second, anna, 0, func() {
 					if sent++; c.reports && sent%50 == 0 {
@@ -158,9 +163,7 @@ func TestWhoTellsNothingKeepsTheVoice(t *testing.T) {
 				}
 				t.Logf("of the last 5 s: %v", heard)
 				require.InDelta(t, 250, heard[111], 5, "voice")
-				if c.plain {
-					require.InDelta(t, 150, heard[96], 5, "pictures")
-				}
+				require.InDelta(t, c.pictures, heard[96], 5, "pictures")
 			})
 		})
 	}

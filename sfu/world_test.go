@@ -31,6 +31,7 @@ type world struct {
 	link netsim.LinkConfig
 	sfu  *sfu.SFU
 
+	mute    bool // clients made by hand never tell what has come
 	plain   bool // clients made by hand offer no transport-wide feedback
 	clients int
 	closers []func()
