@@ -3,10 +3,10 @@ package bwe
 import "time"
 
 const (
-	// A standing queue of 17 ms at 500 kbit/s, less at higher rates, is too much. 10 ms are what busy ends take for a turn, 30 ms
+	// A standing queue of 17 ms at 500 kbit/s, less at higher rates, is too much. 8.5 ms are what busy ends take for a turn, 30 ms
 	// what a call hears.
 	queueAt1M             = 0.0085
-	queueLeast, queueMost = 0.010, 0.030
+	queueLeast, queueMost = 0.0085, 0.030
 
 	shortQueue  = 0.003 // s: below, the queue has drained
 	deepQueue   = 0.060 // s: what must go at once, whatever waits at the sender
@@ -120,7 +120,7 @@ func (c *control) step(now time.Duration, e *Estimator) {
 
 // idle reports whether a queue is none of ours.
 func (c *control) idle(now time.Duration, e *Estimator, q float64) bool {
-	return q < deepQueue && e.sending.rate(now) < idleShare*c.rate
+	return e.wants > 0 && q < deepQueue && e.sending.rate(now) < idleShare*c.rate
 }
 
 // limit keeps the rate between the configured ends.

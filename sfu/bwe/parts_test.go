@@ -310,8 +310,8 @@ func TestLargerRatesYieldFirst(t *testing.T) {
 	}
 	require.InDelta(t, 0.017, at(500*Kbps, 1), 1e-9)
 	require.InDelta(t, 0.030, at(50*Kbps, 1), 1e-9)
-	require.InDelta(t, 0.010, at(Mbps, 1), 1e-9, "what busy ends take")
-	require.InDelta(t, 0.010, at(20*Mbps, 1), 1e-9)
+	require.InDelta(t, 0.0085, at(Mbps, 1), 1e-9, "what busy ends take")
+	require.InDelta(t, 0.0085, at(20*Mbps, 1), 1e-9)
 	require.InDelta(t, 0.017, at(Mbps, 2), 1e-9, "of twice the weight")
 }
 

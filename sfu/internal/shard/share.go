@@ -166,7 +166,12 @@ func (s *Shard) shareBits(now time.Duration, p *peer) {
 		g.share.limited = g.share.limited || sl.grant.limited
 	}
 	g.share.wants = wants + w.more + reserved
-	g.estimator.Wants(now, max(g.share.wants, 1)) // 0 would be all there is
+	// More is shown with headroom only: an estimate that stopped at what is wanted would never bring it. 0 would be all there is.
+	g.estimator.Wants(now, max(bwe.Bitrate(float64(wants+w.more)*alloc.Headroom)+reserved, 1))
+	if g.share.limited && g.pollAt == 0 { // nothing may leave that would bring feedback
+		g.pollAt = now + restInterval
+		s.wheel.arm(&p.timer, g.pollAt)
+	}
 	if next != 0 {
 		s.shareBy(p, next)
 	}
