@@ -66,10 +66,11 @@ func (d Drawn) Play(m Maker) Score {
 func (d Drawn) Mean(m Maker, seeds int) (mean Score) {
 	n := float64(seeds)
 	for i := range seeds {
-		s := d.Play(m)
+		run := d
+		run.Seed += seedStep * uint64(i)
+		s := run.Play(m)
 		mean.Regret, mean.QueueP95 = mean.Regret+float64(s.Regret/n), mean.QueueP95+float64(s.QueueP95/n)
 		mean.Excess, mean.Total = mean.Excess+float64(s.Excess/n), mean.Total+float64(s.Total/n)
-		d.Seed += seedStep * uint64(i+1)
 	}
 	return mean
 }
