@@ -85,7 +85,7 @@ func (s Source) withDefaults() Source {
 	return s
 }
 
-// most is what the source sends at most, on the wire: 7 % are headers and audio (GOALS, and so every table of this case).
+// most is what the source sends at most, on the wire: 7 % are headers and audio, as in the other tables of these cases.
 func (s Source) most() float64 {
 	if s.NoVideo {
 		return audioRate

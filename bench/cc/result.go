@@ -88,7 +88,7 @@ type FlowSeries struct {
 const Step = bin
 
 const (
-	enough     = 0.9 // of what could be had counts as converged (GOALS section 2)
+	enough     = 0.9 // of what could be had counts as converged
 	joined     = 0.75
 	settled    = 50 // ms
 	settleHold = 500 * time.Millisecond

@@ -77,7 +77,7 @@ type Estimate struct {
 	Probe Probe         // wish of now; the same one until a packet with its ID was sent or it is withdrawn
 	Next  time.Duration // when to Poll again if nothing happens; 0: no need
 
-	Congested  bool          // a queue stands or loss follows our rate: repair and redundancy yield
+	Congested  bool          // a queue stands, or did so deep that what waits at the sender must not refill it
 	Loss       float64       // share of packets lost, 0 to 1, over the last seconds
 	Inherent   float64       // of that, what does not depend on our rate
 	Queue      time.Duration // that seems to stand in the bottleneck

@@ -22,7 +22,7 @@ const (
 	leastSize = 20.0 * 20.0 // bytes²: the same of sizes
 	// Fewer losses than that tell nothing about where they happen.
 	lossEnough = 4.0
-	// 0.5 %: less is repaired and worth no step back (GOALS: what a shallow queue may cost).
+	// 0.5 %: less is repaired and worth no step back (and as much as a queue of 70 ms may cost).
 	lossWorth = 0.005
 )
 

@@ -39,8 +39,8 @@
 //
 // Sound is counted and never waits. Every packet that the client tells of has a transport-wide number of its own; bytes of others
 // are told to the estimator with the next that has one. Who negotiated feedback by packets is held to an estimate from the
-// beginning, and falls to the least when no feedback comes (RFC 8083); who did not is from its first report or REMB on: before,
-// nothing is expected of it, and nothing known.
+// beginning, and falls to the least when feedback has come and comes no more (RFC 8083); who did not is from its first report or
+// REMB on: before, nothing is expected of it, and nothing known.
 //
 // Files stand in the order a packet meets them: shard.go (the loop), command.go (the inbox), path.go (addresses, STUN,
 // DTLS), receive.go (SRTP in, which encoding), track.go (tracks and the slots assigned to them), share.go (who gets which of a
