@@ -127,6 +127,14 @@ func (r *Room) claims(now time.Time) (audio bwe.Bitrate, shares []*share) {
 	}
 }
 
+// unshare forgets what an estimate has given: another PeerConnection begins with one of its own.
+func (p *publication) unshare() {
+	for _, g := range p.gates {
+		g.set(starved, false)
+		g.share, g.told = share{}, TargetBitrate{}
+	}
+}
+
 // bounds are what the owner says of an encoding.
 func (p *publication) bounds(encoding int) (least, most bwe.Bitrate) {
 	if encoding < len(p.local.Encodings) {

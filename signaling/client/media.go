@@ -136,8 +136,6 @@ func (m *media) send(p *publication) error {
 	for _, g := range p.gates {
 		g.names = m.names
 		g.set(refused, false) // the next answer says so again
-		g.set(starved, false) // and the estimate begins anew
-		g.share, g.told = share{}, TargetBitrate{}
 	}
 	tr, err := m.line(p)
 	if err != nil {

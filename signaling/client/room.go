@@ -186,6 +186,9 @@ func (r *Room) enter(ctx context.Context) error {
 func (r *Room) enterWith(ctx context.Context, m *media) error {
 	r.mu.Lock()
 	published := slices.Clone(r.published)
+	for _, p := range published {
+		p.unshare()
+	}
 	r.mu.Unlock()
 	for _, p := range published {
 		if err := m.send(p); err != nil {
