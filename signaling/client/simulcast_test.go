@@ -73,7 +73,9 @@ func encodingsOf(all []*lens) (out []client.Encoding) {
 // lose packets, so that what is sent again has to find its encoding too.
 func TestSimulcastFollowsWhatIsShown(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a := w.dial("aru")
+		// What is shown decides alone: where the publisher's own estimate has kept a picture small for two seconds, the server wants
+		// the encoding below for half a minute more (shard: TestTheEncodingBeforeStaysWanted).
+		a := w.dialWith("aru", "ws://server.example", client.Options{Unpaced: true})
 		w.net.SetPath(w.host, a.host, netsim.LinkConfig{Delay: 20 * time.Millisecond, Loss: 0.1})
 		all := lenses(t)
 		var mu sync.Mutex
