@@ -31,8 +31,9 @@ type Source struct {
 	Width, Height uint32  // pixels it is shown in; 0 unknown: as large as there is
 	Layers        []Layer // from the least bits to the most; no more than the view takes
 	Current       int     // index of the layer that it was given last, sent already or on its way; Paused: none
-	Since         time.Duration
+
 	// Since is when Current began. Of a slot that has just begun to show this source it is that moment.
+	Since time.Duration
 }
 
 // Paused is the layer of a source that gets nothing.
@@ -55,7 +56,6 @@ type Allocator struct {
 	steps   []upgrade
 	plan    plan // of this call
 	anew    plan
-	step    bwe.Bitrate
 }
 
 // Allocate shares bits, of which audio and repair are off already, among sources. It appends a choice for each to out and
@@ -87,13 +87,12 @@ func (a *Allocator) Allocate(now time.Duration, bits bwe.Bitrate, sources []Sour
 			s.current, s.since = chosen, now
 		}
 	}
-	a.step = a.nextStep(&a.plan)
 	return out, wants, a.next(now, bits, a.plan.bits < wants, a.sources)
 }
 
 // Step is the least of bits with which the last Allocate would have given somebody more, headroom included; 0: nobody would
-// take more. It is what a probe has to prove.
-func (a *Allocator) Step() bwe.Bitrate { return a.step }
+// take more. It is what a probe has to prove. Valid until the next call of Allocate or Best.
+func (a *Allocator) Step() bwe.Bitrate { return a.nextStep(&a.plan) }
 
 // Best shares bits as if for the first and the only time: without headroom, and whatever flows. It appends a choice for each
 // source to out. What it gives is the measure of what Allocate gives.
