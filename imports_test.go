@@ -209,6 +209,16 @@ func TestCoresArePure(t *testing.T) {
 	}
 }
 
+// TestRaceSkipsCoresOnly: scripts/test spares the race detector what cannot race, and that is the cores alone.
+func TestRaceSkipsCoresOnly(t *testing.T) {
+	script, err := os.ReadFile("scripts/test")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(script), "\ncores=\"")
+	require.True(t, found, "scripts/test names the cores")
+	names, _, _ := strings.Cut(rest, "\"")
+	require.ElementsMatch(t, cores, strings.Fields(names))
+}
+
 func readsClock(name string) bool {
 	return slices.Contains([]string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "NewTimer", "NewTicker", "Tick"}, name)
 }

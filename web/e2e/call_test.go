@@ -192,7 +192,9 @@ func TestSlotSwitches(t *testing.T) {
 				t.Logf("ten switches: %+v; without any: %+v", got, control)
 				require.Equal(t, 2, eval[int](t, viewer, "e2e.descriptions"), "nothing was negotiated again")
 				require.Zero(t, got.Lost, "no false gaps in the sequence")
-				if got.smooth() {
+				// The viewer's pictures come a frame apart, as the publishers' do: what stumbled with the machine differs by
+				// less than one.
+				if got.smooth() || got.unbroken() && got.Gap <= max(control[0].Gap, control[1].Gap)+frame {
 					return
 				}
 				require.False(t, control[0].smooth() && control[1].smooth(), "the switches were seen or heard")
@@ -239,7 +241,12 @@ func observed(t *testing.T, p tab) seen {
 	return eval[seen](t, p, "e2e.observed()")
 }
 
-func (s seen) smooth() bool { return s.Freezes == 0 && s.Concealed == 0 && s.Gap <= 100 }
+// frame is ms from one picture of a publisher to the next: arrive asks for 25 a second.
+const frame = 40.0
+
+func (s seen) smooth() bool { return s.unbroken() && s.Gap <= 100 }
+
+func (s seen) unbroken() bool { return s.Freezes == 0 && s.Concealed == 0 }
 
 // calm waits for three smooth seconds: the jitter buffer has found its size, the publishers' congestion control its rate,
 // and the machine has time for all. A browser whose sound was starved plays everything half a second late for a while;
