@@ -53,3 +53,39 @@ func ReadRED(payload []byte) (blocks [MaxREDBlocks]REDBlock, n int, ok bool) {
 	blocks[n].Data = rest
 	return blocks, n + 1, true
 }
+
+// REDSize is how many bytes AppendRED takes for these blocks.
+func REDSize(blocks []REDBlock) int {
+	size := 1
+	for i := range blocks {
+		size += len(blocks[i].Data)
+		if i < len(blocks)-1 {
+			size += redHeaderSize
+		}
+	}
+	return size
+}
+
+// AppendRED appends a RED payload of these blocks, the packet's own last. False, and b as it was: there are none or more than
+// MaxREDBlocks, a copy has more than 1023 bytes or an offset above 16383, the last one has an offset or no bytes, or a payload
+// type is above 127.
+func AppendRED(b []byte, blocks []REDBlock) ([]byte, bool) {
+	if len(blocks) == 0 || len(blocks) > MaxREDBlocks {
+		return b, false
+	}
+	for i, block := range blocks {
+		own := i == len(blocks)-1
+		if block.PayloadType >= redMore || own && (block.Offset != 0 || len(block.Data) == 0) ||
+			!own && (block.Offset > 1<<14-1 || len(block.Data) > 1<<10-1) {
+			return b, false
+		}
+	}
+	for _, block := range blocks[:len(blocks)-1] {
+		b = append(b, redMore|block.PayloadType, byte(block.Offset>>6), byte(block.Offset<<2)|byte(len(block.Data)>>8), byte(len(block.Data)))
+	}
+	b = append(b, blocks[len(blocks)-1].PayloadType)
+	for _, block := range blocks {
+		b = append(b, block.Data...)
+	}
+	return b, true
+}

@@ -106,3 +106,39 @@ func FuzzRED(f *testing.F) {
 		require.Equal(t, payload, redPayload(blocks[:n]...), "packed again it is what it was")
 	})
 }
+
+func TestAppendREDIsReadBack(t *testing.T) {
+	blocks := []REDBlock{
+		{PayloadType: 111, Offset: 16383, Data: bytes.Repeat([]byte{3}, 1023)},
+		{PayloadType: 111, Offset: 960},
+		{PayloadType: 96, Data: []byte{1, 2}},
+	}
+	payload, ok := AppendRED(nil, blocks)
+	require.True(t, ok)
+	require.Len(t, payload, REDSize(blocks))
+	read, n, ok := ReadRED(payload)
+	require.True(t, ok)
+	require.Equal(t, 3, n)
+	for i := range blocks {
+		require.Equal(t, blocks[i].PayloadType, read[i].PayloadType)
+		require.Equal(t, blocks[i].Offset, read[i].Offset)
+		require.True(t, bytes.Equal(blocks[i].Data, read[i].Data))
+	}
+}
+
+func TestAppendREDRefuses(t *testing.T) {
+	own := REDBlock{PayloadType: 111, Data: []byte{1}}
+	for name, blocks := range map[string][]REDBlock{
+		"nothing":                nil,
+		"nine blocks":            append(make([]REDBlock, MaxREDBlocks), own),
+		"an empty own block":     {{PayloadType: 111}},
+		"an own block of before": {{PayloadType: 111, Offset: 1, Data: []byte{1}}},
+		"too long a copy":        {{PayloadType: 111, Offset: 960, Data: make([]byte, 1024)}, own},
+		"too old a copy":         {{PayloadType: 111, Offset: 16384, Data: []byte{1}}, own},
+		"no payload type":        {{PayloadType: 128, Offset: 960, Data: []byte{1}}, own},
+	} {
+		b, ok := AppendRED([]byte{9}, blocks)
+		require.False(t, ok, name)
+		require.Equal(t, []byte{9}, b, name)
+	}
+}

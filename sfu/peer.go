@@ -255,6 +255,7 @@ func encodings(line handshake.Published) []shard.Encoding {
 			PayloadType: line.PayloadType, RTXPayloadType: line.RTXPayloadType, Codec: line.Codec,
 			// Without RTX, what carries transport-cc is resent with a new number under the same nonce (seen with audio).
 			NACK: line.NACK && (line.RTXPayloadType != 0 || !line.TransportCC),
+			RED:  line.RED,
 		}})
 	}
 	return all
@@ -310,7 +311,7 @@ func slotConfig(line handshake.Slot) downlink.Config {
 	cfg := downlink.Config{
 		SSRC: line.SSRC, RTXSSRC: line.RTXSSRC, Video: line.Video,
 		AudioLevelID: line.Ext.AudioLevel, ColorSpaceID: line.Ext.ColorSpace, DescriptorID: line.Ext.Descriptor,
-		Mixed: line.Mixed, NACK: line.NACK,
+		Mixed: line.Mixed, NACK: line.NACK, RED: line.RED,
 		FirstSequence: binary.BigEndian.Uint16(start[:2]), FirstRTXSequence: binary.BigEndian.Uint16(start[2:4]),
 		FirstTimestamp: binary.BigEndian.Uint32(start[4:]),
 	}

@@ -45,7 +45,8 @@ type Config struct {
 	// descriptors of more than 16 bytes need, and all of them when their id is above 14. Without it the slot leaves out the
 	// descriptors of a stream that begins with a longer one.
 	Mixed bool
-	NACK  bool // the slot negotiated NACK: without RTX (audio) the sealed bytes are kept to be sent again
+	NACK  bool  // the slot negotiated NACK: without RTX (audio) the sealed bytes are kept to be sent again
+	RED   uint8 // payload type under which sound may go out with copies of what was sent before (RFC 2198); 0: never
 
 	// Where the slot's streams start: random numbers, so that a guess at a packet's header is no help (RFC 3550 §5.1).
 	// Of the sequence numbers the lower 15 bits are used, so that a receiver who misses the first packets cannot be

@@ -35,6 +35,8 @@ type Published struct {
 	Video bool
 	Payload
 	NACK bool // the client was told that it may be asked to send again
+	// RED is the payload type under which sound may come with copies of what was sent before (RFC 2198); 0: not agreed.
+	RED uint8
 	// What tells the client of congestion, one of them or none. Never NACK audio that has TransportCC.
 	TransportCC bool // transport-wide feedback, of what carries Ext.TransportSeq
 	CCFB        bool // congestion control feedback (RFC 8888)
@@ -57,6 +59,9 @@ type Policy struct {
 	Codecs []codec.Codec
 	// MaxEncodings of a simulcast, those listed first in the offer; 0: three.
 	MaxEncodings int
+	// Saver asks of sound what a network wants that counts each byte: packets of 60 ms, nothing in silence, 12 kbit/s, and no
+	// feedback on arrivals.
+	Saver bool
 }
 
 // Slot is an m-line on which the client receives.
@@ -68,6 +73,7 @@ type Slot struct {
 	RTXSSRC     uint32    // 0 without RTX
 	Payloads    []Payload // any of them may come next: the payload type alone tells; in the client's order of preference
 	NACK        bool      // the client may ask for packets again
+	RED         uint8     // payload type under which sound may be sent with copies of what was sent before (RFC 2198); 0: not agreed
 	TransportCC bool      // the client reports arrivals of what carries Ext.TransportSeq; or, one of the three at most,
 	CCFB        bool      // it reports arrivals by SSRC (RFC 8888),
 	REMB        bool      // or tells its own estimate (draft-alvestrand-rmcat-remb-03)

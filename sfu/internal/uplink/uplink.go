@@ -41,6 +41,7 @@ type Config struct {
 	// NACK asks for lost packets. It is safe with RTX, or on an m-line without transport-cc: a browser's plain resend under
 	// a new transport-wide number would use its nonce twice. Video without it gets a keyframe for each hole instead.
 	NACK    bool
+	RED     uint8  // payload type of packets that bring copies of earlier ones (RFC 2198); 0: none do
 	History int    // packets kept at most, rounded up to a power of two; 0: 1,024 for video, 256 for audio
 	Clock   *Clock // the publisher's clock, shared by all its uplinks for lip sync; nil: one of its own
 }
