@@ -20,6 +20,9 @@ const (
 	maxSkew = 2 * time.Second
 	// copiesKept is how many copies played are remembered, to tell their originals from late packets.
 	copiesKept = 32
+	// holesKept is how many holes that were given up are remembered, to tell a copy that came too late for one from those
+	// of what was played: more than RFC 2198 reaches back over.
+	holesKept = 8
 	// seenKept is how many sequence numbers are remembered, to tell duplicates from late packets: RFC 2198 and resends
 	// bring nothing older.
 	seenKept = 1024
@@ -34,6 +37,9 @@ type Config struct {
 	// Min and Max bound the delay aimed at, above the fastest packets; 0 and 1 s. What grows beyond Max is skipped, not
 	// hurried through.
 	Min, Max time.Duration
+	// Repair is how far behind the fastest packets a copy may come and still be waited for, 0 to Max; 200 ms, a round trip
+	// and a playout that one can talk over. Copies of what is there are never waited for.
+	Repair time.Duration
 	// Packets is how many can wait, 8 to 4096; 256: 5 s of 20 ms packets, at 64 bytes each.
 	Packets int
 }
@@ -47,6 +53,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Max == 0 {
 		c.Max = time.Second
+	}
+	if c.Repair == 0 {
+		c.Repair = min(200*time.Millisecond, c.Max)
 	}
 	if c.Packets == 0 {
 		c.Packets = 256
@@ -64,6 +73,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("check jitter.Config: Min %v, Max %v: use 0 ≤ Min ≤ Max ≤ 1s", c.Min, c.Max)
 	case c.Start < 0 || c.Start > c.Max:
 		return fmt.Errorf("check jitter.Config: Start %v: use 0 to Max (%v)", c.Start, c.Max)
+	case c.Repair < 0 || c.Repair > c.Max:
+		return fmt.Errorf("check jitter.Config: Repair %v: use 0 to Max (%v)", c.Repair, c.Max)
 	case c.Packets < 8 || c.Packets > 4096:
 		return fmt.Errorf("check jitter.Config: Packets %d: use 8 to 4096", c.Packets)
 	}
@@ -88,6 +99,8 @@ type Buffer struct {
 	seen       [seenKept / 64]uint64 // sequence numbers accepted, one bit each
 	copies     [copiesKept]int64     // begins of copies played; a ring
 	copiesNext int
+	holes      [holesKept]hole // media given up as lost; a ring
+	holesNext  int
 
 	strange      Packet // the last one, if it was
 	strangeAt    time.Duration
@@ -156,7 +169,11 @@ func (b *Buffer) insert(now time.Duration, p Packet) Verdict {
 		if away := b.duration(begin - b.newest); away > maxSkew || away < -maxSkew {
 			return Strange
 		}
-		return b.place(entry{packet: p, begin: begin, arrived: now})
+		verdict := b.place(entry{packet: p, begin: begin, arrived: now})
+		if verdict == Accepted || verdict == Late && b.gaveUp(begin) {
+			b.delays.repair(now, now-b.line(begin), b.config.Repair)
+		}
+		return verdict
 	}
 	number := b.numbers.Unwrap(p.Sequence)
 	transit := now - b.line(begin)
@@ -238,6 +255,7 @@ func (b *Buffer) restart() {
 	b.numbers = seq.Unwrapper{}
 	b.seen = [seenKept / 64]uint64{}
 	b.forgetCopies()
+	b.holes = [holesKept]hole{}
 	b.strange, b.strangeKnown = Packet{}, false
 	b.playing, b.lastKnown, b.since, b.quiet = false, false, 0, false
 	b.still, b.tempo = standstill{}, Play
@@ -307,6 +325,26 @@ func (b *Buffer) see(number seq.Extended) {
 func (b *Buffer) playedCopy(begin int64) bool {
 	for _, c := range b.copies {
 		if c == begin {
+			return true
+		}
+	}
+	return false
+}
+
+// hole is media that was lost, or came after all when playout had gone on.
+type hole struct{ begin, end int64 }
+
+// giveUp remembers a hole from position to where playout goes on.
+func (b *Buffer) giveUp(end int64) {
+	b.holes[b.holesNext] = hole{b.position, end}
+	b.holesNext = (b.holesNext + 1) % holesKept
+}
+
+// gaveUp says that media at begin is not known to have been played.
+func (b *Buffer) gaveUp(begin int64) bool {
+	for i := range b.holes {
+		if h := &b.holes[i]; h.begin <= begin && begin < h.end {
+			h.begin = begin + 1 // a further copy of it says nothing new, and those before it would have come with it
 			return true
 		}
 	}

@@ -354,6 +354,72 @@ func TestCopiesInTime(t *testing.T) {
 	require.Equal(t, jitter.Verdict(255), *last, "still to come")
 }
 
+// Each fourth packet is lost and comes as a copy 40 ms later, or with a resend's 120: playout waits for it from then on, and no
+// longer than that; 14 s after the last loss it waits no more.
+func TestRepairIsWaitedFor(t *testing.T) {
+	for _, after := range []int{2, 6} {
+		p := newPlayer(t, jitter.Config{})
+		const lossy, all = 500, 2000
+		for n := range all {
+			at := time.Duration(n)*frame + 7*ms
+			if n >= after && n%4 == (1+after)%4 && n-after < lossy {
+				c := numbered(n - after)
+				c.Copy = true
+				p.at(at, c)
+			}
+			if n%4 != 1 || n >= lossy {
+				p.at(at, numbered(n))
+			}
+		}
+		p.run(2 * time.Second)
+		learnt := p.b.Stats().Concealed
+		p.run(lossy * frame)
+		s := p.b.Stats()
+		require.Equal(t, learnt, s.Concealed)
+		require.InDelta(t, time.Duration(after)*frame, s.Target, float64(5*ms))
+		p.run((all - 10) * frame)
+		require.Less(t, p.b.Stats().Target, 5*ms)
+		require.Equal(t, learnt, p.b.Stats().Concealed)
+	}
+}
+
+// Copies of what is there cost nothing, and those that come too late to be of use in a call are not waited for.
+func TestCopiesThatAreNotWaitedFor(t *testing.T) {
+	p := newPlayer(t, jitter.Config{})
+	for n := range 1000 {
+		at := time.Duration(n)*frame + 7*ms
+		if n >= 4 {
+			c := numbered(n - 4)
+			c.Copy = true
+			p.at(at, c)
+		}
+		if n >= 15 && n%15 == 0 {
+			c := numbered(n - 14) // 280 ms late
+			c.Copy = true
+			p.at(at, c)
+		}
+		if n%15 != 1 {
+			p.at(at, numbered(n))
+		}
+	}
+	p.run(990 * frame)
+	require.InDelta(t, 80*ms, p.b.Stats().Target, float64(5*ms), "of the hole's first copy")
+	q := newPlayer(t, jitter.Config{})
+	for n := range 1000 {
+		at := time.Duration(n)*frame + 7*ms
+		if n >= 15 && n%15 == 0 {
+			c := numbered(n - 14)
+			c.Copy = true
+			q.at(at, c)
+		}
+		if n%15 != 1 {
+			q.at(at, numbered(n))
+		}
+	}
+	q.run(990 * frame)
+	require.Less(t, q.b.Stats().Target, 5*ms)
+}
+
 func TestSilenceAfterALastWordThatWasSentAgain(t *testing.T) {
 	p := settled(t)
 	again := numbered(100)

@@ -88,6 +88,14 @@ func (d *delays) observe(now, transit time.Duration) {
 	d.judge()
 }
 
+// repair takes the transit of a copy that came in place of a lost packet, or would have: media come as late as that on this
+// path. What comes later than most is not worth a wait.
+func (d *delays) repair(now, transit, most time.Duration) {
+	if d.opened && transit-d.base <= most {
+		d.observe(now, transit)
+	}
+}
+
 // close moves the open cell to the closed ones. The oldest of these has seen a window before and after itself now, and
 // goes into the histogram.
 func (d *delays) close() {

@@ -10,8 +10,8 @@ type Packet struct {
 	// Samples is how long it plays, above 0 and at most 120 ms, the longest packet of Opus (RFC 6716 §3.2.5).
 	Samples int
 	// Copy tells that this is no first-hand packet: redundancy (RFC 2198, an FEC of the codec's own) out of a later one,
-	// or a retransmission. It is placed by its Timestamp alone, Sequence means nothing, and its arrival says nothing of
-	// the path. RED: insert the blocks before their carrier, in the order in which they stand.
+	// or a retransmission. It is placed by its Timestamp alone and Sequence means nothing. Its arrival counts where it
+	// fills a hole, or would have (Config.Repair). RED: insert the blocks before their carrier, in the order in which they stand.
 	Copy bool
 	// Quiet tells that the sender says nothing more until its next packet: a comfort noise packet (RFC 3389), or Opus in
 	// DTX, whose payload is then of at most 2 bytes. Without it the pause is concealed at first and counted as

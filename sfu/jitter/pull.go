@@ -167,6 +167,9 @@ func (b *Buffer) bridge(here time.Duration, left int) int {
 		b.stats.Waited++
 	}
 	b.since += packets
+	if packets > 0 {
+		b.giveUp(next.begin)
+	}
 	b.position, b.still = next.begin, standstill{}
 	return 0
 }
