@@ -33,7 +33,9 @@ func offersCCFB(blocks [][]sdpLine) bool {
 }
 
 // settleFeedback leaves one way: RFC 8888, which also tells of ECN, else transport-wide feedback, else REMB, and of the header
-// extensions what it needs.
+// extensions what it needs. Sound that the client is asked to send again has RFC 8888 or none: the others need a number or a time
+// in each packet, browsers write new ones into what they send again, and without RTX that is the old nonce with other bytes, which
+// gives the key of authentication away.
 func (r *offerReader) settleFeedback(s *section) {
 	all := s.feedback()
 	take := feedbackTransportCC // offered without its header extension it stays in the answer and says nothing
@@ -44,10 +46,23 @@ func (r *offerReader) settleFeedback(s *section) {
 	case all&feedbackTransportCC == 0 && all&feedbackREMB != 0:
 		take = feedbackREMB
 	}
+	if take != feedbackCCFB && (s.saver || s.resendsAsIs()) {
+		take = 0
+		s.extensions[extTransportSeq] = headerExtension{}
+	}
+	if s.saver && !s.sends() {
+		s.extensions[extAudioLevel] = headerExtension{}
+		s.taken[0].feedback &^= feedbackNACK // a round trip is longer than what is asked for can wait, and a request dearer than a copy
+	}
 	if take != feedbackREMB {
 		s.extensions[extAbsSendTime] = headerExtension{}
 	}
 	for i := range s.taken {
 		s.taken[i].feedback &^= (feedbackCCFB | feedbackTransportCC | feedbackREMB) &^ take
 	}
+}
+
+// resendsAsIs says whether the client is asked to send packets again, and has no RTX for that.
+func (s *section) resendsAsIs() bool {
+	return !s.video && s.sends() && s.feedback()&feedbackNACK != 0
 }

@@ -15,6 +15,7 @@ import (
 type format struct {
 	Payload
 	kind     uint8  // of H.264: its profile; else 0
+	red      uint8  // of Opus: payload type of packets that bring copies of earlier ones (RFC 2198); 0 without
 	fmtp     string // its parameters in the answer
 	feedback feedback
 }
@@ -48,6 +49,10 @@ const (
 const (
 	opusFmtp = "minptime=10;useinbandfec=1"
 	vp9Fmtp  = "profile-id=0"
+
+	// Of who counts each byte (RFC 7587 §6.1): nothing in silence and 12 kbit/s, the least at which 60 ms of libopus are wideband.
+	saverFmtp  = opusFmtp + ";usedtx=1;maxaveragebitrate=12000"
+	saverPtime = 60
 )
 
 // offeredFormat is what an m-line says of one payload type.
@@ -65,7 +70,7 @@ func (r *offerReader) readFormats(s *section, lines []sdpLine) error {
 		return err
 	}
 	before := r.agreed.lines[s.mid]
-	var repairs []uint8 // payload types of RTX
+	var repairs, redundant []uint8 // payload types of RTX, of RED
 	var listed [128]bool
 	for word := range strings.FieldsSeq(s.formats) {
 		pt, err := strconv.ParseUint(word, 10, 8)
@@ -79,6 +84,10 @@ func (r *offerReader) readFormats(s *section, lines []sdpLine) error {
 		o := &offered[pt]
 		if strings.EqualFold(o.name, "rtx/90000") {
 			repairs = append(repairs, uint8(pt))
+			continue
+		}
+		if strings.EqualFold(o.name, "red/48000/2") {
+			redundant = append(redundant, uint8(pt))
 			continue
 		}
 		f, ok := o.read()
@@ -104,6 +113,14 @@ func (r *offerReader) readFormats(s *section, lines []sdpLine) error {
 			}
 		}
 	}
+	for _, pt := range redundant {
+		for i := range s.taken {
+			if t := &s.taken[i]; t.Codec == codec.Opus && t.red == 0 && repeats(offered[pt].fmtp, t.PayloadType) {
+				t.red = pt
+				t.feedback |= feedbackNACK // libwebrtc does not offer it for sound, and does it where the answer has it
+			}
+		}
+	}
 	if err := r.choose(s); err != nil {
 		return err
 	}
@@ -123,6 +140,9 @@ func (f *format) keepTo(before format) {
 	f.feedback &= before.feedback
 	if before.RTXPayloadType == 0 {
 		f.RTXPayloadType = 0
+	}
+	if before.red == 0 {
+		f.red = 0
 	}
 }
 
@@ -171,8 +191,7 @@ func (o *offeredFormat) read() (f format, ok bool) {
 	switch strings.ToLower(o.name) {
 	case "opus/48000/2":
 		f.Codec, f.fmtp = codec.Opus, opusFmtp
-		// Without RTX a resent packet would be sealed twice under one nonce: see Published.TransportCC.
-		f.feedback &= feedbackTransportCC | feedbackREMB | feedbackCCFB
+		f.feedback &= feedbackNACK | feedbackTransportCC | feedbackREMB | feedbackCCFB
 		return f, true
 	case "vp8/90000":
 		f.Codec = codec.VP8
@@ -192,6 +211,16 @@ func (o *offeredFormat) read() (f format, ok bool) {
 	default:
 		return f, false
 	}
+}
+
+// repeats says whether the parameters of RED (RFC 2198 §5: payload types with slashes between) name one payload type alone.
+func repeats(fmtp string, pt uint8) bool {
+	for word := range strings.SplitSeq(fmtp, "/") {
+		if strings.TrimSpace(word) != strconv.Itoa(int(pt)) {
+			return false
+		}
+	}
+	return true
 }
 
 // readH264 reads H.264's parameters (RFC 6184 §8.1): the profile, 0 for one that is not taken, and the answer's line. Only
@@ -313,12 +342,18 @@ type meaning uint16
 func (f format) meaning() meaning    { return meaning(f.Codec)<<8 | meaning(f.kind) }
 func (f format) what() string        { return strings.TrimSpace(f.Codec.String() + " " + f.fmtp) }
 func (f format) rtxMeaning() meaning { return 1<<15 | meaning(f.PayloadType) }
+func (f format) redMeaning() meaning { return 1<<14 | meaning(f.PayloadType) }
 
 // agree checks the payload types of a format against the m-lines and offers before it: each has one meaning in a bundle, and
 // each meaning one payload type.
 func (r *offerReader) agree(s *section, f format) error {
 	if err := r.name(s, f.PayloadType, f.meaning(), f.Codec.String()); err != nil {
 		return err
+	}
+	if f.red != 0 {
+		if err := r.name(s, f.red, f.redMeaning(), "RED of "+f.Codec.String()); err != nil {
+			return err
+		}
 	}
 	if f.RTXPayloadType == 0 {
 		return nil

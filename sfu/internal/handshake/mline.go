@@ -83,6 +83,7 @@ func (r *offerReader) section(lines []sdpLine) error {
 	}
 	s := section{line: m.number, media: fields[0], proto: fields[2], formats: strings.Join(fields[3:], " "), direction: r.direction, mixed: r.offer.mixed}
 	s.video = s.media == "video"
+	s.saver = r.policy.Saver && !s.video
 	bundleOnly := false
 	setup, ufrag, pwd, fingerprint := r.setup, r.ufrag, r.pwd, r.fingerprint
 	own := "" // a fingerprint of the section's own

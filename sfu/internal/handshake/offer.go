@@ -80,6 +80,7 @@ type section struct {
 	formats string
 	mid     string
 
+	saver   bool // sound for a network that counts each byte
 	refused bool // stopped by the client, or nothing for us: answered with port 0 and never shown to pion
 	video   bool
 	// What the client does on this m-line.
@@ -156,7 +157,7 @@ func parseOffer(text string, before agreed, policy Policy) (*offer, agreed, erro
 		return nil, before, err
 	}
 	if before.mlines == 0 {
-		r.agreed.ccfb = offersCCFB(blocks[1:])
+		r.agreed.ccfb = !policy.Saver && offersCCFB(blocks[1:])
 	}
 	r.inherit(blocks[1:])
 	for _, b := range blocks[1:] {

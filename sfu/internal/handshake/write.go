@@ -92,8 +92,10 @@ func (s *section) payloadTypes() string {
 	var list []byte
 	for _, f := range s.taken {
 		list = strconv.AppendUint(append(list, ' '), uint64(f.PayloadType), 10)
-		if f.RTXPayloadType != 0 {
-			list = strconv.AppendUint(append(list, ' '), uint64(f.RTXPayloadType), 10)
+		for _, pt := range [...]uint8{f.RTXPayloadType, f.red} {
+			if pt != 0 {
+				list = strconv.AppendUint(append(list, ' '), uint64(pt), 10)
+			}
 		}
 	}
 	return string(list)
@@ -106,7 +108,10 @@ func (s *section) writeFormats(line func(string, ...any)) {
 		} else {
 			line("a=rtpmap:%d %v/%d/2", f.PayloadType, f.Codec, f.Codec.ClockRate())
 		}
-		if f.fmtp != "" {
+		switch {
+		case s.saver && s.sends():
+			line("a=fmtp:%d %s", f.PayloadType, saverFmtp)
+		case f.fmtp != "":
 			line("a=fmtp:%d %s", f.PayloadType, f.fmtp)
 		}
 		for i, kind := range feedbackKinds() {
@@ -118,6 +123,13 @@ func (s *section) writeFormats(line func(string, ...any)) {
 			line("a=rtpmap:%d rtx/%d", f.RTXPayloadType, f.Codec.ClockRate())
 			line("a=fmtp:%d apt=%d", f.RTXPayloadType, f.PayloadType)
 		}
+		if f.red != 0 {
+			line("a=rtpmap:%d red/%d/2", f.red, f.Codec.ClockRate())
+			line("a=fmtp:%d %d/%d", f.red, f.PayloadType, f.PayloadType)
+		}
+	}
+	if s.saver && s.sends() {
+		line("a=ptime:%d", saverPtime)
 	}
 	if s.feedback()&feedbackCCFB != 0 {
 		line("a=rtcp-fb:* ack ccfb") // RFC 8888 §6 has it for all payload types; Chromium offers it for each and takes this
@@ -174,7 +186,7 @@ func (s *section) ext() ExtensionIDs {
 
 func (s *section) published() Published {
 	p := Published{
-		MID: s.mid, Video: s.video, Payload: s.taken[0].Payload,
+		MID: s.mid, Video: s.video, Payload: s.taken[0].Payload, RED: s.taken[0].red,
 		NACK: s.feedback()&feedbackNACK != 0, TransportCC: s.feedback()&feedbackTransportCC != 0,
 		CCFB: s.feedback()&feedbackCCFB != 0, REMB: s.feedback()&feedbackREMB != 0, Ext: s.ext(),
 	}
@@ -198,6 +210,7 @@ func (s *section) slot(place slotPlace) Slot {
 		if f.RTXPayloadType != 0 {
 			slot.RTXSSRC = place.rtx
 		}
+		slot.RED = max(slot.RED, f.red)
 	}
 	return slot
 }
