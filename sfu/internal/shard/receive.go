@@ -73,6 +73,10 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 		s.stats.Drops.UnknownSSRC++
 		return true
 	}
+	video := u.cfg.Codec.Video()
+	if !video && u.cfg.NACK && (read.transport != nil || read.sent != nil) {
+		u.askNothing()
+	}
 	// Before it is noted: a sender that hears of loss slows down.
 	if !s.within(now, p, u, size) {
 		return true
@@ -83,7 +87,6 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 		s.stats.Drops.Malformed++
 		return true
 	}
-	video := u.cfg.Codec.Video()
 	var x uplink.Extensions
 	if video {
 		x.SetColorSpace(read.colors)
@@ -104,6 +107,13 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 		}
 	}
 	return true
+}
+
+// askNothing ends NACKs for sound whose packets say when or as which they were sent, though its m-line has no such extension: pion
+// agrees on extensions by the kind of media. Sent again they would say something else under the nonce of before.
+func (u *published) askNothing() {
+	u.cfg.NACK = false
+	u.up.StopNACK()
 }
 
 // stored notes that an encoding has got a packet, and whether that is media and no padding.

@@ -92,6 +92,9 @@ func (u *Uplink) Poll(now time.Duration) Output {
 	return out
 }
 
+// StopNACK has nothing asked for again: see Config.NACK for when that is not safe.
+func (u *Uplink) StopNACK() { u.cfg.NACK = false }
+
 func (u *Uplink) ask(s seq.Extended) {
 	if !u.cfg.NACK {
 		return
