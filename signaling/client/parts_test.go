@@ -137,6 +137,22 @@ func TestPacketsOfASimulcastAreNamed(t *testing.T) {
 	require.Equal(t, interceptor.RTPWriter(&k), n.BindLocalStream(&interceptor.StreamInfo{SSRC: 9}, &k), "not of a simulcast")
 }
 
+// Sound that may be asked for again has no transport-wide number, which would be another one then; pictures have RTX.
+func TestSoundThatIsSentAgainIsNotNumbered(t *testing.T) {
+	number := []interceptor.RTPHeaderExtension{{URI: "urn:ietf:params:rtp-hdrext:sdes:mid", ID: 1}, {URI: "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", ID: 2}}
+	for _, test := range []struct {
+		mime     string
+		feedback string
+		left     int
+	}{{"audio/opus", "nack", 1}, {"audio/opus", "transport-cc", 2}, {"video/VP8", "nack", 2}} {
+		info := &interceptor.StreamInfo{MimeType: test.mime, RTCPFeedback: []interceptor.RTCPFeedback{{Type: test.feedback}}, RTPHeaderExtensions: number}
+		n := &names{bySSRC: map[uint32]*name{}}
+		n.BindLocalStream(info, &kept{})
+		require.Len(t, info.RTPHeaderExtensions, test.left, test.mime)
+		require.Len(t, number, 2)
+	}
+}
+
 func TestWhichEncodingsAnAnswerTakes(t *testing.T) {
 	p, err := newPublication(LocalTrack{Encodings: []Encoding{{RID: "q", Track: picture(t)}, {RID: "h", Track: picture(t)}, {RID: "f", Track: picture(t)}}})
 	require.NoError(t, err)

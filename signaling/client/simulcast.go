@@ -80,6 +80,7 @@ func (n *names) UnbindLocalStream(info *interceptor.StreamInfo) {
 
 // BindLocalStream implements interceptor.Interceptor.
 func (n *names) BindLocalStream(info *interceptor.StreamInfo, writer interceptor.RTPWriter) interceptor.RTPWriter {
+	unnumber(info)
 	n.mu.Lock()
 	x := n.bySSRC[info.SSRC]
 	n.mu.Unlock()
@@ -104,6 +105,20 @@ func (n *names) BindLocalStream(info *interceptor.StreamInfo, writer interceptor
 		}
 		return writer.Write(&out, payload, a)
 	})
+}
+
+// unnumber keeps the transport-wide number off sound that may be asked for again: the server has left it out of those m-lines, asks
+// nothing of who writes it nevertheless, and pion would, for it agrees on extensions by the kind of media. The slots have it.
+func unnumber(info *interceptor.StreamInfo) {
+	if strings.HasPrefix(info.MimeType, "audio/") && slices.ContainsFunc(info.RTCPFeedback, isNACK) {
+		info.RTPHeaderExtensions = slices.DeleteFunc(slices.Clone(info.RTPHeaderExtensions), func(e interceptor.RTPHeaderExtension) bool {
+			return e.URI == sdp.TransportCCURI
+		})
+	}
+}
+
+func isNACK(f interceptor.RTCPFeedback) bool {
+	return f.Type == webrtc.TypeRTCPFBNACK && f.Parameter == ""
 }
 
 func put(h *rtp.Header, id uint8, value string) error {
