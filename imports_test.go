@@ -67,6 +67,7 @@ var floors = []struct {
 	{"internal/srtp", []string{"internal/packet", "internal/seq"}},
 	{"internal/clip", []string{"internal/seq"}},
 	{"internal/capture", nil},
+	{"internal/framed", nil},
 	{"internal/udp", []string{"internal/netsim", "internal/packet"}},
 	{"internal/netsim", []string{"internal/udp", "internal/packet"}},
 }

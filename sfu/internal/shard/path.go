@@ -69,7 +69,8 @@ type source struct {
 //	  nothing from the old one for 500 ms
 //	a plain check, old one dead for 3 s  a peer that only receives moved and does not nominate again
 //
-// For ICE-TCP the connection itself proves the address.
+// For ICE-TCP the connection itself proves the address, and a plain check over it suggests nothing: clients keep a connection
+// warm beside UDP with them.
 
 // pathCheck is our own connectivity check: to an address that media may have to follow to, or to the present one to
 // measure the round trip and renew the consent to send.
@@ -191,7 +192,7 @@ func (s *Shard) receiveSTUN(now time.Duration, b []byte, from path) {
 		if now-p.consented >= consentFor {
 			s.prove(now, p, from)
 		}
-	case binding.UseCandidate, now-p.arrived >= quietForChecks:
+	case binding.UseCandidate, from.tcp == nil && now-p.arrived >= quietForChecks:
 		s.prove(now, p, from)
 	}
 	if p.connected && now >= p.pionUntil {
@@ -224,7 +225,7 @@ func (p *peer) arrive(now time.Duration) {
 func (s *Shard) answerCheck(local *handshake.Secret, tx transactionID, from path) {
 	s.stun = local.AppendResponse(s.stun[:0], tx, from.addr)
 	if from.tcp != nil {
-		from.tcp.queue(s.stun, true)
+		from.tcp.urge(s.stun)
 		return
 	}
 	s.sock.WriteTo(s.stun, from.addr)

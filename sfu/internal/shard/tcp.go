@@ -2,14 +2,15 @@ package shard
 
 import (
 	"bufio"
-	"encoding/binary"
+	"bytes"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tolkyn/tolkyn/internal/framed"
 )
 
 const (
@@ -18,16 +19,8 @@ const (
 	// maxStrangers bounds those of one address that no check has proved yet: a few clients behind one NAT connect at once,
 	// each with two connections, and one address must not take all places.
 	maxStrangers = 64
-	// maxFrame bounds one RFC 4571 frame: what fits a datagram on any path is far less.
-	maxFrame = 2000
 	// tcpProof is how long a connection may stay without an authenticated check.
 	tcpProof = 5 * time.Second
-	// tcpQueue and tcpStale bound what waits behind a slow connection: 256 frames are 100 ms of 20 Mbit/s, and a frame
-	// older than 100 ms is late for any ear, so it is dropped rather than sent.
-	tcpQueue = 256
-	tcpStale = 100 * time.Millisecond
-	// tcpWrite is how long one write may take before the connection is dead.
-	tcpWrite = 5 * time.Second
 )
 
 var errNoConn = errors.New("no such ICE-TCP connection")
@@ -52,16 +45,10 @@ type tcpConns struct {
 type tcpConn struct {
 	conn   net.Conn
 	remote netip.AddrPort
-	out    chan tcpFrame
+	out    *framed.Writer // what waited for 100 ms is late for any ear, and is dropped
 	proved atomic.Bool // an authenticated check came through, or the connection ended: it is no stranger any more
 
 	peer *peer // owned by the shard's loop
-}
-
-type tcpFrame struct {
-	b      []byte
-	at     time.Time
-	always bool // handshake packets are never stale
 }
 
 func newTCPConns(s *Shard, l net.Listener) *tcpConns {
@@ -95,7 +82,7 @@ func (t *tcpConns) add(conn net.Conn) {
 		return
 	}
 	c := &tcpConn{
-		conn: conn, out: make(chan tcpFrame, tcpQueue),
+		conn: conn, out: framed.NewWriter(conn, &t.stale),
 		remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
 	}
 	if !t.enter(c) {
@@ -103,7 +90,11 @@ func (t *tcpConns) add(conn net.Conn) {
 		return
 	}
 	stop := make(chan struct{})
-	t.wg.Go(func() { c.write(stop, &t.stale) })
+	t.wg.Go(func() {
+		if c.out.Run(stop) != nil {
+			conn.Close()
+		}
+	})
 	t.wg.Go(func() {
 		c.read(t.shard)
 		close(stop)
@@ -170,20 +161,9 @@ func (c *tcpConn) read(s *Shard) {
 		}
 	})
 	defer proof.Stop()
-	var size [2]byte
-	for {
-		if _, err := io.ReadFull(r, size[:]); err != nil {
-			return
-		}
-		n := int(binary.BigEndian.Uint16(size[:]))
-		if n == 0 || n > maxFrame {
-			return
-		}
-		b := make([]byte, n)
-		if _, err := io.ReadFull(r, b); err != nil {
-			return
-		}
-		if !s.Post(tcpReceived{c, b}) {
+	for frame := make([]byte, framed.MaxFrame); ; {
+		n, err := framed.Read(r, frame)
+		if err != nil || !s.Post(tcpReceived{c, bytes.Clone(frame[:n])}) {
 			return
 		}
 	}
@@ -210,47 +190,10 @@ func (m tcpClosed) apply(s *Shard, _ time.Duration) {
 }
 
 // send queues a copy of b; false when the queue is full. Safe from any goroutine.
-func (c *tcpConn) send(b []byte) bool { return c.queue(b, false) }
+func (c *tcpConn) send(b []byte) bool { return c.out.Send(b, false) }
 
-func (c *tcpConn) queue(b []byte, always bool) bool {
-	frame := make([]byte, 2+len(b))
-	binary.BigEndian.PutUint16(frame, uint16(len(b)))
-	copy(frame[2:], b)
-	select {
-	case c.out <- tcpFrame{frame, time.Now(), always}:
-		return true
-	default:
-		return false
-	}
-}
-
-// write drains the queue, leaving out what has become stale.
-func (c *tcpConn) write(stop <-chan struct{}, stale *atomic.Uint64) {
-	w := bufio.NewWriterSize(c.conn, 16<<10)
-	for {
-		var f tcpFrame
-		select {
-		case f = <-c.out:
-		case <-stop:
-			return
-		}
-		if f.always || time.Since(f.at) < tcpStale {
-			c.conn.SetWriteDeadline(time.Now().Add(tcpWrite))
-			if _, err := w.Write(f.b); err != nil {
-				c.conn.Close()
-				return
-			}
-		} else {
-			stale.Add(1)
-		}
-		if len(c.out) == 0 {
-			if err := w.Flush(); err != nil {
-				c.conn.Close()
-				return
-			}
-		}
-	}
-}
+// urge is send of what is never stale: checks, and packets of the handshake.
+func (c *tcpConn) urge(b []byte) bool { return c.out.Send(b, true) }
 
 // WriteTo sends one handshake datagram now.
 func (s *Shard) WriteTo(b []byte, to netip.AddrPort) (int, error) { return s.sock.WriteTo(b, to) }
@@ -263,7 +206,7 @@ func (s *Shard) WriteTCP(b []byte, to netip.AddrPort) (int, error) {
 	s.tcp.mu.Lock()
 	c := s.tcp.conns[to]
 	s.tcp.mu.Unlock()
-	if c == nil || !c.queue(b, true) {
+	if c == nil || !c.urge(b) {
 		return 0, errNoConn
 	}
 	return len(b), nil

@@ -1,11 +1,9 @@
 package shard
 
 import (
-	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,55 +12,6 @@ import (
 
 	"github.com/tolkyn/tolkyn/internal/netsim"
 )
-
-// TestStaleFramesAreDropped: a reader that stalls gets what is fresh when it comes back, and every handshake packet.
-func TestStaleFramesAreDropped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		near, far := net.Pipe()
-		c := &tcpConn{conn: near, out: make(chan tcpFrame, tcpQueue)}
-		stop, done := make(chan struct{}), make(chan struct{})
-		var stale atomic.Uint64
-		go func() {
-			defer close(done)
-			c.write(stop, &stale)
-		}()
-		require.True(t, c.send([]byte{1, 1})) // fills the pipe, nobody reads
-		synctest.Wait()
-		for n := range byte(10) {
-			require.True(t, c.send([]byte{2, n}))
-		}
-		require.True(t, c.queue([]byte{20, 0}, true))
-		time.Sleep(time.Second)
-		require.True(t, c.send([]byte{3, 3}))
-		var got [][]byte
-		for range 3 {
-			got = append(got, readFrame(t, far))
-		}
-		require.Equal(t, [][]byte{{1, 1}, {20, 0}, {3, 3}}, got)
-		require.EqualValues(t, 10, stale.Load())
-
-		// And no more than the queue holds waits at all.
-		require.True(t, c.send([]byte{1, 1}))
-		synctest.Wait()
-		for range tcpQueue {
-			require.True(t, c.send([]byte{4, 4}))
-		}
-		require.False(t, c.send([]byte{4, 4}))
-		far.Close()
-		close(stop)
-		<-done
-	})
-}
-
-func readFrame(t *testing.T, r io.Reader) []byte {
-	var size [2]byte
-	_, err := io.ReadFull(r, size[:])
-	require.NoError(t, err)
-	b := make([]byte, binary.BigEndian.Uint16(size[:]))
-	_, err = io.ReadFull(r, b)
-	require.NoError(t, err)
-	return b
-}
 
 // pipeListener accepts in-memory connections, so that ICE-TCP runs in simulated time.
 type pipeListener struct {
