@@ -218,7 +218,7 @@ func TestAnothersSSRCIsOfNoUse(t *testing.T) {
 		}
 		_, err := mallory.peer.Negotiate(context.Background(), mallory.offer(mallory.print, mallory.offered), []sfu.Track{
 			{ID: "mine", Kind: sfu.Audio, Source: sfu.Microphone, MID: "0"},
-		})
+		}, 0)
 		_ = err // whether the offer may change its SSRC is not the question here
 		for n := range 100 {
 			p := mallory.voice(200 + n)

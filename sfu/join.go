@@ -60,6 +60,16 @@ type Device struct {
 	HardwareEncoders []codec.Codec
 }
 
+// Profile is what the sound of a peer may cost.
+type Profile uint8
+
+// The profiles. The zero value is the one that the peer has, and at first FullProfile.
+const (
+	FullProfile Profile = iota + 1
+	// SaverProfile: 12 kbit/s in packets of 60 ms, nothing in silence, and little feedback: where each byte counts.
+	SaverProfile
+)
+
 // PeerInfo is what others see of a peer.
 type PeerInfo struct {
 	ID       string
@@ -103,6 +113,7 @@ type JoinRequest struct {
 	Offer     string
 	Tracks    []Track
 	Device    Device
+	Profile   Profile
 	// Events receives everything that happens to this peer after Join returned, in order. It is called from the room's
 	// goroutine and must not block.
 	Events func(Event)
@@ -125,7 +136,7 @@ type RosterPage struct {
 }
 
 // Event is one of PeerJoined, PeerLeft, TrackPublished, TrackUnpublished, TrackMuted, SlotsChanged, RosterChanged,
-// SpeakersChanged, LayersWanted, CodecWanted, LayersChanged, Gone.
+// SpeakersChanged, LayersWanted, CodecWanted, LayersChanged, ProfileWanted, Gone.
 type Event interface{ event() }
 
 // PeerJoined: somebody is in the room; in a large one it tells of those alone whom this peer wishes for.
@@ -218,6 +229,9 @@ type SlotLayer struct {
 // LayersChanged: what some of this peer's video slots receive changed. Slots that did not are left out.
 type LayersChanged struct{ Slots []SlotLayer }
 
+// ProfileWanted: the way to this peer does not carry the sound of the profile it has; it should offer anew with this one.
+type ProfileWanted struct{ Profile Profile }
+
 // Gone is the last event of a peer that did not leave by itself.
 type Gone struct{ Reason GoneReason }
 
@@ -247,6 +261,7 @@ func (SpeakersChanged) event()  {}
 func (LayersWanted) event()     {}
 func (CodecWanted) event()      {}
 func (LayersChanged) event()    {}
+func (ProfileWanted) event()    {}
 func (Gone) event()             {}
 
 // The errors a join or a later request can meet; test with errors.Is.

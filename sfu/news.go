@@ -25,12 +25,13 @@ type news struct {
 	place    map[topic]int // in notices
 }
 
-// notice is what a shard has found out for a peer: of the three one is there.
+// notice is what a shard has found out for a peer: of the four one is there.
 type notice struct {
 	peer    *Peer
 	topic   topic
 	wanted  []shard.EncodingWanted
 	codec   bool // wanted
+	thin    bool // its way carries less than a voice takes
 	changed []shard.SlotLayer
 }
 
@@ -40,6 +41,7 @@ type topic struct {
 	peer  *Peer
 	track shard.TrackID // 0: its slots
 	codec codec.Codec   // 0: the track's encodings
+	path  bool          // no track nor slots, but its way
 }
 
 func newNews(shards int) *news {
@@ -85,7 +87,7 @@ func (n *news) tell(one notice) {
 	one.topic.peer = one.peer
 	n.mu.Lock()
 	if i, waits := n.place[one.topic]; waits {
-		if one.topic.track == 0 {
+		if one.topic.track == 0 && !one.topic.path {
 			one.changed = merged(n.notices[i].changed, one.changed)
 		}
 		n.notices[i] = one
@@ -125,6 +127,9 @@ func (n *news) take() (speakers []plan.Speaker, spoke bool, notices []notice) {
 // event is a notice in the client's words; nil when what it is about has ended meanwhile.
 func (one notice) event() Event {
 	p := one.peer
+	if one.thin {
+		return ProfileWanted{SaverProfile}
+	}
 	if one.topic.track == 0 {
 		if layers := p.slotLayers(one.changed); len(layers) > 0 {
 			return LayersChanged{Slots: layers}
@@ -169,6 +174,9 @@ func (s *SFU) codecWanted(id shard.PeerID, track shard.TrackID, c codec.Codec, w
 func (s *SFU) layersChanged(id shard.PeerID, slots []shard.SlotLayer) {
 	s.tell(id, notice{changed: slots})
 }
+
+// thin is told by a shard that the way to a peer carries less than a voice takes.
+func (s *SFU) thin(id shard.PeerID) { s.tell(id, notice{topic: topic{path: true}, thin: true}) }
 
 // tell passes on what a shard has found out for a peer; it waits for nobody.
 func (s *SFU) tell(id shard.PeerID, one notice) {

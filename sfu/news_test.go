@@ -27,6 +27,7 @@ func TestNewsReplacesOlderNews(t *testing.T) {
 		n.tell(notice{peer: anna, topic: topic{track: 4}}) // of a track that has ended
 		n.tell(notice{peer: boris, changed: []shard.SlotLayer{{Slot: 1, Height: 180}, {Slot: 2, Height: uint16(level)}}})
 		n.tell(notice{peer: boris, changed: []shard.SlotLayer{{Slot: 1, Height: 360}}})
+		n.tell(notice{peer: boris, topic: topic{path: true}, thin: true})
 	}
 	<-n.wake
 	speakers, spoke, notices := n.take()
@@ -42,6 +43,7 @@ func TestNewsReplacesOlderNews(t *testing.T) {
 		CodecWanted{TrackID: "cam", Codec: codec.H264, Wanted: true},
 		nil,
 		LayersChanged{Slots: []SlotLayer{{MID: "5", Height: 99}, {MID: "4", Height: 360}}},
+		ProfileWanted{SaverProfile},
 	}, events)
 	_, spoke, notices = n.take()
 	require.False(t, spoke)

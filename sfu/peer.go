@@ -33,7 +33,6 @@ type Peer struct {
 	req  JoinRequest
 	hs   *handshake.Peer
 	// What the device should publish and takes.
-	policy    handshake.Policy
 	maxVideos int
 	maxHeight uint32
 
@@ -43,6 +42,7 @@ type Peer struct {
 
 	// Held while pion negotiates: one offer at a time.
 	negotiating sync.Mutex
+	policy      handshake.Policy // guarded by it
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -94,7 +94,7 @@ func (p *Peer) join(ctx context.Context) (Joined, error) {
 	}
 	p.core.shard.Post(shard.AddPeer{ID: p.id, Room: p.room.id, Handshake: p.hs})
 
-	answer, tracks, _, err := p.negotiate(ctx, p.req.Offer, p.req.Tracks)
+	answer, tracks, _, err := p.negotiate(ctx, p.req.Offer, p.req.Tracks, p.req.Profile)
 	if err != nil {
 		return Joined{}, err
 	}
@@ -130,14 +130,18 @@ func (p *Peer) arrive(failed error) error {
 
 // negotiate answers an offer and tells the shard what is new in it: uplinks for the tracks, receive slots. It returns the
 // tracks published, and the ids of those that they took the place of: a track of the same id or on the same m-line.
-func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp string, published []plan.Track, replaced []string, err error) {
+func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track, profile Profile) (sdp string, published []plan.Track, replaced []string, err error) {
 	p.negotiating.Lock()
 	defer p.negotiating.Unlock()
 	if err := p.core.admit(ctx, p.id); err != nil {
 		return "", nil, nil, err
 	}
 	defer p.core.shard.Post(shard.Wrote{ID: p.id})
-	answer, err := p.hs.Answer(ctx, offer, p.policy, func(sending map[string]bool) error {
+	policy := p.policy
+	if profile != 0 {
+		policy.Saver = profile == SaverProfile
+	}
+	answer, err := p.hs.Answer(ctx, offer, policy, func(sending map[string]bool) error {
 		if err := checkTracks(sending, tracks); err != nil {
 			return err
 		}
@@ -146,6 +150,8 @@ func (p *Peer) negotiate(ctx context.Context, offer string, tracks []Track) (sdp
 	if err != nil {
 		return "", nil, nil, offerError(err)
 	}
+	p.policy = policy
+	p.core.shard.Post(shard.Save{ID: p.id, On: policy.Saver})
 	p.core.shard.Post(shard.RemoteCredentials{ID: p.id, Ufrag: answer.RemoteUfrag, Pwd: answer.RemotePwd})
 	lines := map[string]handshake.Published{}
 	for _, line := range answer.Published {
@@ -343,8 +349,8 @@ func offerError(err error) error {
 func (p *Peer) ID() string { return idString(planID(p.id)) }
 
 // Negotiate answers a later offer: new or recycled m-lines, or an ICE restart. tracks describes the sending m-lines that
-// are new; those already published stay. Errors as in Join, and ErrGone.
-func (p *Peer) Negotiate(ctx context.Context, offer string, tracks []Track) (answer string, err error) {
+// are new; those already published stay. profile is what sound may cost from now on. Errors as in Join, and ErrGone.
+func (p *Peer) Negotiate(ctx context.Context, offer string, tracks []Track, profile Profile) (answer string, err error) {
 	if len(tracks) > 0 && !p.req.Publish {
 		return "", fmt.Errorf("%w: publish tracks", ErrForbidden)
 	}
@@ -352,7 +358,7 @@ func (p *Peer) Negotiate(ctx context.Context, offer string, tracks []Track) (ans
 		return "", ErrGone
 	}
 	defer p.sfu.exit(p.room)
-	answer, published, replaced, err := p.negotiate(ctx, offer, tracks)
+	answer, published, replaced, err := p.negotiate(ctx, offer, tracks, profile)
 	if err != nil {
 		return "", err
 	}

@@ -25,7 +25,7 @@ func (c *client) negotiate(options *webrtc.OfferOptions, tracks ...sfu.Track) {
 	require.NoError(t, err)
 	require.NoError(t, c.pc.SetLocalDescription(offer))
 	time.Sleep(c.w.link.Delay)
-	answer, err := c.peer.Negotiate(context.Background(), c.pc.LocalDescription().SDP, tracks)
+	answer, err := c.peer.Negotiate(context.Background(), c.pc.LocalDescription().SDP, tracks, 0)
 	require.NoError(t, err)
 	time.Sleep(c.w.link.Delay)
 	require.NoError(t, c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
@@ -72,7 +72,7 @@ func TestAnICERestartLosesNothing(t *testing.T) {
 		since := time.Now()
 		for range 3 {
 			anna.ufrag, anna.pwd = randomHex(4), randomHex(16)
-			answer, err := anna.peer.Negotiate(t.Context(), anna.offer(anna.print, anna.offered), nil)
+			answer, err := anna.peer.Negotiate(t.Context(), anna.offer(anna.print, anna.offered), nil, 0)
 			require.NoError(t, err)
 			talk(100 * time.Millisecond) // the answer is on its way; the server has new credentials already
 			anna.readAnswer(answer)
@@ -291,16 +291,16 @@ func TestARefusedOfferLeavesTheNextOneFree(t *testing.T) {
 			{{ID: "screen", Kind: sfu.Audio, Source: sfu.ScreenAudio, MID: "3"}},
 			{screen, screen},
 		} {
-			_, err := anna.peer.Negotiate(t.Context(), anna.offer(anna.print, slots), tracks)
+			_, err := anna.peer.Negotiate(t.Context(), anna.offer(anna.print, slots), tracks, 0)
 			require.ErrorIs(t, err, sfu.ErrBadOffer)
 			talk(200 * time.Millisecond)
 		}
 		require.Equal(t, 3, w.shard().Uplinks, "nothing came of them")
 		// As if none of them had been: fewer m-lines, then others in their places.
-		_, err := anna.peer.Negotiate(t.Context(), anna.offer(anna.print, anna.offered), nil)
+		_, err := anna.peer.Negotiate(t.Context(), anna.offer(anna.print, anna.offered), nil, 0)
 		require.NoError(t, err)
 		_, err = anna.peer.Negotiate(t.Context(), anna.offer(anna.print, append(slices.Clone(anna.offered), "audio recvonly", "video sendonly")),
-			[]sfu.Track{{ID: "screen", Kind: sfu.Video, Source: sfu.Screen, MID: "4"}})
+			[]sfu.Track{{ID: "screen", Kind: sfu.Video, Source: sfu.Screen, MID: "4"}}, 0)
 		require.NoError(t, err)
 		require.Equal(t, 4, w.shard().Uplinks)
 		talk(time.Second)
@@ -326,7 +326,7 @@ func TestRecycledSlotsTakeThePlacesOfStoppedOnes(t *testing.T) {
 			offer := recycle(anna.offer(anna.print, anna.offered), mid)
 			if round%2 == 1 { // stopped in one offer, recycled in the next
 				stopped := strings.Replace(strings.Replace(offer, "m=video 9", "m=video 0", 1), "BUNDLE 0 1 "+mid, "BUNDLE 0 1", 1)
-				_, err := anna.peer.Negotiate(t.Context(), stopped, nil)
+				_, err := anna.peer.Negotiate(t.Context(), stopped, nil, 0)
 				require.NoError(t, err)
 				state, err := anna.peer.State(t.Context())
 				require.NoError(t, err)
@@ -340,7 +340,7 @@ func TestRecycledSlotsTakeThePlacesOfStoppedOnes(t *testing.T) {
 				}
 			}
 			since := time.Now()
-			answer, err := anna.peer.Negotiate(t.Context(), offer, nil)
+			answer, err := anna.peer.Negotiate(t.Context(), offer, nil, 0)
 			require.NoError(t, err)
 			state, err := anna.peer.State(t.Context())
 			require.NoError(t, err)

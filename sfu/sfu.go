@@ -151,7 +151,7 @@ func New(cfg Config) (*SFU, error) {
 	for i, engine := range engines {
 		c := shard.Config{
 			Socket: cfg.Sockets[i], Epoch: epoch, Gone: s.gone, Logger: cfg.Logger,
-			LayersWanted: s.layersWanted, CodecWanted: s.codecWanted, LayersChanged: s.layersChanged,
+			LayersWanted: s.layersWanted, CodecWanted: s.codecWanted, LayersChanged: s.layersChanged, Thin: s.thin,
 			Speakers:   func(id shard.RoomID, speakers []speaker.Speaker) { s.heard(i, id, speakers) },
 			Congestion: cfg.Congestion.config(),
 			PeerRate:   cfg.MaxPeerRate, AudioRate: cfg.MaxAudioRate, VideoRate: cfg.MaxVideoRate,

@@ -309,7 +309,7 @@ func (s *Server) call(ctx context.Context, st *seat, r *request) answered {
 	}
 	switch do := r.do.(type) {
 	case negotiateRequest:
-		answer, err := st.peer.Negotiate(ctx, do.offer, do.tracks)
+		answer, err := st.peer.Negotiate(ctx, do.offer, do.tracks, do.profile)
 		return answered{result: answer, err: err}
 	case unpublishRequest:
 		return answered{err: st.peer.Unpublish(ctx, do.ids)}

@@ -163,8 +163,9 @@ type (
 		req   sfu.JoinRequest
 	}
 	negotiateRequest struct {
-		offer  string
-		tracks []sfu.Track
+		offer   string
+		tracks  []sfu.Track
+		profile sfu.Profile
 	}
 	unpublishRequest struct{ ids []string }
 	subscribeRequest struct{ subscription sfu.Subscription }

@@ -130,7 +130,7 @@ func (s *session) join(now time.Duration, id uint64, m *wire.Join, out *output) 
 	s.enqueue(request{frame: id, do: joinRequest{req: sfu.JoinRequest{
 		Tenant: s.grants.Tenant, Room: s.grants.Room, Identity: s.grants.Identity, Name: m.GetName(),
 		Publish: s.grants.Publish, Subscribe: s.grants.Subscribe,
-		Offer: offer, Tracks: tracks, Device: deviceOf(m.GetDevice()),
+		Offer: offer, Tracks: tracks, Device: deviceOf(m.GetDevice()), Profile: profileOf(m.GetOffer()),
 	}}}, out)
 }
 
@@ -168,7 +168,7 @@ func (s *session) publish(now time.Duration, id uint64, m *wire.Publish, out *ou
 	if !ok {
 		return
 	}
-	s.negotiate(id, offer, tracks, out)
+	s.negotiate(id, offer, tracks, profileOf(m.GetOffer()), out)
 }
 
 func (s *session) renegotiate(now time.Duration, id uint64, m *wire.Sdp, out *output) {
@@ -179,12 +179,12 @@ func (s *session) renegotiate(now time.Duration, id uint64, m *wire.Sdp, out *ou
 	if !ok {
 		return
 	}
-	s.negotiate(id, offer, nil, out)
+	s.negotiate(id, offer, nil, profileOf(m), out)
 }
 
 // negotiate takes along the tracks that were published ahead of their offer.
-func (s *session) negotiate(id uint64, offer string, tracks []sfu.Track, out *output) {
-	if s.enqueue(request{frame: id, do: negotiateRequest{offer: offer, tracks: append(s.pending, tracks...)}}, out) {
+func (s *session) negotiate(id uint64, offer string, tracks []sfu.Track, profile sfu.Profile, out *output) {
+	if s.enqueue(request{frame: id, do: negotiateRequest{offer: offer, tracks: append(s.pending, tracks...), profile: profile}}, out) {
 		s.pending = nil
 	}
 }

@@ -126,6 +126,9 @@ func requestName(r *request) string {
 		}
 		return fmt.Sprintf("join %d", do.join)
 	case negotiateRequest:
+		if do.profile != 0 {
+			return fmt.Sprintf("negotiate %q with %d tracks, profile %d", do.offer, len(do.tracks), do.profile)
+		}
 		return fmt.Sprintf("negotiate %q with %d tracks", do.offer, len(do.tracks))
 	case unpublishRequest:
 		return "unpublish " + strings.Join(do.ids, ",")
@@ -194,6 +197,20 @@ func TestJoin(t *testing.T) {
 	p.want(`{"id":"2","joined":{"peerId":"me","answer":{"type":"ANSWER","deflate":"KrM14OUCBAAA//8="},` +
 		`"peers":[{"peerId":"b","identity":"bek","name":"Bek","tracks":[{"trackId":"c","kind":"VIDEO","source":"CAMERA"}]}],` +
 		`"slots":{"slots":[{"mid":"1"},{"mid":"2","peerId":"b","trackId":"c"}]}}}`)
+}
+
+func TestAnOfferSaysWhatSoundMayCost(t *testing.T) {
+	with := func(profile string) string { return strings.Replace(offer, "}", `,"profile":`+profile+`}`, 1) }
+	p := attachedPlay(t).client(`{"id":"2","join":{"offer":` + with(`"SAVER"`) + `}}`)
+	do, ok := p.out.request.do.(joinRequest)
+	require.True(t, ok)
+	require.Equal(t, sfu.SaverProfile, do.req.Profile)
+	p.in(answered{result: sfu.Joined{PeerID: "me", Answer: "v=0\r\n"}})
+	p.client(`{"id":"3","sdp":` + with(`"FULL"`) + `}`).want(`request negotiate "v=0\r\n" with 0 tracks, profile 1`)
+	p.in(answered{result: "v=0\r\n"})
+	p.client(`{"id":"4","publish":{"offer":` + with("2") + `}}`).want(`request negotiate "v=0\r\n" with 0 tracks, profile 2`)
+	p.in(answered{result: "v=0\r\n"})
+	p.client(`{"id":"5","sdp":` + with("77") + `}`).want(`request negotiate "v=0\r\n" with 0 tracks`)
 }
 
 func TestEventsAreNumbered(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 )
 
 // standing are the events of which only the newest of a kind counts: who speaks, how many are here, what is watched of a
-// track, what a slot shows. They go to the attached connection like any other event. While there is none, or the state is on
+// track, what a slot shows, what sound may cost. They go to the attached connection like any other event. While there is none, or the state is on
 // its way, each waits in one place and not as a row in the replay; and who lost events hears all of them again behind the
 // Snapshot, which does not say them.
 //
@@ -23,7 +23,7 @@ type place struct {
 	said  bool
 }
 
-// maxStanding bounds the places: 16 tracks with their layers and codecs, 49 slots, speakers and size. Beyond it the oldest go.
+// maxStanding bounds the places: 16 tracks with their layers and codecs, 49 slots, speakers, size and profile. Beyond it the oldest go.
 const maxStanding = 256
 
 // take keeps an event that stands; false: it is one that happens.
@@ -41,6 +41,8 @@ func (s *standing) take(event sfu.Event) bool {
 		s.set("layers "+e.TrackID, eventOut(e))
 	case sfu.CodecWanted:
 		s.set("codec "+e.Codec.String()+" "+e.TrackID, eventOut(e))
+	case sfu.ProfileWanted:
+		s.set("profile", eventOut(e))
 	default:
 		return false
 	}

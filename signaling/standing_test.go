@@ -29,6 +29,7 @@ func TestWhatStandsIsAnEventWhileSomebodyListens(t *testing.T) {
 		{MID: "3", Width: 640, Height: 360, Encoding: 1, Bitrate: 500_000, Limit: sfu.WishLimit}, {MID: "4", Limit: sfu.CodecLimit},
 	}}}).want(`{"seq":"5","layerState":{"slots":[` +
 		`{"mid":"3","width":640,"height":360,"encoding":1,"bitrate":500000,"limit":"WISH"},{"mid":"4","limit":"CODEC"}]}}`)
+	p.in(happened{join: 1, event: sfu.ProfileWanted{Profile: sfu.SaverProfile}}).want(`{"seq":"6","profileWanted":{"profile":"SAVER"}}`)
 }
 
 func TestWhatStandsWaitsInOnePlace(t *testing.T) {

@@ -69,6 +69,18 @@ func deviceOf(d *wire.Device) sfu.Device {
 	return device
 }
 
+// profileOf takes what an offer says of the sound's cost. One that we do not know changes nothing.
+func profileOf(offer *wire.Sdp) sfu.Profile {
+	switch offer.GetProfile() {
+	case wire.Profile_FULL:
+		return sfu.FullProfile
+	case wire.Profile_SAVER:
+		return sfu.SaverProfile
+	default:
+		return 0
+	}
+}
+
 // eventOut says an event of the SFU on the wire. Gone is not an event there: see session.lostPeer.
 func eventOut(event sfu.Event) *wire.ServerFrame {
 	switch e := event.(type) {
@@ -113,6 +125,12 @@ func eventOut(event sfu.Event) *wire.ServerFrame {
 		return wire.Event(&wire.ServerFrame_CodecWanted{CodecWanted: &wire.CodecWanted{
 			TrackId: e.TrackID, Codec: e.Codec.String(), Wanted: e.Wanted,
 		}})
+	case sfu.ProfileWanted:
+		profile := wire.Profile_FULL
+		if e.Profile == sfu.SaverProfile {
+			profile = wire.Profile_SAVER
+		}
+		return wire.Event(&wire.ServerFrame_ProfileWanted{ProfileWanted: &wire.ProfileWanted{Profile: profile}})
 	}
 	return nil
 }

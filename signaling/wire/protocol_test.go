@@ -64,5 +64,5 @@ func TestTheBytesInTheManual(t *testing.T) {
 		}
 	}
 	compare()
-	require.Equal(t, map[string]int{"client": 4, "server": 3, "stream": 1}, seen)
+	require.Equal(t, map[string]int{"client": 5, "server": 4, "stream": 1}, seen)
 }

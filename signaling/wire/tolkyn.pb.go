@@ -30,6 +30,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Profile is what the sound of a session may cost.
+type Profile int32
+
+const (
+	Profile_PROFILE_UNSPECIFIED Profile = 0
+	Profile_FULL                Profile = 1
+	// 12 kbit/s in packets of 60 ms, nothing in silence, and little feedback: for networks of the second generation, and where
+	// each byte is paid for.
+	Profile_SAVER Profile = 2
+)
+
+// Enum value maps for Profile.
+var (
+	Profile_name = map[int32]string{
+		0: "PROFILE_UNSPECIFIED",
+		1: "FULL",
+		2: "SAVER",
+	}
+	Profile_value = map[string]int32{
+		"PROFILE_UNSPECIFIED": 0,
+		"FULL":                1,
+		"SAVER":               2,
+	}
+)
+
+func (x Profile) Enum() *Profile {
+	p := new(Profile)
+	*p = x
+	return p
+}
+
+func (x Profile) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Profile) Descriptor() protoreflect.EnumDescriptor {
+	return file_tolkyn_proto_enumTypes[0].Descriptor()
+}
+
+func (Profile) Type() protoreflect.EnumType {
+	return &file_tolkyn_proto_enumTypes[0]
+}
+
+func (x Profile) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Profile.Descriptor instead.
+func (Profile) EnumDescriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{0}
+}
+
 type Transport_Kind int32
 
 const (
@@ -64,11 +116,11 @@ func (x Transport_Kind) String() string {
 }
 
 func (Transport_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[0].Descriptor()
+	return file_tolkyn_proto_enumTypes[1].Descriptor()
 }
 
 func (Transport_Kind) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[0]
+	return &file_tolkyn_proto_enumTypes[1]
 }
 
 func (x Transport_Kind) Number() protoreflect.EnumNumber {
@@ -117,11 +169,11 @@ func (x Device_Class) String() string {
 }
 
 func (Device_Class) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[1].Descriptor()
+	return file_tolkyn_proto_enumTypes[2].Descriptor()
 }
 
 func (Device_Class) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[1]
+	return &file_tolkyn_proto_enumTypes[2]
 }
 
 func (x Device_Class) Number() protoreflect.EnumNumber {
@@ -173,11 +225,11 @@ func (x Device_Thermal) String() string {
 }
 
 func (Device_Thermal) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[2].Descriptor()
+	return file_tolkyn_proto_enumTypes[3].Descriptor()
 }
 
 func (Device_Thermal) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[2]
+	return &file_tolkyn_proto_enumTypes[3]
 }
 
 func (x Device_Thermal) Number() protoreflect.EnumNumber {
@@ -222,11 +274,11 @@ func (x Sdp_Type) String() string {
 }
 
 func (Sdp_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[3].Descriptor()
+	return file_tolkyn_proto_enumTypes[4].Descriptor()
 }
 
 func (Sdp_Type) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[3]
+	return &file_tolkyn_proto_enumTypes[4]
 }
 
 func (x Sdp_Type) Number() protoreflect.EnumNumber {
@@ -271,11 +323,11 @@ func (x Track_Kind) String() string {
 }
 
 func (Track_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[4].Descriptor()
+	return file_tolkyn_proto_enumTypes[5].Descriptor()
 }
 
 func (Track_Kind) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[4]
+	return &file_tolkyn_proto_enumTypes[5]
 }
 
 func (x Track_Kind) Number() protoreflect.EnumNumber {
@@ -326,11 +378,11 @@ func (x Track_Source) String() string {
 }
 
 func (Track_Source) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[5].Descriptor()
+	return file_tolkyn_proto_enumTypes[6].Descriptor()
 }
 
 func (Track_Source) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[5]
+	return &file_tolkyn_proto_enumTypes[6]
 }
 
 func (x Track_Source) Number() protoreflect.EnumNumber {
@@ -375,11 +427,11 @@ func (x PeerUpdate_Change) String() string {
 }
 
 func (PeerUpdate_Change) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[6].Descriptor()
+	return file_tolkyn_proto_enumTypes[7].Descriptor()
 }
 
 func (PeerUpdate_Change) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[6]
+	return &file_tolkyn_proto_enumTypes[7]
 }
 
 func (x PeerUpdate_Change) Number() protoreflect.EnumNumber {
@@ -430,11 +482,11 @@ func (x TrackUpdate_Change) String() string {
 }
 
 func (TrackUpdate_Change) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[7].Descriptor()
+	return file_tolkyn_proto_enumTypes[8].Descriptor()
 }
 
 func (TrackUpdate_Change) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[7]
+	return &file_tolkyn_proto_enumTypes[8]
 }
 
 func (x TrackUpdate_Change) Number() protoreflect.EnumNumber {
@@ -501,11 +553,11 @@ func (x SlotLayer_Limit) String() string {
 }
 
 func (SlotLayer_Limit) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[8].Descriptor()
+	return file_tolkyn_proto_enumTypes[9].Descriptor()
 }
 
 func (SlotLayer_Limit) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[8]
+	return &file_tolkyn_proto_enumTypes[9]
 }
 
 func (x SlotLayer_Limit) Number() protoreflect.EnumNumber {
@@ -585,11 +637,11 @@ func (x Error_Code) String() string {
 }
 
 func (Error_Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[9].Descriptor()
+	return file_tolkyn_proto_enumTypes[10].Descriptor()
 }
 
 func (Error_Code) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[9]
+	return &file_tolkyn_proto_enumTypes[10]
 }
 
 func (x Error_Code) Number() protoreflect.EnumNumber {
@@ -598,7 +650,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{39, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{40, 0}
 }
 
 type Bye_Reason int32
@@ -652,11 +704,11 @@ func (x Bye_Reason) String() string {
 }
 
 func (Bye_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[10].Descriptor()
+	return file_tolkyn_proto_enumTypes[11].Descriptor()
 }
 
 func (Bye_Reason) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[10]
+	return &file_tolkyn_proto_enumTypes[11]
 }
 
 func (x Bye_Reason) Number() protoreflect.EnumNumber {
@@ -665,7 +717,7 @@ func (x Bye_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Bye_Reason.Descriptor instead.
 func (Bye_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{40, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{41, 0}
 }
 
 type Bye_Action int32
@@ -704,11 +756,11 @@ func (x Bye_Action) String() string {
 }
 
 func (Bye_Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_tolkyn_proto_enumTypes[11].Descriptor()
+	return file_tolkyn_proto_enumTypes[12].Descriptor()
 }
 
 func (Bye_Action) Type() protoreflect.EnumType {
-	return &file_tolkyn_proto_enumTypes[11]
+	return &file_tolkyn_proto_enumTypes[12]
 }
 
 func (x Bye_Action) Number() protoreflect.EnumNumber {
@@ -717,7 +769,7 @@ func (x Bye_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Bye_Action.Descriptor instead.
 func (Bye_Action) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{40, 1}
+	return file_tolkyn_proto_rawDescGZIP(), []int{41, 1}
 }
 
 // ClientFrame is what a client sends.
@@ -991,6 +1043,7 @@ type ServerFrame struct {
 	//	*ServerFrame_LayersWanted
 	//	*ServerFrame_CodecWanted
 	//	*ServerFrame_LayerState
+	//	*ServerFrame_ProfileWanted
 	Message       isServerFrame_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1209,6 +1262,15 @@ func (x *ServerFrame) GetLayerState() *LayerState {
 	return nil
 }
 
+func (x *ServerFrame) GetProfileWanted() *ProfileWanted {
+	if x != nil {
+		if x, ok := x.Message.(*ServerFrame_ProfileWanted); ok {
+			return x.ProfileWanted
+		}
+	}
+	return nil
+}
+
 type isServerFrame_Message interface {
 	isServerFrame_Message()
 }
@@ -1285,6 +1347,10 @@ type ServerFrame_LayerState struct {
 	LayerState *LayerState `protobuf:"bytes,27,opt,name=layer_state,json=layerState,proto3,oneof"`
 }
 
+type ServerFrame_ProfileWanted struct {
+	ProfileWanted *ProfileWanted `protobuf:"bytes,28,opt,name=profile_wanted,json=profileWanted,proto3,oneof"`
+}
+
 func (*ServerFrame_Welcome) isServerFrame_Message() {}
 
 func (*ServerFrame_Resumed) isServerFrame_Message() {}
@@ -1320,6 +1386,8 @@ func (*ServerFrame_LayersWanted) isServerFrame_Message() {}
 func (*ServerFrame_CodecWanted) isServerFrame_Message() {}
 
 func (*ServerFrame_LayerState) isServerFrame_Message() {}
+
+func (*ServerFrame_ProfileWanted) isServerFrame_Message() {}
 
 // Hello opens a session. It must be the first frame, unless Resume is.
 type Hello struct {
@@ -2679,7 +2747,9 @@ type Sdp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Type  Sdp_Type               `protobuf:"varint,1,opt,name=type,proto3,enum=tolkyn.v1.Sdp_Type" json:"type,omitempty"`
 	// The description as raw DEFLATE (RFC 1951), at most 256 KiB inflated.
-	Deflate       []byte `protobuf:"bytes,2,opt,name=deflate,proto3" json:"deflate,omitempty"`
+	Deflate []byte `protobuf:"bytes,2,opt,name=deflate,proto3" json:"deflate,omitempty"`
+	// What the sound of the session may cost from this offer on. Left out: as before, and at the beginning FULL.
+	Profile       Profile `protobuf:"varint,3,opt,name=profile,proto3,enum=tolkyn.v1.Profile" json:"profile,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2726,6 +2796,13 @@ func (x *Sdp) GetDeflate() []byte {
 		return x.Deflate
 	}
 	return nil
+}
+
+func (x *Sdp) GetProfile() Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return Profile_PROFILE_UNSPECIFIED
 }
 
 // Mute says that a track of the sender is silent or dark; answered by Ok and told to others by TrackUpdate.
@@ -3600,6 +3677,51 @@ func (x *SlotLayer) GetLimit() SlotLayer_Limit {
 	return SlotLayer_LIMIT_UNSPECIFIED
 }
 
+// ProfileWanted asks for an offer with another profile: the way to this client does not carry the sound of the one it has.
+type ProfileWanted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profile       Profile                `protobuf:"varint,1,opt,name=profile,proto3,enum=tolkyn.v1.Profile" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProfileWanted) Reset() {
+	*x = ProfileWanted{}
+	mi := &file_tolkyn_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProfileWanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProfileWanted) ProtoMessage() {}
+
+func (x *ProfileWanted) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProfileWanted.ProtoReflect.Descriptor instead.
+func (*ProfileWanted) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ProfileWanted) GetProfile() Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return Profile_PROFILE_UNSPECIFIED
+}
+
 // Ok answers a request that returns nothing else.
 type Ok struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3609,7 +3731,7 @@ type Ok struct {
 
 func (x *Ok) Reset() {
 	*x = Ok{}
-	mi := &file_tolkyn_proto_msgTypes[38]
+	mi := &file_tolkyn_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3621,7 +3743,7 @@ func (x *Ok) String() string {
 func (*Ok) ProtoMessage() {}
 
 func (x *Ok) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[38]
+	mi := &file_tolkyn_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3634,7 +3756,7 @@ func (x *Ok) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ok.ProtoReflect.Descriptor instead.
 func (*Ok) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{38}
+	return file_tolkyn_proto_rawDescGZIP(), []int{39}
 }
 
 // Error answers a request that failed, or (id 0) precedes the Bye of a broken session.
@@ -3652,7 +3774,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_tolkyn_proto_msgTypes[39]
+	mi := &file_tolkyn_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3664,7 +3786,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[39]
+	mi := &file_tolkyn_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3677,7 +3799,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{39}
+	return file_tolkyn_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -3719,7 +3841,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_tolkyn_proto_msgTypes[40]
+	mi := &file_tolkyn_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3731,7 +3853,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[40]
+	mi := &file_tolkyn_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3744,7 +3866,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{40}
+	return file_tolkyn_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Bye) GetReason() Bye_Reason {
@@ -3781,7 +3903,7 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\x03sdp\x18\x12 \x01(\v2\x0e.tolkyn.v1.SdpH\x00R\x03sdp\x12%\n" +
 	"\x04mute\x18\x13 \x01(\v2\x0f.tolkyn.v1.MuteH\x00R\x04mute\x12+\n" +
 	"\x06roster\x18\x14 \x01(\v2\x11.tolkyn.v1.RosterH\x00R\x06rosterB\t\n" +
-	"\amessage\"\xc0\a\n" +
+	"\amessage\"\x83\b\n" +
 	"\vServerFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12.\n" +
@@ -3806,7 +3928,8 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\rlayers_wanted\x18\x19 \x01(\v2\x17.tolkyn.v1.LayersWantedH\x00R\flayersWanted\x12;\n" +
 	"\fcodec_wanted\x18\x1a \x01(\v2\x16.tolkyn.v1.CodecWantedH\x00R\vcodecWanted\x128\n" +
 	"\vlayer_state\x18\x1b \x01(\v2\x15.tolkyn.v1.LayerStateH\x00R\n" +
-	"layerStateB\t\n" +
+	"layerState\x12A\n" +
+	"\x0eprofile_wanted\x18\x1c \x01(\v2\x18.tolkyn.v1.ProfileWantedH\x00R\rprofileWantedB\t\n" +
 	"\amessage\"5\n" +
 	"\x05Hello\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x16\n" +
@@ -3922,10 +4045,11 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\x06hidden\x18\x03 \x01(\bR\x06hidden\x12\x1a\n" +
 	"\bpriority\x18\x04 \x01(\rR\bpriority\x12\x14\n" +
 	"\x05width\x18\x05 \x01(\rR\x05width\x12\x16\n" +
-	"\x06height\x18\x06 \x01(\rR\x06height\"}\n" +
+	"\x06height\x18\x06 \x01(\rR\x06height\"\xab\x01\n" +
 	"\x03Sdp\x12'\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x13.tolkyn.v1.Sdp.TypeR\x04type\x12\x18\n" +
-	"\adeflate\x18\x02 \x01(\fR\adeflate\"3\n" +
+	"\adeflate\x18\x02 \x01(\fR\adeflate\x12,\n" +
+	"\aprofile\x18\x03 \x01(\x0e2\x12.tolkyn.v1.ProfileR\aprofile\"3\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05OFFER\x10\x01\x12\n" +
@@ -4024,7 +4148,9 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\x06DEVICE\x10\x05\x12\t\n" +
 	"\x05CODEC\x10\x06\x12\n" +
 	"\n" +
-	"\x06PAUSED\x10\a\"\x04\n" +
+	"\x06PAUSED\x10\a\"=\n" +
+	"\rProfileWanted\x12,\n" +
+	"\aprofile\x18\x01 \x01(\x0e2\x12.tolkyn.v1.ProfileR\aprofile\"\x04\n" +
 	"\x02Ok\"\xdd\x02\n" +
 	"\x05Error\x12)\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x15.tolkyn.v1.Error.CodeR\x04code\x12\x18\n" +
@@ -4065,7 +4191,11 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\n" +
 	"\x06RESUME\x10\x02\x12\n" +
 	"\n" +
-	"\x06REJOIN\x10\x03B)Z'github.com/tolkyn/tolkyn/signaling/wireb\x06proto3"
+	"\x06REJOIN\x10\x03*7\n" +
+	"\aProfile\x12\x17\n" +
+	"\x13PROFILE_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04FULL\x10\x01\x12\t\n" +
+	"\x05SAVER\x10\x02B)Z'github.com/tolkyn/tolkyn/signaling/wireb\x06proto3"
 
 var (
 	file_tolkyn_proto_rawDescOnce sync.Once
@@ -4079,133 +4209,138 @@ func file_tolkyn_proto_rawDescGZIP() []byte {
 	return file_tolkyn_proto_rawDescData
 }
 
-var file_tolkyn_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_tolkyn_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_tolkyn_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
+var file_tolkyn_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_tolkyn_proto_goTypes = []any{
-	(Transport_Kind)(0),     // 0: tolkyn.v1.Transport.Kind
-	(Device_Class)(0),       // 1: tolkyn.v1.Device.Class
-	(Device_Thermal)(0),     // 2: tolkyn.v1.Device.Thermal
-	(Sdp_Type)(0),           // 3: tolkyn.v1.Sdp.Type
-	(Track_Kind)(0),         // 4: tolkyn.v1.Track.Kind
-	(Track_Source)(0),       // 5: tolkyn.v1.Track.Source
-	(PeerUpdate_Change)(0),  // 6: tolkyn.v1.PeerUpdate.Change
-	(TrackUpdate_Change)(0), // 7: tolkyn.v1.TrackUpdate.Change
-	(SlotLayer_Limit)(0),    // 8: tolkyn.v1.SlotLayer.Limit
-	(Error_Code)(0),         // 9: tolkyn.v1.Error.Code
-	(Bye_Reason)(0),         // 10: tolkyn.v1.Bye.Reason
-	(Bye_Action)(0),         // 11: tolkyn.v1.Bye.Action
-	(*ClientFrame)(nil),     // 12: tolkyn.v1.ClientFrame
-	(*ServerFrame)(nil),     // 13: tolkyn.v1.ServerFrame
-	(*Hello)(nil),           // 14: tolkyn.v1.Hello
-	(*Welcome)(nil),         // 15: tolkyn.v1.Welcome
-	(*Transports)(nil),      // 16: tolkyn.v1.Transports
-	(*Transport)(nil),       // 17: tolkyn.v1.Transport
-	(*Limits)(nil),          // 18: tolkyn.v1.Limits
-	(*Resume)(nil),          // 19: tolkyn.v1.Resume
-	(*Resumed)(nil),         // 20: tolkyn.v1.Resumed
-	(*Snapshot)(nil),        // 21: tolkyn.v1.Snapshot
-	(*Ping)(nil),            // 22: tolkyn.v1.Ping
-	(*Pong)(nil),            // 23: tolkyn.v1.Pong
-	(*Join)(nil),            // 24: tolkyn.v1.Join
-	(*Device)(nil),          // 25: tolkyn.v1.Device
-	(*Joined)(nil),          // 26: tolkyn.v1.Joined
-	(*Roster)(nil),          // 27: tolkyn.v1.Roster
-	(*RosterPage)(nil),      // 28: tolkyn.v1.RosterPage
-	(*RosterUpdate)(nil),    // 29: tolkyn.v1.RosterUpdate
-	(*Leave)(nil),           // 30: tolkyn.v1.Leave
-	(*Publish)(nil),         // 31: tolkyn.v1.Publish
-	(*Unpublish)(nil),       // 32: tolkyn.v1.Unpublish
-	(*Subscribe)(nil),       // 33: tolkyn.v1.Subscribe
-	(*Wish)(nil),            // 34: tolkyn.v1.Wish
-	(*Sdp)(nil),             // 35: tolkyn.v1.Sdp
-	(*Mute)(nil),            // 36: tolkyn.v1.Mute
-	(*Peer)(nil),            // 37: tolkyn.v1.Peer
-	(*Track)(nil),           // 38: tolkyn.v1.Track
-	(*PeerUpdate)(nil),      // 39: tolkyn.v1.PeerUpdate
-	(*TrackUpdate)(nil),     // 40: tolkyn.v1.TrackUpdate
-	(*SlotMap)(nil),         // 41: tolkyn.v1.SlotMap
-	(*Slot)(nil),            // 42: tolkyn.v1.Slot
-	(*Speakers)(nil),        // 43: tolkyn.v1.Speakers
-	(*Speaker)(nil),         // 44: tolkyn.v1.Speaker
-	(*LayersWanted)(nil),    // 45: tolkyn.v1.LayersWanted
-	(*EncodingWanted)(nil),  // 46: tolkyn.v1.EncodingWanted
-	(*CodecWanted)(nil),     // 47: tolkyn.v1.CodecWanted
-	(*LayerState)(nil),      // 48: tolkyn.v1.LayerState
-	(*SlotLayer)(nil),       // 49: tolkyn.v1.SlotLayer
-	(*Ok)(nil),              // 50: tolkyn.v1.Ok
-	(*Error)(nil),           // 51: tolkyn.v1.Error
-	(*Bye)(nil),             // 52: tolkyn.v1.Bye
+	(Profile)(0),            // 0: tolkyn.v1.Profile
+	(Transport_Kind)(0),     // 1: tolkyn.v1.Transport.Kind
+	(Device_Class)(0),       // 2: tolkyn.v1.Device.Class
+	(Device_Thermal)(0),     // 3: tolkyn.v1.Device.Thermal
+	(Sdp_Type)(0),           // 4: tolkyn.v1.Sdp.Type
+	(Track_Kind)(0),         // 5: tolkyn.v1.Track.Kind
+	(Track_Source)(0),       // 6: tolkyn.v1.Track.Source
+	(PeerUpdate_Change)(0),  // 7: tolkyn.v1.PeerUpdate.Change
+	(TrackUpdate_Change)(0), // 8: tolkyn.v1.TrackUpdate.Change
+	(SlotLayer_Limit)(0),    // 9: tolkyn.v1.SlotLayer.Limit
+	(Error_Code)(0),         // 10: tolkyn.v1.Error.Code
+	(Bye_Reason)(0),         // 11: tolkyn.v1.Bye.Reason
+	(Bye_Action)(0),         // 12: tolkyn.v1.Bye.Action
+	(*ClientFrame)(nil),     // 13: tolkyn.v1.ClientFrame
+	(*ServerFrame)(nil),     // 14: tolkyn.v1.ServerFrame
+	(*Hello)(nil),           // 15: tolkyn.v1.Hello
+	(*Welcome)(nil),         // 16: tolkyn.v1.Welcome
+	(*Transports)(nil),      // 17: tolkyn.v1.Transports
+	(*Transport)(nil),       // 18: tolkyn.v1.Transport
+	(*Limits)(nil),          // 19: tolkyn.v1.Limits
+	(*Resume)(nil),          // 20: tolkyn.v1.Resume
+	(*Resumed)(nil),         // 21: tolkyn.v1.Resumed
+	(*Snapshot)(nil),        // 22: tolkyn.v1.Snapshot
+	(*Ping)(nil),            // 23: tolkyn.v1.Ping
+	(*Pong)(nil),            // 24: tolkyn.v1.Pong
+	(*Join)(nil),            // 25: tolkyn.v1.Join
+	(*Device)(nil),          // 26: tolkyn.v1.Device
+	(*Joined)(nil),          // 27: tolkyn.v1.Joined
+	(*Roster)(nil),          // 28: tolkyn.v1.Roster
+	(*RosterPage)(nil),      // 29: tolkyn.v1.RosterPage
+	(*RosterUpdate)(nil),    // 30: tolkyn.v1.RosterUpdate
+	(*Leave)(nil),           // 31: tolkyn.v1.Leave
+	(*Publish)(nil),         // 32: tolkyn.v1.Publish
+	(*Unpublish)(nil),       // 33: tolkyn.v1.Unpublish
+	(*Subscribe)(nil),       // 34: tolkyn.v1.Subscribe
+	(*Wish)(nil),            // 35: tolkyn.v1.Wish
+	(*Sdp)(nil),             // 36: tolkyn.v1.Sdp
+	(*Mute)(nil),            // 37: tolkyn.v1.Mute
+	(*Peer)(nil),            // 38: tolkyn.v1.Peer
+	(*Track)(nil),           // 39: tolkyn.v1.Track
+	(*PeerUpdate)(nil),      // 40: tolkyn.v1.PeerUpdate
+	(*TrackUpdate)(nil),     // 41: tolkyn.v1.TrackUpdate
+	(*SlotMap)(nil),         // 42: tolkyn.v1.SlotMap
+	(*Slot)(nil),            // 43: tolkyn.v1.Slot
+	(*Speakers)(nil),        // 44: tolkyn.v1.Speakers
+	(*Speaker)(nil),         // 45: tolkyn.v1.Speaker
+	(*LayersWanted)(nil),    // 46: tolkyn.v1.LayersWanted
+	(*EncodingWanted)(nil),  // 47: tolkyn.v1.EncodingWanted
+	(*CodecWanted)(nil),     // 48: tolkyn.v1.CodecWanted
+	(*LayerState)(nil),      // 49: tolkyn.v1.LayerState
+	(*SlotLayer)(nil),       // 50: tolkyn.v1.SlotLayer
+	(*ProfileWanted)(nil),   // 51: tolkyn.v1.ProfileWanted
+	(*Ok)(nil),              // 52: tolkyn.v1.Ok
+	(*Error)(nil),           // 53: tolkyn.v1.Error
+	(*Bye)(nil),             // 54: tolkyn.v1.Bye
 }
 var file_tolkyn_proto_depIdxs = []int32{
-	14, // 0: tolkyn.v1.ClientFrame.hello:type_name -> tolkyn.v1.Hello
-	19, // 1: tolkyn.v1.ClientFrame.resume:type_name -> tolkyn.v1.Resume
-	22, // 2: tolkyn.v1.ClientFrame.ping:type_name -> tolkyn.v1.Ping
-	24, // 3: tolkyn.v1.ClientFrame.join:type_name -> tolkyn.v1.Join
-	30, // 4: tolkyn.v1.ClientFrame.leave:type_name -> tolkyn.v1.Leave
-	31, // 5: tolkyn.v1.ClientFrame.publish:type_name -> tolkyn.v1.Publish
-	32, // 6: tolkyn.v1.ClientFrame.unpublish:type_name -> tolkyn.v1.Unpublish
-	33, // 7: tolkyn.v1.ClientFrame.subscribe:type_name -> tolkyn.v1.Subscribe
-	35, // 8: tolkyn.v1.ClientFrame.sdp:type_name -> tolkyn.v1.Sdp
-	36, // 9: tolkyn.v1.ClientFrame.mute:type_name -> tolkyn.v1.Mute
-	27, // 10: tolkyn.v1.ClientFrame.roster:type_name -> tolkyn.v1.Roster
-	15, // 11: tolkyn.v1.ServerFrame.welcome:type_name -> tolkyn.v1.Welcome
-	20, // 12: tolkyn.v1.ServerFrame.resumed:type_name -> tolkyn.v1.Resumed
-	21, // 13: tolkyn.v1.ServerFrame.snapshot:type_name -> tolkyn.v1.Snapshot
-	23, // 14: tolkyn.v1.ServerFrame.pong:type_name -> tolkyn.v1.Pong
-	26, // 15: tolkyn.v1.ServerFrame.joined:type_name -> tolkyn.v1.Joined
-	50, // 16: tolkyn.v1.ServerFrame.ok:type_name -> tolkyn.v1.Ok
-	51, // 17: tolkyn.v1.ServerFrame.error:type_name -> tolkyn.v1.Error
-	35, // 18: tolkyn.v1.ServerFrame.sdp:type_name -> tolkyn.v1.Sdp
-	39, // 19: tolkyn.v1.ServerFrame.peer_update:type_name -> tolkyn.v1.PeerUpdate
-	40, // 20: tolkyn.v1.ServerFrame.track_update:type_name -> tolkyn.v1.TrackUpdate
-	41, // 21: tolkyn.v1.ServerFrame.slot_map:type_name -> tolkyn.v1.SlotMap
-	43, // 22: tolkyn.v1.ServerFrame.speakers:type_name -> tolkyn.v1.Speakers
-	52, // 23: tolkyn.v1.ServerFrame.bye:type_name -> tolkyn.v1.Bye
-	28, // 24: tolkyn.v1.ServerFrame.roster_page:type_name -> tolkyn.v1.RosterPage
-	29, // 25: tolkyn.v1.ServerFrame.roster_update:type_name -> tolkyn.v1.RosterUpdate
-	45, // 26: tolkyn.v1.ServerFrame.layers_wanted:type_name -> tolkyn.v1.LayersWanted
-	47, // 27: tolkyn.v1.ServerFrame.codec_wanted:type_name -> tolkyn.v1.CodecWanted
-	48, // 28: tolkyn.v1.ServerFrame.layer_state:type_name -> tolkyn.v1.LayerState
-	18, // 29: tolkyn.v1.Welcome.limits:type_name -> tolkyn.v1.Limits
-	17, // 30: tolkyn.v1.Welcome.transports:type_name -> tolkyn.v1.Transport
-	17, // 31: tolkyn.v1.Transports.transports:type_name -> tolkyn.v1.Transport
-	0,  // 32: tolkyn.v1.Transport.kind:type_name -> tolkyn.v1.Transport.Kind
-	37, // 33: tolkyn.v1.Snapshot.peers:type_name -> tolkyn.v1.Peer
-	41, // 34: tolkyn.v1.Snapshot.slots:type_name -> tolkyn.v1.SlotMap
-	35, // 35: tolkyn.v1.Join.offer:type_name -> tolkyn.v1.Sdp
-	38, // 36: tolkyn.v1.Join.tracks:type_name -> tolkyn.v1.Track
-	25, // 37: tolkyn.v1.Join.device:type_name -> tolkyn.v1.Device
-	1,  // 38: tolkyn.v1.Device.class:type_name -> tolkyn.v1.Device.Class
-	2,  // 39: tolkyn.v1.Device.thermal:type_name -> tolkyn.v1.Device.Thermal
-	35, // 40: tolkyn.v1.Joined.answer:type_name -> tolkyn.v1.Sdp
-	37, // 41: tolkyn.v1.Joined.peers:type_name -> tolkyn.v1.Peer
-	41, // 42: tolkyn.v1.Joined.slots:type_name -> tolkyn.v1.SlotMap
-	37, // 43: tolkyn.v1.RosterPage.peers:type_name -> tolkyn.v1.Peer
-	38, // 44: tolkyn.v1.Publish.tracks:type_name -> tolkyn.v1.Track
-	35, // 45: tolkyn.v1.Publish.offer:type_name -> tolkyn.v1.Sdp
-	34, // 46: tolkyn.v1.Subscribe.wishes:type_name -> tolkyn.v1.Wish
-	3,  // 47: tolkyn.v1.Sdp.type:type_name -> tolkyn.v1.Sdp.Type
-	38, // 48: tolkyn.v1.Peer.tracks:type_name -> tolkyn.v1.Track
-	4,  // 49: tolkyn.v1.Track.kind:type_name -> tolkyn.v1.Track.Kind
-	5,  // 50: tolkyn.v1.Track.source:type_name -> tolkyn.v1.Track.Source
-	6,  // 51: tolkyn.v1.PeerUpdate.change:type_name -> tolkyn.v1.PeerUpdate.Change
-	37, // 52: tolkyn.v1.PeerUpdate.peer:type_name -> tolkyn.v1.Peer
-	7,  // 53: tolkyn.v1.TrackUpdate.change:type_name -> tolkyn.v1.TrackUpdate.Change
-	38, // 54: tolkyn.v1.TrackUpdate.track:type_name -> tolkyn.v1.Track
-	42, // 55: tolkyn.v1.SlotMap.slots:type_name -> tolkyn.v1.Slot
-	37, // 56: tolkyn.v1.SlotMap.peers:type_name -> tolkyn.v1.Peer
-	44, // 57: tolkyn.v1.Speakers.speakers:type_name -> tolkyn.v1.Speaker
-	46, // 58: tolkyn.v1.LayersWanted.encodings:type_name -> tolkyn.v1.EncodingWanted
-	49, // 59: tolkyn.v1.LayerState.slots:type_name -> tolkyn.v1.SlotLayer
-	8,  // 60: tolkyn.v1.SlotLayer.limit:type_name -> tolkyn.v1.SlotLayer.Limit
-	9,  // 61: tolkyn.v1.Error.code:type_name -> tolkyn.v1.Error.Code
-	10, // 62: tolkyn.v1.Bye.reason:type_name -> tolkyn.v1.Bye.Reason
-	11, // 63: tolkyn.v1.Bye.action:type_name -> tolkyn.v1.Bye.Action
-	64, // [64:64] is the sub-list for method output_type
-	64, // [64:64] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	15, // 0: tolkyn.v1.ClientFrame.hello:type_name -> tolkyn.v1.Hello
+	20, // 1: tolkyn.v1.ClientFrame.resume:type_name -> tolkyn.v1.Resume
+	23, // 2: tolkyn.v1.ClientFrame.ping:type_name -> tolkyn.v1.Ping
+	25, // 3: tolkyn.v1.ClientFrame.join:type_name -> tolkyn.v1.Join
+	31, // 4: tolkyn.v1.ClientFrame.leave:type_name -> tolkyn.v1.Leave
+	32, // 5: tolkyn.v1.ClientFrame.publish:type_name -> tolkyn.v1.Publish
+	33, // 6: tolkyn.v1.ClientFrame.unpublish:type_name -> tolkyn.v1.Unpublish
+	34, // 7: tolkyn.v1.ClientFrame.subscribe:type_name -> tolkyn.v1.Subscribe
+	36, // 8: tolkyn.v1.ClientFrame.sdp:type_name -> tolkyn.v1.Sdp
+	37, // 9: tolkyn.v1.ClientFrame.mute:type_name -> tolkyn.v1.Mute
+	28, // 10: tolkyn.v1.ClientFrame.roster:type_name -> tolkyn.v1.Roster
+	16, // 11: tolkyn.v1.ServerFrame.welcome:type_name -> tolkyn.v1.Welcome
+	21, // 12: tolkyn.v1.ServerFrame.resumed:type_name -> tolkyn.v1.Resumed
+	22, // 13: tolkyn.v1.ServerFrame.snapshot:type_name -> tolkyn.v1.Snapshot
+	24, // 14: tolkyn.v1.ServerFrame.pong:type_name -> tolkyn.v1.Pong
+	27, // 15: tolkyn.v1.ServerFrame.joined:type_name -> tolkyn.v1.Joined
+	52, // 16: tolkyn.v1.ServerFrame.ok:type_name -> tolkyn.v1.Ok
+	53, // 17: tolkyn.v1.ServerFrame.error:type_name -> tolkyn.v1.Error
+	36, // 18: tolkyn.v1.ServerFrame.sdp:type_name -> tolkyn.v1.Sdp
+	40, // 19: tolkyn.v1.ServerFrame.peer_update:type_name -> tolkyn.v1.PeerUpdate
+	41, // 20: tolkyn.v1.ServerFrame.track_update:type_name -> tolkyn.v1.TrackUpdate
+	42, // 21: tolkyn.v1.ServerFrame.slot_map:type_name -> tolkyn.v1.SlotMap
+	44, // 22: tolkyn.v1.ServerFrame.speakers:type_name -> tolkyn.v1.Speakers
+	54, // 23: tolkyn.v1.ServerFrame.bye:type_name -> tolkyn.v1.Bye
+	29, // 24: tolkyn.v1.ServerFrame.roster_page:type_name -> tolkyn.v1.RosterPage
+	30, // 25: tolkyn.v1.ServerFrame.roster_update:type_name -> tolkyn.v1.RosterUpdate
+	46, // 26: tolkyn.v1.ServerFrame.layers_wanted:type_name -> tolkyn.v1.LayersWanted
+	48, // 27: tolkyn.v1.ServerFrame.codec_wanted:type_name -> tolkyn.v1.CodecWanted
+	49, // 28: tolkyn.v1.ServerFrame.layer_state:type_name -> tolkyn.v1.LayerState
+	51, // 29: tolkyn.v1.ServerFrame.profile_wanted:type_name -> tolkyn.v1.ProfileWanted
+	19, // 30: tolkyn.v1.Welcome.limits:type_name -> tolkyn.v1.Limits
+	18, // 31: tolkyn.v1.Welcome.transports:type_name -> tolkyn.v1.Transport
+	18, // 32: tolkyn.v1.Transports.transports:type_name -> tolkyn.v1.Transport
+	1,  // 33: tolkyn.v1.Transport.kind:type_name -> tolkyn.v1.Transport.Kind
+	38, // 34: tolkyn.v1.Snapshot.peers:type_name -> tolkyn.v1.Peer
+	42, // 35: tolkyn.v1.Snapshot.slots:type_name -> tolkyn.v1.SlotMap
+	36, // 36: tolkyn.v1.Join.offer:type_name -> tolkyn.v1.Sdp
+	39, // 37: tolkyn.v1.Join.tracks:type_name -> tolkyn.v1.Track
+	26, // 38: tolkyn.v1.Join.device:type_name -> tolkyn.v1.Device
+	2,  // 39: tolkyn.v1.Device.class:type_name -> tolkyn.v1.Device.Class
+	3,  // 40: tolkyn.v1.Device.thermal:type_name -> tolkyn.v1.Device.Thermal
+	36, // 41: tolkyn.v1.Joined.answer:type_name -> tolkyn.v1.Sdp
+	38, // 42: tolkyn.v1.Joined.peers:type_name -> tolkyn.v1.Peer
+	42, // 43: tolkyn.v1.Joined.slots:type_name -> tolkyn.v1.SlotMap
+	38, // 44: tolkyn.v1.RosterPage.peers:type_name -> tolkyn.v1.Peer
+	39, // 45: tolkyn.v1.Publish.tracks:type_name -> tolkyn.v1.Track
+	36, // 46: tolkyn.v1.Publish.offer:type_name -> tolkyn.v1.Sdp
+	35, // 47: tolkyn.v1.Subscribe.wishes:type_name -> tolkyn.v1.Wish
+	4,  // 48: tolkyn.v1.Sdp.type:type_name -> tolkyn.v1.Sdp.Type
+	0,  // 49: tolkyn.v1.Sdp.profile:type_name -> tolkyn.v1.Profile
+	39, // 50: tolkyn.v1.Peer.tracks:type_name -> tolkyn.v1.Track
+	5,  // 51: tolkyn.v1.Track.kind:type_name -> tolkyn.v1.Track.Kind
+	6,  // 52: tolkyn.v1.Track.source:type_name -> tolkyn.v1.Track.Source
+	7,  // 53: tolkyn.v1.PeerUpdate.change:type_name -> tolkyn.v1.PeerUpdate.Change
+	38, // 54: tolkyn.v1.PeerUpdate.peer:type_name -> tolkyn.v1.Peer
+	8,  // 55: tolkyn.v1.TrackUpdate.change:type_name -> tolkyn.v1.TrackUpdate.Change
+	39, // 56: tolkyn.v1.TrackUpdate.track:type_name -> tolkyn.v1.Track
+	43, // 57: tolkyn.v1.SlotMap.slots:type_name -> tolkyn.v1.Slot
+	38, // 58: tolkyn.v1.SlotMap.peers:type_name -> tolkyn.v1.Peer
+	45, // 59: tolkyn.v1.Speakers.speakers:type_name -> tolkyn.v1.Speaker
+	47, // 60: tolkyn.v1.LayersWanted.encodings:type_name -> tolkyn.v1.EncodingWanted
+	50, // 61: tolkyn.v1.LayerState.slots:type_name -> tolkyn.v1.SlotLayer
+	9,  // 62: tolkyn.v1.SlotLayer.limit:type_name -> tolkyn.v1.SlotLayer.Limit
+	0,  // 63: tolkyn.v1.ProfileWanted.profile:type_name -> tolkyn.v1.Profile
+	10, // 64: tolkyn.v1.Error.code:type_name -> tolkyn.v1.Error.Code
+	11, // 65: tolkyn.v1.Bye.reason:type_name -> tolkyn.v1.Bye.Reason
+	12, // 66: tolkyn.v1.Bye.action:type_name -> tolkyn.v1.Bye.Action
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_tolkyn_proto_init() }
@@ -4245,14 +4380,15 @@ func file_tolkyn_proto_init() {
 		(*ServerFrame_LayersWanted)(nil),
 		(*ServerFrame_CodecWanted)(nil),
 		(*ServerFrame_LayerState)(nil),
+		(*ServerFrame_ProfileWanted)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tolkyn_proto_rawDesc), len(file_tolkyn_proto_rawDesc)),
-			NumEnums:      12,
-			NumMessages:   41,
+			NumEnums:      13,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -59,6 +59,9 @@ type congestion struct {
 
 	gate  gate
 	share share
+
+	thin     time.Duration // since when the way carries less than a voice takes; 0: it does not
+	thinTold bool          // Config.Thin was called
 }
 
 // rate measures how much of a class leaves.
@@ -211,6 +214,7 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 	if !g.known() {
 		return
 	}
+	s.watchThin(now, p)
 	g.bucket.SetEstimate(now, g.paced())
 	g.allowRepair(p)
 	g.tellTrip(p)

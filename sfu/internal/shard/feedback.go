@@ -81,7 +81,7 @@ func (s *Shard) tend(now time.Duration, p *peer) {
 	s.openSlots(now, p)
 	s.tendCongestion(now, p)
 	if now >= p.reports {
-		p.reports = now + reportInterval
+		p.reports = now + p.reportEvery()
 		s.sendReports(now, p)
 	}
 	s.wheel.arm(&p.timer, p.reports)

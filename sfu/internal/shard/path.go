@@ -397,7 +397,7 @@ func (s *Shard) measure(now time.Duration, p *peer) {
 	if now < p.measureAt || p.check.pending() || p.destination.tcp != nil || !p.destination.valid() || p.remote.secret == nil {
 		return
 	}
-	p.measureAt = now + measureInterval
+	p.measureAt = now + p.measureEvery()
 	s.startCheck(now, p, pathCheck{to: p.destination.addr})
 }
 
@@ -414,6 +414,9 @@ func (s *Shard) sendCheck(now time.Duration, p *peer) {
 	if p.check.tries == checkTries || !p.check.move && p.check.tries == 1 || len(p.credentials) == 0 {
 		delete(s.checks, p.check.tx)
 		p.check = pathCheck{}
+		if p.saves {
+			p.measureAt = now
+		}
 		return
 	}
 	p.check.at = now

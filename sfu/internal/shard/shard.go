@@ -74,6 +74,8 @@ type Config struct {
 	CodecWanted func(publisher PeerID, track TrackID, c codec.Codec, wanted bool)
 	// LayersChanged: what video slots of a subscriber receive, those that changed; at most 4 calls a second a peer.
 	LayersChanged func(subscriber PeerID, slots []SlotLayer)
+	// Thin: the way to a subscriber that does not save has carried less than a voice takes for seconds.
+	Thin func(subscriber PeerID)
 	// Speakers: who speaks in a room, loudest first; their IDs are PeerIDs. On change only.
 	Speakers func(room RoomID, speakers []speaker.Speaker)
 	// Logger gets contained faults, never packets; nil discards.
@@ -361,6 +363,7 @@ type peer struct {
 	lastHeard   time.Duration // last authenticated packet of any kind
 	connected   bool
 	silent      bool
+	saves       bool // each byte to and from it counts: see save.go
 
 	// Keys: nil until DTLS is done.
 	opener *srtp.Opener
