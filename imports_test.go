@@ -27,7 +27,7 @@ const module = "github.com/tolkyn/tolkyn"
 //	signaling   turn   web   bench
 //	sfu
 //	shard | plan
-//	handshake | ladder | speaker | downlink, uplink
+//	handshake | ladder | speaker | downlink, uplink | voice
 //	bwe pace jitter alloc   codec
 //	internal
 var floors = []struct {
@@ -45,14 +45,15 @@ var floors = []struct {
 	{"sfu/bwe/pionbwe", []string{"sfu/bwe", "sfu/pace"}},
 	{"sfu/internal/shard", slices.Concat([]string{
 		"sfu/internal/handshake", "sfu/internal/uplink", "sfu/internal/downlink", "sfu/internal/ladder", "sfu/internal/speaker",
-		"codec", "internal/...",
+		"sfu/internal/voice", "codec", "internal/...",
 	}, publicCores)},
 	{"sfu/internal/handshake", []string{"codec", "internal/..."}},
 	{"sfu/internal/plan", []string{"codec"}},
 	{"sfu/internal/speaker", []string{"codec", "internal/seq"}},
 	{"sfu/internal/ladder", []string{"codec"}},
 	{"sfu/internal/replay", nil},
-	{"sfu/internal/downlink", slices.Concat([]string{"sfu/internal/uplink"}, coreGround, publicCores)},
+	{"sfu/internal/downlink", slices.Concat([]string{"sfu/internal/uplink", "sfu/internal/voice"}, coreGround, publicCores)},
+	{"sfu/internal/voice", []string{"sfu/bwe"}},
 	{"sfu/internal/uplink", slices.Concat(coreGround, publicCores)},
 	{"sfu", slices.Concat([]string{"sfu/internal/...", "codec", "internal/..."}, publicCores)},
 	{"sfu/bwe", []string{"internal/seq"}},
@@ -80,7 +81,7 @@ var (
 // cores decide and do nothing else: no clock, no lock, no goroutine, no socket.
 var cores = []string{
 	"codec", "sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc", "sfu/internal/uplink", "sfu/internal/downlink",
-	"sfu/internal/plan", "sfu/internal/speaker", "sfu/internal/ladder", "signaling/call", "internal/seq", "internal/rtcp",
+	"sfu/internal/plan", "sfu/internal/speaker", "sfu/internal/ladder", "sfu/internal/voice", "signaling/call", "internal/seq", "internal/rtcp",
 	"internal/clip", "internal/spell", "bench/scenario", "bench/measure", "bench/source", "bench/source/scene",
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/internal/seq"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+	"github.com/tolkyn/tolkyn/sfu/internal/voice"
 )
 
 const (
@@ -76,6 +77,7 @@ type Out struct {
 	Seq        seq.Extended // to be sealed with; unique for the SSRC written in the packet
 	RTX        bool         // it is on the RTX SSRC
 	First      bool         // first packet of a new source: a sender report should follow at once
+	Redundant  int          // bytes of it that a plain packet would not have: copies of earlier ones, and their heads
 }
 
 // Downlink is one slot of one subscriber. One goroutine.
@@ -120,6 +122,7 @@ type Downlink struct {
 	rtt      time.Duration
 	rtx      rtx
 	sealed   *sealedRing
+	red      redundancy
 	lastNow  time.Duration
 	stats    Stats
 }
@@ -145,6 +148,8 @@ type Stats struct {
 	Packets, Octets  uint64 // media packets yielded, without resends; octets of payload
 	Resent           uint64 // packets yielded by Resend or Sealed
 	ResentOctets     uint64 // their sizes in bytes
+	Copies           uint64 // of earlier packets, within later ones
+	CopyOctets       uint64 // what these took, their heads included; part of Octets
 	Switches         uint64 // segments begun
 	Late             uint64 // dropped: of before the segment's start
 	Overrun          uint64 // dropped: overwritten before this slot got to them
@@ -157,6 +162,7 @@ type Stats struct {
 	ResendGone       uint64 // NACKed and not in any history
 	ResendTooSoon    uint64 // NACKed again within a round trip
 	ResendOverBudget uint64
+	ResendCovered    uint64 // NACKed, and later packets bring a copy
 	ResendUseless    uint64 // NACKed, and a keyframe has gone out since
 	KeyframesInstead uint64 // wished for because repair costs more or comes too late
 	Padding          uint64 // packets yielded by Padding
@@ -421,22 +427,32 @@ func (d *Downlink) forward(s *segment, p *uplink.Packet, at place, dst []byte, t
 		d.stats.TooLong++
 		return Out{}, Dropped
 	}
-	timestamp := p.Timestamp + s.timestamps
-	d.write(dst, header, p, s.payload.PayloadType, at.how, d.cfg.SSRC, at.number.Uint16(), timestamp, name, tseq,
-		descriptor, s.frames)
-	if media {
+	timestamp, payloadType, redundant := p.Timestamp+s.timestamps, s.payload.PayloadType, 0
+	if media && d.red.mode != voice.Plain {
+		if protected, copies := d.protect(s, p, dst[header:len(dst)-sealSize]); copies > 0 {
+			payloadType, redundant = d.cfg.RED, protected-p.Size()
+			size = header + protected
+			d.stats.Copies += uint64(copies)
+			d.stats.CopyOctets += uint64(redundant)
+		}
+	}
+	d.write(dst, header, p, payloadType, at.how, d.cfg.SSRC, at.number.Uint16(), timestamp, name, tseq, descriptor, s.frames)
+	switch {
+	case !media:
+		dst[header] = 1 // one byte of padding (RFC 3550 §5.1): no media, but the sequence has no hole
+	case redundant == 0:
 		copy(dst[header:size], s.source.Payload(p))
 		s.rewrite(dst[header:size], p, at)
-		d.stats.Octets += uint64(p.Size())
-	} else {
-		dst[header] = 1 // one byte of padding (RFC 3550 §5.1): no media, but the sequence has no hole
+	}
+	if media {
+		d.stats.Octets += uint64(size - header)
 	}
 	d.sequence.move(s, p, at, timestamp, d.cfg.Video)
 	d.stats.Packets++
 	d.rtx.budget.media(d.lastNow, size)
 	first := d.opening
 	d.opening = false
-	return Out{HeaderSize: header, Size: size, Seq: at.number, First: first}, Sent
+	return Out{HeaderSize: header, Size: size, Seq: at.number, First: first, Redundant: redundant}, Sent
 }
 
 // Stats returns the counters.

@@ -41,13 +41,17 @@ func (d *Downlink) StoreSealed(number seq.Extended, sealed []byte) {
 }
 
 // Sealed answers a NACK for the slot's sequence number with the bytes sent before; nil when they are gone, older than
-// 500 ms, were sent again less than a round trip ago, or the budget of Resend is spent. They are valid until the next
-// StoreSealed.
+// 500 ms, were sent again less than a round trip ago, later packets bring a copy, or the budget of Resend is spent. They are valid
+// until the next StoreSealed.
 func (d *Downlink) Sealed(now time.Duration, sequence uint16) []byte {
 	if d.sealed == nil {
 		return nil
 	}
 	number := d.extend(sequence)
+	if d.covered(number) {
+		d.stats.ResendCovered++
+		return nil
+	}
 	b := d.sealed.find(now, number)
 	if b == nil {
 		d.stats.ResendGone++

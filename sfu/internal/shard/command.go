@@ -265,6 +265,9 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 	}
 	if c.Video {
 		sl.class = video
+	} else {
+		sl.ear = &ear{byPackets: sl.numbered && s.cfg.Congestion != nil}
+		sl.down.SetRedundancy(p.hearing.mode)
 	}
 	if p.sealer != nil {
 		sl.down.Ready(p.keyed)

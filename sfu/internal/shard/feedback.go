@@ -266,6 +266,7 @@ func (s *Shard) handleKeyframeRequest(now time.Duration, p *peer, ssrc uint32) {
 // handleBlocks reads a subscriber's receiver reports: the round trip from LSR and DLSR (RFC 3550 §6.4.1).
 func (s *Shard) handleBlocks(now time.Duration, p *peer, part rtcp.Packet) {
 	s.handleReception(now, p, part)
+	s.hearReports(now, p, part)
 	for i := range int(part.Count) {
 		block, ok := part.Block(i)
 		if !ok {
@@ -324,6 +325,10 @@ func (s *Shard) handleNACK(now time.Duration, p *peer, part rtcp.Packet) {
 			s.stats.Drops.NACKFlood++
 			return
 		}
+		s.hearNACK(now, p, sl, seq)
 		s.repairSoon(now, p, sl, seq)
+	}
+	if sl.class == audio {
+		s.tendHearing(now, p)
 	}
 }

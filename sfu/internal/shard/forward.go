@@ -57,6 +57,7 @@ type slot struct {
 	// What the client tells of its packets.
 	reception reception
 	own       *[2]ownNumbers // of its SSRC and of RTX; nil where they are not reported by the stream's own numbers
+	ear       *ear           // of sound
 }
 
 // readyQueue lists the subscribers with packets to send. Going through subscribers, not packets, lays a subscriber's
@@ -283,6 +284,7 @@ func (s *Shard) seal(now time.Duration, p *peer, sl *slot, c pace.Class, dst []b
 	}
 	s.stats.PacketsOut++
 	s.stats.BytesOut += uint64(size)
+	s.uttered(now, p, sl, out, size)
 	s.left(now, p, sl, c, out, size)
 	if sl.own != nil {
 		s.queue.Mark(p.congestion.ecn.next())
@@ -421,6 +423,7 @@ func (s *Shard) resend(now time.Duration, p *peer, sl *slot, seq uint16) bool {
 	dst := s.space(p)
 	if sealed := sl.down.Sealed(now, seq); sealed != nil {
 		s.stats.Resent++
+		s.stats.VoicesResent++
 		s.leftAgain(now, p, len(sealed))
 		s.send(p, dst, copy(dst, sealed))
 		return true

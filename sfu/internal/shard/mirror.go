@@ -108,6 +108,9 @@ func (s *Shard) heedTrack(now time.Duration, p *pipe, id TrackID, w wishes) {
 			if e.keyframe && u.up != nil {
 				s.wantKeyframe(now, u)
 			}
+			if e.loss > 0 && u.up != nil {
+				s.askFECOf(now, u, e.loss)
+			}
 			s.pour(u, m)
 		}
 	}

@@ -87,7 +87,8 @@ type wishes struct {
 type encodingWish struct {
 	wanted   bool
 	layer    codec.Layer
-	keyframe bool // since it was last looked at
+	keyframe bool    // since it was last looked at
+	loss     float64 // likewise: for which in-band FEC is asked of a voice
 }
 
 func newPipe(from, to *Shard) *pipe {
@@ -183,7 +184,7 @@ func (p *pipe) read(id TrackID) (wishes, bool) {
 	read := *w
 	read.encodings = slices.Clone(w.encodings)
 	for i := range w.encodings {
-		w.encodings[i].keyframe = false
+		w.encodings[i].keyframe, w.encodings[i].loss = false, 0
 	}
 	if w.ended {
 		delete(p.wishes, id)

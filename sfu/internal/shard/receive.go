@@ -19,6 +19,7 @@ type published struct {
 	rid     string
 	cfg     uplink.Config
 	wished  time.Duration  // a keyframe, of another shard; 0: never
+	askFEC  time.Duration  // of another shard, not before
 	heard   time.Duration  // last packet with a payload; 0: none yet
 	stalled time.Duration  // it stopped while another encoding of its track came; see track.stalls
 	up      *uplink.Uplink // nil until its SSRC is known
@@ -100,6 +101,11 @@ func (s *Shard) receiveRTP(now time.Duration, p *peer, b []byte) bool {
 		verdict = u.up.Handle(now, &h, e, payload, x, read.descriptor)
 	}
 	s.stats.Drops.uplinked(verdict)
+	if !video {
+		copied, repaired := u.up.TakeRestored()
+		s.stats.VoicesRestored += copied
+		s.stats.VoicesRepaired += repaired
+	}
 	if verdict == uplink.Stored {
 		s.stored(now, u, len(payload) > 0)
 		if x.Has&uplink.HasLevel != 0 {

@@ -386,6 +386,7 @@ type peer struct {
 	queued  [2]bool
 
 	congestion *congestion // of what it receives; nil when nothing bounds that
+	hearing    hearing
 
 	timer   timer
 	opensAt time.Duration // end of the first keyframe's hold; 0 past it

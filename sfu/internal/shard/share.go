@@ -152,7 +152,8 @@ func (s *Shard) shareBits(now time.Duration, p *peer) {
 			w.offer(sl)
 		}
 	}
-	reserved := g.sums[pace.Audio].now(now) + g.sums[pace.Repair].now(now)
+	sound, full := p.sound(now, g.sums[pace.Audio].now(now))
+	reserved := sound + g.sums[pace.Repair].now(now)
 	bits := bwe.Bitrate(boundless)
 	if g.known() {
 		bits = max(g.estimate.Lasts-reserved, 0)
@@ -167,7 +168,7 @@ func (s *Shard) shareBits(now time.Duration, p *peer) {
 	}
 	g.share.wants = wants + w.more + reserved
 	// More is shown with headroom only: an estimate that stopped at what is wanted would never bring it. 0 would be all there is.
-	g.estimator.Wants(now, max(bwe.Bitrate(float64(wants+w.more)*alloc.Headroom)+reserved, 1))
+	g.estimator.Wants(now, max(bwe.Bitrate(float64(wants+w.more)*alloc.Headroom)+reserved-sound+full, 1))
 	if g.share.limited && g.pollAt == 0 { // nothing may leave that would bring feedback
 		g.pollAt = now + restInterval
 		s.wheel.arm(&p.timer, g.pollAt)

@@ -8,6 +8,7 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 	"github.com/tolkyn/tolkyn/sfu/internal/uplink"
+	"github.com/tolkyn/tolkyn/sfu/internal/voice"
 )
 
 // Stats are a shard's counters since its start, and its present size.
@@ -29,6 +30,13 @@ type Stats struct {
 	Padding               uint64        // packets of them without media
 	PaddingBytes          uint64
 	RepairBytes           uint64 // of packets sent again under a number of their own
+
+	VoicePackets   [voice.Modes]uint64 // of sound to subscribers, by how they were protected against loss
+	RedundantBytes uint64              // of these: copies of earlier packets within later ones
+	VoicesResent   uint64              // packets of sound sent again because they were asked for
+	VoicesRestored uint64              // packets of publishers' sound that came within later ones,
+	VoicesRepaired uint64              // or late, most because they were asked for again
+
 	PathChanges           uint64
 	Faults                uint64        // contained panics
 	Busy                  time.Duration // that the loop did not sleep; see Shard.Busy

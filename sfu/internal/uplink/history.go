@@ -31,6 +31,8 @@ type Packet struct {
 	size      uint16        // of the payload
 	Marker    bool
 	Newest    bool // no packet with a higher number had come before it
+	Speech    bool // Opus: it could be read, and does not say that there is silence
+	FEC       bool // Opus: it carries the one before it once more, coarser (RFC 6716 §2.1.7)
 	Ext       Extensions
 
 	// What the dependency descriptor says. Structure is the number of the structure it was read by; 0: there was none, or it

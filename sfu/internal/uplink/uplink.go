@@ -40,8 +40,10 @@ type Config struct {
 	Codec                       codec.Codec
 	// NACK asks for lost packets. It is safe with RTX, or on an m-line without transport-cc: a browser's plain resend under
 	// a new transport-wide number would use its nonce twice. Video without it gets a keyframe for each hole instead.
-	NACK    bool
-	RED     uint8  // payload type of packets that bring copies of earlier ones (RFC 2198); 0: none do
+	NACK bool
+	// RED is the payload type of packets that bring copies of earlier ones (RFC 2198); 0: none do. The copies must be readable:
+	// not encrypted end to end.
+	RED     uint8
 	History int    // packets kept at most, rounded up to a power of two; 0: 1,024 for video, 256 for audio
 	Clock   *Clock // the publisher's clock, shared by all its uplinks for lip sync; nil: one of its own
 }
@@ -109,6 +111,9 @@ type Uplink struct {
 	sender senderMapping
 	stats  Stats
 
+	fec   fec // of a voice
+	taken struct{ restored, repaired uint64 }
+
 	// What layers there are.
 	structures *structures // nil before the first dependency descriptor
 	rates      *rates      // nil for audio
@@ -117,7 +122,8 @@ type Uplink struct {
 // Stats are counters since New.
 type Stats struct {
 	Packets, Bytes uint64 // stored, resent ones included; payload bytes
-	Repaired       uint64 // of these: had been missing
+	Repaired       uint64 // of these: had been missing, and came by themselves
+	Restored       uint64 // of these: out of copies in later packets (RED)
 	Duplicates     uint64
 	TooOld         uint64
 	Malformed      uint64
@@ -167,14 +173,18 @@ func (u *Uplink) Codec() codec.Codec { return u.cfg.Codec }
 
 // Handle takes one authenticated packet of the primary stream: its header, its number as the SRTP opener extended it,
 // its payload without padding (empty: a padding-only packet, kept as such), the extensions it carries, and its dependency
-// descriptor (nil: none). Payload and descriptor are copied.
+// descriptor (nil: none). Payload and descriptor are copied. Of a RED packet its own payload is stored, plain, behind those of
+// its copies that had not come; the verdict is that on its own.
 func (u *Uplink) Handle(now time.Duration, h *packet.Header, e seq.Extended, payload []byte, x Extensions, descriptor []byte) Verdict {
 	if !u.follow(now, h.SSRC, e) {
 		u.stats.TooOld++
 		return TooOld
 	}
 	u.report.handle(now, e, h.Timestamp, u.rate)
-	return u.store(now, h, e+u.shift, payload, x, descriptor, false)
+	if h.PayloadType == u.cfg.RED && u.cfg.RED != 0 && len(payload) > 0 {
+		return u.unpack(now, h, e+u.shift, payload, x)
+	}
+	return u.store(now, h, e+u.shift, payload, x, descriptor, original)
 }
 
 // HandleRTX takes one authenticated packet of the RTX stream (RFC 4588 §4): payload opens with the original sequence
@@ -200,7 +210,7 @@ func (u *Uplink) HandleRTX(now time.Duration, h *packet.Header, payload []byte, 
 		u.stats.TooOld++
 		return TooOld
 	}
-	return u.store(now, h, e+u.shift, payload[2:], x, descriptor, true)
+	return u.store(now, h, e+u.shift, payload[2:], x, descriptor, resent)
 }
 
 // follow keeps our numbers rising through restarts of the publisher's stream: a new SSRC or a jump of the sequence. It
@@ -266,9 +276,18 @@ func (u *Uplink) restart(e seq.Extended) {
 	}
 }
 
+// origin says how a packet came.
+type origin uint8
+
+const (
+	original origin = iota
+	resent          // on the RTX stream
+	copied          // within a later one
+)
+
 // store places the packet that we number e.
 func (u *Uplink) store(
-	now time.Duration, h *packet.Header, e seq.Extended, payload []byte, x Extensions, descriptor []byte, rtx bool,
+	now time.Duration, h *packet.Header, e seq.Extended, payload []byte, x Extensions, descriptor []byte, how origin,
 ) Verdict {
 	newest := e > u.highest
 	switch {
@@ -284,8 +303,10 @@ func (u *Uplink) store(
 	u.seen[e/64%(window/64)] |= 1 << (e % 64)
 	u.missing.arrived++
 	if m, ok := u.missing.remove(e); ok {
-		u.stats.Repaired++
-		if m.tries == 1 && (rtx || u.cfg.RTXSSRC == 0) {
+		if how != copied {
+			u.stats.Repaired++
+		}
+		if m.tries == 1 && (how == resent || how == original && u.cfg.RTXSSRC == 0) {
 			// Only the answer to a single request tells the round trip (Karn).
 			u.rtt.measure(now - m.asked)
 		}
@@ -323,6 +344,9 @@ func (u *Uplink) inspect(p *Packet, h *packet.Header, payload, descriptor []byte
 		return false
 	}
 	meta, ok := u.cfg.Codec.Inspect(payload, h.Marker)
+	if u.cfg.Codec == codec.Opus {
+		u.readVoice(p, payload)
+	}
 	if len(descriptor) > 0 {
 		if p.Frame, p.Structure = u.describe(p.Seq, p.Newest, descriptor); p.Structure != 0 {
 			if ok { // else it is encrypted
