@@ -43,11 +43,14 @@ type Options struct {
 	Transports []*wire.Transport
 	// RootCAs vouch for the server's certificates; default those of the system.
 	RootCAs *x509.CertPool
-	// Dial opens the byte stream under the WebSocket; default that of http.DefaultTransport.
+	// Dial opens the byte streams: under the WebSocket, by default that of http.DefaultTransport, and to the server's ICE-TCP
+	// address, which stands by while media takes UDP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// ListenPacket opens the socket under QUIC; default a UDP socket. Without it a Client with a Dial of its own uses WebSocket
 	// alone.
 	ListenPacket ListenPacket
+	// ListenMedia opens the one UDP socket of each PeerConnection, closed with it; default a socket on every address.
+	ListenMedia func() (net.PacketConn, error)
 	// Settings edits what each PeerConnection is made with: addresses, a UDP mux, loggers.
 	Settings func(*webrtc.SettingEngine)
 	// Bandwidth bounds the estimate of what our uplink carries; the zero value means bwe's defaults.
@@ -84,13 +87,15 @@ func note(step func()) {
 
 // Client has shown its token and may join the token's room, once. All methods are safe from any goroutine.
 type Client struct {
-	session   *session
-	transport *http.Transport
-	settings  func(*webrtc.SettingEngine)
-	trace     Trace
-	nearby    bool // the server is on this machine's loopback
-	bandwidth bwe.Config
-	unpaced   bool
+	session     *session
+	transport   *http.Transport
+	settings    func(*webrtc.SettingEngine)
+	dial        func(ctx context.Context, network, address string) (net.Conn, error)
+	listenMedia func() (net.PacketConn, error)
+	trace       Trace
+	nearby      bool // the server is on this machine's loopback
+	bandwidth   bwe.Config
+	unpaced     bool
 }
 
 // Dial connects to a server, over QUIC or WebSocket, whichever is there first: its page ("https://call.example.org") or the WebSocket itself ("wss://…/v1/ws"). ctx bounds
@@ -115,7 +120,7 @@ func Dial(ctx context.Context, url string, token TokenSource, options Options) (
 	if options.Dial != nil {
 		transport.Proxy, transport.DialContext = nil, options.Dial
 	}
-	c := &Client{transport: transport, settings: options.Settings, trace: options.Trace, nearby: onLoopback(u), bandwidth: options.Bandwidth, unpaced: options.Unpaced}
+	c := &Client{transport: transport, settings: options.Settings, dial: options.Dial, listenMedia: options.ListenMedia, trace: options.Trace, nearby: onLoopback(u), bandwidth: options.Bandwidth, unpaced: options.Unpaced}
 	if c.session, err = openSession(ctx, newRoad(u, transport, options), token, options.GiveUpAfter, options.Logger); err != nil {
 		transport.CloseIdleConnections()
 		return nil, fmt.Errorf("client: %w", err)

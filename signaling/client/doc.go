@@ -19,6 +19,9 @@
 // event reaches the Room exactly once. A Room outlives its PeerConnection: when ICE fails it is restarted, and when the
 // server has given the peer up, the Room joins again with a new one; slots and published tracks stay the same values.
 //
+// When UDP dies in mid-call, media goes on over a TCP connection that stands by: half a second and a round trip later, and
+// nobody but Stats.Path hears of it.
+//
 // A LocalTrack is one stream, or with Encodings a simulcast of up to three. The server says which encodings anybody watches; what
 // is written to the others is held back here, so that nobody has to obey for the uplink to be spared, and OnLayersWanted saves
 // the encoder's work too. A Slot takes VP8, VP9, H.264 and AV1 as they come: the server changes what flows in it, codec

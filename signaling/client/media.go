@@ -28,6 +28,8 @@ type media struct {
 	made    time.Time
 	names   *names
 	bwe     *pionbwe.Estimator // of our uplink; nil: what is sent leaves at once
+	detour  *detour
+	mux     ice.UDPMux // nil: pion opens a socket on each address
 	readers sync.WaitGroup
 
 	// Owned by whoever has the turn.
@@ -58,6 +60,11 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 		webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
 	})
 	settings.SetIncludeLoopbackCandidate(c.nearby)
+	detour := newDetour(c.dial)
+	mux, err := detour.beneath(&settings, c.listenMedia)
+	if err != nil {
+		return nil, err
+	}
 	if c.settings != nil {
 		c.settings(&settings)
 	}
@@ -72,10 +79,11 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	if err != nil {
 		return nil, err
 	}
-	m := &media{pc: pc, api: api, names: named, bwe: estimator, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
+	m := &media{pc: pc, api: api, names: named, bwe: estimator, detour: detour, mux: mux, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
 	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {
 		if state == webrtc.ICEConnectionStateConnected {
 			note(c.trace.ICE)
+			detour.begin(pathOf(pc).Protocol == "udp")
 		}
 		onICE(m, state)
 	})
@@ -258,6 +266,9 @@ func (m *media) answer(packed *wire.Sdp) error {
 	for _, p := range m.sent {
 		p.admit(simulcasts)
 	}
+	if local := m.pc.PendingLocalDescription(); local != nil {
+		m.detour.aim(local.SDP, text)
+	}
 	return m.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: text})
 }
 
@@ -273,6 +284,10 @@ func (m *media) rollback() error {
 func (m *media) close() {
 	// There is nothing to be done about a connection that does not close clean.
 	_ = m.pc.GracefulClose()
+	m.detour.close()
+	if m.mux != nil {
+		_ = m.mux.Close()
+	}
 	m.readers.Wait()
 }
 

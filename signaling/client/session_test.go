@@ -259,9 +259,9 @@ func TestICERestart(t *testing.T) {
 		require.Empty(t, all[client.Rebuilt](a))
 
 		// A path that is away for a while is mended without being asked.
-		w.net.Cut(w.host, a.host, true)
+		a.cutOff(true)
 		w.eventually(20*time.Second, "aru notices", func() bool { return a.room.State() == client.Reconnecting })
-		w.net.Cut(w.host, a.host, false)
+		a.cutOff(false)
 		w.eventually(20*time.Second, "aru is back", func() bool { return a.room.State() == client.Connected })
 		a.hears(5*time.Second, b)
 		b.hears(5*time.Second, a)
@@ -272,9 +272,9 @@ func TestSilenceRebuildsTheMedia(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.dial("aru").join(), w.dial("bek").join()
 		a.hears(5*time.Second, b)
-		w.net.Cut(w.host, a.host, true)
+		a.cutOff(true)
 		w.eventually(30*time.Second, "the server gives aru up", func() bool { return len(all[client.ParticipantLeft](b)) == 1 })
-		w.net.Cut(w.host, a.host, false)
+		a.cutOff(false)
 		w.eventually(30*time.Second, "aru is back", func() bool {
 			return len(all[client.Rebuilt](a)) > 0 && a.room.State() == client.Connected
 		})

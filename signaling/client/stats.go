@@ -63,7 +63,7 @@ func (r *Room) Stats() Stats {
 	}
 	r.mu.Unlock()
 	if m != nil {
-		out.Path = pathOf(m.pc)
+		out.Path = m.detour.path(pathOf(m.pc))
 		if m.bwe != nil {
 			out.Uplink = m.bwe.Estimate()
 		}

@@ -44,11 +44,13 @@ type world struct {
 	web     *http.Server
 	served  chan error
 	members []*member
-	quic    *quicSide // nil: WebSocket alone
+	quic    *quicSide    // nil: WebSocket alone
+	iceTCP  *pipes       // of the media port
+	ports   atomic.Int32 // those used over it
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, net: netsim.New(1), pipes: newPipes(), served: make(chan error)}
+	w := &world{t: t, net: netsim.New(1), pipes: newPipes(), iceTCP: newPipes(), served: make(chan error)}
 	w.host = w.net.Host(netip.MustParseAddr("10.0.0.1"))
 	w.startMedia()
 	return w
@@ -57,7 +59,10 @@ func newWorld(t *testing.T) *world {
 func (w *world) startMedia() {
 	socket, err := w.host.Socket(7882)
 	require.NoError(w.t, err)
-	w.sfu, err = sfu.New(sfu.Config{Sockets: []udp.Socket{socket}, Advertise: []netip.Addr{w.host.Addr()}})
+	w.sfu, err = sfu.New(sfu.Config{
+		Sockets: []udp.Socket{socket}, Advertise: []netip.Addr{w.host.Addr()},
+		TCP: []net.Listener{&pipeListener{pipes: w.iceTCP, closed: make(chan struct{}), at: net.TCPAddrFromAddrPort(socket.LocalAddr())}},
+	})
 	require.NoError(w.t, err)
 }
 
@@ -97,6 +102,7 @@ func (w *world) close() {
 	w.stopServer()
 	require.NoError(w.t, w.sfu.Close())
 	w.net.Close()
+	time.Sleep(time.Second) // what is still under way arrives nowhere
 }
 
 // member is one client with a microphone and a camera that really send.
@@ -105,7 +111,7 @@ type member struct {
 	name       string
 	host       *netsim.Host
 	way        *way
-	mux        interface{ Close() error }
+	wire       strand
 	client     *client.Client
 	room       *client.Room
 	mic, cam   *webrtc.TrackLocalStaticRTP
@@ -136,19 +142,15 @@ func (w *world) tryWith(name, url string, o client.Options) (*member, error) {
 		host: w.net.Host(netip.AddrFrom4([4]byte{10, 0, 1, byte(len(w.members) + 1)})),
 	}
 	w.net.SetPath(w.host, m.host, netsim.LinkConfig{Delay: 20 * time.Millisecond})
-	conn, err := m.host.ListenUDP(0)
-	require.NoError(w.t, err)
-	mux := webrtc.NewICEUDPMux(nil, conn)
-	m.mux = mux // closes conn too
 	if o.Dial == nil {
 		o.Dial = m.way.dial
 	}
-	o.Settings = func(s *webrtc.SettingEngine) {
-		s.SetICEUDPMux(mux)
-		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	}
+	m.wire.w, m.wire.delay = w, 20*time.Millisecond
+	o.Dial = m.wire.beside(o.Dial)
+	o.ListenMedia = func() (net.PacketConn, error) { return m.host.ListenUDP(0) }
+	o.Settings = func(s *webrtc.SettingEngine) { s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4}) }
+	var err error
 	if m.client, err = client.Dial(w.t.Context(), url, token(name), o); err != nil {
-		require.NoError(w.t, mux.Close())
 		return nil, err
 	}
 	w.members = append(w.members, m)
@@ -191,7 +193,6 @@ func (m *member) leave() {
 	m.stop.Do(func() {
 		close(m.stopping)
 		m.wg.Wait()
-		require.NoError(m.w.t, m.mux.Close())
 	})
 }
 
@@ -384,6 +385,7 @@ type pipeListener struct {
 	pipes  *pipes
 	closed chan struct{}
 	once   sync.Once
+	at     net.Addr
 }
 
 // Accept implements net.Listener.
@@ -403,4 +405,9 @@ func (l *pipeListener) Close() error {
 }
 
 // Addr implements net.Listener.
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+func (l *pipeListener) Addr() net.Addr {
+	if l.at != nil {
+		return l.at
+	}
+	return &net.UnixAddr{Name: "pipe"}
+}

@@ -46,7 +46,7 @@ type tcpConn struct {
 	conn   net.Conn
 	remote netip.AddrPort
 	out    *framed.Writer // what waited for 100 ms is late for any ear, and is dropped
-	proved atomic.Bool // an authenticated check came through, or the connection ended: it is no stranger any more
+	proved atomic.Bool    // an authenticated check came through, or the connection ended: it is no stranger any more
 
 	peer *peer // owned by the shard's loop
 }
