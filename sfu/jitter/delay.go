@@ -66,6 +66,8 @@ type delays struct {
 	worst     int             // bucket: the highest of lately
 	peaks     [peaksKept]peak // newest first
 	quantile  time.Duration   // of histogram, cells and open
+	repairs   bool            // there was one ...
+	repaired  int64           // ... and in which cell the newest
 	cellsSeen int             // saturates at window: below it too little is known
 }
 
@@ -92,6 +94,7 @@ func (d *delays) observe(now, transit time.Duration) {
 // path. What comes later than most is not worth a wait.
 func (d *delays) repair(now, transit, most time.Duration) {
 	if d.opened && transit-d.base <= most {
+		d.repairs, d.repaired = true, int64(now/cellLength)
 		d.observe(now, transit)
 	}
 }
@@ -163,6 +166,9 @@ func (d *delays) judge() {
 	}
 	total += uint64(d.closed+1) * weight
 	allowed := max(total*tail/1024, weight) // one cell alone never decides
+	if d.repairs && d.open.index-d.repaired < memory {
+		allowed = weight // of repair the rare is what counts: it leaves a thousandth to be heard
+	}
 	var above uint64
 	for i := top; ; i-- {
 		above += uint64(d.histogram[i]) + uint64(young[i])*weight
