@@ -10,7 +10,13 @@ import (
 // The codecs that are offered, under the payload types that Chromium gives them: a slot takes all of them, and the payload
 // type of a packet tells which it is.
 
-const payloadOpus = 111
+const (
+	payloadOpus = 111
+	payloadRED  = 63 // copies of earlier packets of Opus in front of a packet's own (RFC 2198)
+)
+
+// mimeRED is the MIME type of RED as SDP has it.
+const mimeRED = "audio/red"
 
 // pictureCodec is one codec of video; its RTX (RFC 4588) has the payload type behind its own.
 type pictureCodec struct {
@@ -44,11 +50,18 @@ func (c pictureCodec) parameters() []webrtc.RTPCodecParameters {
 
 // registerCodecs tells an engine of all of them.
 func registerCodecs(engine *webrtc.MediaEngine) error {
-	opus := webrtc.RTPCodecParameters{PayloadType: payloadOpus, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
-	}}
-	if err := engine.RegisterCodec(opus, webrtc.RTPCodecTypeAudio); err != nil {
-		return err
+	for _, p := range []webrtc.RTPCodecParameters{
+		{PayloadType: payloadOpus, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
+			RTCPFeedback: []webrtc.RTCPFeedback{{Type: webrtc.TypeRTCPFBNACK}},
+		}},
+		{PayloadType: payloadRED, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: mimeRED, ClockRate: 48000, Channels: 2, SDPFmtpLine: fmt.Sprintf("%d/%d", payloadOpus, payloadOpus),
+		}},
+	} {
+		if err := engine.RegisterCodec(p, webrtc.RTPCodecTypeAudio); err != nil {
+			return err
+		}
 	}
 	for _, c := range pictureCodecs() {
 		for _, p := range c.parameters() {
@@ -62,8 +75,11 @@ func registerCodecs(engine *webrtc.MediaEngine) error {
 
 // mimeOf names the codec of a payload type, empty for none of ours.
 func mimeOf(payloadType uint8) string {
-	if payloadType == payloadOpus {
+	switch payloadType {
+	case payloadOpus:
 		return webrtc.MimeTypeOpus
+	case payloadRED:
+		return mimeRED
 	}
 	for _, c := range pictureCodecs() {
 		if c.payloadType == webrtc.PayloadType(payloadType) {

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +29,7 @@ type media struct {
 	api     *webrtc.API
 	made    time.Time
 	names   *names
+	missing *missing
 	bwe     *pionbwe.Estimator // of our uplink; nil: what is sent leaves at once
 	detour  *detour
 	mux     ice.UDPMux // nil: pion opens a socket on each address
@@ -70,6 +73,8 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	}
 	chain, named := &interceptor.Registry{}, &names{bySSRC: map[uint32]*name{}}
 	chain.Add(named) // first of all, so that nothing passes it by
+	holes := newMissing()
+	chain.Add(holes)
 	estimator, err := control(engine, chain, c, named, settings.LoggerFactory)
 	if err != nil {
 		return nil, err
@@ -79,7 +84,8 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	if err != nil {
 		return nil, err
 	}
-	m := &media{pc: pc, api: api, names: named, bwe: estimator, detour: detour, mux: mux, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
+	holes.rtt = func() time.Duration { return pathOf(pc).RTT }
+	m := &media{pc: pc, api: api, names: named, missing: holes, bwe: estimator, detour: detour, mux: mux, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
 	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {
 		if state == webrtc.ICEConnectionStateConnected {
 			note(c.trace.ICE)
@@ -107,7 +113,7 @@ func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client,
 		}
 		chain.Add(paced) // before what sends again, so that it passes too
 	}
-	var generate []nack.GeneratorOption
+	generate := []nack.GeneratorOption{nack.GeneratorStreamsFilter(takesNACK)} // for sound there is missing
 	var respond []nack.ResponderOption
 	var receive []report.ReceiverOption
 	var send []report.SenderOption
@@ -266,6 +272,7 @@ func (m *media) answer(packed *wire.Sdp) error {
 	for _, p := range m.sent {
 		p.admit(simulcasts)
 	}
+	m.missing.answered.Store(strings.Contains(text, fmt.Sprintf("a=rtcp-fb:%d nack\r\n", payloadOpus)))
 	if local := m.pc.PendingLocalDescription(); local != nil {
 		m.detour.aim(local.SDP, text)
 	}

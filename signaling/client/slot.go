@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"io"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/tolkyn/tolkyn/internal/red"
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
@@ -17,7 +19,8 @@ import (
 const slotQueue = 512
 
 // Slot is one receive position. It stays the same while the server changes what flows in it, and while the media
-// connection is rebuilt. All methods are safe from any goroutine.
+// connection is rebuilt. Of sound that comes with copies of what came before (RFC 2198) it gives the packets themselves: each once, a
+// copy under the number of what was lost. All methods are safe from any goroutine.
 type Slot struct {
 	room    *Room
 	kind    wire.Track_Kind
@@ -69,7 +72,10 @@ func (s *Slot) Codec() string {
 	if s.track == nil {
 		return ""
 	}
-	return s.track.Codec().MimeType
+	if mime := s.track.Codec().MimeType; !strings.EqualFold(mime, mimeRED) {
+		return mime
+	}
+	return webrtc.MimeTypeOpus
 }
 
 // Packet is one RTP packet as it came.
@@ -77,7 +83,8 @@ type Packet struct {
 	*rtp.Packet
 	At       time.Time // when it was taken from the connection
 	Codec    string    // MIME type, by the payload type
-	Repaired bool      // it came by retransmission (RFC 4588)
+	Repaired bool      // it came by retransmission (RFC 4588), or, of sound, once it was asked for
+	Copied   bool      // it did not come, but a copy of its payload in a later packet (RFC 2198)
 }
 
 // ReadRTP is ReadPacket for those who want the packet alone.
@@ -121,19 +128,48 @@ func (s *Slot) RequestKeyframe() error {
 
 // receive reads the track until its PeerConnection closes.
 func (s *Slot) receive(track *webrtc.TrackRemote) {
+	var copies red.Splitter
 	for {
 		p, attributes, err := track.ReadRTP()
 		if err != nil {
 			return
 		}
+		at := time.Now()
 		repair, repaired := attributes.Get(webrtc.AttributeRtxPayloadType).(uint8)
 		if repaired {
 			p.PayloadType = repairs(repair, p.PayloadType)
 		}
-		select {
-		case s.packets <- Packet{Packet: p, At: time.Now(), Codec: mimeOf(p.PayloadType), Repaired: repaired}:
-		default:
-			s.dropped.Add(1)
+		if s.kind == Audio {
+			repaired = attributes.Get(askedFor{}) != nil
+			if !s.open(at, p, &copies) {
+				continue
+			}
 		}
+		s.give(Packet{Packet: p, At: at, Codec: mimeOf(p.PayloadType), Repaired: repaired})
+	}
+}
+
+// open takes a voice out of what came as RED, and gives the copies in front of it that are of use. False: it can be nobody's.
+func (s *Slot) open(at time.Time, p *rtp.Packet, copies *red.Splitter) bool {
+	own, filled, ok := copies.Take(p.SequenceNumber, p.Timestamp, p.Payload, p.PayloadType == payloadRED)
+	if !ok {
+		return false
+	}
+	p.PayloadType, p.Payload = payloadOpus, own
+	for _, c := range filled {
+		header := rtp.Header{
+			Version: 2, PayloadType: payloadOpus, SequenceNumber: c.Sequence, Timestamp: c.Timestamp, SSRC: p.SSRC, CSRC: p.CSRC,
+		}
+		s.give(Packet{Packet: &rtp.Packet{Header: header, Payload: c.Payload}, At: at, Codec: webrtc.MimeTypeOpus, Copied: true})
+	}
+	return true
+}
+
+// give has the reader take a packet, if it has kept up.
+func (s *Slot) give(p Packet) {
+	select {
+	case s.packets <- p:
+	default:
+		s.dropped.Add(1)
 	}
 }

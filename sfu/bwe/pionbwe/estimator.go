@@ -55,6 +55,7 @@ type Estimator struct {
 	spared   uint64  // packets that were to be sent again and were not, for the last time was less than a round trip ago
 	padded   *stream // sent last of those that take padding
 	streams  map[uint32]*stream
+	wide     bool // some stream's packets have transport-wide numbers: others have none
 	heard    heard
 	timer    *time.Timer
 	due      time.Duration // of the timer; 0: it does not run
@@ -92,6 +93,7 @@ func (e *Estimator) AddStream(info *interceptor.StreamInfo, writer interceptor.R
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.streams[s.ssrc] = s
+	e.wide = e.wide || s.extension != 0
 	return s
 }
 

@@ -111,6 +111,34 @@ func TestPaces(t *testing.T) {
 	})
 }
 
+// Sound without transport-wide numbers beside pictures that have them takes none of them: a number of which nothing is ever told
+// is one that was lost.
+func TestWhatIsNotNumberedTakesNoNumber(t *testing.T) {
+	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
+		bare := audioInfo(3)
+		bare.RTPHeaderExtensions = nil
+		video, audio := e.AddStream(videoInfo(1, 2), w), e.AddStream(bare, w)
+		for seq := range uint16(20) {
+			for ssrc, to := range map[uint32]interceptor.RTPWriter{1: video, 3: audio} {
+				_, err := to.Write(&rtp.Header{Version: 2, SSRC: ssrc, SequenceNumber: seq}, make([]byte, 100), nil)
+				require.NoError(t, err)
+			}
+		}
+		time.Sleep(time.Second)
+		next, sounds := uint16(1), 0
+		for _, p := range w.packets() {
+			if p.SSRC == 3 {
+				sounds++
+				continue
+			}
+			require.Equal(t, next, numberOf(t, p), "of pictures and probes")
+			next++
+		}
+		require.Equal(t, 20, sounds)
+		require.Greater(t, next, uint16(20))
+	})
+}
+
 // Before the keys are there nothing counts and nothing waits; the writer hears that nothing left.
 func TestBeforeTheKeys(t *testing.T) {
 	bubble(t, func(t *testing.T, e *Estimator, w *wire) {

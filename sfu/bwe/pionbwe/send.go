@@ -201,17 +201,20 @@ func (e *Estimator) send(now time.Duration, s *stream, h *rtp.Header, payload []
 	if n == 0 || err != nil || again {
 		return n, err
 	}
+	if e.core == nil {
+		e.core = bwe.New(now, e.cfg.Config)
+		e.core.Wants(now, e.wants)
+		e.poll(now) // what follows is paced
+	}
+	if s.extension == 0 && e.wide {
+		return n, nil // we will not be told that it came: under a number it would seem lost
+	}
 	e.sent(now, s, h, number, size, probe)
 	return n, nil
 }
 
 // sent notes a packet that has left under a number of its own.
 func (e *Estimator) sent(now time.Duration, s *stream, h *rtp.Header, number uint64, size int, probe uint32) {
-	if e.core == nil {
-		e.core = bwe.New(now, e.cfg.Config)
-		e.core.Wants(now, e.wants)
-		e.poll(now) // what follows is paced
-	}
 	e.number, e.lastSent = number, now
 	e.core.Sent(now, bwe.Packet{Number: number, Size: size, Probe: probe})
 	e.size += (float64(size) - e.size) / 64

@@ -47,7 +47,9 @@ func (r *offerReader) settleFeedback(s *section) {
 		take = feedbackREMB
 	}
 	if take != feedbackCCFB && (s.saver || s.resendsAsIs()) {
-		take = 0
+		if s.saver || take == feedbackREMB {
+			take = 0 // else the word stays: pion agrees on feedback by kind, offers what is left here anew, and slots would open anew
+		}
 		s.extensions[extTransportSeq] = headerExtension{}
 	}
 	if s.saver && !s.sends() {
