@@ -4,8 +4,10 @@
 // that has not left, and whatever waits here for longer than it is worth is dropped:
 //
 //	Send ──► queue, each with its age ──► kernel: only while all of it has left ──► network
-//	              │
+//	              │                               and the oldest of that is not overdue
 //	              └─► older than Stale: dropped, unless it must arrive
 //
-// What has left and was not acknowledged may fill a queue in the network. That is for congestion control.
+// What has left stands in a queue of the network when the path carries less than is sent, and the congestion window would let
+// seconds of it stand there. So nothing is given either while an acknowledgement is overdue by more than 300 ms, unless a loss
+// explains it. Only Linux tells of all this; elsewhere the kernel's buffer is as it is.
 package framed

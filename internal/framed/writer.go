@@ -21,6 +21,9 @@ const (
 	writeTimeout = 5 * time.Second
 	// lookAgain is how often a full kernel is asked whether it has sent what it holds: it tells of room for more, never of that.
 	lookAgain = 5 * time.Millisecond
+	// standing is how much longer than the path's shortest round trip an acknowledgement may take before it is our own bytes
+	// that stand in a queue somewhere. Others' may: so it is not much less.
+	standing = 300 * time.Millisecond
 	// batch bounds what is given to the kernel at once, and with it what cannot be taken back when the path then stands still.
 	// With lookAgain it still lets 6 Mbit/s through a path whose congestion window is always full.
 	batch = 4 << 10
@@ -33,6 +36,8 @@ type Writer struct {
 	raw  syscall.RawConn // nil: a connection that is no socket, whose writes wait until they are read
 	out  chan frame
 	late *atomic.Uint64
+
+	given // owned by Run
 }
 
 type frame struct {
@@ -73,7 +78,7 @@ func (w *Writer) Run(stop <-chan struct{}) error {
 	<-wait.C
 	var held []frame // in order; bounded by Queue, as what waits in out is
 	var b []byte
-	var before int // was unsent
+	var before int // was held by the kernel
 	var since time.Time
 	for {
 		if len(held) == 0 {
@@ -84,7 +89,7 @@ func (w *Writer) Run(stop <-chan struct{}) error {
 				return nil
 			}
 		}
-		if n := w.unsent(); n > 0 {
+		if n := w.full(); n > 0 {
 			if n != before {
 				before, since = n, time.Now()
 			} else if time.Since(since) >= writeTimeout {
@@ -108,6 +113,7 @@ func (w *Writer) Run(stop <-chan struct{}) error {
 		if _, err := w.conn.Write(b); err != nil {
 			return err
 		}
+		w.gave(len(b))
 	}
 }
 
