@@ -127,8 +127,13 @@ func layerOf(p scenario.Profile) source.Layer {
 
 // profileOf is the same of a voice.
 func profileOf(p scenario.Profile) source.Profile {
-	if p == scenario.Saver {
+	switch p {
+	case scenario.Robust:
+		return source.Robust
+	case scenario.Saver:
 		return source.Thin
+	case scenario.Lean:
+		return source.Lean
 	}
 	return source.Voice
 }

@@ -64,6 +64,7 @@ var options = []struct {
 	{"network", "the name of a network preset", setNetwork},
 	{"layers", "1, 2 or 3", setLayers},
 	{"profile", "180p, 360p or 720p", setProfile},
+	{"voice", "voice, robust, saver or lean", setVoice},
 	{"view", "a size, or several and how long each stays, for example 320x180 or 1280x720,320x180,2s", setView},
 	{"rooms", "how many rooms of this kind, for a scenario of one", setRooms},
 	{"duration", "how long it is measured once all are there, for example 60s", setHeld},
@@ -200,14 +201,24 @@ func setLayers(s *Scenario, value string) bool {
 
 // setProfile changes the size of all that is filmed.
 func setProfile(s *Scenario, value string) bool {
+	s.setProfiles(Profile(value), false)
+	return slices.Contains(pictures, Profile(value))
+}
+
+func setVoice(s *Scenario, value string) bool {
+	s.setProfiles(Profile(value), true)
+	return slices.Contains(sounds, Profile(value))
+}
+
+// setProfiles gives all pictures, or all sounds, one profile.
+func (s *Scenario) setProfiles(p Profile, sound bool) {
 	s.everyGroup(func(g *Group) {
 		for i, track := range g.Publish {
-			if track.Media != Microphone {
-				g.Publish[i].Profile = Profile(value)
+			if (track.Media == Microphone) == sound {
+				g.Publish[i].Profile = p
 			}
 		}
 	})
-	return slices.Contains(pictures, Profile(value))
 }
 
 // setView says how large everybody shows what comes: sizes, and behind several how long each stays.

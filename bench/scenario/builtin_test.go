@@ -133,7 +133,7 @@ func TestBuiltinErrors(t *testing.T) {
 		"pairs 5 duration=1":            "want duration=how long",
 		"pairs 5 seed=-1":               "want seed=a whole number",
 		"pairs 5 network=A_B":           "want network=the name",
-		"pairs 5 kin=light":             `no option "kin"; did you mean kind?; there are: kind, network, layers, profile, view, rooms, duration, seed`,
+		"pairs 5 kin=light":             `no option "kin"; did you mean kind?; there are: kind, network, layers, profile, voice, view, rooms, duration, seed`,
 		"pairs 5 7":                     `no option "7"; there are`,
 		"webinar view=2s":               "want view=a size",
 		"webinar view=0x5":              "want view=a size",

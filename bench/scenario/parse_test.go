@@ -138,7 +138,7 @@ func TestProblems(t *testing.T) {
 		strings.Replace(room, "count: 2", "kind: full", 1):                            "rooms[0].callers: one caller alone receives nothing",
 		strings.Replace(room, "publish", "#", 1):                                      "rooms[0].callers: nobody publishes anything: add to one group publish",
 		strings.Replace(room, "microphone}", "microphone}, {media: microphone}", 1):   "rooms[0].callers[0].publish[1].media: a second microphone; keep one",
-		strings.Replace(room, "microphone", "microphone, profile: 720p", 1):           "publish[0].profile: got 720p for a microphone, want one of voice, saver",
+		strings.Replace(room, "microphone", "microphone, profile: 720p", 1):           "publish[0].profile: got 720p for a microphone, want one of voice, robust, saver, lean",
 		strings.Replace(room, "microphone", "camera, profile: 180p, layers: 2", 1):    "publish[0].layers: got 2, want at most 1: a camera of 180p has no smaller ones",
 		strings.Replace(room, "microphone", "camera, bitrate: 2Mbit/s", 1):            "publish[0].bitrate: a full caller plays clips, whose bitrate is what it is: choose a profile, or kind: light",
 		strings.Replace(room, "publish", "talk: {spell: 1s, pause: 1s}\n    #", 1):    "rooms[0].callers[0].talk: there is no microphone to talk into",

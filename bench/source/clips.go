@@ -56,26 +56,35 @@ type Profile int
 
 // The profiles.
 const (
-	Voice Profile = iota // 32 kbit/s in packets of 20 ms
-	Thin                 // 12 kbit/s in packets of 60 ms: what a bad network still carries
+	Voice  Profile = iota // 32 kbit/s in packets of 20 ms
+	Thin                  // 12 kbit/s in packets of 60 ms: what a bad network still carries
+	Robust                // 24 kbit/s in packets of 20 ms, each with a coarse copy of the one before (LBRR, RFC 6716 §2.1.7)
+	Lean                  // 8 kbit/s in packets of 60 ms: where the network carries no more
 )
 
 // Profiles is how many there are.
-const Profiles = 2
+const Profiles = 4
 
 // String names the profile as its clips are named.
-func (p Profile) String() string { return [Profiles]string{"32k", "12k"}[p] }
+func (p Profile) String() string { return [Profiles]string{"32k", "12k", "24k", "8k"}[p] }
 
 // Bitrate is what its encoder was told to make, in bits a second.
-func (p Profile) Bitrate() int { return [Profiles]int{32_000, 12_000}[p] }
+func (p Profile) Bitrate() int { return [Profiles]int{32_000, 12_000, 24_000, 8_000}[p] }
 
 // PacketTime is how long a packet plays.
 func (p Profile) PacketTime() time.Duration {
-	return [Profiles]time.Duration{20 * time.Millisecond, 60 * time.Millisecond}[p]
+	if p == Thin || p == Lean {
+		return 60 * time.Millisecond
+	}
+	return 20 * time.Millisecond
 }
 
+// ExpectedLoss is what its encoder was told of the network, in percent: from 1 on it makes in-band FEC, as far as the bitrate
+// allows. libopus gives the copies as much as they are likely to be needed.
+func (p Profile) ExpectedLoss() int { return [Profiles]int{Robust: 20}[p] }
+
 // stampEvery is how many packets share a stamp: 22 bytes in each packet would be a sixth of what a bad network carries.
-func (p Profile) stampEvery() uint32 { return [Profiles]uint32{1, 4}[p] }
+func (p Profile) stampEvery() uint32 { return [Profiles]uint32{1, 4, 4, 4}[p] }
 
 // Clips are all that is embedded, read once. Safe from any goroutine, as are the Clips of many Players.
 type Clips struct {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/image/vp8"
 
 	"github.com/tolkyn/tolkyn/bench/source/scene"
+	"github.com/tolkyn/tolkyn/codec"
 )
 
 func load(t testing.TB) *Clips {
@@ -38,7 +39,11 @@ func TestTheClipsAreThoseThatWereMade(t *testing.T) {
 	var sums strings.Builder
 	total := 0
 	for n := range Scenes {
-		names := []string{AudioName(n, Voice), AudioName(n, Thin), MouthName(n), VideoName(n, Low), VideoName(n, Mid)}
+		var names []string
+		for p := range Profile(Profiles) {
+			names = append(names, AudioName(n, p))
+		}
+		names = append(names, MouthName(n), VideoName(n, Low), VideoName(n, Mid))
 		if n == 0 {
 			names = append(names, VideoName(n, High))
 		}
@@ -81,12 +86,25 @@ func TestTheClipsAreAsTheDocsSay(t *testing.T) {
 			a := c.audios[n][p]
 			require.Len(t, a.Packets, int(Loop/p.PacketTime()))
 			require.EqualValues(t, Loop.Seconds()*audioClock, a.Length())
-			bytes := 0
+			bytes, withCopy := 0, 0
 			for i, packet := range a.Packets {
 				require.Equal(t, time.Duration(i)*p.PacketTime(), time.Duration(packet.At)*time.Second/audioClock)
 				bytes += len(packet.Data)
+				read, ok := codec.ReadOpus(packet.Data)
+				require.True(t, ok)
+				if stamped, _ := codec.ReadOpus(AppendOpus(nil, packet.Data, someStamp)); read.FEC {
+					require.True(t, stamped.FEC, "a stamp does not hide it")
+					withCopy++
+				}
 			}
-			require.InEpsilon(t, p.Bitrate(), float64(8*bytes)/Loop.Seconds(), 0.15, "%d %s", n, p)
+			rate := float64(8*bytes) / Loop.Seconds()
+			require.LessOrEqual(t, rate, 1.05*float64(p.Bitrate()), "%d %s", n, p)
+			require.GreaterOrEqual(t, rate, 0.7*float64(p.Bitrate()), "%d %s", n, p)
+			if p.ExpectedLoss() > 0 {
+				require.Greater(t, withCopy, len(a.Packets)*3/4, "all but the pauses")
+			} else {
+				require.Zero(t, withCopy)
+			}
 		}
 	}
 }

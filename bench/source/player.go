@@ -29,7 +29,7 @@ type Player struct {
 
 // Frame is one that is due: a VP8 frame, to be cut by clip.PacketizeVP8, or a packet of Opus.
 type Frame struct {
-	Data      []byte // stamped, but for three packets of four of Thin
+	Data      []byte // stamped, but for three packets of four of all profiles but Voice
 	Stamp     Stamp
 	Timestamp uint32 // for its RTP packets
 	Keyframe  bool   // of sound each one is

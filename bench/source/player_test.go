@@ -39,7 +39,7 @@ func TestAPicturePlaysOnThroughItsLoops(t *testing.T) {
 
 func TestSoundPlaysOnThroughItsLoops(t *testing.T) {
 	c := load(t)
-	for profile, ticks := range []int{960, 2880} {
+	for profile, ticks := range []int{960, 2880, 960, 2880} {
 		p := c.Audio(2, Profile(profile), Sender(6, 0, 0))
 		first := take(t, p)
 		for i := 1; i < 700; i++ {

@@ -149,7 +149,7 @@ func (r *receiver) stream(who scenario.Caller, track int) *stream {
 	if t.Media == scenario.Microphone {
 		of.Codec = "opus"
 		c := measure.AudioConfig{Of: of, LipSync: r.persons[who.Number]}
-		if t.Profile == scenario.Saver {
+		if t.Profile == scenario.Saver || t.Profile == scenario.Lean {
 			c.Packet = source.Thin.PacketTime()
 		}
 		st.sound = measure.NewAudio(c)

@@ -75,8 +75,8 @@ func noiseOf(t scenario.Track, layer int, sender uint32) *Noise {
 	}
 	if t.Media == scenario.Microphone {
 		kind, every, rate = measure.Audio, 20*time.Millisecond, 32_000
-		if t.Profile == scenario.Saver {
-			every, rate = 60*time.Millisecond, 12_000
+		if t.Profile == scenario.Saver || t.Profile == scenario.Lean {
+			every = 60 * time.Millisecond
 		}
 	}
 	if e.Bitrate > 0 {

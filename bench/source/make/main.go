@@ -122,9 +122,15 @@ func mouths(pcm []byte) []byte {
 }
 
 func encodeSound(pcm []byte, p source.Profile) ([]byte, error) {
-	return pipe(pcm, "ffmpeg", "-v", "error", "-f", "s16le", "-ar", fmt.Sprint(sampleRate), "-ac", "1", "-i", "-",
+	args := []string{
+		"-v", "error", "-f", "s16le", "-ar", fmt.Sprint(sampleRate), "-ac", "1", "-i", "-",
 		"-c:a", "libopus", "-b:a", fmt.Sprint(p.Bitrate()), "-vbr", "constrained", "-application", "voip",
-		"-frame_duration", fmt.Sprint(p.PacketTime().Milliseconds()), "-flags", "+bitexact", "-fflags", "+bitexact", "-f", "ogg", "-")
+		"-frame_duration", fmt.Sprint(p.PacketTime().Milliseconds()),
+	}
+	if loss := p.ExpectedLoss(); loss > 0 {
+		args = append(args, "-fec", "1", "-packet_loss", fmt.Sprint(loss))
+	}
+	return pipe(pcm, "ffmpeg", append(args, "-flags", "+bitexact", "-fflags", "+bitexact", "-f", "ogg", "-")...)
 }
 
 // draw returns the pictures of a loop for each layer up to top, as ffmpeg takes them.
