@@ -37,8 +37,8 @@ type Config struct {
 	// Min and Max bound the delay aimed at, above the fastest packets; 0 and 1 s. What grows beyond Max is skipped, not
 	// hurried through.
 	Min, Max time.Duration
-	// Repair is how far behind the fastest packets a copy may come and still be waited for, 0 to Max; 200 ms, a round trip
-	// and a playout that one can talk over. Copies of what is there are never waited for.
+	// Repair is how far behind the fastest packets a copy may come and still be waited for, 0 to Max; 250 ms, what 400 ms from
+	// mouth to ear (ITU-T G.114) leave beside a path of 150. Copies of what is there are never waited for.
 	Repair time.Duration
 	// Packets is how many can wait, 8 to 4096; 256: 5 s of 20 ms packets, at 64 bytes each.
 	Packets int
@@ -55,7 +55,7 @@ func (c Config) withDefaults() Config {
 		c.Max = time.Second
 	}
 	if c.Repair == 0 {
-		c.Repair = min(200*time.Millisecond, c.Max)
+		c.Repair = min(250*time.Millisecond, c.Max)
 	}
 	if c.Packets == 0 {
 		c.Packets = 256
