@@ -61,7 +61,7 @@ func newBench() *cobra.Command {
 	}
 	f.add(cmd)
 	f.subject.add(cmd)
-	cmd.AddCommand(newCapacity(), newCompare(), newBenchReport(), newScenarios(), newCongestion(), newWorker(), newPlainServer())
+	cmd.AddCommand(newCapacity(), newCompare(), newBenchReport(), newScenarios(), newCongestion(), newVoice(), newWorker(), newPlainServer())
 	return cmd
 }
 
