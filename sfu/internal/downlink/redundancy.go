@@ -10,6 +10,9 @@ import (
 const (
 	// 1,000 bytes: with all headers on every path in one piece.
 	mostRED = 1000
+	// Of what came late to us, be it because it was asked for again, the next two packets bring copies: it has no time for those that
+	// are farther away.
+	lateCopies = 2
 	// What RFC 2198 §3 has bits for: 341 ms at 48 kHz, and the size of a copy.
 	mostOffset, mostCopy = 1<<14 - 1, 1<<10 - 1
 )
@@ -38,20 +41,19 @@ type redundancy struct {
 }
 
 // protect writes the payload of p, behind copies of earlier packets, to dst, and returns how many bytes that are and how many
-// copies; 0 when it is to go out plain. A late one goes plain: who gets it waits for nothing else.
+// copies; 0 when it is to go out plain. p is the packet that the cursor has just passed. Distances are counted in the order of
+// arrival, so that each packet is copied as often as any other, whatever the publisher's path has lost or delayed.
 func (d *Downlink) protect(s *segment, p *uplink.Packet, dst []byte) (size, copies int) {
-	if !p.Newest {
-		return 0, 0
-	}
 	var all [voice.MostCopies + 1]codec.REDBlock
 	blocks := all[:0]
-	distances := d.red.mode.Distances(s.source.FEC(p.Arrival))
-	for i := len(distances) - 1; i >= 0; i-- {
-		if distances[i] == 0 || p.Seq-s.first < seq.Extended(distances[i]) {
+	fec := s.source.FEC(p.Arrival)
+	distances := d.red.mode.Distances(fec)
+	for back := max(distances.Farthest(), lateCopies); back > 0 && len(blocks) < voice.MostCopies; back-- {
+		q := s.source.At(d.cursor - 1 - uint64(back))
+		if q == nil || !q.Speech || q.Size() > mostCopy || q.Epoch != s.epoch || q.Seq < s.first {
 			continue
 		}
-		q := s.source.Find(p.Seq - seq.Extended(distances[i]))
-		if q == nil || !q.Speech || q.Size() > mostCopy || q.Epoch != s.epoch {
+		if !distances.Has(back) && (q.Newest || back > lateCopies) && (back > 1 || !fec || p.FEC) {
 			continue
 		}
 		if offset := p.Timestamp - q.Timestamp; offset > 0 && offset <= mostOffset {
@@ -60,6 +62,7 @@ func (d *Downlink) protect(s *segment, p *uplink.Packet, dst []byte) (size, copi
 			})
 		}
 	}
+	oldestFirst(blocks)
 	blocks = append(blocks, codec.REDBlock{PayloadType: s.payload.PayloadType, Data: s.source.Payload(p)})
 	for len(blocks) > 1 && codec.REDSize(blocks) > min(mostRED, len(dst)) {
 		blocks = blocks[1:] // what is oldest is the least likely to be in time
@@ -72,6 +75,15 @@ func (d *Downlink) protect(s *segment, p *uplink.Packet, dst []byte) (size, copi
 		return 0, 0
 	}
 	return len(b), len(blocks) - 1
+}
+
+// oldestFirst puts copies into the order in which they were sent.
+func oldestFirst(copies []codec.REDBlock) {
+	for i := 1; i < len(copies); i++ {
+		for k := i; k > 0 && copies[k].Offset > copies[k-1].Offset; k-- {
+			copies[k], copies[k-1] = copies[k-1], copies[k]
+		}
+	}
 }
 
 // covered reports whether copies have gone out of the packet with the number, or will with those that follow: it need not be sent

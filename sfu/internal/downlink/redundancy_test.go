@@ -191,7 +191,7 @@ func (t *test) talkFrom(p *speaker, n int) (numbers, offsets []int) {
 	return t.talk(p, n)
 }
 
-// What the publisher's path lost and what came late goes out plain, and is copied like all else.
+// What the publisher's path lost is no hole among the copies, and what came late is copied like all else.
 func TestCopiesOfWhatCameLate(t *testing.T) {
 	s := newTest(t, codec.Opus, withRED)
 	s.d.SetRedundancy(voice.Full)
@@ -200,12 +200,28 @@ func TestCopiesOfWhatCameLate(t *testing.T) {
 	late := p.say(s.now, true) // 10
 	p.say(s.now, true)         // 11
 	numbers, _ := s.talk(p, 2)
-	require.Equal(t, []int{9, 13}, numbers)
+	require.Equal(t, []int{7, 9, 13}, numbers, "four and two of those before it")
 	late(s.now)
 	numbers, _ = blocks(t, s.drain()[0])
-	require.Equal(t, []int{10}, numbers)
+	require.Equal(t, []int{8, 10}, numbers, "12 is later than itself")
 	numbers, _ = s.talk(p, 1)
-	require.Equal(t, []int{10, 12, 14}, numbers)
+	require.Equal(t, []int{9, 10, 13, 14}, numbers, "at once: it has no time")
+	numbers, _ = s.talk(p, 1)
+	require.Equal(t, []int{10, 12, 15}, numbers)
+}
+
+// Where encoders leave the FEC out, a copy takes its place.
+func TestCopiesInPlaceOfFEC(t *testing.T) {
+	s := newTest(t, codec.Opus, withRED)
+	s.d.SetRedundancy(voice.Full)
+	p := newSpeaker(1, true)
+	s.talkFrom(p, 10)
+	p.fec = false
+	numbers, _ := s.talk(p, 1)
+	require.Equal(t, []int{6, 8, 9, 10}, numbers)
+	p.fec = true
+	numbers, _ = s.talk(p, 1)
+	require.Equal(t, []int{7, 9, 11}, numbers)
 }
 
 // With copies under way a packet is not sent again; of what was sent before, it is.

@@ -268,6 +268,7 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 	} else {
 		sl.ear = &ear{byPackets: sl.numbered && s.cfg.Congestion != nil}
 		sl.down.SetRedundancy(p.hearing.mode)
+		p.hearing.repair = 0
 	}
 	if p.sealer != nil {
 		sl.down.Ready(p.keyed)

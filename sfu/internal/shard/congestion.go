@@ -247,7 +247,9 @@ func (g *congestion) allowRepair(p *peer) {
 	}
 	g.repair = share
 	for _, sl := range p.slots {
-		sl.down.SetRepair(share)
+		if sl.ear == nil { // of sound see tendHearing
+			sl.down.SetRepair(share)
+		}
 	}
 }
 

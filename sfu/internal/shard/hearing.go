@@ -9,6 +9,7 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/internal/voice"
+	"github.com/tolkyn/tolkyn/sfu/pace"
 )
 
 // How voices come through to a subscriber, and with which copies of earlier packets they leave for him.
@@ -34,6 +35,7 @@ type hearing struct {
 	mode          voice.Mode
 	needs         voice.Mode // that he would have had if bits allowed
 	fec           bool       // all he hears carries in-band FEC
+	repair        float64    // that slots were told they may cost
 	plain, copies rate       // of sound: bytes on the wire without copies; and those of one copy of each packet
 }
 
@@ -198,6 +200,9 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 	}
 	c.Plain, c.Copy = h.plain.now(now), h.copies.now(now)
 	mode := h.path.Decide(now, c)
+	if p.congestion.known() {
+		h.allowRepair(p)
+	}
 	h.needs, h.fec = max(mode, h.path.Needs()), c.FEC
 	if h.path.WantsFEC() {
 		s.askFEC(now, p)
@@ -212,6 +217,21 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 		}
 	}
 	s.shareAnew(now, p) // of the bits
+}
+
+// allowRepair tells a peer's slots of sound what repair they may cost, by the loss that packets meet at first: in the estimator's
+// it is made good by what is sent again, under the same numbers.
+func (h *hearing) allowRepair(p *peer) {
+	share := pace.RepairShare(max(h.path.Loss(), p.congestion.estimate.Loss))
+	if change := share - h.repair; max(change, -change) < repairStep {
+		return
+	}
+	h.repair = share
+	for _, sl := range p.slots {
+		if sl.ear != nil {
+			sl.down.SetRepair(share)
+		}
+	}
 }
 
 // askFEC asks the publishers whom a peer hears for in-band FEC.

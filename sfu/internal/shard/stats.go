@@ -37,13 +37,13 @@ type Stats struct {
 	VoicesRestored uint64              // packets of publishers' sound that came within later ones,
 	VoicesRepaired uint64              // or late, most because they were asked for again
 
-	PathChanges           uint64
-	Faults                uint64        // contained panics
-	Busy                  time.Duration // that the loop did not sleep; see Shard.Busy
-	Drops                 Drops
-	Gate                  handshake.GateStats
-	Handshake             handshake.Stats // of the peers that are here now and those that were
-	Socket                udp.Stats
+	PathChanges uint64
+	Faults      uint64        // contained panics
+	Busy        time.Duration // that the loop did not sleep; see Shard.Busy
+	Drops       Drops
+	Gate        handshake.GateStats
+	Handshake   handshake.Stats // of the peers that are here now and those that were
+	Socket      udp.Stats
 
 	Peers, Tracks, Uplinks int // an uplink is one encoding of a track
 	Mirrors                int // tracks of other shards that are watched here

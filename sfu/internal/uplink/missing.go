@@ -51,9 +51,15 @@ type missing struct {
 	arrived uint64 // packets that came, in any order
 }
 
-// add notes the numbers from first up to but excluding end as missing since now. It returns how many had to be given up
-// at once for want of room.
-func (m *missing) add(now time.Duration, first, end seq.Extended) (givenUp int) {
+// copies is where a stream's packets bring copies of earlier ones: up to how many packets before, and how long a packet lasts.
+type copies struct {
+	reach int
+	lasts time.Duration
+}
+
+// add notes the numbers from first up to but excluding end, whose packet has come, as missing since now. What copies may still
+// bring is asked for later; eagerly, at once what they cannot. It returns how many had to be given up at once for want of room.
+func (m *missing) add(now time.Duration, first, end seq.Extended, c copies, eagerly bool) (givenUp int) {
 	n := int(end - first)
 	if n > maxMissing {
 		givenUp = n + len(m.list)
@@ -65,7 +71,15 @@ func (m *missing) add(now time.Duration, first, end seq.Extended) (givenUp int) 
 		m.list = slices.Delete(m.list, 0, over)
 	}
 	for s := first; s < end; s++ {
-		m.list = append(m.list, gap{seq: s, since: now, due: now + reorderWait, after: m.arrived + 1 + reorderPackets})
+		g := gap{seq: s, since: now, due: now + reorderWait, after: m.arrived + 1 + reorderPackets}
+		if eagerly {
+			g.due = now
+		}
+		if left := c.reach - int(end-s); left > 0 {
+			g.due += time.Duration(left) * c.lasts
+			g.after += uint64(left)
+		}
+		m.list = append(m.list, g)
 	}
 	return givenUp
 }
@@ -96,8 +110,12 @@ func (m *missing) removeBefore(s seq.Extended) {
 func (m *missing) clear() { m.list = m.list[:0] }
 
 // poll gives up what has been asked for too often or too long, calls ask for what is due now, and returns the time of the
-// next due request or expiry (0: none).
-func (m *missing) poll(now, rtt, playout time.Duration, ask func(seq.Extended)) (next time.Duration, givenUp int) {
+// next due request or expiry (0: none). Eagerly, twice a round trip and no less often later: where requests and answers are lost as
+// likely as anything else, and cost little.
+func (m *missing) poll(now, rtt, playout time.Duration, eagerly bool, ask func(seq.Extended)) (next time.Duration, givenUp int) {
+	if eagerly {
+		rtt = max(rtt/2, minRTT)
+	}
 	kept := m.list[:0]
 	for _, g := range m.list {
 		due := now >= g.due || g.tries == 0 && m.arrived >= g.after
@@ -109,7 +127,7 @@ func (m *missing) poll(now, rtt, playout time.Duration, ask func(seq.Extended)) 
 			ask(g.seq)
 			if g.tries == 0 {
 				g.interval = rtt
-			} else {
+			} else if !eagerly {
 				g.interval += g.interval / 4 // later tries meet a link that is full more often than one that is lossy
 			}
 			g.interval = max(g.interval, rtt)

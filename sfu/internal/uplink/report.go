@@ -13,13 +13,17 @@ type report struct {
 	base     seq.Extended // first number on the wire
 	highest  seq.Extended
 	received uint64
-	jitter   uint32 // in 1/16 of a timestamp tick (§A.8)
-	transit  uint32 // of the last packet in order
-	timed    bool   // transit is set
+	loss     float32 // share of the last 64 or so
+	jitter   uint32  // in 1/16 of a timestamp tick (§A.8)
+	transit  uint32  // of the last packet in order
+	timed    bool    // transit is set
 
 	expectedPrior uint64
 	receivedPrior uint64
 }
+
+// lossFade is how many packets report.loss looks back.
+const lossFade = 64
 
 func (r *report) restart(e seq.Extended) { *r = report{base: e, highest: e - 1} }
 
@@ -31,6 +35,10 @@ func (r *report) handle(now time.Duration, e seq.Extended, timestamp, rate uint3
 	if e <= r.highest {
 		return
 	}
+	for range min(e-r.highest-1, lossFade) {
+		r.loss += (1 - r.loss) / lossFade
+	}
+	r.loss -= r.loss / lossFade
 	r.highest = e
 	transit := ticks(now, rate) - timestamp
 	if r.timed {

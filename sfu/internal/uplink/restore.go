@@ -38,12 +38,26 @@ func (u *Uplink) unpack(now time.Duration, h *packet.Header, e seq.Extended, pay
 		u.stats.Malformed++
 		return Malformed
 	}
+	u.copies = reach(blocks[:n])
 	for i := range blocks[:n-1] {
 		if b := &blocks[i]; b.PayloadType == u.cfg.PayloadType && b.Offset > 0 && len(b.Data) > 0 {
 			u.restore(now, h, e, h.Timestamp-uint32(b.Offset), b.Data)
 		}
 	}
 	return u.store(now, h, e, blocks[n-1].Data, x, nil, original)
+}
+
+// reach is how far the copies of a RED packet go back.
+func reach(blocks []codec.REDBlock) copies {
+	lasts := duration(blocks[len(blocks)-1].Data)
+	if lasts == 0 {
+		return copies{}
+	}
+	far := uint32(0)
+	for i := range blocks {
+		far = max(far, uint32(blocks[i].Offset))
+	}
+	return copies{reach: int(far / lasts), lasts: time.Duration(lasts) * time.Second / 48000}
 }
 
 // restore stores what a RED packet that we number e brings of an earlier one, unless that has come.

@@ -111,8 +111,9 @@ type Uplink struct {
 	sender senderMapping
 	stats  Stats
 
-	fec   fec // of a voice
-	taken struct{ restored, repaired uint64 }
+	fec    fec    // of a voice
+	copies copies // likewise
+	taken  struct{ restored, repaired uint64 }
 
 	// What layers there are.
 	structures *structures // nil before the first dependency descriptor
@@ -372,7 +373,7 @@ func (u *Uplink) advance(now time.Duration, e seq.Extended) {
 		}
 	}
 	if skipped > 0 && (u.cfg.NACK || u.cfg.Codec.Video()) {
-		u.giveUp(now, u.missing.add(now, u.highest+1, e))
+		u.giveUp(now, u.missing.add(now, u.highest+1, e, u.copies, u.eager()))
 	}
 	u.highest = e
 }

@@ -261,6 +261,30 @@ func TestVoiceIsAskedForOnlyWhereAllowed(t *testing.T) {
 	}
 }
 
+// Where much is lost a voice is asked for at once and twice a round trip, unless copies are on their way.
+func TestVoiceIsAskedForEagerlyWhereMuchIsLost(t *testing.T) {
+	u := newTest(t, Config{Codec: codec.Opus, NACK: true})
+	u.u.SetRTT(80 * ms)
+	asks := func(n int) (after []time.Duration) {
+		u.send(n)
+		for at := time.Duration(0); at < 250*ms; at += 10 * ms {
+			if len(u.u.Poll(u.now).NACK) > 0 {
+				after = append(after, at)
+			}
+			u.wait(10 * ms)
+		}
+		u.u.missing.clear()
+		return after
+	}
+	u.send(0)
+	require.Equal(t, []time.Duration{10 * ms, 90 * ms, 190 * ms}, asks(2), "each a little later than a round trip after the one before")
+	u.send(4, 6, 8, 10)
+	u.u.missing.clear()
+	require.Equal(t, []time.Duration{0, 40 * ms, 80 * ms, 120 * ms, 160 * ms, 200 * ms, 240 * ms}, asks(12))
+	u.u.copies = copies{reach: 3, lasts: 20 * ms}
+	require.Equal(t, []time.Duration{50 * ms, 130 * ms, 230 * ms}, asks(14), "16 could bring 13")
+}
+
 func TestVideoThatMustNotBeAskedForGetsAKeyframe(t *testing.T) {
 	u := newTest(t, Config{Codec: codec.VP8})
 	u.send(0, 2)

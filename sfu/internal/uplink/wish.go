@@ -15,6 +15,14 @@ const (
 	keyframePatience = 3 * time.Second
 )
 
+// 5 %: a request in ten finds no answer, and a voice has time for three at most.
+const eagerAt = 0.05
+
+// eager reports whether a voice's packets are asked for as often as it may help: where many are lost, and no copies come.
+func (u *Uplink) eager() bool {
+	return !u.cfg.Codec.Video() && u.report.loss >= eagerAt && u.copies.reach == 0
+}
+
 // keyframeWish merges everybody's wishes for a keyframe into few requests.
 type keyframeWish struct {
 	request bool          // asked for since the last poll
@@ -76,7 +84,7 @@ func (u *Uplink) Poll(now time.Duration) Output {
 		if u.cfg.Codec.Video() && u.cfg.NACK {
 			playout = min(max(playout, rtt*5/2), videoHistory)
 		}
-		next, givenUp := u.missing.poll(now, u.rtt.gate(), playout, u.ask)
+		next, givenUp := u.missing.poll(now, u.rtt.gate(), playout, u.eager(), u.ask)
 		u.giveUp(now, givenUp)
 		out.Next = next
 	}

@@ -9,10 +9,10 @@ type Mode uint8
 // The modes, from the least protection to the most.
 const (
 	Plain  Mode = iota
-	Light       // random loss from 1 % on
-	Medium      // from 5 % on
-	Full        // from 12 % on
-	Most        // from 25 % on
+	Light       // random loss from 2.5 % on
+	Medium      // from 7 % on
+	Full        // from 14 % on
+	Most        // from 27 % on
 	Bursts      // losses of three or so together
 	Long        // of four and more
 	Modes  = int(iota)
@@ -31,6 +31,11 @@ func (d Distances) Count() (n int) {
 	return n
 }
 
+// Has reports whether a copy of the packet so far before is among them.
+func (d Distances) Has(back uint8) bool {
+	return back > 0 && (d[0] == back || d[1] == back || d[2] == back)
+}
+
 // Farthest is the largest of the distances, 0 for none.
 func (d Distances) Farthest() uint8 { return max(d[0], d[1], d[2]) }
 
@@ -39,7 +44,7 @@ type protection struct {
 	name       string
 	fec, plain Distances
 	lower      Mode    // with fewer bytes, where these are short
-	from       float64 // the loss it is for
+	from       float64 // what must be lost for sure
 }
 
 var table = [Modes]protection{

@@ -8,15 +8,17 @@ import (
 )
 
 const (
-	// 250 ms, as often as feedback on a voice comes at the least; 4 s, 200 packets of 20 ms: a loss of 12 % is then known to 2.3
-	// points.
+	// 250 ms, as often as feedback on a voice comes at the least; 4 s, 200 packets of 20 ms: a loss of 12 % is then known to 3 points.
 	step  = 250 * time.Millisecond
 	steps = 16
 
-	// 10 s and 200 packets that need less: a loss that comes and goes with a train's bends is not met anew each time.
-	calmTime    = 10 * time.Second
+	// What is counted is believed as far as one and a half standard errors: of three windows one is off by one often.
+	sureBy = 1.5
+
+	// 12 s and 200 packets that need less: a loss that comes and goes with a train's bends is not met anew each time.
+	calmTime    = 12 * time.Second
 	calmPackets = 200
-	calmMargin  = 1.25 // times what was counted
+	calmMargin  = 1.1 // times what was counted
 
 	// A loss in 32 runs of losses counts as much as the newest one; from 8 on their mean length tells something: of random
 	// loss it is off by a fifth.
@@ -25,7 +27,7 @@ const (
 	burstyAt    = 1.5 // times as long as random losses would be
 	longAt      = 4.0 // packets
 	mostRun     = 100
-	resendsMost = 0.02                  // of loss that is left to NACKs
+	resendsMost = 0.01                  // of loss that is sure, 3 % of what is counted, is left to NACKs
 	resendsTrip = 60 * time.Millisecond // a repair is there in 80, before a jitter buffer that knows loss has run dry
 
 	// A queue of an encoder that overshoots is gone within a second; then copies go, one mode a second, and stay away for 10.
@@ -35,15 +37,15 @@ const (
 	// Copies may take nine tenths of what the estimate leaves beyond plain sound.
 	budgetShare = 0.9
 
-	// Less is tried after 4 s of 8 % loss, for 3 s and 100 packets, and again after a minute; if it was the answer, 20 s later.
+	// Less is tried after 5 s in a mode and 8 % loss, for 3 s and 100 packets, and again after half a minute. If it was the answer it stays so for
+	// 20 s, and each time for twice as long.
 	tryAt      = 0.08
-	tryAfter   = 4 * time.Second
+	tryAfter   = 5 * time.Second
 	tryFor     = 3 * time.Second
 	tryPackets = 100
-	tryAgain   = time.Minute
-	tryHold    = 20 * time.Second
-	ours       = 0.5 // of the loss went with it
-	notOurs    = 0.7 // of the loss is back without it
+	tryAgain   = 30 * time.Second
+	leastHold  = 20 * time.Second
+	mostHold   = 160 * time.Second
 )
 
 // Path is what is known of the way that one subscriber's voices take, and what follows from it. One goroutine; the zero value is
@@ -58,7 +60,7 @@ type Path struct {
 
 	need  Mode // by loss alone
 	block count
-	since time.Duration // the block's beginning: need rose, or was confirmed
+	since time.Duration // the block's beginning: when so much was last needed, or less not found
 
 	congested time.Duration // since when, or since a mode was taken back for it; 0: it is not
 	limited   time.Duration // until when, 0: not at all,
@@ -77,22 +79,24 @@ func (c count) share() float64 {
 	return float64(c.lost) / float64(c.all)
 }
 
-// sure is the share that is lost at least, by one standard error.
+// sure is the share that is lost at least, by one and a half standard errors.
 func (c count) sure() float64 {
 	if c.all == 0 {
 		return 0
 	}
 	p, n := c.share(), float64(c.all)
-	return max(p-math.Sqrt(float64(p*(1-p))/n)-0.5/n, 0)
+	return max(p-float64(sureBy*math.Sqrt(float64(p*(1-p))/n))-0.5/n, 0)
 }
 
 // try is less tried, to find out whether loss follows our own rate.
 type try struct {
+	mode   Mode // so far
 	on     bool
+	proved bool          // it does: what was tried holds
 	at     time.Duration // begun; or when it may begin
-	before float64       // loss before
+	ours   float64       // share of packets lost below which what is gone was ours
 	got    count
-	proved bool // it was the answer: loss before is held against what comes
+	hold   time.Duration // the next proof's
 }
 
 // Run counts the packets of one stream that were lost one behind the other.
@@ -193,8 +197,8 @@ func (p *Path) mode(loss float64) Mode {
 func (p *Path) Decide(now time.Duration, c Conditions) Mode {
 	p.turn(now)
 	p.look()
-	p.heed(now, c.ByPackets && c.Congested)
-	if up := p.mode(p.sure); up > p.need && p.congested == 0 {
+	p.heed(now, &c)
+	if up := p.mode(p.sure); up == p.need || up > p.need && p.congested == 0 {
 		p.need, p.since, p.block = up, now, count{}
 	} else if now-p.since >= calmTime && p.block.all >= calmPackets {
 		p.need = min(p.need, p.mode(calmMargin*p.block.share()))
@@ -205,11 +209,11 @@ func (p *Path) Decide(now time.Duration, c Conditions) Mode {
 		m = Plain
 	}
 	if !c.ByPackets {
-		return p.tryLess(now, m)
+		return p.tryLess(now, m, &c)
 	}
-	p.try = try{at: now}
+	p.try = try{}
 	for m != Plain && !c.affords(m) {
-		m = table[m].lower
+		m = c.less(m)
 	}
 	return m
 }
@@ -223,60 +227,80 @@ func (p *Path) bounded() Mode {
 }
 
 // heed follows the congestion of the path: after a second of it copies are reduced, one mode a second.
-func (p *Path) heed(now time.Duration, congested bool) {
+func (p *Path) heed(now time.Duration, c *Conditions) {
 	if p.limited != 0 && now >= p.limited {
 		p.limited = 0
 	}
 	switch {
-	case !congested:
+	case !c.ByPackets || !c.Congested:
 		p.congested = 0
 	case p.congested == 0:
 		p.congested = max(now, 1)
 	case now-p.congested >= congestedFor:
 		p.congested = now
-		p.lower(p.bounded(), now+congestedHold)
+		p.limit, p.limited = c.less(p.bounded()), now+congestedHold
 	case p.limited != 0:
 		p.limited = max(p.limited, now+congestedHold)
 	}
 }
 
-// lower limits what is needed to less than m.
-func (p *Path) lower(m Mode, until time.Duration) { p.limit, p.limited = table[m].lower, until }
-
 // affords reports whether what sound takes with copies fits.
-func (c *Conditions) affords(m Mode) bool {
-	copies := bwe.Bitrate(m.Distances(c.FEC).Count())
-	return float64(c.Plain+copies*c.Copy) <= float64(budgetShare*float64(c.Lasts))
-}
+func (c *Conditions) affords(m Mode) bool { return c.takes(m) <= float64(budgetShare*float64(c.Lasts)) }
 
 // tryLess returns m, or what is less to find out whether loss follows our own rate.
-func (p *Path) tryLess(now time.Duration, m Mode) Mode {
+//
+//	lost with copies    20 %
+//	                    ──── halfway: what is lost without was lost anyway, or was ours
+//	a bottleneck's then  0 %   (it carries four fifths of what leaves with copies)
+func (p *Path) tryLess(now time.Duration, m Mode, c *Conditions) Mode {
 	t := &p.try
 	enough := now-t.at >= tryFor && t.got.all >= tryPackets
+	less := c.less(m)
 	switch {
-	case t.on && enough:
-		*t = try{at: now + tryAgain, before: t.before, proved: t.got.share() < float64(ours*t.before)}
-		if t.proved {
-			t.at = now
-			p.lower(m, now+tryHold)
-			return p.limit
-		}
+	case t.on && !enough:
+		return less
+	case t.on && t.got.share() < t.ours:
+		hold := max(t.hold, leastHold)
+		*t = try{mode: less, proved: true, at: now, ours: t.ours, hold: min(2*hold, mostHold)}
+		p.limit, p.limited = less, now+hold
+		return less
 	case t.on:
-		return table[m].lower
+		*t = try{mode: m, at: now + tryAgain}
 	case t.proved && p.limited == 0:
-		*t = try{at: now + tryAfter}
-	case t.proved && enough:
-		if t.got.share() > float64(notOurs*t.before) {
-			p.limited, t.proved, t.at = 0, false, now+tryAgain
-			return p.need
-		}
-		t.got, t.at = count{}, now
-	case t.proved:
-	case m == Plain || p.seen < tryAt:
-		*t = try{at: max(t.at, now+tryAfter)}
-	case now >= t.at:
-		*t = try{on: true, at: now, before: p.seen}
-		return table[m].lower
+		*t = try{mode: m, at: now + tryAfter, hold: t.hold}
+	case t.proved && enough && t.got.share() >= t.ours: // it is back
+		p.limited = 0
+		*t = try{mode: p.need, at: now + tryAgain}
+		return p.need
+	case t.proved && !enough:
+	case m != t.mode:
+		*t = try{mode: m, at: max(t.at, now+tryAfter), hold: t.hold}
+	case t.proved && (less == m || p.seen < tryAt):
+		t.at, t.got = now, count{}
+	case less == m || p.seen < tryAt || now < t.at:
+		t.got = count{}
+	default:
+		*t = try{mode: m, on: true, at: now, hold: t.hold, ours: (p.seen + c.passing(m, less, p.seen)) / 2}
+		return less
 	}
 	return m
+}
+
+// takes is what sound takes with copies.
+func (c *Conditions) takes(m Mode) float64 {
+	return float64(c.Plain) + float64(m.Distances(c.FEC).Count())*float64(c.Copy)
+}
+
+// less is the next mode that takes less.
+func (c *Conditions) less(m Mode) Mode {
+	less := m
+	for less != Plain && c.takes(less) >= c.takes(m) {
+		less = table[less].lower
+	}
+	return less
+}
+
+// passing is what a bottleneck that loses so much of what leaves in one mode loses of another.
+func (c *Conditions) passing(m, other Mode, loss float64) float64 {
+	return max(1-float64((1-loss)*c.takes(m))/max(c.takes(other), 1), 0)
 }
