@@ -53,6 +53,12 @@ func startRelay(t *testing.T, s *server) *relay {
 	r.closers = []io.Closer{listener, r.udp}
 	r.running.Go(func() { r.takeTCP(listener, page.Host) })
 	r.running.Go(r.takeUDP)
+	r.end(t)
+	return r
+}
+
+// end closes everything when the test ends.
+func (r *relay) end(t *testing.T) {
 	t.Cleanup(func() {
 		r.mu.Lock()
 		r.closed = true
@@ -62,7 +68,6 @@ func startRelay(t *testing.T, s *server) *relay {
 		r.mu.Unlock()
 		r.running.Wait()
 	})
-	return r
 }
 
 // webTransportPort asks the server where it speaks WebTransport.

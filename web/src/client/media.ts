@@ -3,6 +3,7 @@ import type { DeviceClass } from "./device";
 import type { Picture } from "./encodings";
 import { TolkynError } from "./errors";
 import { dependencyDescriptor, Outgoing, takeExtensions } from "./outgoing";
+import { Vigil } from "./vigil";
 
 /** What a track shows, or lets hear. */
 export type Source = "microphone" | "camera" | "screen" | "screen-audio";
@@ -23,6 +24,8 @@ export interface MediaOptions {
   nearby: boolean;
   /** The ICE connection's state changed. */
   onState: (state: RTCIceConnectionState) => void;
+  /** Nothing comes over UDP any more where packets were due; not sure: for a moment. */
+  onSilence: (sure: boolean) => void;
 }
 
 const gatherDeadline = 1_000; // ms; own addresses are known in a few, without a STUN server to ask
@@ -47,6 +50,7 @@ export class Media {
   readonly audioSlots: readonly RTCRtpTransceiver[];
   readonly videoSlots: readonly RTCRtpTransceiver[];
   readonly #options: MediaOptions;
+  readonly #vigil: Vigil;
   readonly #sounds = new Map<Source, RTCRtpTransceiver>();
   readonly #pictures = new Map<string, Outgoing>(); // by source, and a second codec behind it
 
@@ -61,7 +65,11 @@ export class Media {
     this.open("camera");
     this.audioSlots = Array.from({ length: options.slots.audio }, () => receive(pc, "audio"));
     this.videoSlots = Array.from({ length: options.slots.video }, () => receive(pc, "video"));
-    pc.oniceconnectionstatechange = () => options.onState(pc.iceConnectionState);
+    this.#vigil = new Vigil(pc, options.onSilence);
+    pc.oniceconnectionstatechange = () => {
+      if (pc.iceConnectionState === "connected") this.#vigil.start();
+      options.onState(pc.iceConnectionState);
+    };
   }
 
   /**
@@ -127,10 +135,11 @@ export class Media {
     });
   }
 
-  /** Takes the server's answer. */
-  async answer(sdp: string): Promise<void> {
+  /** Takes the server's answer; overTCP: without its UDP addresses, which lead nowhere. */
+  async answer(sdp: string, overTCP = false): Promise<void> {
+    const taken = overTCP ? sdp.replace(/^a=candidate:\S+ \d+ udp .*\r\n/gim, "") : sdp;
     try {
-      await this.pc.setRemoteDescription({ type: "answer", sdp });
+      await this.pc.setRemoteDescription({ type: "answer", sdp: taken });
     } catch (e) {
       throw new TolkynError("bad-sdp", `the browser refused the server's answer: ${String(e)}`, { cause: e });
     }
@@ -155,8 +164,19 @@ export class Media {
     return [...found];
   }
 
-  close(): void {
+  /** Whether nothing has come over UDP up to now where packets were due. */
+  silent(): Promise<boolean> {
+    return this.#vigil.silent();
+  }
+
+  /** Tells nothing any more; what flows still flows. */
+  retire(): void {
     this.pc.oniceconnectionstatechange = null;
+    this.#vigil.stop();
+  }
+
+  close(): void {
+    this.retire();
     this.pc.close();
   }
 }

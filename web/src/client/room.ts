@@ -172,6 +172,7 @@ interface Backup {
 
 const iceDeadline = 12_000; // ms: with 30 % loss a join takes one; after twelve it is not loss
 const restartPause = 3_000; // ms between ICE restarts, or 3 round trips: a restart needs one, and some checks, to show
+const reachWithin = 5_000; // ms for the server to answer before media goes over TCP: else the whole network is away
 const rejoinPause = 1_000; // ms before joining again after a refusal that may pass
 const backupPause = 30_000; // ms a second publication stays after it was last wanted: who comes back needs no offer
 const mostKnown = 160;
@@ -205,6 +206,7 @@ export class Room extends Emitter<RoomEvents> {
   #wasConnected = false; // of this Media
   #serial = Promise.resolve(); // local media operations and negotiations, one after the other
   #restartedAt = -Infinity;
+  #doubted = 0; // when UDP last seemed silent
   #iceTimer: ReturnType<typeof setTimeout> | undefined; // armed while media should come and has not
   #mendTimer: ReturnType<typeof setTimeout> | undefined;
   #wishes: readonly Wish[] = [];
@@ -450,7 +452,7 @@ export class Room extends Emitter<RoomEvents> {
 
   // --- joining ------------------------------------------------------------------------------------------------------
 
-  async #join(): Promise<void> {
+  async #join(overTCP = false): Promise<void> {
     const media = this.#media;
     for (const p of this.#publications.values()) {
       media.open(p.source);
@@ -473,7 +475,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#makeSlots();
     this.#setPeers(m.value.peers, m.value.rosterSize);
     this.#setSlots(m.value.slots);
-    await media.answer(await read(m.value.answer));
+    await media.answer(await read(m.value.answer), overTCP);
     this.#watchIce();
     this.#updateState();
     this.#wished = JSON.stringify([[], false, 0]); // what the server takes for granted
@@ -481,24 +483,44 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   // A new RTCPeerConnection takes the old one's place, with everything we publish: in the same session, where the server
-  // lets the new peer replace the old one, or in a new session.
-  async #rejoin(): Promise<void> {
+  // lets the new peer replace the old one, or in a new session. overTCP: UDP is dead; the old connection stands until then, and
+  // what it showed last.
+  async #rejoin(overTCP = false): Promise<void> {
     this.#joined = false;
     this.#updateState();
     await this.#inTurn(async () => {
       if (this.#state === "ended" || this.#joined || this.session.state !== "open") return;
-      this.#media.close();
+      const old = this.#media;
+      if (overTCP) old.retire();
+      else old.close();
       this.#media = this.#newMedia();
+      this.#wasConnected = overTCP;
       try {
-        await this.#join();
+        await this.#join(overTCP);
         this.emit("rebuilt", undefined);
       } catch (e) {
         const error = asError(e);
         if (this.session.state !== "open") return; // the resumed or renewed session brings us here again
         if (!error.temporary) return this.#end("lost", error);
         setTimeout(() => void this.#rejoin(), Math.max(error.retryAfter, rejoinPause));
+      } finally {
+        old.close();
       }
     });
+  }
+
+  // Nothing comes over UDP any more. When the server can be reached and still nothing comes, it is UDP alone that is dead, and a
+  // new connection over TCP is there before the browser has noticed. It stays until the next ICE restart, which a change of
+  // networks brings: to go back by ourselves would be heard.
+  async #onSilence(media: Media, sure: boolean): Promise<void> {
+    const at = (): boolean => media === this.#media && this.#joined && this.#state !== "ended";
+    if (!at() || !media.advertised.some((a) => a.endsWith("/tcp"))) return;
+    if (!sure) {
+      this.#doubted = performance.now();
+      return this.session.probe(true);
+    }
+    if (this.session.heard <= this.#doubted && !(await this.session.reach(reachWithin))) return;
+    if (at() && this.session.state === "open" && (await media.silent()) && at()) await this.#rejoin(true);
   }
 
   #newMedia(): Media {
@@ -507,13 +529,15 @@ export class Room extends Emitter<RoomEvents> {
     for (const b of this.#backups.values()) clearTimeout(b.ending); // asked for again where they are needed
     this.#backups.clear();
     this.#layers.clear();
-    return new Media({
+    const media: Media = new Media({
       slots: this.#counts,
       device: this.device.class,
       codecs: this.#codecs,
       nearby: onLoopback(this.session.url),
       onState: (s) => this.#onIceState(s),
+      onSilence: (sure) => void this.#onSilence(media, sure),
     });
+    return media;
   }
 
   #makeSlots(): void {

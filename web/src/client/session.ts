@@ -55,6 +55,7 @@ const pingEvery = 5_000; // ms
 // ms: slower than this is taken for a dead connection. A full 24 kbit/s link may take five; but where UDP may have been
 // cut off, WebSocket is worth a try sooner.
 const pongWithin: Record<Transport, number> = { websocket: 8_000, webtransport: 4_000 };
+const urgentWithin = 250; // ms
 const probeWithin = 2_500; // ms: the same where something already says that the network has changed
 const openTries = 3;
 
@@ -86,6 +87,7 @@ export class Session extends Emitter<SessionEvents> {
   #nextId = 1n;
   #lastSeq = 0n;
   #rtt = 0;
+  #heard = 0;
   #pinger: ReturnType<typeof setInterval> | undefined;
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
   #wakeUp: (() => void) | undefined; // ends the current backoff wait
@@ -137,6 +139,11 @@ export class Session extends Emitter<SessionEvents> {
   /** Signaling round trip in ms; 0 before the first Pong. */
   get rtt(): number {
     return this.#rtt;
+  }
+
+  /** When the server was last heard, on performance.now's clock. */
+  get heard(): number {
+    return this.#heard;
   }
 
   /** Sends a request and waits for its answer, across reconnects. Throws the server's Error as a TolkynError. */
@@ -233,6 +240,7 @@ export class Session extends Emitter<SessionEvents> {
     const connection = this.#connection;
     if (!connection) return; // a listener has closed or begun anew meanwhile
     this.#backoff.reset();
+    this.#heard = performance.now();
     connection.listen({ frame: (f) => this.#handle(f), ended: () => this.#lost() });
     if (this.#connection !== connection) return; // it had ended, and #lost has seen to it
     if (this.#transport !== connection.transport) {
@@ -247,6 +255,7 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   #handle(f: ServerFrame): void {
+    this.#heard = performance.now();
     if (f.seq > 0n) {
       if (f.seq <= this.#lastSeq) return; // replayed, but seen
       this.#lastSeq = f.seq;
@@ -360,9 +369,31 @@ export class Session extends Emitter<SessionEvents> {
     this.probe();
   };
 
-  /** Finds out soon whether the connection still lives: something says that the network has changed. */
-  probe(): void {
-    if (this.#state === "open") this.#ping(Math.max(probeWithin, 3 * this.#rtt));
+  /**
+   * Finds out soon whether the connection still lives: something says that the network has changed. urgent: what says so is
+   * media that has died, and WebTransport, UDP as it is, has died with it.
+   */
+  probe(urgent = false): void {
+    const within = urgent && this.transport === "webtransport" ? urgentWithin : probeWithin;
+    if (this.#state === "open") this.#ping(Math.max(within, 3 * this.#rtt));
+  }
+
+  /** Probes, and resolves when the server has answered, over this connection or the next; false: not within ms. */
+  reach(within: number): Promise<boolean> {
+    return new Promise((done) => {
+      const ends = [
+        this.on("rtt", () => end(true)),
+        this.on("state", (state) => state === "open" && end(true)),
+        this.on("closed", () => end(false)),
+      ];
+      const timer = setTimeout(() => end(false), within);
+      const end = (reached: boolean): void => {
+        for (const off of ends) off();
+        clearTimeout(timer);
+        done(reached);
+      };
+      this.probe(true);
+    });
   }
 
   #send(frame: ClientFrame): void {

@@ -1,1 +1,0 @@
-import{j as o}from"./chunk-O7GOCTEM.js";window.tolkyn={sdk:o};

@@ -1,0 +1,1 @@
+import{j as o}from"./chunk-HGZPIGFO.js";window.tolkyn={sdk:o};
