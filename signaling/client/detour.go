@@ -182,7 +182,8 @@ func (d *detour) look() time.Duration {
 		case rest:
 			return max(min(wait, d.untilSpare()), time.Millisecond)
 		case askUDP:
-			d.ask(nil, w, false)
+			// A nomination while in doubt: where a NAT has given us another mapping, the server sends there a round trip later.
+			d.ask(nil, w, d.over.Load() == nil)
 		case askTCP:
 			if d.spare != nil {
 				d.ask(d.spare, w, false)

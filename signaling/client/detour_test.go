@@ -152,6 +152,48 @@ func TestUDPDiesInMidCall(t *testing.T) {
 	}
 }
 
+// joinToListen joins without a track of one's own.
+func (m *member) joinToListen() *member {
+	var err error
+	m.room, err = m.client.Join(m.w.t.Context(), client.JoinOptions{Name: m.name})
+	require.NoError(m.w.t, err)
+	for _, s := range m.room.Slots() {
+		m.wg.Go(func() { m.listen(s) })
+	}
+	m.wg.Go(func() {
+		for range m.room.Events() { // they are of no interest
+		}
+	})
+	return m
+}
+
+// A NAT gives us another mapping: who talks is followed with the next packet, and who only listens says where he is.
+func TestTheRouterForgetsMedia(t *testing.T) {
+	for _, talks := range []bool{true, false} {
+		inWorld(t, func(t *testing.T, w *world) {
+			nat := w.net.NAT(netip.MustParseAddr("203.0.113.1"))
+			home := nat.Host(netip.MustParseAddr("192.168.77.2"))
+			w.net.SetPath(w.host, home, netsim.LinkConfig{Delay: rtt / 2})
+			a, b := w.dial("aru"), w.dial("bek").join()
+			a.host = home
+			if talks {
+				a.join()
+			} else {
+				a.joinToListen()
+			}
+			time.Sleep(5 * time.Second)
+			for range 3 {
+				nat.Rebind()
+				silent := gap(a, b, 3*time.Second)
+				t.Logf("talks: %v, silent for %v", talks, silent)
+				require.Less(t, silent, 350*ms+2*rtt)
+				require.Equal(t, "udp", a.room.Stats().Path.Protocol)
+			}
+			require.Empty(t, all[client.Rebuilt](a))
+		})
+	}
+}
+
 // Packets still come, ours no longer arrive: a firewall's, or a NAT's, that has lost half its mind.
 func TestOnlyTheUplinkDies(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -206,14 +248,7 @@ func TestTCPDiesToo(t *testing.T) {
 // A connection that stands by is a check each 15 s, and a room in which nobody says anything is not taken for a dead path.
 func TestStandingByIsCheap(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a := w.dial("aru")
-		var err error
-		a.room, err = a.client.Join(t.Context(), client.JoinOptions{Name: "aru"})
-		require.NoError(t, err)
-		go func() {
-			for range a.room.Events() {
-			}
-		}()
+		a := w.dial("aru").joinToListen()
 		time.Sleep(10 * time.Second)
 		before := a.wire.sent.Load()
 		time.Sleep(time.Minute)
