@@ -48,8 +48,10 @@ type congestion struct {
 	pollAt time.Duration // 0: nothing has left since the last one
 	rests  bool          // likewise
 	// What left under no transport-wide number since the last packet that has one: bytes, and the probe that they were part of. The
-	// estimator learns of them with the next packet that has one, as libwebrtc's does.
+	// estimator learns of them with the next packet that has one, as libwebrtc's does, when that is soon: what left long before it
+	// is no burst of now.
 	untold      int
+	untoldSince time.Duration
 	untoldProbe uint32
 	probe       uint32 // the wish that was acted upon
 	sums        [pace.Classes]rate
@@ -144,11 +146,17 @@ func (s *Shard) left(now time.Duration, p *peer, sl *slot, c pace.Class, out dow
 		probe = g.untoldProbe
 	}
 	if g.byPackets && !sl.numbered {
+		if now-g.untoldSince >= restInterval {
+			g.untold, g.untoldSince = 0, now
+		}
 		g.untold, g.untoldProbe = g.untold+size, probe
 		return
 	}
+	if now-g.untoldSince >= restInterval {
+		g.untold = 0
+	}
 	g.estimator.Sent(now, bwe.Packet{Number: p.sent, Size: size + g.untold, Probe: probe})
-	g.untold, g.untoldProbe = 0, 0
+	g.untold, g.untoldSince, g.untoldProbe = 0, now, 0
 	sl.note(out, p.sent)
 	p.sent++
 	if g.rests {
@@ -198,6 +206,9 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 	e := g.estimator.Poll(now)
 	if !g.byPackets {
 		e.Window = 0 // reports do not tell what is in flight
+	}
+	if p.saves {
+		e.Probe = bwe.Probe{} // to know more of the path is not worth the padding
 	}
 	g.estimate = e
 	g.pollAt = 0

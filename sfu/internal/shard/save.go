@@ -36,6 +36,7 @@ func (c Save) apply(s *Shard, now time.Duration) {
 	p.saves = c.On
 	if g := p.congestion; g != nil {
 		g.thin, g.thinTold = 0, false
+		s.poll(now, p) // no probe, or one after all
 	}
 	if p.sealer != nil && !p.saves {
 		p.reports = min(p.reports, now+reportInterval)

@@ -7,9 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu/bwe"
+	"github.com/tolkyn/tolkyn/sfu/internal/downlink"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 )
 
@@ -79,6 +81,40 @@ func TestWhoSavesKeepsHisConsent(t *testing.T) {
 		checks, _ = m.quiet(20 * time.Second)
 		require.InDelta(t, 4, checks, 1)
 	})
+}
+
+// TestWhoSavesIsNotProbed: padding is what he saves. And what his sound took while nothing told of it is no burst, once something
+// does.
+func TestWhoSavesIsNotProbed(t *testing.T) {
+	for _, saves := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBenchOf(t, &bwe.Config{})
+			defer b.close()
+			anna := b.member(1, 0)
+			boris := b.member(2, 0)
+			b.shard.Post(OpenSlot{ID: 2, Slot: 0, Video: true, CNAME: "c", Config: downlink.Config{ // its packets have numbers
+				SSRC: 200, RTXSSRC: 202, Video: true, TransportSeqID: 3, Payloads: []downlink.Payload{{Codec: codec.VP8, PayloadType: 96, RTXPayloadType: 97}},
+			}})
+			b.shard.Post(OpenSlot{ID: 2, Slot: 1, CNAME: "c", Config: downlink.Config{
+				SSRC: 201, Payloads: []downlink.Payload{{Codec: codec.Opus, PayloadType: 111}},
+			}})
+			b.shard.Post(Save{2, saves})
+			b.shard.Post(Assign{ID: 2, Slot: 1, Track: 1, CSRC: 1})
+			for range 500 {
+				anna.say()
+				time.Sleep(20 * time.Millisecond)
+				anna.listen()
+				boris.listen()
+			}
+			require.Equal(t, 500, boris.heard[201])
+			b.ask(t, func(s *Shard) {
+				g := s.peers[2].congestion
+				require.True(t, g.byPackets)
+				require.Equal(t, !saves, g.estimate.Probe.ID != 0, "it would begin with a probe")
+				require.Less(t, g.untold, 11*150, "of 200 ms at most")
+			})
+		})
+	}
 }
 
 // TestAThinWayIsTold once, when it has carried less than a voice for 3 s, and never of who saves.
