@@ -37,7 +37,7 @@ type Config struct {
 	// Min and Max bound the delay aimed at, above the fastest packets; 0 and 1 s. What grows beyond Max is skipped, not
 	// hurried through.
 	Min, Max time.Duration
-	// Repair is how far behind the fastest packets a copy may come and still be waited for, 0 to Max; 250 ms, what 400 ms from
+	// Repair is how far behind the fastest packets a copy, or a packet that was overtaken, may come and still be waited for, 0 to Max; 250 ms, what 400 ms from
 	// mouth to ear (ITU-T G.114) leave beside a path of 150. Copies of what is there are never waited for.
 	Repair time.Duration
 	// Packets is how many can wait, 8 to 4096; 256: 5 s of 20 ms packets, at 64 bytes each.
@@ -184,9 +184,14 @@ func (b *Buffer) insert(now time.Duration, p Packet) Verdict {
 	if b.wasSeen(number) {
 		return Duplicate
 	}
-	b.delays.observe(now, transit)
-	if highest, ok := b.numbers.Highest(); ok && number < highest {
+	highest, ok := b.numbers.Highest()
+	overtaken := ok && number < highest
+	if overtaken {
 		b.stats.Reordered++
+	}
+	// What was repaired on its way here, out of a silence even, may be as late as no path makes it.
+	if !overtaken || !p.Quiet && transit-b.delays.base <= b.config.Repair {
+		b.delays.observe(now, transit)
 	}
 	b.see(number)
 	b.newest = max(b.newest, begin)

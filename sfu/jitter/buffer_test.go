@@ -420,6 +420,27 @@ func TestCopiesThatAreNotWaitedFor(t *testing.T) {
 	require.Less(t, q.b.Stats().Target, 5*ms)
 }
 
+// A server that repairs what it gets forwards packets late: those that come too late to be of use in a call, and what says that
+// there is silence, are not waited for.
+func TestOvertakenPacketsThatAreNotWaitedFor(t *testing.T) {
+	for late, quiet := range map[time.Duration]bool{280 * ms: false, 160 * ms: true} {
+		p := newPlayer(t, jitter.Config{})
+		for n := range 1000 {
+			packet := numbered(n)
+			at := time.Duration(n)*frame + 7*ms
+			if n%10 == 1 {
+				at += late
+				packet.Quiet = quiet
+			}
+			p.at(at, packet)
+		}
+		p.run(990 * frame)
+		s := p.b.Stats()
+		require.Less(t, s.Target, 5*ms)
+		require.Greater(t, s.Reordered, uint64(90))
+	}
+}
+
 func TestSilenceAfterALastWordThatWasSentAgain(t *testing.T) {
 	p := settled(t)
 	again := numbered(100)
