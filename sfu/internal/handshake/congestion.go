@@ -53,8 +53,8 @@ func (r *offerReader) settleFeedback(s *section) {
 		s.extensions[extTransportSeq] = headerExtension{}
 	}
 	if s.saver && !s.sends() {
+		// NACK stays: nothing is asked for where nothing is lost, and where something is, reports say so too late.
 		s.extensions[extAudioLevel] = headerExtension{}
-		s.taken[0].feedback &^= feedbackNACK // a round trip is longer than what is asked for can wait, and a request dearer than a copy
 	}
 	if take != feedbackREMB {
 		s.extensions[extAbsSendTime] = headerExtension{}

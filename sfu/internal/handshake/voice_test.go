@@ -87,11 +87,10 @@ func TestAnswerToASaver(t *testing.T) {
 		}
 		_, lines = answered(t, a.SDP, "2")
 		require.NotContains(t, lines, "ptime:60")
-		require.NotContains(t, lines, "nack")
 		require.NotContains(t, lines, uriAudioLevel)
 		require.Equal(t, ExtensionIDs{MID: a.Slots[0].Ext.MID}, a.Slots[0].Ext)
-		require.False(t, a.Slots[0].NACK)
 		require.Equal(t, strings.HasPrefix(offer, "chromium"), a.Slots[0].RED != 0)
+		require.Equal(t, a.Slots[0].RED != 0, a.Slots[0].NACK, "loss is told at once, and nothing where there is none")
 		require.NotZero(t, a.Published[0].Ext.AudioLevel, "who speaks is found by it")
 		require.True(t, a.Published[1].TransportCC, "pictures are held to the path as ever")
 		require.True(t, a.Slots[1].TransportCC)
