@@ -18,6 +18,8 @@ const (
 	// maxSkew is by how much a packet's arrival may be off the timestamp line: nothing that is still of use in a call
 	// comes that late, and no pause makes clocks part that far.
 	maxSkew = 2 * time.Second
+	// maxRepair is how late what a server has repaired may come: two packets of a silence later, of 1.2 s each with Opus in 60 ms.
+	maxRepair = 5 * time.Second
 	// copiesKept is how many copies played are remembered, to tell their originals from late packets.
 	copiesKept = 32
 	// holesKept is how many holes that were given up are remembered, to tell a copy that came too late for one from those
@@ -214,6 +216,9 @@ func (b *Buffer) isStrange(number seq.Extended, transit time.Duration) bool {
 	}
 	jump := int64(number) - int64(highest)
 	skew := transit - b.delays.base
+	if jump < 0 && skew > 0 && skew <= maxRepair {
+		return jump < -maxJump // repaired on its way: two in a row are no new stream
+	}
 	return jump > maxJump || jump < -maxJump || skew > maxSkew || skew < -maxSkew
 }
 

@@ -441,6 +441,29 @@ func TestOvertakenPacketsThatAreNotWaitedFor(t *testing.T) {
 	}
 }
 
+// Two packets of a silence that come seconds late, one after the other, are no new stream: nothing is played twice, or before its time.
+func TestRepairedSilenceIsNoNewStream(t *testing.T) {
+	p := settled(t)
+	last := numbered(100)
+	last.Quiet = true
+	p.at(2007*ms, last)
+	quiet := func(n, frames int) jitter.Packet {
+		q := numbered(100 + n)
+		q.Timestamp = last.Timestamp + uint32(960*frames)
+		q.Quiet = true
+		return q
+	}
+	p.at(2007*ms+5600*ms, quiet(4, 280))
+	p.at(7650*ms, quiet(1, 70))
+	p.at(7660*ms, quiet(2, 140))
+	p.at(2007*ms+7000*ms, quiet(5, 350))
+	p.run(9500 * ms)
+	s := p.b.Stats()
+	require.Zero(t, s.Restarts)
+	require.EqualValues(t, 2, s.Late)
+	require.True(t, slices.IsSorted(p.numbers()), p.numbers())
+}
+
 func TestSilenceAfterALastWordThatWasSentAgain(t *testing.T) {
 	p := settled(t)
 	again := numbered(100)
