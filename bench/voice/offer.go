@@ -13,6 +13,8 @@ const (
 	levelID           = 1
 	transportID       = 3
 	midID             = 4
+
+	transportURI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 )
 
 // mline is one m-line of sound in an offer.
@@ -46,7 +48,7 @@ func offer(c *client, print string, lines []mline) string {
 			"a=rtpmap:%d opus/48000/2\r\na=fmtp:%[9]d minptime=10;useinbandfec=1\r\n",
 			types, c.ufrag, c.pwd, print, i, direction, levelID, midID, opusType)
 		if line.transport {
-			fmt.Fprintf(&b, "a=extmap:%d http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\na=rtcp-fb:%d transport-cc\r\n", transportID, opusType)
+			fmt.Fprintf(&b, "a=extmap:%d %s\r\na=rtcp-fb:%d transport-cc\r\n", transportID, transportURI, opusType)
 		}
 		if line.nack {
 			fmt.Fprintf(&b, "a=rtcp-fb:%d nack\r\n", opusType)
@@ -111,8 +113,8 @@ func (a *agreed) read(line string) {
 	switch {
 	case line == "a=rtcp-fb:"+opus+" nack":
 		a.nack = true
-	case line == "a=rtcp-fb:"+opus+" transport-cc":
-		a.transport = true
+	case strings.HasPrefix(line, "a=extmap:") && strings.HasSuffix(line, transportURI):
+		a.transport = true // the feedback may be named without it: then there is nothing to tell of
 	case strings.HasPrefix(line, "a=fmtp:"+opus+" "):
 		a.fmtp = line
 	case strings.HasPrefix(line, "a=ptime:"):

@@ -164,7 +164,10 @@ func (m *mouth) quietest() word {
 	if m.period == saverTime {
 		all = m.clips.thin[m.scene]
 	}
-	return slices.MinFunc(all, func(a, b word) int { return len(a.data) - len(b.data) })
+	w := slices.MinFunc(all, func(a, b word) int { return len(a.data) - len(b.data) })
+	w.data = slices.Clone(w.data)
+	w.data[len(w.data)-1] = byte(m.place) // no two are alike
+	return w
 }
 
 func (m *mouth) silent(now time.Time) bool {
