@@ -26,6 +26,8 @@ type Maker struct {
 	New  func(now time.Duration, cfg bwe.Config) Controller
 	// Close ends what a controller has started; nil: nothing.
 	Close func(Controller)
+	// Seeds bounds how many of a case's runs this one gets, the first ones; 0: all.
+	Seeds int
 }
 
 // Tolkyn makes our own.

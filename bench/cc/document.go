@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/tolkyn/tolkyn/bench/report"
@@ -34,11 +35,7 @@ var sheets = []sheet{
 // WriteMarkdown writes rows as tables for a document. ✗ stands behind what misses its goal.
 func (t Table) WriteMarkdown(w io.Writer) error {
 	d := document{bufio.NewWriter(w), t.Rows, controllers(t.Rows)}
-	seeds := 0
-	if len(t.Rows) > 0 {
-		seeds = t.Rows[0].Seeds
-	}
-	fmt.Fprintf(d.out, "Made by `%s` at commit `%.12s`, %s; means of %d seeds. ✗: the goal is missed.\n", t.Command, t.Commit, t.Date, seeds)
+	fmt.Fprintf(d.out, "Made by `%s` at commit `%.12s`, %s; means of %s seeds. ✗: the goal is missed.\n", t.Command, t.Commit, t.Date, seedsOf(t.Rows))
 	for _, s := range sheets {
 		d.sheet(s)
 	}
@@ -46,6 +43,21 @@ func (t Table) WriteMarkdown(w io.Writer) error {
 	d.met()
 	d.missed()
 	return d.out.Flush()
+}
+
+// seedsOf says how many seeds rows are of: those of the first controller, and of the others where these are fewer.
+func seedsOf(rows []Row) string {
+	if len(rows) == 0 {
+		return "0"
+	}
+	most, least := rows[0].Seeds, rows[0].Seeds
+	for _, r := range rows {
+		least = min(least, r.Seeds)
+	}
+	if least == most {
+		return strconv.Itoa(most)
+	}
+	return fmt.Sprintf("%d (peers: %d)", most, least)
 }
 
 type document struct {

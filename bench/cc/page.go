@@ -16,7 +16,7 @@ func (t Table) Study() report.Study {
 		Facts: [][2]string{{"Commit", t.Commit}, {"Date", t.Date}},
 	}
 	if len(t.Rows) > 0 {
-		s.Facts = append(s.Facts, [2]string{"Seeds", fmt.Sprint(t.Rows[0].Seeds)})
+		s.Facts = append(s.Facts, [2]string{"Seeds", seedsOf(t.Rows)})
 	}
 	for rest := t.Rows; len(rest) > 0; {
 		n := 1

@@ -58,11 +58,25 @@ var moreIsBetter = map[Metric]bool{
 	Util: true, UtilSteady: true, Jain: true, Share: true, EstimateMin: true, Utility: true,
 }
 
-// Play runs every case with every controller and seeds 1 to seeds, on all cores, and tells how far it is. Rows come by case,
+// Play runs every case with every controller and seeds 1 to seeds (fewer where Maker.Seeds says so), on all cores, and tells how far it is. Rows come by case,
 // then by controller. An end of ctx leaves out what has not begun.
 func Play(ctx context.Context, cases []Case, makers []Maker, seeds int, progress func(done, of int)) []Row {
-	n := len(cases) * len(makers) * seeds
-	results := make([]Result, n)
+	type run struct {
+		row  int
+		seed uint64
+	}
+	var runs []run
+	results := make([][]Result, len(cases)*len(makers))
+	for row := range results {
+		n := seeds
+		if most := makers[row%len(makers)].Seeds; most > 0 {
+			n = min(n, most)
+		}
+		results[row] = make([]Result, n)
+		for i := range n {
+			runs = append(runs, run{row, uint64(i + 1)})
+		}
+	}
 	var next, done atomic.Int64
 	var told sync.Mutex
 	var workers sync.WaitGroup
@@ -70,24 +84,25 @@ func Play(ctx context.Context, cases []Case, makers []Maker, seeds int, progress
 		workers.Go(func() {
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
-				if i >= n {
+				if i >= len(runs) {
 					return
 				}
-				c, m, seed := cases[i/seeds/len(makers)], makers[i/seeds%len(makers)], uint64(i%seeds+1)
-				results[i] = c.play(m, seed)
-				if seed > 1 {
-					results[i].Series = Series{} // only the first is drawn
+				r := runs[i]
+				result := cases[r.row/len(makers)].play(makers[r.row%len(makers)], r.seed)
+				if r.seed > 1 {
+					result.Series = Series{} // only the first is drawn
 				}
+				results[r.row][r.seed-1] = result
 				told.Lock()
-				progress(int(done.Add(1)), n)
+				progress(int(done.Add(1)), len(runs))
 				told.Unlock()
 			}
 		})
 	}
 	workers.Wait()
 	var rows []Row
-	for i := 0; i < n; i += seeds {
-		rows = append(rows, summed(cases[i/seeds/len(makers)], makers[i/seeds%len(makers)].Name, results[i:i+seeds]))
+	for row, all := range results {
+		rows = append(rows, summed(cases[row/len(makers)], makers[row%len(makers)].Name, all))
 	}
 	return rows
 }

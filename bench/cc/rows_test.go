@@ -59,6 +59,18 @@ func TestPlay(t *testing.T) {
 	require.True(t, missed[0].Behind())
 }
 
+func TestPeersMayPlayFewerSeeds(t *testing.T) {
+	slow := named("slow", 300*bwe.Kbps)
+	slow.Seeds = 1
+	rows := Play(t.Context(), []Case{short(), short()}, []Maker{named("good", 900*bwe.Kbps), slow}, 2, func(int, int) {})
+	require.Len(t, rows, 4)
+	for i, want := range []int{2, 1, 2, 1} {
+		require.Equal(t, want, rows[i].Seeds)
+	}
+	require.Equal(t, Run(short(), at(300*bwe.Kbps), 1).Metrics, rows[3].Mean)
+	require.Equal(t, "2 (peers: 1)", seedsOf(rows))
+}
+
 func TestPlayEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

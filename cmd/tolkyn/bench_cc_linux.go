@@ -20,7 +20,7 @@ import (
 // ccFlags are those of bench cc.
 type ccFlags struct {
 	cases, controllers []string
-	seeds              int
+	seeds, peerSeeds   int
 	json, html         string
 	markdown, plots    string
 	quiet, list        bool
@@ -46,6 +46,7 @@ func newCongestion() *cobra.Command {
 	flags.StringSliceVar(&f.cases, "case", nil, "cases by name or pattern ('5.*'), joined by commas; default: all")
 	flags.StringSliceVar(&f.controllers, "controller", nil, "controllers, joined by commas; default: all")
 	flags.IntVar(&f.seeds, "seeds", 3, "runs of each case, with seeds 1, 2, …")
+	flags.IntVar(&f.peerSeeds, "peer-seeds", 0, "fewer runs of controllers that are not ours, to save time; 0: as many")
 	flags.StringVar(&f.json, "json", "", "file for the rows as JSON")
 	flags.StringVar(&f.html, "html", "", "file for the tables and plots as one page")
 	flags.StringVar(&f.markdown, "markdown", "", "file for the tables as a document's")
@@ -108,6 +109,14 @@ func writePlots(dir string, rows []cc.Row) error {
 func (f ccFlags) chosen(makers []cc.Maker) ([]cc.Case, []cc.Maker, error) {
 	if f.seeds < 1 {
 		return nil, nil, fmt.Errorf("--seeds: got %d, want at least 1", f.seeds)
+	}
+	if f.peerSeeds < 0 {
+		return nil, nil, fmt.Errorf("--peer-seeds: got %d, want 0 (all) or more", f.peerSeeds)
+	}
+	for i := range makers {
+		if makers[i].Name != cc.Tolkyn.Name {
+			makers[i].Seeds = f.peerSeeds
+		}
 	}
 	cases, all := cc.Cases(), cc.Cases()
 	if len(f.cases) > 0 {
