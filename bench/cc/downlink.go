@@ -203,8 +203,8 @@ func (d *downlink) capture(i int) {
 
 func (d *downlink) speak(voice int32) {
 	d.todo.add(d.now+audioInterval, dlSpeaks, voice, 0)
-	d.bucket.Take(d.now, pace.Audio, audioPacket)
-	d.send(dlPacket{slot: -1, size: audioPacket, came: d.now}, 0)
+	probe, _ := d.bucket.Take(d.now, pace.Audio, audioPacket)
+	d.send(dlPacket{slot: -1, size: audioPacket, came: d.now}, probe)
 }
 
 // drain sends what the bucket lets out now: what is to be repaired, then video by weight, then padding.

@@ -124,18 +124,24 @@ func (s *slot) enqueue(d *downlink, encoding int, f frame) {
 	s.frames = append(s.frames, record)
 }
 
-// next is the packet that the slot would send now. What has waited too long is left out as sfu/internal/downlink does it: at
-// 150 ms all that comes before a keyframe, or the highest temporal layer, for two seconds; at 400 ms all, for a keyframe that
-// is asked for. A frame that was begun is sent to its end.
+// next is the packet that the slot would send now. What has waited too long is left out as sfu/internal/downlink does it: when
+// a keyframe has come, all before it that has waited for 40 ms, a frame that was begun too; at 150 ms the highest temporal
+// layer, for two seconds; at 400 ms all, for a keyframe that is asked for. Else a frame that was begun is sent to its end.
 func (s *slot) next(d *downlink) (dlPacket, bool) {
 	for len(s.queue) > 0 {
 		p := s.queue[0]
 		f := &s.frames[p.frame]
 		age := d.now - p.came
+		key := s.keyframeBehind(p.frame)
 		switch {
+		case s.flows == paused:
+			s.skipTo(len(s.frames))
+			continue
+		case key > 0 && age > staleAtSwitch:
+			s.skipTo(key)
+			continue
 		case f.began:
 			return p, true
-		case s.behind(p.frame) && (age > staleAtSwitch || s.flows == paused), age > lagBound && s.behind(p.frame):
 		case f.temporal > s.allowed():
 		case age > lagMost:
 			s.broken = true
@@ -149,17 +155,22 @@ func (s *slot) next(d *downlink) (dlPacket, bool) {
 	return dlPacket{}, false
 }
 
-// behind says whether a keyframe waits behind a frame, or nothing is shown any more.
-func (s *slot) behind(frame int) bool {
-	if s.flows == paused {
-		return true
-	}
+// keyframeBehind is the first keyframe that waits behind a frame; 0: none does.
+func (s *slot) keyframeBehind(frame int) int {
 	for i := frame + 1; i < len(s.frames); i++ {
 		if s.frames[i].key {
-			return true
+			return i
 		}
 	}
-	return false
+	return 0
+}
+
+// skipTo leaves out all that waits before a frame.
+func (s *slot) skipTo(frame int) {
+	for len(s.queue) > 0 && s.queue[0].frame < frame {
+		s.frames[s.queue[0].frame].skipped = true
+		s.drop()
+	}
 }
 
 // thin leaves one more temporal layer out, and says whether the frame is of it.
