@@ -7,6 +7,10 @@ const (
 	busyLeast = 0.03                   // s of busy time that make a measure
 	busyFresh = 200 * time.Millisecond // after which a measure is of another time
 
+	// 0.9 and 0.6 of what bursts showed: the capacity has fallen, and has fallen far. Three packets tell the latter: jitter of 10 ms
+	// makes no 50 of 30.
+	fellSome, fellFar = 0.9, 0.6
+
 	// 80 ms: longer than any rate worth a call takes for a packet. The path stood still, which is no rate: radio does.
 	stall = 80 * time.Millisecond
 	// 500 ms: how long what stood in the queue then is no sign of a low capacity.
@@ -28,6 +32,7 @@ type busy struct {
 	arrived    time.Duration
 	left       time.Duration
 	bits, span float64       // passed, and in how many seconds; fading
+	all        passage       // the same, and nothing fades
 	last       time.Duration // when the measure last grew
 	stalled    time.Duration // when a stall ended; 0: never
 }
@@ -42,12 +47,38 @@ func (b *busy) arrive(number uint64, s *sent, at, wait, gap time.Duration) {
 			keep := max(0, 1-took.Seconds()/busyFade)
 			b.bits = float64(b.bits*keep) + float64(s.size)*8
 			b.span = float64(b.span*keep) + took.Seconds()
+			b.all.bytes += uint32(s.size)
+			b.all.took += uint32(took / time.Microsecond)
 			b.last = at
 		}
 	}
 	if at >= b.arrived {
 		b.number, b.sent, b.arrived, b.left = number, s.at, at, s.at+wait
 	}
+}
+
+// passage is what has passed back to back, in how many microseconds. Both wrap: differences of a second count.
+type passage struct{ bytes, took uint32 }
+
+// since is the rate since an earlier one, in bits a second; 0: that is too little for a measure.
+func (p passage) since(o passage) float64 {
+	if took := float64(p.took-o.took) / 1e6; took >= busyLeast {
+		return float64(p.bytes-o.bytes) * 8 / took
+	}
+	return 0
+}
+
+// fall is what bursts show when the capacity has fallen while their measure looks back: what passed back to back since the queue
+// stands, and where that is far less, in the last report or two. far says that it is so much less that the share of the last
+// 100 ms is of two capacities and compares with nothing.
+func fall(bursts, lately, newest float64) (now float64, far bool) {
+	if lately > 0 && lately < fellSome*bursts {
+		bursts = lately
+	}
+	if newest > 0 && newest < fellFar*bursts {
+		return newest, true
+	}
+	return bursts, false
 }
 
 // rate is bits a second as of an arrival; 0: it was not busy lately.

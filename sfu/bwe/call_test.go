@@ -195,6 +195,22 @@ func TestAQueueIsDrainedAfterTheCapacityFell(t *testing.T) {
 	require.GreaterOrEqual(t, c.rate(time.Second), 2200*Kbps, "back in three seconds")
 }
 
+// What passed before a fall counts for nothing in what is believed after it, and is no sign that others send.
+func TestAFallIsBelievedWithTheFirstPacketsThatShowIt(t *testing.T) {
+	c := newCall(Config{}, flat(2500*Kbps, 300*ms))
+	c.run(10*time.Second, nil)
+	c.link.Set(flat(600*Kbps, 300*ms))
+	fell, believed := c.now, time.Duration(0)
+	c.run(time.Second, func() {
+		require.False(t, c.e.control.shared(), c.now-fell)
+		if believed == 0 && c.last.Lasts < 700*Kbps {
+			believed = c.now - fell
+		}
+	})
+	require.Positive(t, believed)
+	require.Less(t, believed, 250*ms, "a round trip, two reports, and a queue that stands for two frames")
+}
+
 func TestRandomLossIsNoCongestion(t *testing.T) {
 	for _, loss := range []float64{0.05, 0.1, 0.2} {
 		link := flat(Mbps, 300*ms)

@@ -62,7 +62,7 @@ func (k *compete) crosses(now time.Duration, e *Estimator, q float64) {
 	if passes == 0 || q <= shortQueue {
 		return
 	}
-	if share := e.delay.passed(passWindow); share > 0 {
+	if share, _ := e.delay.passed(passWindow); share > 0 {
 		k.cross += float64((min(max(passes/share-1, 0), 0.5) - k.cross) * crossFade)
 		k.crossAt = now
 	}

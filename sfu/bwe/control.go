@@ -12,9 +12,10 @@ const (
 	deepQueue   = 0.060 // s: what must go at once, whatever waits at the sender
 	measureDeep = 0.050 // s: from here on a short look at what passes is exact, and soon
 
-	// A queue of 50 ms is drained at a fifth less than passes: in 0.25 s, a round trip and what an encoder takes to follow.
-	drainWithin           = 0.25
-	drainLeast, drainMost = 0.3, 0.97 // of what passes: audio and the base of video go on; and never nothing
+	// A queue of 50 ms is drained at a third less than passes, in 0.15 s: what goes on to come of an encoder for 100 ms waits at the
+	// sender, where it can still be left out.
+	drainWithin           = 0.15
+	drainLeast, drainMost = 0.2, 0.97 // of what passes: audio goes on, and of video a little; and never nothing
 	afterDrain            = 0.96      // of what passes: the encoder wavers by 5 %
 
 	passWindow = 100 * time.Millisecond // three frames
@@ -190,7 +191,7 @@ func (c *control) cut(now time.Duration, e *Estimator, q, passes float64) {
 
 // passes is what the bottleneck passes of ours, in bits a second; 0: it cannot be told.
 func (c *control) passes(now time.Duration, e *Estimator, q float64) float64 {
-	share := e.delay.passed(passWindow)
+	share, lately := e.delay.passed(passWindow)
 	if q > measureDeep {
 		share = min(share, e.delay.recent(passWindow))
 	}
@@ -199,7 +200,11 @@ func (c *control) passes(now time.Duration, e *Estimator, q float64) float64 {
 	if e.busy.stood(e.delay.now()) && bursts > 0 {
 		return bursts // what arrived while nothing could is no measure
 	}
-	if !c.draining && bursts > 0 && share > 0 && !e.probes.disturbs(now) {
+	bursts, fell := fall(bursts, lately, e.delay.newest())
+	if fell {
+		share = min(share, bursts)
+	}
+	if !c.draining && !fell && bursts > 0 && share > 0 && !e.probes.disturbs(now) {
 		if bursts > float64((sharedBursts+min(sharedJitter*e.delay.jitter().Seconds(), sharedJittered))*share) {
 			c.contested += float64((1 - c.contested) * sharedRise)
 		} else {

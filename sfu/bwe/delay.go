@@ -34,9 +34,17 @@ const (
 // sample is how far arrivals had come with one report.
 type sample struct {
 	sent, arrived time.Duration // of the newest packet until then, by the sender's clock and a constant
-	bytes         int64         // arrived in all until then
-	least         time.Duration // shortest one-way delay since the sample before, by the same constant
+	bytes         uint32        // arrived in all until then; it wraps
+	busy          passage       // what the bottleneck had passed back to back
+	least         short         // shortest one-way delay since the sample before, by the same constant
 }
+
+// short is a one-way delay in microseconds: none is beyond clockJump.
+type short int32
+
+func shorten(d time.Duration) short { return short(d / time.Microsecond) }
+
+func (s short) duration() time.Duration { return time.Duration(s) * time.Microsecond }
 
 // delay turns send and arrival times into the queue that stands in the bottleneck, and the rate that passes it.
 //
@@ -79,18 +87,19 @@ func (d *delay) reset(sentAt, arrival time.Duration) {
 	}
 }
 
-// report notes a report.
-func (d *delay) report(m message) {
+// report notes a report, and what the bottleneck has passed back to back until then.
+func (d *delay) report(m message, busy passage) {
 	d.owd = m.owd
 	d.note(m.sent, m.least)
 	if newest := &d.ring[d.head]; d.count > 1 && newest.arrived-d.back(1).arrived < sampleEvery {
 		newest.sent, newest.arrived = max(newest.sent, m.sent), max(newest.arrived, m.arrived)
-		newest.bytes += int64(m.bytes)
-		newest.least = min(newest.least, m.least)
+		newest.bytes += uint32(m.bytes)
+		newest.busy = busy
+		newest.least = min(newest.least, shorten(m.least))
 		return
 	}
 	d.wobble(m.least.Seconds())
-	next := sample{m.sent, m.arrived, int64(m.bytes), m.least}
+	next := sample{m.sent, m.arrived, uint32(m.bytes), busy, shorten(m.least)}
 	if d.count > 0 {
 		newest := &d.ring[d.head]
 		next.sent, next.arrived = max(next.sent, newest.sent), max(next.arrived, newest.arrived)
@@ -159,36 +168,46 @@ func (d *delay) stood(window time.Duration) time.Duration {
 	if d.count == 0 {
 		return 0
 	}
-	least := d.back(0).least
+	least := d.back(0).least.duration()
 	for i := 1; i < d.count; i++ {
 		s := d.back(i)
 		if d.now()-s.arrived >= window {
 			break
 		}
-		least = min(least, s.least)
+		least = min(least, s.least.duration())
 	}
 	return max(0, least-d.empty())
 }
 
 // passed is the rate that arrived since a queue stands, or in the last window if that is longer: what the bottleneck passes of
-// ours, in bits a second; 0: not known.
-func (d *delay) passed(window time.Duration) float64 {
+// ours, in bits a second; and what of that passed back to back. 0: not known.
+func (d *delay) passed(window time.Duration) (rate, bursts float64) {
 	empty := d.empty() + standLeast
 	newest := d.back(0)
-	stands := newest.least > empty
-	rate := 0.0
+	stands := newest.least.duration() > empty
 	for i := 1; i < d.count; i++ {
 		s := d.back(i)
 		span := newest.arrived - s.arrived
 		if span >= 2*sampleEvery {
-			rate = float64((newest.bytes-s.bytes)*8) / span.Seconds()
+			rate = float64(newest.bytes-s.bytes) * 8 / span.Seconds()
+			bursts = newest.busy.since(s.busy)
 		}
-		stands = stands && s.least > empty
+		stands = stands && s.least.duration() > empty
 		if span >= passLongest || span >= window && !stands {
 			break
 		}
 	}
-	return rate
+	return rate, bursts
+}
+
+// newest is the rate at which packets passed back to back last, over the fewest reports that make a measure; 0: not known.
+func (d *delay) newest() float64 {
+	for i := 1; i < d.count; i++ {
+		if rate := d.back(0).busy.since(d.back(i).busy); rate > 0 {
+			return rate
+		}
+	}
+	return 0
 }
 
 // recent is the rate that arrived in the last window.
@@ -198,7 +217,7 @@ func (d *delay) recent(window time.Duration) float64 {
 	for i := 1; i < d.count; i++ {
 		s := d.back(i)
 		if span := newest.arrived - s.arrived; span > 0 {
-			if rate = float64((newest.bytes-s.bytes)*8) / span.Seconds(); span >= window {
+			if rate = float64(newest.bytes-s.bytes) * 8 / span.Seconds(); span >= window {
 				break
 			}
 		}
@@ -215,7 +234,7 @@ func (d *delay) delivered(window time.Duration) float64 {
 		s := d.back(i)
 		span := max(newest.arrived-s.arrived, newest.sent-s.sent)
 		if span >= window || i == d.count-1 && span >= window/2 {
-			return float64((newest.bytes-s.bytes)*8) / span.Seconds()
+			return float64(newest.bytes-s.bytes) * 8 / span.Seconds()
 		}
 	}
 	return 0

@@ -75,7 +75,7 @@ func (e *Estimator) Feedback(now time.Duration, results []Result) {
 		e.control.recall(now, before)
 	}
 	e.roundTrip(now - m.sent)
-	e.delay.report(m)
+	e.delay.report(m, e.busy.all)
 	e.ecn.note(now, m.marked, m.received+m.untimed)
 	e.probes.measure(now, e)
 	e.control.step(now, e)

@@ -9,8 +9,9 @@ const (
 	evenPacing  = 1.05 // where bursts are marked or lost
 	lossSmooth  = 10 * time.Second
 
-	drainPacing   = 1.15 // while a short queue drains: what waits at the sender is delay too
-	suspectPacing = 1.2  // while one does not drain: bursts must show whether others are there
+	drainPacing   = 1.1 // while a short queue drains: what waits at the sender is delay too
+	markedPacing  = 1.3 // the same where marks keep the queue short
+	suspectPacing = 1.2 // while one does not drain: bursts must show whether others are there
 	deepOver      = 300 * time.Millisecond
 
 	backlogPacing = 1.02                    // of what passes: what waited while a deep queue drained does not refill it
@@ -30,6 +31,9 @@ func (c *control) pacing(now time.Duration, e *Estimator) float64 {
 	case c.draining && c.compete.suspects(now):
 		return suspectPacing
 	case c.draining && !c.shared() && (c.deepAt == 0 || now-c.deepAt > deepOver):
+		if e.ecn.active(now) {
+			return markedPacing
+		}
 		return drainPacing
 	case c.draining:
 		return 1

@@ -78,7 +78,7 @@ func TestDelayTellsTheQueueThatStands(t *testing.T) {
 		if i%5 == 2 {
 			owd += 40 * ms // a burst
 		}
-		d.report(one(time.Duration(i)*50*ms, owd))
+		d.report(one(time.Duration(i)*50*ms, owd), passage{})
 	}
 	require.Equal(t, 15*ms, d.queue())
 	require.Equal(t, time.Duration(0), d.empty())
@@ -88,7 +88,7 @@ func TestDelayTellsTheQueueThatStands(t *testing.T) {
 	// 200 ppm of skew: an hour later the delay is 0.7 s longer, and none of it is a queue.
 	for i := range 72000 {
 		now := time.Second + time.Duration(i)*50*ms
-		d.report(one(now, now/5000))
+		d.report(one(now, now/5000), passage{})
 	}
 	require.Less(t, d.queue(), 6*ms)
 }
@@ -100,7 +100,7 @@ func TestDeliveredIsNeverMoreThanWasSent(t *testing.T) {
 		now := time.Duration(i) * 50 * ms
 		m := one(now, 0)
 		m.arrived = 0 // all at once, says the receiver
-		d.report(m)
+		d.report(m, passage{})
 	}
 	require.InDelta(t, 160e3, d.delivered(300*ms), 1e3)
 	require.Zero(t, d.recent(300*ms))

@@ -28,6 +28,14 @@ const (
 	probeHeadroom = 1.3
 	probeOpen     = 1.4
 	probeRecalls  = 30 * time.Second
+
+	// Jitter makes bursts as slow as they were sent, and a path that has fallen to less than half may be back without a sign: after
+	// 1 s of calm it is asked every 4 s, and what comes of that makes no other probe wait.
+	probeFallen  = 2.0
+	probeBlurred = time.Millisecond // of jitter
+	probeRested  = time.Second
+	probeAsks    = 4 * time.Second
+
 	probeDisturbs = 400 * time.Millisecond // as long as averages look back
 	probeWaits    = 500 * time.Millisecond // and two round trips: what it has not brought by then it will not
 
@@ -74,7 +82,7 @@ func (p *probes) begin() {
 func (p *probes) poll(now time.Duration, e *Estimator) Probe {
 	if p.flight.id != 0 && now-p.flight.last > 2*e.rtt+probeWaits {
 		p.flight = flight{}
-		p.fail()
+		p.fail(&e.control)
 	}
 	if p.wish.ID != 0 && e.control.draining {
 		p.wish = Probe{}
@@ -90,8 +98,11 @@ func (p *probes) poll(now time.Duration, e *Estimator) Probe {
 	return p.wish
 }
 
-func (p *probes) fail() {
+func (p *probes) fail(c *control) {
 	p.chain = false
+	if c.before > probeFallen*c.rate {
+		return
+	}
 	p.pause = min(max(2*p.pause, probeFailed), probeRarest)
 }
 
@@ -138,6 +149,9 @@ func (p *probes) mayAsk(now time.Duration, e *Estimator) bool {
 	case c.draining || c.compete.on || !e.told(now):
 		return false
 	case e.wants > c.rate && e.sending.rate(now) < probeStarved*c.rate && now-p.asked >= probePatient:
+		return true
+	case c.before > probeFallen*c.rate && now-c.beforeAt < probeRecalls && calm >= probeRested &&
+		e.delay.jitter() >= probeBlurred && now-p.asked >= probeAsks:
 		return true
 	case now-p.asked < p.pause:
 		return false
@@ -199,7 +213,7 @@ func (p *probes) measure(now time.Duration, e *Estimator) {
 	bits := float64(f.bytes * 8)
 	sent, came := (f.sentLast - f.sentFirst).Seconds(), (f.cameLast - f.cameFirst).Seconds()
 	if bits == 0 || max(sent, came) <= 0 {
-		p.fail()
+		p.fail(&e.control)
 		return
 	}
 	rate := min(bits/max(sent, came), probeFaster*f.rate)
@@ -215,7 +229,7 @@ func (p *probes) measure(now time.Duration, e *Estimator) {
 		return
 	}
 	again := p.pause >= probeFailed
-	p.fail()
+	p.fail(&e.control)
 	if c.shared() && again {
 		rate = min(rate, 1.2*c.rate)
 	}

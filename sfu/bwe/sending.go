@@ -11,19 +11,19 @@ const (
 
 // sending measures what leaves.
 type sending struct {
-	buckets [sendBuckets]int
+	buckets [sendBuckets]int32
 	newest  int64 // number of the bucket of now
 }
 
 func (s *sending) sent(now time.Duration, size int) {
 	s.turn(now)
-	s.buckets[s.newest%sendBuckets] += size
+	s.buckets[s.newest%sendBuckets] += int32(size)
 }
 
 func (s *sending) turn(now time.Duration) {
 	n := int64(max(now, 0) / sendBucket)
 	if n-s.newest >= sendBuckets {
-		s.newest, s.buckets = n, [sendBuckets]int{}
+		s.newest, s.buckets = n, [sendBuckets]int32{}
 		return
 	}
 	for s.newest < n {
@@ -38,7 +38,7 @@ func (s *sending) rate(now time.Duration) float64 {
 	sum := 0
 	for i, b := range s.buckets {
 		if int64(i) != s.newest%sendBuckets {
-			sum += b
+			sum += int(b)
 		}
 	}
 	return float64(sum*8) / (float64(sendBuckets-1) * sendBucket.Seconds())
