@@ -9,15 +9,20 @@ import (
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 )
 
-// knowing is a controller that is told what the first bottleneck carries, 150 ms late, as feedback would be.
+// knowing is a controller that is told what the first bottleneck carries, a round trip and an interval of feedback late.
 type knowing struct{ c Case }
 
 func (k knowing) Sent(time.Duration, bwe.Packet)       {}
 func (k knowing) Feedback(time.Duration, []bwe.Result) {}
 func (k knowing) Wants(time.Duration, bwe.Bitrate)     {}
 func (k knowing) Poll(now time.Duration) bwe.Estimate {
-	rate := bwe.Bitrate(min(max(0.97*capacity(k.c.Links[0].At(max(now-150*ms, 0))), 30e3), 50e6))
+	rate := bwe.Bitrate(min(max(0.97*capacity(k.c.Links[0].At(max(now-k.late(), 0))), 30e3), 50e6))
 	return bwe.Estimate{Target: rate, Pacing: rate * 3 / 2, Next: now + 50*ms}
+}
+
+func (k knowing) late() time.Duration {
+	f := k.c.Flows[0]
+	return k.c.Links[0].Steps[0].Link.Delay + f.After.Delay + f.Return.Delay + minInterval
 }
 
 func playDownlink(t *testing.T, name string, m Maker, seed uint64) map[Metric]float64 {
@@ -46,6 +51,17 @@ func TestDownlinkThatIsToldItsCapacity(t *testing.T) {
 	require.Positive(t, m[Down])
 	require.Less(t, m[Down], 0.6)
 	require.Less(t, m[UpMax], 1.0)
+}
+
+// Where the capacity changes within a second, nobody who learns of it afterwards shows the right layers 95 % of the time, though
+// he be told it: sfu/bwe/README.md has the figures beside ours.
+func TestDownlinkOnMobileNetworksThatIsToldItsCapacity(t *testing.T) {
+	for _, name := range []string{"sfu-train", "sfu-lift", "sfu-lte-walk", "sfu-lte-drive"} {
+		told, ours := playDownlink(t, name, Maker{}, 1), playDownlink(t, name, Tolkyn, 1)
+		require.Greater(t, told[WrongLayers], 0.05, name)
+		require.Greater(t, told[Utility], ours[Utility], name)
+		require.Greater(t, told[Utility], 0.85, name)
+	}
 }
 
 // Who believes in much more than the path carries shows less, and drowns the voices.
