@@ -83,7 +83,7 @@ var (
 var cores = []string{
 	"codec", "sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc", "sfu/internal/uplink", "sfu/internal/downlink",
 	"sfu/internal/plan", "sfu/internal/speaker", "sfu/internal/ladder", "sfu/internal/voice", "signaling/call", "internal/seq", "internal/rtcp",
-	"internal/clip", "internal/red", "internal/spell", "bench/scenario", "bench/measure", "bench/source", "bench/source/scene",
+	"internal/clip", "internal/red", "internal/spell", "bench/scenario", "bench/measure", "bench/plc", "bench/source", "bench/source/scene",
 }
 
 // source is one Go file that is not a test.

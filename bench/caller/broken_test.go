@@ -131,7 +131,7 @@ func (g *guest) deliver(l *lane) {
 			if !sleepUntil(g.ctx, t.at) {
 				return
 			}
-			g.p.On.Packet(time.Now(), l.source, t.p, false)
+			g.p.On.Packet(time.Now(), l.source, t.p, measure.FirstTry)
 		case <-g.ctx.Done():
 			return
 		}

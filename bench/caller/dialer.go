@@ -70,9 +70,9 @@ type Source struct {
 type Events struct {
 	// Step tells the end of a step of setting up, once each. measure.DTLS must be told: sending begins with it.
 	Step func(step measure.Step, at time.Time)
-	// Packet is one RTP packet, decrypted, in order of arrival; repaired says that it came by retransmission or FEC.
-	// The receiver keeps it.
-	Packet func(at time.Time, s Source, p *rtp.Packet, repaired bool)
+	// Packet is one RTP packet, decrypted, in order of arrival; came says how. Of RED (RFC 2198) it is the packet's own payload, and
+	// before it, under their own numbers, the copies that fill a hole. The receiver keeps it.
+	Packet func(at time.Time, s Source, p *rtp.Packet, came measure.Repair)
 	// KeyframeRequest: somebody needs a picture of the track that can be decoded alone.
 	KeyframeRequest func(trackID string)
 	// Up tells that the media path was lost, or is back.
@@ -101,4 +101,7 @@ type Stats struct {
 	RTT        time.Duration // of the media path; 0 before it is known
 	Reconnects int64
 	Dropped    int64 // packets that we were too slow to take
+	// Up and Down are what media took of the data volume, in bytes, IP and UDP headers included; of connections whose sockets are the
+	// Network's own, 0.
+	Up, Down int64
 }

@@ -45,6 +45,7 @@ type full struct {
 	newest   time.Duration // when the last packet came
 	lost     time.Duration // when the last packet came before media was lost; 0: it is not
 	gaps     []float64
+	warm     reading // of the data volume when the warm-up was over
 	err      error
 }
 
@@ -140,8 +141,10 @@ func (f *full) dial(ctx context.Context) error {
 		Room: f.role.Room, Identity: f.role.Identity,
 		AudioSlots: f.role.AudioSlots, VideoSlots: f.role.VideoSlots, Network: f.net.of(),
 		On: Events{
-			Step:            func(s measure.Step, at time.Time) { f.step(number, s, at) },
-			Packet:          func(at time.Time, from Source, p *rtp.Packet, repaired bool) { f.packet(number, at, from, p, repaired) },
+			Step: func(s measure.Step, at time.Time) { f.step(number, s, at) },
+			Packet: func(at time.Time, from Source, p *rtp.Packet, came measure.Repair) {
+				f.packet(number, at, from, p, came)
+			},
 			KeyframeRequest: f.keyframe,
 			Up:              func(at time.Time, up bool) { f.isUp(number, at, up) },
 		},
@@ -188,7 +191,9 @@ func (f *full) hangUp() {
 	f.dialing++ // what still comes is nobody's
 	f.before.Reconnects += f.stats.Reconnects
 	f.before.Dropped += f.stats.Dropped
-	f.stats.Reconnects, f.stats.Dropped = 0, 0
+	f.before.Up += f.stats.Up
+	f.before.Down += f.stats.Down
+	f.stats.Reconnects, f.stats.Dropped, f.stats.Up, f.stats.Down = 0, 0, 0, 0
 	f.mu.Unlock()
 	if conn == nil {
 		return
@@ -216,6 +221,15 @@ func (f *full) note() {
 		stats.Path, stats.RTT = f.stats.Path, f.stats.RTT
 	}
 	f.stats = stats
+	if f.warm.at == 0 && f.now() >= f.receiver.warmup {
+		f.warm = f.volume()
+	}
+}
+
+// volume reads what the caller has taken of its data volume. mu is held.
+func (f *full) volume() reading {
+	v := &f.net.volume
+	return reading{f.now(), v.up.Load() + f.before.Up + f.stats.Up, v.down.Load() + f.before.Down + f.stats.Down}
 }
 
 func (f *full) fail(err error) {
@@ -240,13 +254,13 @@ func (f *full) step(number int, s measure.Step, at time.Time) {
 	f.debug(f.role.Identity, "step", "step", s)
 }
 
-func (f *full) packet(number int, at time.Time, from Source, p *rtp.Packet, repaired bool) {
+func (f *full) packet(number int, at time.Time, from Source, p *rtp.Packet, came measure.Repair) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if number != f.dialing {
 		return
 	}
-	f.receiver.handle(at.Sub(f.epoch), from, p, repaired)
+	f.receiver.handle(at.Sub(f.epoch), from, p, came)
 	f.newest = at.Sub(f.epoch)
 	if f.lost > 0 {
 		f.gaps = append(f.gaps, float64(f.newest-f.lost)/float64(time.Millisecond))
@@ -298,6 +312,12 @@ func (f *full) results(end time.Duration, to *measure.Totals) {
 		ReceivedPackets: f.receiver.packets, ReceivedBytes: f.receiver.bytes, Checked: f.receiver.packets,
 		Reconnects: f.before.Reconnects + f.stats.Reconnects, Gaps: f.gaps,
 	}
+	now := f.volume()
+	var there time.Duration
+	for _, s := range f.role.there {
+		there += max(0, min(s.to, now.at)-max(s.from, f.warm.at))
+	}
+	c.UpPerMinute, c.DownPerMinute = perMinute(f.warm, now, there)
 	for _, t := range f.tapes {
 		c.SentPackets += t.packets.Load()
 		c.SentBytes += t.bytes.Load()

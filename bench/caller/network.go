@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pion/ice/v4"
+	"github.com/pion/transport/v4/stdnet"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/tolkyn/tolkyn/bench/netem"
@@ -26,6 +27,9 @@ type network struct {
 	from net.IP      // where sockets are opened
 	line *netem.Line // nil: no model
 	zero *time.Timer // of the run: the line's times count from there
+	own  bool        // the client counts its UDP sockets itself
+
+	volume volume
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -38,6 +42,7 @@ type network struct {
 
 func newNetwork(c scenario.Caller, job Job) (*network, error) {
 	n := &network{name: c.Room + "/" + c.Identity, open: map[net.Conn]struct{}{}, quiet: map[net.PacketConn]struct{}{}}
+	n.own = job.Target.Kind == "tolkyn"
 	n.from = net.IPv4(127, 0, 0, 1)
 	if job.Target.Address.IsValid() {
 		n.from = job.Target.Address.AsSlice()
@@ -85,9 +90,17 @@ func (n *network) of() Network {
 			s.SetICEUDPMux(n.nextMux())
 			s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 		}
-	} else if onLoopback(n.from) {
-		// At the server's end of a link between namespaces the server's address, and ours, stand on the loopback interface.
-		to.Settings = func(s *webrtc.SettingEngine) { s.SetIncludeLoopbackCandidate(true) }
+		return to
+	}
+	// At the server's end of a link between namespaces the server's address, and ours, stand on the loopback interface.
+	nearby := onLoopback(n.from)
+	to.Settings = func(s *webrtc.SettingEngine) {
+		if nearby {
+			s.SetIncludeLoopbackCandidate(true)
+		}
+		if machine, err := stdnet.NewNet(); err == nil && !n.own { // else pion says what is wrong with it
+			s.SetNet(countedNet{machine, &n.volume})
+		}
 	}
 	return to
 }
@@ -115,7 +128,7 @@ func onLoopback(ip net.IP) bool {
 func (n *network) addMux() error {
 	media, err := n.line.ListenUDP("udp4", &net.UDPAddr{IP: n.from})
 	if err == nil {
-		n.muxes = append(n.muxes, webrtc.NewICEUDPMux(nil, media))
+		n.muxes = append(n.muxes, webrtc.NewICEUDPMux(nil, &countedPackets{media, &n.volume}))
 	}
 	return err
 }
@@ -141,7 +154,7 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.open[conn] = struct{}{}
-	return &tracked{Conn: conn, forget: func() { n.forget(conn) }}, nil
+	return &tracked{Conn: &countedConn{conn, &n.volume}, forget: func() { n.forget(conn) }}, nil
 }
 
 func (n *network) listenPacket(_ context.Context, server *net.UDPAddr) (net.PacketConn, error) {
@@ -165,7 +178,7 @@ func (n *network) listenPacket(_ context.Context, server *net.UDPAddr) (net.Pack
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.quiet[conn] = struct{}{}
-	return conn, nil
+	return &countedPackets{conn, &n.volume}, nil
 }
 
 func (n *network) forget(conn net.Conn) {

@@ -74,7 +74,9 @@ type slot struct {
 
 	// Of sound.
 	buffer *jitter.Buffer
-	late   uint64 // packets that came after their moment, told so far
+	late   uint64    // packets that came while they were concealed, told so far
+	coarse [8]*heard // copies of lower quality that were put in last, a ring: a better one may take their place
+	next   int       // in it
 
 	// Of pictures.
 	order     clip.Reorder
@@ -107,14 +109,6 @@ type stream struct {
 	shown  time.Duration // when the last one was
 }
 
-// heard is a packet in the playout buffer.
-type heard struct {
-	stream  *stream
-	sent    time.Duration
-	stamped bool
-	payload []byte
-}
-
 func newReceiver(me *role, c *cast, epoch time.Time, warmup time.Duration, ask func(int)) *receiver {
 	return &receiver{
 		me: me, cast: c, epoch: epoch, warmup: warmup, ask: ask,
@@ -123,7 +117,7 @@ func newReceiver(me *role, c *cast, epoch time.Time, warmup time.Duration, ask f
 }
 
 // handle takes a packet in order of arrival.
-func (r *receiver) handle(at time.Duration, from Source, p *rtp.Packet, repaired bool) {
+func (r *receiver) handle(at time.Duration, from Source, p *rtp.Packet, came measure.Repair) {
 	if r.firstPacket == 0 {
 		r.firstPacket = at
 	}
@@ -134,9 +128,9 @@ func (r *receiver) handle(at time.Duration, from Source, p *rtp.Packet, repaired
 	s.heard = at
 	r.claim(s, at, from)
 	if s.key.kind == measure.Audio {
-		r.hear(s, at, p, size, repaired)
+		r.hear(s, at, p, size, came)
 	} else {
-		r.see(s, at, p, size, repaired)
+		r.see(s, at, p, size, came != measure.FirstTry)
 	}
 }
 
@@ -342,29 +336,6 @@ func (r *receiver) owner(s *slot, at time.Duration, stamp source.Stamp) (*stream
 	return s.claimed, false
 }
 
-// hear puts a packet of sound into the playout buffer.
-func (r *receiver) hear(s *slot, at time.Duration, p *rtp.Packet, size int, repaired bool) {
-	samples, ok := clip.OpusDuration(p.Payload)
-	if !ok {
-		return // padding, or nothing that could be played
-	}
-	r.take(s, at, p, size, repaired)
-	h := heard{stream: s.claimed, payload: p.Payload}
-	if stamp, ok := source.ReadOpus(p.Payload); ok {
-		h.stream, _ = r.owner(s, at, stamp)
-		h.sent, h.stamped = r.sent(stamp), true
-		if h.stream != nil && h.stream.sound != nil && at >= r.warmup {
-			h.stream.sound.Stamped(at, h.sent, stamp.Sender)
-		}
-		if r.firstFrame == 0 && !r.expectsPictures() {
-			r.firstFrame = at
-		}
-	}
-	s.buffer.Insert(at, jitter.Packet{
-		Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Samples: samples, Copy: repaired, Quiet: len(p.Payload) <= 2, Value: h,
-	})
-}
-
 func (r *receiver) expectsPictures() bool {
 	_, video := r.cast.tracksOf(r.me)
 	return video > 0 && r.me.VideoSlots > 0
@@ -389,50 +360,6 @@ func (r *receiver) listen(at time.Duration) {
 	}
 	if at%time.Second < jitter.Period {
 		r.forget(at)
-	}
-}
-
-func (r *receiver) play(s *slot, at time.Duration) {
-	begins := at
-	for _, part := range s.buffer.Pull(at).Parts {
-		out := measure.Played{Samples: part.Samples}
-		st := s.claimed
-		switch part.Action {
-		case jitter.Silence:
-			out.Silent = part.Samples
-		case jitter.Conceal:
-			out.Concealed = part.Samples
-		default:
-			h, _ := part.Packet.Value.(heard)
-			if h.stream != nil && h.stream.sound != nil {
-				st = h.stream
-			}
-			out.Expanded = max(0, part.Samples-part.Media)
-			out.Accelerated = max(0, part.Media-part.Samples)
-			if h.stamped {
-				out.Stamped = true
-				out.Sent = h.sent + samplesToTime(part.Offset)
-				out.Waited = max(0, begins-part.Arrived)
-				st.hearsAt(begins, out.Sent)
-			}
-			if part.Offset == 0 && st != nil && st.kept != nil && h.payload != nil {
-				st.kept.sound(begins, h.payload)
-			}
-		}
-		// Silence where a stream was before is none of its own: it goes on elsewhere.
-		if st != nil && st.sound != nil && at >= r.warmup && (part.Media > 0 || st.on == s) {
-			st.sound.Played(begins, out)
-		}
-		begins += samplesToTime(part.Samples)
-	}
-	if stats := s.buffer.Stats(); stats.Late+stats.Waited != s.late {
-		late := stats.Late + stats.Waited
-		if st := s.claimed; st != nil && st.sound != nil && at >= r.warmup {
-			for range late - s.late {
-				st.sound.Late()
-			}
-		}
-		s.late = late
 	}
 }
 

@@ -60,7 +60,7 @@ func (s *stage) sends(who string, kind measure.Kind, slot int, long time.Duratio
 		for ; next <= s.at; next += every {
 			for _, p := range s.frame(who+" "+track, slot) {
 				if sent++; change == nil || change(sent, p) {
-					s.r.handle(s.at, from, p, false)
+					s.r.handle(s.at, from, p, measure.FirstTry)
 				}
 			}
 		}
@@ -159,7 +159,7 @@ func TestTheWarmUpEndsWithoutLoss(t *testing.T) {
 			late = p
 		}
 		if i == 55 {
-			s.r.handle(s.at, Source{Sender: "bek", Track: "microphone", Kind: measure.Audio}, late, true)
+			s.r.handle(s.at, Source{Sender: "bek", Track: "microphone", Kind: measure.Audio}, late, measure.Resent)
 		}
 		return i != 45
 	})

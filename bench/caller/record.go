@@ -8,9 +8,11 @@ import (
 
 	"github.com/at-wat/ebml-go/webm"
 
+	"github.com/tolkyn/tolkyn/bench/measure"
 	"github.com/tolkyn/tolkyn/bench/report"
 	"github.com/tolkyn/tolkyn/bench/source"
 	"github.com/tolkyn/tolkyn/internal/clip"
+	"github.com/tolkyn/tolkyn/sfu/jitter"
 )
 
 // maxFilm bounds what is kept of one sender: a minute at 720p.
@@ -25,7 +27,8 @@ type recorder struct {
 // film is a sender's sound and picture.
 type film struct {
 	from   *role
-	blocks []block
+	takes  []take  // of sound, without gaps in time while it is played out
+	blocks []block // as packets and frames
 	size   int
 	w, h   int
 }
@@ -49,9 +52,16 @@ func (r *recorder) track(st *stream) *reel {
 	return &reel{r.films[i]}
 }
 
-func (k *reel) sound(at time.Duration, packet []byte) {
-	// Not every decoder that people play files with passes over what a stamp lies in.
-	k.film.add(block{at: at, keyframe: true, data: source.StripOpus(nil, packet)})
+// sound keeps a stretch of playout. It is decoded after the run: now it would take the run's time.
+func (k *reel) sound(at time.Duration, part jitter.Part) {
+	h, _ := part.Packet.Value.(*heard)
+	if k.film.size <= maxFilm {
+		k.film.takes = append(k.film.takes, take{at, part.Action, part.Samples, part.Media, part.Offset, h})
+	}
+	if part.Offset == 0 && h != nil && h.came != measure.Coarse {
+		// Not every decoder that people play files with passes over what a stamp lies in.
+		k.film.add(block{at: at, keyframe: true, data: source.StripOpus(nil, h.payload)})
+	}
 }
 
 func (k *reel) picture(at time.Duration, f clip.Frame) {
@@ -72,18 +82,16 @@ func (f *film) add(b block) {
 func (r *recorder) recordings() ([]report.Recording, error) {
 	var out []report.Recording
 	for _, f := range r.films {
-		if len(f.blocks) == 0 {
-			continue
+		if len(f.takes) > 0 {
+			out = append(out, report.Recording{Title: fmt.Sprintf("%s hears %s", r.who, f.from.Identity), MIME: "audio/wav", Data: wav(f.listen())})
 		}
-		data, err := f.webm()
-		if err != nil {
-			return nil, fmt.Errorf("record %s: %w", f.from.Identity, err)
+		if f.w > 0 {
+			data, err := f.webm()
+			if err != nil {
+				return nil, fmt.Errorf("record %s: %w", f.from.Identity, err)
+			}
+			out = append(out, report.Recording{Title: fmt.Sprintf("%s sees and hears %s", r.who, f.from.Identity), MIME: "video/webm", Data: data})
 		}
-		verb, mime := "sees and hears", "video/webm"
-		if f.w == 0 {
-			verb, mime = "hears", "audio/webm"
-		}
-		out = append(out, report.Recording{Title: fmt.Sprintf("%s %s %s", r.who, verb, f.from.Identity), MIME: mime, Data: data})
 	}
 	return out, nil
 }

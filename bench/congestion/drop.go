@@ -90,10 +90,10 @@ type subscriber struct {
 // transit is when a datagram came to the bottleneck and when it arrived.
 type transit struct{ at, arrives time.Duration }
 
-func (s *subscriber) packet(at time.Time, from caller.Source, p *rtp.Packet, repaired bool) {
+func (s *subscriber) packet(at time.Time, from caller.Source, p *rtp.Packet, came measure.Repair) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := arrived{at: at.Sub(s.opened), timestamp: p.Timestamp, number: p.SequenceNumber, layer: -1, repaired: repaired}
+	a := arrived{at: at.Sub(s.opened), timestamp: p.Timestamp, number: p.SequenceNumber, layer: -1, repaired: came != measure.FirstTry}
 	if from.Kind == measure.Audio {
 		stamp, ok := source.ReadOpus(p.Payload)
 		if ok {
@@ -262,7 +262,7 @@ func publish(ctx context.Context, dialer *tolkyn.Dialer) (stop func() error, err
 					close(flows)
 				}
 			},
-			Packet: func(time.Time, caller.Source, *rtp.Packet, bool) {}, KeyframeRequest: tapes.KeyframeRequest, Up: func(time.Time, bool) {},
+			Packet: func(time.Time, caller.Source, *rtp.Packet, measure.Repair) {}, KeyframeRequest: tapes.KeyframeRequest, Up: func(time.Time, bool) {},
 		},
 	})
 	if err != nil {

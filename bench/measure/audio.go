@@ -22,18 +22,21 @@ type AudioMeter struct {
 	meter  meter
 
 	samples, concealed, accelerated, expanded, late int64
+	restored                                        [repairs]int64
 	events                                          int64
 	concealing                                      bool
+	hole, longest                                   hole // the newest stretch of concealment, and the longest one
 }
 
 // Played is a piece of sound that left the playout buffer. Counts are samples.
 type Played struct {
-	Samples     int  // that came out, whatever they were
-	Concealed   int  // of them: made up because the packet was missing
-	Expanded    int  // of them: added by stretching, to wait
-	Silent      int  // of them: silence the sender meant (DTX, mute); never concealment
-	Accelerated int  // left out by shortening, to catch up
-	Stamped     bool // Sent holds
+	Samples     int    // that came out, whatever they were
+	Concealed   int    // of them: made up because the packet was missing
+	Expanded    int    // of them: added by stretching, to wait
+	Silent      int    // of them: silence the sender meant (DTX, mute); never concealment
+	Accelerated int    // left out by shortening, to catch up
+	Came        Repair // how the packet came that they are of
+	Stamped     bool   // Sent holds
 	// Sent is when the first of these samples was sent: the packet's send time and the place within the packet.
 	Sent time.Duration
 	// Waited is how long the packet had waited in the buffer for its moment.
@@ -94,8 +97,16 @@ func (m *AudioMeter) Played(now time.Duration, p Played) {
 	m.concealed += int64(concealed)
 	m.expanded += int64(p.Expanded)
 	m.accelerated += int64(p.Accelerated)
-	if concealed > 0 && !m.concealing {
-		m.events++
+	m.restored[p.Came] += int64(p.Samples - concealed)
+	if concealed > 0 {
+		if !m.concealing {
+			m.events++
+			m.hole = hole{now, now}
+		}
+		m.hole.to = now + time.Duration(concealed)*time.Second/time.Duration(m.config.Rate)
+		if m.hole.long() > m.longest.long() {
+			m.longest = m.hole
+		}
 	}
 	m.concealing = concealed > 0
 	slice := m.meter.slices.at(now)
@@ -117,6 +128,8 @@ func (m *AudioMeter) Stream(end time.Duration) Stream {
 	sound := &Sound{
 		Concealed: share(m.concealed, m.samples), Events: m.events, Late: share(min(m.late, s.Packets), s.Packets),
 		Accelerated: share(m.accelerated, m.samples), Expanded: share(m.expanded, m.samples),
+		Resent: share(m.restored[Resent], m.samples), Copied: share(m.restored[Copied], m.samples), FEC: share(m.restored[Coarse], m.samples),
+		Window: m.meter.slices.worstWindow(m.longest, float64(m.config.Rate)), Hole: ms(m.longest.long()),
 	}
 	if m.config.LipSync != nil {
 		sound.LipSync = m.config.LipSync.Distribution()

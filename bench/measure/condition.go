@@ -25,7 +25,7 @@ const (
 //	one        = "(" condition ")" | figure ( "<" | "<=" | ">" | ">=" | "==" ) number [ unit ]
 //	figure     = [ "audio_" | "video_" ] metric [ "_" statistic ]
 //	statistic  = "p5" | "p50" | "p90" | "p95" | "p99" | "min" | "max" | "mean" | "sum"
-//	unit       = "%" | "ms" | "s" | "bit/s" | "kbit/s" | "Mbit/s"
+//	unit       = "%" | "ms" | "s" | "bit/s" | "kbit/s" | "Mbit/s" | "kB" | "MB"
 //
 // Metrics lists the metrics. Percentiles of times are over all values of all streams; those of shares, rates and scores
 // over streams, nearest rank. A comparison with something that was not measured does not hold, whichever way it points.
@@ -225,6 +225,7 @@ var units = map[unitKind]map[string]float64{
 	fraction: {"%": 0.01, "": 1},
 	millis:   {"ms": 1, "s": 1000},
 	bitrate:  {"bit/s": 1, "kbit/s": 1e3, "Mbit/s": 1e6},
+	volume:   {"kB": 1e3, "MB": 1e6},
 }
 
 func (f figure) scale(name, unit string, limit float64) (float64, error) {
@@ -234,7 +235,7 @@ func (f figure) scale(name, unit string, limit float64) (float64, error) {
 		return 0, fmt.Errorf("%s has no unit, but %s was given: leave it out", name, unit)
 	case !ok:
 		return 0, fmt.Errorf("%s with %s: write it in %s", name, said(unit), map[unitKind]string{
-			fraction: "%", millis: "ms or s", bitrate: "bit/s, kbit/s or Mbit/s",
+			fraction: "%", millis: "ms or s", bitrate: "bit/s, kbit/s or Mbit/s", volume: "kB or MB",
 		}[f.metric.kind])
 	case f.metric.kind == fraction && unit == "" && math.Abs(limit) > 1:
 		return 0, fmt.Errorf("%s is a share: write %g%%, or a number from 0 to 1", name, limit)

@@ -13,6 +13,7 @@ const (
 	fraction                 // 0 to 1; written with %, or plain
 	millis                   // ms; written with ms or s
 	bitrate                  // bit/s; written with bit/s, kbit/s or Mbit/s
+	volume                   // bytes; written with kB or MB
 )
 
 // Metric is one name that conditions know.
@@ -68,6 +69,11 @@ var metrics = []metric{
 		}),
 	streams("jitter", millis, "mean", "RFC 3550's, at the end", func(s *Stream) (float64, bool) { return s.Jitter, s.Packets > 0 }),
 	streams("concealed", fraction, "mean", "sound that was made up", concealed),
+	streams("concealed_10s", fraction, "mean", "the same in the worst 10 s, without the longest hole", concealedWindow),
+	streams("hole", millis, "mean", "the longest time without sound that was sent", longestHole),
+	streams("resent", fraction, "mean", "sound that came by retransmission", resent),
+	streams("copied", fraction, "mean", "sound that came as a copy in a later packet", copied),
+	streams("fec", fraction, "mean", "sound that came as the coarse copy in the packet behind it", fec),
 	better("mos", plain, "E-model, 1 to 4.5", streamMOS),
 	better("fps", plain, "harmonic frame rate", streamFPS),
 	streams("freezes", plain, "sum", "pictures that stood still", func(s *Stream) (float64, bool) {
@@ -95,11 +101,12 @@ var metrics = []metric{
 	}),
 	callers("reconnects", plain, "sum", "of callers", func(c *Caller) []float64 { return []float64{float64(c.Reconnects)} }),
 	callers("gap", millis, "mean", "silence at a reconnect or change of path", func(c *Caller) []float64 { return c.Gaps }),
-	callers("rtt", millis, "mean", "of the media path", func(c *Caller) []float64 {
-		if c.RTT <= 0 {
-			return nil
-		}
-		return []float64{c.RTT}
+	callers("rtt", millis, "mean", "of the media path", func(c *Caller) []float64 { return ifMeasured(c.RTT) }),
+	callers("up_per_minute", volume, "mean", "of a caller's data volume, upwards", func(c *Caller) []float64 {
+		return ifMeasured(c.UpPerMinute)
+	}),
+	callers("down_per_minute", volume, "mean", "of a caller's data volume, downwards", func(c *Caller) []float64 {
+		return ifMeasured(c.DownPerMinute)
 	}),
 	callers("forged", plain, "sum", "packets that failed authentication", func(c *Caller) []float64 {
 		return []float64{float64(c.Forged)}
@@ -141,8 +148,16 @@ func step(name string, which Step, about string) metric {
 	})
 }
 
+// ifMeasured is a caller's only value, where there is one.
+func ifMeasured(v float64) []float64 {
+	if v <= 0 {
+		return nil
+	}
+	return []float64{v}
+}
+
 func unitName(k unitKind) string {
-	return [...]string{plain: "", fraction: "%", millis: "ms", bitrate: "kbit/s"}[k]
+	return [...]string{plain: "", fraction: "%", millis: "ms", bitrate: "kbit/s", volume: "kB"}[k]
 }
 
 // Metrics returns the names that conditions know, for help and docs.

@@ -70,9 +70,14 @@ type Loss struct {
 
 // Sound is what a listener would hear.
 type Sound struct {
-	Concealed   float64 `json:"concealed"` // share of the samples played that were made up, 0 to 1
-	Events      int64   `json:"events"`    // stretches of concealment
-	Late        float64 `json:"late"`      // share of packets that came after their moment
+	Concealed   float64 `json:"concealed"`     // share of the samples played that were made up, 0 to 1
+	Window      float64 `json:"concealed_10s"` // the same in the worst 10 s, without the longest stretch of it
+	Hole        float64 `json:"hole_ms"`       // that stretch
+	Events      int64   `json:"events"`        // stretches of concealment
+	Resent      float64 `json:"resent"`        // shares of the samples played that were missing at first, and came by retransmission,
+	Copied      float64 `json:"copied"`        // as copies in later packets (RED),
+	FEC         float64 `json:"fec"`           // and as the coarse copy in the packet behind them (in-band FEC)
+	Late        float64 `json:"late"`          // share of packets that came after their moment
 	Accelerated float64 `json:"accelerated"`
 	Expanded    float64 `json:"expanded"` // shares of the samples played; not concealment
 	R           float64 `json:"r"`        // E-model
@@ -134,6 +139,12 @@ type Caller struct {
 	Path     string           `json:"path,omitempty"`      // udp, tcp
 	Signal   string           `json:"signaling,omitempty"` // quic, websocket, ...
 	RTT      float64          `json:"rtt_ms"`
+
+	// UpPerMinute and DownPerMinute are what a minute of the call takes of the caller's data volume, in bytes each way, from the end
+	// of the warm-up to its end: sound, pictures, reports, checks and signaling, with what IP and UDP add. Of TCP, 52 bytes are
+	// reckoned for each write and read. 0: not measured.
+	UpPerMinute   float64 `json:"up_bytes_per_min,omitempty"`
+	DownPerMinute float64 `json:"down_bytes_per_min,omitempty"`
 
 	SentPackets     int64     `json:"sent_packets"`
 	SentBytes       int64     `json:"sent_bytes"`

@@ -18,6 +18,11 @@ type Summary struct {
 	Before    Distribution
 	After     Distribution
 	Concealed Distribution
+	Window    Distribution
+	Hole      Distribution
+	Resent    float64
+	Copied    float64
+	FEC       float64
 	MOS       Distribution
 	MOSWorst  float64
 	FPS       Distribution
@@ -111,6 +116,11 @@ func (t *Totals) Summary(k Kind) Summary {
 	out.Before = Summarize(of(lossBefore))
 	out.After = Summarize(of(lossAfter))
 	out.Concealed = Summarize(of(concealed))
+	out.Window = Summarize(of(concealedWindow))
+	out.Hole = Summarize(of(longestHole))
+	out.Resent = Summarize(of(resent)).Mean
+	out.Copied = Summarize(of(copied)).Mean
+	out.FEC = Summarize(of(fec)).Mean
 	scores := of(streamMOS)
 	out.MOS = Summarize(scores) // and sorts them
 	out.MOSWorst = rank(scores, 5)
@@ -221,10 +231,44 @@ func lossAfter(s *Stream) (float64, bool)  { return ifCame(s, s.Loss.After, 1), 
 
 // concealed: whoever has no playout buffer does not know it.
 func concealed(s *Stream) (float64, bool) {
+	return playedOut(s, func(a *Sound) float64 { return a.Concealed })
+}
+
+// playedOut is the same of other shares that grow worse.
+func playedOut(s *Stream, value func(*Sound) float64) (float64, bool) {
 	if s.Packets > 0 && s.Played.Count == 0 {
 		return 0, false
 	}
-	return ofSound(s, func(a *Sound) float64 { return a.Concealed }, 1)
+	return ofSound(s, value, 1)
+}
+
+func concealedWindow(s *Stream) (float64, bool) {
+	return playedOut(s, func(a *Sound) float64 { return a.Window })
+}
+
+func longestHole(s *Stream) (float64, bool) {
+	v, ok := playedOut(s, func(a *Sound) float64 { return a.Hole / ms(longest) }) // of a stream that never came: as long as can be
+	return v * ms(longest), ok
+}
+
+func resent(s *Stream) (float64, bool) {
+	return restored(s, func(a *Sound) float64 { return a.Resent })
+}
+
+func copied(s *Stream) (float64, bool) {
+	return restored(s, func(a *Sound) float64 { return a.Copied })
+}
+
+func fec(s *Stream) (float64, bool) {
+	return restored(s, func(a *Sound) float64 { return a.FEC })
+}
+
+// restored is the same of shares that are neither good nor bad.
+func restored(s *Stream, value func(*Sound) float64) (float64, bool) {
+	if s.Packets == 0 || s.Played.Count == 0 {
+		return 0, false
+	}
+	return ofSound(s, value, 0)
 }
 
 func streamMOS(s *Stream) (float64, bool) {

@@ -92,6 +92,9 @@ func metrics() []metric {
 			return v, r.Server.Local && v > 0
 		}
 	}
+	volume := func(get func(up, down measure.Distribution) measure.Distribution) func(Report) (float64, bool) {
+		return func(r Report) (float64, bool) { d := get(perMinute(r.Callers)); return d.Max / 1000, d.Count > 0 }
+	}
 	setup := func(get func(Report) float64) func(Report) (float64, bool) {
 		return func(r Report) (float64, bool) { v := get(r); return v, v > 0 }
 	}
@@ -99,6 +102,8 @@ func metrics() []metric {
 		{"audio MOS, worst 5 %", "", true, 0.05, audio(func(t Total) float64 { return t.MOSWorst })},
 		{"audio MOS, median", "", true, 0.05, audio(func(t Total) float64 { return t.MOS.P50 })},
 		{"audio concealed, p95", "%", false, 0.1, played(func(t Total) measure.Distribution { return t.Concealed }, func(d measure.Distribution) float64 { return d.P95 * 100 })},
+		{"audio concealed, worst 10 s", "%", false, 0.1, played(func(t Total) measure.Distribution { return t.Window }, func(d measure.Distribution) float64 { return d.Max * 100 })},
+		{"audio, longest hole", "ms", false, 20, played(func(t Total) measure.Distribution { return t.Hole }, func(d measure.Distribution) float64 { return d.Max })},
 		{"audio loss after repair, p95", "%", false, 0.1, audio(func(t Total) float64 { return t.After.P95 * 100 })},
 		{"audio delay, p50", "ms", false, 1, audio(func(t Total) float64 { return t.Delay.P50 })},
 		{"audio delay, p99", "ms", false, 2, audio(func(t Total) float64 { return t.Delay.P99 })},
@@ -117,6 +122,8 @@ func metrics() []metric {
 		{"time to first packet, p50", "ms", false, 5, setup(func(r Report) float64 { return firstPacket(r) })},
 		{"time to be in the call, p50", "ms", false, 5, setup(func(r Report) float64 { return r.Setup["total"].P50 })},
 		{"time to be in the call, p95", "ms", false, 10, setup(func(r Report) float64 { return r.Setup["total"].P95 })},
+		{"data up a call-minute, max", "kB", false, 5, volume(func(up, _ measure.Distribution) measure.Distribution { return up })},
+		{"data down a call-minute, max", "kB", false, 5, volume(func(_, down measure.Distribution) measure.Distribution { return down })},
 		{"server CPU a packet in or out", "ns", false, 20, server(func(c Cost) float64 { return c.PerInAndOutNS })},
 		{"server CPU a packet out", "ns", false, 20, server(func(c Cost) float64 { return c.PerReceivedNS })},
 		{"server memory a caller", "KiB", false, 16, server(func(c Cost) float64 { return c.MemoryPerCaller / 1024 })},

@@ -108,6 +108,11 @@ func streamColumns() []column[measure.Stream] {
 	}
 	return append(columns,
 		sound("concealed", func(s measure.Sound) float64 { return s.Concealed }),
+		sound("concealed_10s", func(s measure.Sound) float64 { return s.Window }),
+		sound("hole_ms", func(s measure.Sound) float64 { return s.Hole }),
+		sound("resent", func(s measure.Sound) float64 { return s.Resent }),
+		sound("copied", func(s measure.Sound) float64 { return s.Copied }),
+		sound("fec", func(s measure.Sound) float64 { return s.FEC }),
 		sound("concealment_events", func(s measure.Sound) float64 { return float64(s.Events) }),
 		sound("late", func(s measure.Sound) float64 { return s.Late }),
 		sound("accelerated", func(s measure.Sound) float64 { return s.Accelerated }),

@@ -70,6 +70,7 @@ func fake(seed uint64, rooms, people, seconds int) report.Report {
 				Room: fmt.Sprintf("room-%d", room+1), Identity: identity(i), Kind: "full", Steps: map[measure.Step]float64{}, Path: "udp", Signal: "quic",
 				RTT: about(3), SentPackets: int64(130 * seconds), SentBytes: int64(90000 * seconds), ReceivedPackets: int64(130 * seconds * (people - 1)),
 				ReceivedBytes: int64(90000 * seconds * (people - 1)), Checked: int64(130 * seconds),
+				UpPerMinute: 5_600_000, DownPerMinute: 5_700_000 * float64(people-1),
 			}
 			sum := 0.0
 			for k, step := range stepsInOrder {
@@ -194,7 +195,8 @@ func fakeStream(draw *rand.Rand, kind measure.Kind, room, to, from string, secon
 	if kind == measure.Audio {
 		mos := max(1.2, 4.45-0.05*noise(1)-hidden/k*28)
 		s.Sound = &measure.Sound{
-			Concealed: hidden / k, Events: int64(hidden * 3), Late: hidden / k / 4, Expanded: 0.004, Accelerated: 0.003, R: mos * 20, MOS: mos,
+			Concealed: hidden / k, Window: 1.7 * hidden / k, Hole: 120 * hidden, Resent: lost / k / 2, Copied: lost / k / 3, FEC: lost / k / 5,
+			Events: int64(hidden * 3), Late: hidden / k / 4, Expanded: 0.004, Accelerated: 0.003, R: mos * 20, MOS: mos,
 			LipSync: measure.Distribution{Count: 100, Mean: 12, P50: 11, P90: 18, P95: 21, P99: 30, Max: 44},
 		}
 	} else {
@@ -248,6 +250,9 @@ func fakeTotal(streams []measure.Stream, kind measure.Kind) report.Total {
 	t.After = over(func(s measure.Stream) float64 { return s.Loss.After })
 	if kind == measure.Audio {
 		t.Concealed = over(func(s measure.Stream) float64 { return s.Sound.Concealed })
+		t.Window = over(func(s measure.Stream) float64 { return s.Sound.Window })
+		t.Hole = over(func(s measure.Stream) float64 { return s.Sound.Hole })
+		t.Resent, t.Copied, t.FEC = 0.012, 0.008, 0.005
 		t.MOS = over(func(s measure.Stream) float64 { return s.Sound.MOS })
 		t.LipSync = over(func(s measure.Stream) float64 { return s.Sound.LipSync.P50 })
 		t.MOSWorst = worst

@@ -172,7 +172,8 @@ func tilesOf(r Report) []tile {
 		all = append(all,
 			tile{"Voice, worst 5 %", figure(a.MOSWorst), "MOS", grade(a.MOSWorst), "median " + figure(a.MOS.P50)},
 			tile{"Voice, sent to played", figure(a.Played.P95), "ms p95", "", "median " + figure(a.Played.P50) + " ms"},
-			tile{"Voice, made up", figure(a.Concealed.P95 * 100), "% p95", "", "loss after repair " + percent(a.After.P95)},
+			tile{"Voice, made up", figure(a.Concealed.P95 * 100), "% p95", "", "worst 10 s " + percent(a.Window.Max) + ", longest hole " + figure(a.Hole.Max) + " ms"},
+			tile{"Voice, repaired", figure((a.Resent + a.Copied + a.FEC) * 100), "%", "", percent(a.Resent) + " sent again, " + percent(a.Copied) + " RED, " + percent(a.FEC) + " FEC"},
 			tile{"Voice, network delay", figure(a.Delay.P95), "ms p95", "", "max " + figure(a.Delay.Max) + " ms"})
 	}
 	if v := r.Video; v.Streams > 0 || v.Missing > 0 {
@@ -558,7 +559,7 @@ func packStreams(all []measure.Stream) *packedStreams {
 	p := &packedStreams{Fields: []string{
 		"room", "receiver", "sender", "track", "codec", "video", "seconds", "packets", "kbps", "before", "after", "repaired",
 		"duplicates", "reordered", "dropped", "wrong", "jitter", "delay50", "delay95", "delay99", "delayMax", "buffered50", "played95",
-		"score", "concealed", "events", "late", "accelerated", "expanded", "r", "lip50",
+		"score", "concealed", "concealed10", "hole", "resent", "copied", "fec", "events", "late", "accelerated", "expanded", "r", "lip50",
 		"fps", "freezes", "frozen", "width", "height", "undecodable", "switches", "keyframe95", "spark",
 	}}
 	index := map[string]int{}
@@ -591,7 +592,7 @@ func packStreams(all []measure.Stream) *packedStreams {
 			s.Seconds, float64(s.Packets), s.Bitrate / 1000, s.Loss.Before * 100, s.Loss.After * 100, float64(s.Loss.Repaired),
 			float64(s.Loss.Duplicates), float64(s.Loss.Reordered), float64(s.Loss.Dropped), float64(s.Wrong), s.Jitter,
 			s.Delay.P50, s.Delay.P95, s.Delay.P99, s.Delay.Max, s.Buffered.P50, s.Played.P95,
-			score, sound.Concealed * 100, float64(sound.Events), sound.Late * 100, sound.Accelerated * 100, sound.Expanded * 100,
+			score, sound.Concealed * 100, sound.Window * 100, sound.Hole, sound.Resent * 100, sound.Copied * 100, sound.FEC * 100, float64(sound.Events), sound.Late * 100, sound.Accelerated * 100, sound.Expanded * 100,
 			sound.R, sound.LipSync.P50,
 			picture.FPS, float64(picture.Freezes), frozen, float64(picture.Width), float64(picture.Height),
 			float64(picture.Undecodable), float64(s.Switches), picture.KeyframeWait.P95,
@@ -676,6 +677,16 @@ type caller struct {
 	Sent     int64     `json:"sent"`
 	Received int64     `json:"received"`
 	Gap      *number   `json:"gap"` // the longest
+	Up       *number   `json:"up"`  // kB a call-minute; null: not measured
+	Down     *number   `json:"down"`
+}
+
+func kilobytes(v float64) *number {
+	if v <= 0 {
+		return nil
+	}
+	n := number(math.Round(v/100) / 10)
+	return &n
 }
 
 func packCallers(all []measure.Caller) *packedCallers {
@@ -703,6 +714,7 @@ func packCallers(all []measure.Caller) *packedCallers {
 			n := number(slices.Max(c.Gaps))
 			row.Gap = &n
 		}
+		row.Up, row.Down = kilobytes(c.UpPerMinute), kilobytes(c.DownPerMinute)
 		p.Rows = append(p.Rows, row)
 	}
 	// Those that failed first, then the slowest.

@@ -89,6 +89,8 @@ func WritePrometheus(w io.Writer, r Report) error {
 		{"loss_before_repair_ratio", "Packets missing at first, of those expected; over streams.", 1, "", func(t Total) measure.Distribution { return t.Before }},
 		{"loss_ratio", "Packets that never came, of those expected; over streams.", 1, "", func(t Total) measure.Distribution { return t.After }},
 		{"concealed_ratio", "Sound that was made up; over streams.", 1, measure.Audio, func(t Total) measure.Distribution { return t.Concealed }},
+		{"concealed_10s_ratio", "The same in the worst 10 s of a stream, without its longest hole; over streams.", 1, measure.Audio, func(t Total) measure.Distribution { return t.Window }},
+		{"hole_seconds", "The longest time without sound that was sent; over streams.", 1e-3, measure.Audio, func(t Total) measure.Distribution { return t.Hole }},
 		{"mos_score", "Mean opinion score by the E-model, 1 to 4.5; over streams.", 1, measure.Audio, func(t Total) measure.Distribution { return t.MOS }},
 		{"lip_sync_seconds", "By how much sound was later than its picture.", 1e-3, measure.Audio, func(t Total) measure.Distribution { return t.LipSync }},
 		{"frames_per_second", "Harmonic frame rate; over streams.", 1, measure.Video, func(t Total) measure.Distribution { return t.FPS }},

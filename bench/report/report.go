@@ -101,6 +101,11 @@ type Total struct {
 	Before    measure.Distribution `json:"loss_before"`
 	After     measure.Distribution `json:"loss_after"`
 	Concealed measure.Distribution `json:"concealed"`     // audio
+	Window    measure.Distribution `json:"concealed_10s"` // audio: in the worst 10 s of a stream, without its longest hole
+	Hole      measure.Distribution `json:"hole_ms"`       // audio: the longest hole of a stream
+	Resent    float64              `json:"resent"`        // audio: share of what was played that came by retransmission,
+	Copied    float64              `json:"copied"`        // as copies in later packets (RED),
+	FEC       float64              `json:"fec"`           // and as in-band FEC; means over streams
 	MOS       measure.Distribution `json:"mos"`           // audio; P50 is the median, and for the worst see MOSWorst
 	MOSWorst  float64              `json:"mos_p5"`        // audio: 95 % of streams are better
 	FPS       measure.Distribution `json:"fps"`           // video

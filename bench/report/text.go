@@ -47,6 +47,7 @@ func WriteText(w io.Writer, r Report, colour bool) error {
 	}
 	t.audio(r.Audio)
 	t.video(r.Video)
+	t.volume(r.Callers)
 	t.costs(r)
 	t.links(r.Links)
 	t.worst(r.Streams)
@@ -202,8 +203,13 @@ func (t *table) audio(x Total) {
 	t.distribution("loss before repair, %", x.Before, 100)
 	t.distribution("loss after repair, %", x.After, 100)
 	t.distribution("concealed, %", x.Concealed, 100)
+	t.distribution("the same in the worst 10 s, %", x.Window, 100)
+	t.distribution("longest hole, ms", x.Hole, 1)
 	if x.LipSync.Count > 0 {
 		t.distribution("sound behind picture, ms", x.LipSync, 1)
+	}
+	if x.Resent+x.Copied+x.FEC > 0 {
+		t.line("  repaired: %s %% sent again, %s %% by copies (RED), %s %% by in-band FEC", figure(x.Resent*100), figure(x.Copied*100), figure(x.FEC*100))
 	}
 	if x.MOS.Count > 0 {
 		t.line("  MOS %s, and %s or better for 95 %% of streams", t.bold(figure(x.MOS.P50)), t.bold(figure(x.MOSWorst)))
@@ -264,6 +270,32 @@ func (t *table) costs(r Report) {
 	}
 	t.line("  %s", t.soft("memory is for a caller; "+strings.Join(about, ", ")))
 	t.line("")
+}
+
+// volume is what a minute of the call takes of a caller's data volume.
+func (t *table) volume(callers []measure.Caller) {
+	up, down := perMinute(callers)
+	if up.Count == 0 && down.Count == 0 {
+		return
+	}
+	t.head("DATA a call-minute, kB", "p50", "p90", "p95", "p99", "max")
+	t.distribution("up", up, 1e-3)
+	t.distribution("down", down, 1e-3)
+	t.line("")
+}
+
+// perMinute sums up what is known of callers' data volume, in bytes.
+func perMinute(callers []measure.Caller) (up, down measure.Distribution) {
+	var ups, downs []float64
+	for _, c := range callers {
+		if c.UpPerMinute > 0 {
+			ups = append(ups, c.UpPerMinute)
+		}
+		if c.DownPerMinute > 0 {
+			downs = append(downs, c.DownPerMinute)
+		}
+	}
+	return measure.Summarize(ups), measure.Summarize(downs)
 }
 
 func (t *table) links(links []Link) {

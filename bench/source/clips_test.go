@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/opus"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/image/vp8"
 
@@ -216,4 +217,37 @@ func TestVoicesAreHeard(t *testing.T) {
 		}
 	}
 	require.Len(t, seen, Scenes*Profiles)
+}
+
+// TestADecoderInGoMakesTheSameOfTheVoices: recordings of calls are decoded by it. libopus is the judge, of SILK, CELT and hybrid, in
+// packets of 20 and 60 ms, with in-band FEC and without.
+func TestADecoderInGoMakesTheSameOfTheVoices(t *testing.T) {
+	c := load(t)
+	for n := range Scenes {
+		for p := range Profile(Profiles) {
+			d, err := opus.NewDecoderWithOutput(audioClock, 1)
+			require.NoError(t, err)
+			var packets [][]byte
+			var got []int16
+			for _, packet := range c.audios[n][p].Packets {
+				packets = append(packets, packet.Data)
+				out := make([]int16, 5760)
+				samples, err := d.DecodeToInt16(packet.Data, out)
+				require.NoError(t, err, "%d %s", n, p)
+				got = append(got, out[:samples]...)
+			}
+			want := decodeOpus(t, "libopus", packets)
+			var wrong, power float64
+			// ffmpeg gives two channels, that are one, and leaves out what the encoder put before them.
+			const frame, before = 4, 312
+			require.Len(t, want, frame*(len(got)-before))
+			for i, v := range got[before:] {
+				w := float64(int16(uint16(want[frame*i]) | uint16(want[frame*i+1])<<8))
+				wrong += (float64(v) - w) * (float64(v) - w)
+				power += w * w
+			}
+			t.Logf("%d %s: %.1f dB", n, p, 10*math.Log10(power/max(wrong, 1)))
+			require.Greater(t, power, 1e3*wrong, "%d %s: 30 dB", n, p)
+		}
+	}
 }

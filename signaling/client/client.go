@@ -96,6 +96,7 @@ type Client struct {
 	nearby      bool // the server is on this machine's loopback
 	bandwidth   bwe.Config
 	unpaced     bool
+	volume      volume
 }
 
 // Dial connects to a server, over QUIC or WebSocket, whichever is there first: its page ("https://call.example.org") or the WebSocket itself ("wss://…/v1/ws"). ctx bounds

@@ -40,6 +40,7 @@ type detour struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wake   chan struct{} // holds one token while watch has something to look at
+	volume *volume       // counts UDP
 	wg     sync.WaitGroup
 
 	// Atomic.
@@ -79,12 +80,12 @@ type question struct {
 	nominates bool
 }
 
-func newDetour(dial func(ctx context.Context, network, address string) (net.Conn, error)) *detour {
+func newDetour(dial func(ctx context.Context, network, address string) (net.Conn, error), counts *volume) *detour {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
 	d := &detour{
-		dial: dial, began: time.Now(), wake: make(chan struct{}, 1), redial: redialFirst,
+		dial: dial, began: time.Now(), wake: make(chan struct{}, 1), redial: redialFirst, volume: counts,
 		asked: map[[stun.TransactionIDSize]byte]question{},
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())

@@ -63,7 +63,7 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 		webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
 	})
 	settings.SetIncludeLoopbackCandidate(c.nearby)
-	detour := newDetour(c.dial)
+	detour := newDetour(c.dial, &c.volume)
 	mux, err := detour.beneath(&settings, c.listenMedia)
 	if err != nil {
 		return nil, err

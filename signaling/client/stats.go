@@ -15,6 +15,10 @@ import (
 type Stats struct {
 	// Path is the way that media takes now; the zero value while there is none.
 	Path PathStats
+	// UDP is what media's UDP packets have taken of the data volume since Dial, in bytes, IP and UDP headers included, each way:
+	// media, reports, checks. What goes over TCP, signaling and media, is Options.Dial's to count. 0 where Options.Settings gives pion
+	// sockets or a mux of its own.
+	UDP UDPStats
 	// Uplink is what is estimated of our uplink, on the wire; the zero value before the first packet.
 	Uplink bwe.Estimate
 	// Published has what goes out, in the order in which the tracks were published, of a simulcast each encoding.
@@ -27,6 +31,9 @@ type PathStats struct {
 	Local, Remote string        // host:port
 	RTT           time.Duration // the newest of a connectivity check; 0 before the first
 }
+
+// UDPStats are bytes.
+type UDPStats struct{ Sent, Received uint64 }
 
 // PublishedStats is what went out of one track, over all connections of the Room, and what the server reports of it.
 type PublishedStats struct {
@@ -61,7 +68,9 @@ func (r *Room) Stats() Stats {
 			out.Published = append(out.Published, one)
 		}
 	}
+	volume := &r.client.volume
 	r.mu.Unlock()
+	out.UDP = UDPStats{Sent: volume.sent.Load(), Received: volume.received.Load()}
 	if m != nil {
 		out.Path = m.detour.path(pathOf(m.pc))
 		if m.bwe != nil {

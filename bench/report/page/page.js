@@ -368,7 +368,8 @@
         ["Dropped by the bench", figure(r.dropped)], ["Wrong sender or track", figure(r.wrong)],
         ...(r.video ? [["Score", figure(r.score)], ["Frame rate", withUnit(r.fps, "fps")], ["Size", r.width + " × " + r.height], ["Freezes", figure(r.freezes)], ["Frozen", withUnit(r.frozen, "%")],
           ["Not decodable", withUnit(r.undecodable, "frames")], ["Keyframe wait p95", withUnit(r.keyframe95, "ms")], ["Layer switches", figure(r.switches)]]
-          : [["MOS", figure(r.score)], ["R", figure(r.r)], ["Concealed", withUnit(r.concealed, "%")], ["Stretches of it", figure(r.events)], ["Came too late", withUnit(r.late, "%")],
+          : [["MOS", figure(r.score)], ["R", figure(r.r)], ["Concealed", withUnit(r.concealed, "%")], ["In the worst 10 s", withUnit(r.concealed10, "%")], ["Longest hole", withUnit(r.hole, "ms")], ["Stretches of it", figure(r.events)],
+            ["Sent again", withUnit(r.resent, "%")], ["By copies (RED)", withUnit(r.copied, "%")], ["By in-band FEC", withUnit(r.fec, "%")], ["Came too late", withUnit(r.late, "%")],
             ["Played faster", withUnit(r.accelerated, "%")], ["Played slower", withUnit(r.expanded, "%")], ["Sound behind picture p50", withUnit(r.lip50, "ms")]])];
       const plots = h("div", { class: "plots" }), group = new Group();
       if (r.spark) {
@@ -423,6 +424,8 @@
         { name: "RTT ms", num: true, wide: true, value: (r) => r.rtt, cell: (r) => figure(r.rtt) },
         { name: "Sent", num: true, wide: true, value: (r) => r.sent, cell: (r) => figure(r.sent) },
         { name: "Received", num: true, wide: true, value: (r) => r.received, cell: (r) => figure(r.received) },
+        { name: "kB a minute up", num: true, value: (r) => r.up, cell: (r) => figure(r.up) },
+        { name: "down", num: true, value: (r) => r.down, cell: (r) => figure(r.down) },
         { name: "Longest gap ms", num: true, wide: true, value: (r) => r.gap, cell: (r) => figure(r.gap) },
       ],
     });

@@ -12,15 +12,18 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/logging"
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/tolkyn/tolkyn/bench/caller"
 	"github.com/tolkyn/tolkyn/bench/measure"
+	"github.com/tolkyn/tolkyn/internal/red"
 )
 
 // Payload types, as Chromium numbers them.
 const (
 	payloadOpus = 111
+	payloadRED  = 63
 	payloadVP8  = 96
 	payloadRTX  = 97
 )
@@ -69,6 +72,10 @@ func (m *Media) Open(loopback bool, who Who) (*webrtc.PeerConnection, error) {
 	for _, codec := range []webrtc.RTPCodecParameters{
 		{PayloadType: payloadOpus, RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
+			RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}},
+		}},
+		{PayloadType: payloadRED, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: "audio/red", ClockRate: 48000, Channels: 2, SDPFmtpLine: fmt.Sprintf("%d/%d", payloadOpus, payloadOpus),
 		}},
 		{PayloadType: payloadVP8, RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: feedback,
@@ -78,7 +85,7 @@ func (m *Media) Open(loopback bool, who Who) (*webrtc.PeerConnection, error) {
 		}},
 	} {
 		kind := webrtc.RTPCodecTypeVideo
-		if codec.PayloadType == payloadOpus {
+		if strings.HasPrefix(codec.MimeType, "audio/") {
 			kind = webrtc.RTPCodecTypeAudio
 		}
 		if err := engine.RegisterCodec(codec, kind); err != nil {
@@ -98,6 +105,8 @@ func (m *Media) Open(loopback bool, who Who) (*webrtc.PeerConnection, error) {
 		edit(&settings)
 	}
 	chain := &interceptor.Registry{}
+	requests := &requests{}
+	chain.Add(requests)
 	err := webrtc.RegisterDefaultInterceptorsWithOptions(engine, chain, webrtc.WithInterceptorLoggerFactory(settings.LoggerFactory))
 	if err != nil {
 		return nil, err
@@ -121,7 +130,7 @@ func (m *Media) Open(loopback bool, who Who) (*webrtc.PeerConnection, error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if !m.closed {
-			m.readers.Go(func() { m.read(pc, track, receiver, who) })
+			m.readers.Go(func() { m.read(pc, track, receiver, requests, who) })
 		}
 	})
 	return pc, nil
@@ -265,7 +274,7 @@ func (m *Media) tell() {
 }
 
 // read passes a track's packets on until it ends.
-func (m *Media) read(pc *webrtc.PeerConnection, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver, who Who) {
+func (m *Media) read(pc *webrtc.PeerConnection, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver, requests *requests, who Who) {
 	mid := ""
 	for _, tr := range pc.GetTransceivers() {
 		if tr.Receiver() == receiver {
@@ -278,6 +287,7 @@ func (m *Media) read(pc *webrtc.PeerConnection, track *webrtc.TrackRemote, recei
 	}
 	slot := m.connection.slot(kind, remote{pc, track})
 	defer m.connection.forget(kind, slot)
+	var copies red.Splitter
 	for {
 		p, attributes, err := track.ReadRTP()
 		if err != nil {
@@ -287,7 +297,22 @@ func (m *Media) read(pc *webrtc.PeerConnection, track *webrtc.TrackRemote, recei
 		from := caller.Source{Slot: slot, Kind: kind}
 		_, from.Codec, _ = strings.Cut(track.Codec().MimeType, "/")
 		from.Sender, from.Track = who(track, mid)
-		m.connection.participant.On.Packet(at, from, p, attributes.Get(webrtc.AttributeRtxSsrc) != nil)
+		came := measure.FirstTry
+		if attributes.Get(webrtc.AttributeRtxSsrc) != nil || requests.had(p.SSRC, p.SequenceNumber) {
+			came = measure.Resent
+		}
+		if kind == measure.Audio {
+			own, filled, ok := copies.Take(p.SequenceNumber, p.Timestamp, p.Payload, track.PayloadType() == payloadRED)
+			if !ok {
+				continue
+			}
+			from.Codec, p.Payload = "opus", own
+			for _, c := range filled {
+				header := rtp.Header{Version: 2, PayloadType: payloadOpus, SequenceNumber: c.Sequence, Timestamp: c.Timestamp, SSRC: p.SSRC}
+				m.connection.participant.On.Packet(at, from, &rtp.Packet{Header: header, Payload: c.Payload}, measure.Copied)
+			}
+		}
+		m.connection.participant.On.Packet(at, from, p, came)
 	}
 }
 

@@ -187,7 +187,14 @@ func (c *connection) read(i int, s *client.Slot) {
 		if who, track, ok := s.Shows(); ok {
 			from.Sender, from.Track = scenario.IdentityOf(c.called, who.Identity), track.ID
 		}
-		c.on.Packet(p.At, from, p.Packet, p.Repaired)
+		came := measure.FirstTry
+		switch {
+		case p.Copied:
+			came = measure.Copied
+		case p.Repaired:
+			came = measure.Resent
+		}
+		c.on.Packet(p.At, from, p.Packet, came)
 	}
 }
 
@@ -262,8 +269,11 @@ func (c *connection) NetworkChanged() { c.client.NetworkChanged() }
 
 // Stats implements caller.Connection.
 func (c *connection) Stats() caller.Stats {
-	path := c.room.Stats().Path
-	s := caller.Stats{Signaling: c.client.Transport().String(), Path: path.Protocol, RTT: path.RTT}
+	stats := c.room.Stats()
+	s := caller.Stats{
+		Signaling: c.client.Transport().String(), Path: stats.Path.Protocol, RTT: stats.Path.RTT,
+		Up: int64(stats.UDP.Sent), Down: int64(stats.UDP.Received),
+	}
 	for _, slot := range c.room.Slots() {
 		s.Dropped += int64(slot.Dropped())
 	}

@@ -224,7 +224,7 @@ func signature(payload []byte) (string, bool) {
 	return string(payload[begin+1 : end]), begin >= 0
 }
 
-func (p *Person) packet(_ time.Time, s caller.Source, packet *rtp.Packet, repaired bool) {
+func (p *Person) packet(_ time.Time, s caller.Source, packet *rtp.Packet, came measure.Repair) {
 	name, ok := signature(packet.Payload)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -232,7 +232,7 @@ func (p *Person) packet(_ time.Time, s caller.Source, packet *rtp.Packet, repair
 		return // padding, or a silence that a server has made
 	}
 	p.got[name]++
-	if repaired {
+	if came == measure.Resent {
 		p.repaired++
 	}
 	if told := s.Sender + "/" + s.Track; told != name && len(p.wrong) < 10 {
