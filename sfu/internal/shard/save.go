@@ -19,7 +19,7 @@ const (
 	// thinBitrate is less than a voice of 24 kbit/s in packets of 20 ms takes with its headers (45 kbit/s), and twice what one takes
 	// that is saved. thinFor is longer than a queue of before takes to drain.
 	thinBitrate = 40 * bwe.Kbps
-	thinFor     = 3 * time.Second
+	thinFor     = 5 * time.Second
 )
 
 // Save says whether a peer saves bytes.

@@ -117,7 +117,7 @@ func TestWhoSavesIsNotProbed(t *testing.T) {
 	}
 }
 
-// TestAThinWayIsTold once, when it has carried less than a voice for 3 s, and never of who saves.
+// TestAThinWayIsTold once, when it has carried less than a voice for 5 s, and never of who saves.
 func TestAThinWayIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBenchOf(t, &bwe.Config{Min: 10 * bwe.Kbps})
@@ -141,7 +141,7 @@ func TestAThinWayIsTold(t *testing.T) {
 		}
 		tell(500_000, 5*time.Second)
 		require.Empty(t, told)
-		tell(25_000, 2*time.Second)
+		tell(25_000, 4*time.Second)
 		require.Empty(t, told, "it may be a moment only")
 		tell(25_000, 3*time.Second)
 		require.Len(t, told, 1)

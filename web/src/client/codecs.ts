@@ -46,10 +46,10 @@ export function preferVideo(t: RTCRtpTransceiver, direction: "send" | "receive",
   return true;
 }
 
-/** Makes an m-line offer Opus alone. */
+/** Makes an m-line offer Opus alone, and RED, in which copies of it come (RFC 2198): behind Opus, or nothing else would be sent. */
 export function preferOpus(t: RTCRtpTransceiver): void {
-  const opus = (RTCRtpReceiver.getCapabilities("audio")?.codecs ?? []).filter(
-    (c) => c.mimeType.toLowerCase() === "audio/opus",
-  );
-  if (opus.length > 0) t.setCodecPreferences(opus);
+  const all = RTCRtpReceiver.getCapabilities("audio")?.codecs ?? [];
+  const named = (name: string) => all.filter((c) => c.mimeType.toLowerCase() === `audio/${name}`);
+  const opus = named("opus");
+  if (opus.length > 0) t.setCodecPreferences([...opus, ...named("red")]);
 }

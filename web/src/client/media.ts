@@ -42,13 +42,13 @@ const slotExtensions = [
 /**
  * Media is one RTCPeerConnection in the shape the server expects: first the m-lines we send on (microphone, camera),
  * then a fixed pool of receive slots, later one more m-line for the screen, one for its sound, and one for each codec in which
- * the server asks for a picture a second time. m-lines are never taken away and never made inactive: what flows in them
- * changes by replaceTrack on our side and by the slot map on the server's.
+ * the server asks for a picture a second time. m-lines are never taken away and never made inactive, but for slots of video where
+ * each byte counts: what flows in them changes by replaceTrack on our side and by the slot map on the server's.
  */
 export class Media {
   readonly pc: RTCPeerConnection;
   readonly audioSlots: readonly RTCRtpTransceiver[];
-  readonly videoSlots: readonly RTCRtpTransceiver[];
+  videoSlots: readonly RTCRtpTransceiver[];
   readonly #options: MediaOptions;
   readonly #vigil: Vigil;
   readonly #sounds = new Map<Source, RTCRtpTransceiver>();
@@ -88,6 +88,13 @@ export class Media {
     const picture: Picture = source;
     const codecs = backup ? [backup] : this.#options.codecs;
     this.#pictures.set(key(source, backup), new Outgoing(this.pc, picture, this.#options.device, codecs));
+  }
+
+  /** Has so many slots for video from the next offer on: a slot in which nothing flows costs a report a second. */
+  showVideos(n: number): void {
+    for (const t of this.videoSlots.slice(n)) t.stop();
+    const kept = this.videoSlots.slice(0, n);
+    this.videoSlots = [...kept, ...Array.from({ length: n - kept.length }, () => receive(this.pc, "video"))];
   }
 
   /** The m-line of a source, undefined before it was opened. */

@@ -3,6 +3,7 @@ import {
   JoinSchema,
   MuteSchema,
   PeerUpdate_Change,
+  Profile,
   PublishSchema,
   RosterSchema,
   Sdp_Type,
@@ -20,6 +21,7 @@ import {
   type LayerState,
   type Peer,
   type PeerUpdate,
+  type ProfileWanted,
   type Sdp,
   type SlotMap,
   type Snapshot,
@@ -33,6 +35,7 @@ import { describeDevice, wireDevice, type Device } from "./device";
 import { Emitter } from "./emitter";
 import { fromDevice, TolkynError, type EndReason } from "./errors";
 import { Media, type SlotCounts, type Source } from "./media";
+import { network, networkSaves, wireProfile } from "./profile";
 import type { ServerMessage, Session, SessionState } from "./session";
 
 export interface JoinOptions {
@@ -50,6 +53,11 @@ export interface JoinOptions {
   codec?: VideoCodec | "auto";
   /** What the application knows better of this machine than the browser. */
   device?: Partial<Device>;
+  /**
+   * Sound that costs little: 12 kbit/s, and nothing in silence. Default "auto": where the browser says that each byte counts or
+   * that the network is of the second generation, and where the server finds that the path carries no more.
+   */
+  saver?: boolean | "auto";
 }
 
 /** "connecting": joined, media on its way. "reconnecting": signaling or media is lost and being mended. */
@@ -148,6 +156,8 @@ export interface RoomEvents {
   layers: readonly SlotLayers[];
   /** What we publish changed. */
   published: readonly Publication[];
+  /** Sound costs little now, or no longer. */
+  saver: boolean;
   /** The media connection was replaced by a new one: slots have new tracks. */
   rebuilt: void;
   /** Something failed that does not end the call. */
@@ -176,6 +186,8 @@ const reachWithin = 5_000; // ms for the server to answer before media goes over
 const rejoinPause = 1_000; // ms before joining again after a refusal that may pass
 const backupPause = 30_000; // ms a second publication stays after it was last wanted: who comes back needs no offer
 const mostKnown = 160;
+const thinPause = 60_000; // ms that we save because the server said so before we try whether the path carries more
+const longestThinPause = 16 * 60_000; // ms, after several tries
 const wishPause = 250; // ms: a resized window says where it ended, not each step
 
 /**
@@ -212,6 +224,11 @@ export class Room extends Emitter<RoomEvents> {
   #wishes: readonly Wish[] = [];
   #videoPaused = false;
   #lastN = 0;
+  #saverAsked: boolean | "auto";
+  #saver: boolean; // what the newest offer said
+  #fewSlots: boolean; // it had one slot for video
+  #thinTimer: ReturnType<typeof setTimeout> | undefined; // armed while we save for the server's word alone
+  #thinPause = thinPause;
   #wished = ""; // what the server was last told
   #wishTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -221,6 +238,8 @@ export class Room extends Emitter<RoomEvents> {
     this.device = device;
     this.#name = options.name;
     this.#codecs = codecsFor(options.codec ?? "auto", device);
+    this.#saverAsked = options.saver ?? "auto";
+    this.#saver = this.#fewSlots = this.#saverAsked === "auto" ? networkSaves() : this.#saverAsked;
     const limits = session.welcome.limits;
     this.#counts = {
       audio: clamp(options.slots?.audio ?? 3, limits?.maxAudioSlots || 16),
@@ -257,7 +276,7 @@ export class Room extends Emitter<RoomEvents> {
       throw e;
     }
     addEventListener("online", room.#onNetwork);
-    room.#network?.addEventListener("change", room.#onNetwork);
+    network()?.addEventListener("change", room.#onNetwork);
     return { room, failed };
   }
 
@@ -292,6 +311,10 @@ export class Room extends Emitter<RoomEvents> {
   }
   get published(): readonly Publication[] {
     return [...this.#publications.values()];
+  }
+  /** Sound costs little now: see JoinOptions. */
+  get saver(): boolean {
+    return this.#saver;
   }
   /** The RTCPeerConnection in use: for statistics and tests. A rebuilt room has another one. */
   get connection(): RTCPeerConnection {
@@ -332,6 +355,7 @@ export class Room extends Emitter<RoomEvents> {
         for (const p of captured) {
           if (!p.muted) continue;
           p.muted = false;
+          await this.#attach(p);
           await this.#tellMute(p);
         }
         const silent = source === "screen" && captured.length === 1;
@@ -352,8 +376,8 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /**
-   * Mutes or unmutes. A muted microphone sends silence; a muted camera is switched off (its light goes out) and opened
-   * again on unmuting. Local first: it takes effect before the server knows.
+   * Mutes or unmutes. A muted microphone sends nothing and stays open; a muted camera is switched off (its light goes out) and
+   * opened again on unmuting. Local first: it takes effect before the server knows.
    */
   setMuted(source: Source, muted: boolean): Promise<void> {
     // Silence must not wait in a queue behind a negotiation.
@@ -368,18 +392,59 @@ export class Room extends Emitter<RoomEvents> {
       } else if (muted) {
         const { track } = p;
         p.track = undefined;
-        await this.#attach(p);
         if (ours(p.input)) track?.stop();
       } else {
         const [, sound] = await this.#capture(source, p.input); // a microphone that was unplugged, too
         if (sound && !known.has(sound.source)) await this.#announce([sound]);
       }
       p.muted = muted;
+      await this.#attach(p);
       this.emit("published", this.published);
       return p;
     });
     // Not in turn: without a connection the answer may take long, and the next switch must not wait for it.
     return switched.then((p) => p && this.#tellMute(p));
+  }
+
+  /** Has sound cost little from now on, or not; "auto": as the network is. */
+  async save(saver: boolean | "auto"): Promise<void> {
+    this.#saverAsked = saver;
+    await this.#saveAsAsked();
+  }
+
+  // As the user said, else as the network is: what the server has found of its path before counts no more.
+  #saveAsAsked(): Promise<void> {
+    clearTimeout(this.#thinTimer);
+    return this.#setSaver(this.#saverAsked === "auto" ? networkSaves() : this.#saverAsked);
+  }
+
+  #setSaver(saver: boolean, fewSlots = saver): Promise<void> {
+    return this.#inTurn(async () => {
+      if (saver === this.#saver && fewSlots === this.#fewSlots) return;
+      const reopens = fewSlots !== this.#fewSlots;
+      this.#fewSlots = fewSlots;
+      if (saver !== this.#saver) {
+        this.#saver = saver;
+        this.emit("saver", saver);
+      }
+      if (!this.#joined) return; // the next Join says so
+      if (reopens) this.#media.showVideos(this.#offered.video);
+      try {
+        await this.#negotiate(undefined, wireProfile(saver));
+      } catch (e) {
+        if (reopens) void this.#rejoin(); // slots that have been stopped do not come back
+        throw e;
+      }
+      if (!reopens) return;
+      this.#makeSlots();
+      this.#refreshSlots();
+      this.emit("slots", this.#slots);
+    });
+  }
+
+  // Where each byte counts one slot for video is open: each costs reports, whether or not anything flows.
+  get #offered(): SlotCounts {
+    return this.#fewSlots ? { audio: this.#counts.audio, video: 1 } : this.#counts;
   }
 
   /**
@@ -463,7 +528,7 @@ export class Room extends Emitter<RoomEvents> {
       case: "join",
       value: create(JoinSchema, {
         name: this.#name,
-        offer: await describe(offer, Sdp_Type.OFFER),
+        offer: await describe(offer, Sdp_Type.OFFER, wireProfile(this.#saver)),
         tracks: this.published.map((p) => this.#wireTrack(p)),
         device: wireDevice(this.device),
       }),
@@ -530,7 +595,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#backups.clear();
     this.#layers.clear();
     const media: Media = new Media({
-      slots: this.#counts,
+      slots: this.#offered,
       device: this.device.class,
       codecs: this.#codecs,
       nearby: onLoopback(this.session.url),
@@ -573,6 +638,8 @@ export class Room extends Emitter<RoomEvents> {
         return this.#codecWanted(m.value);
       case "layerState":
         return this.#layerState(m.value);
+      case "profileWanted":
+        return this.#profileWanted(m.value);
     }
   }
 
@@ -752,11 +819,12 @@ export class Room extends Emitter<RoomEvents> {
     return p;
   }
 
-  // Sends what is published, in every codec it is published in.
+  // Sends what is published and not muted, in every codec it is published in. Silence would cost as much as speech.
   async #attach(p: Publication): Promise<void> {
-    await this.#media.send(p.source, p.track ?? null);
+    const track = p.muted ? null : (p.track ?? null);
+    await this.#media.send(p.source, track);
     for (const b of this.#backups.values()) {
-      if (b.source === p.source) await this.#media.send(b.source, p.track ?? null, b.codec);
+      if (b.source === p.source) await this.#media.send(b.source, track, b.codec);
     }
   }
 
@@ -795,6 +863,17 @@ export class Room extends Emitter<RoomEvents> {
     const backup = this.#backups.get(w.trackId);
     if (source) void this.#media.outgoing(source)?.want(wanted);
     else if (backup) void this.#media.outgoing(backup.source, backup.codec)?.want(wanted);
+  }
+
+  // The path does not carry the sound it is asked to. The user's own word stands. Slots stay open: that may pass, and who saves shows
+  // nothing of it, so that we have to try.
+  #profileWanted(w: ProfileWanted): void {
+    if (this.#saverAsked !== "auto" || this.#saver || w.profile !== Profile.SAVER) return;
+    const failed = (e: unknown): void => this.emit("error", asError(e));
+    this.#setSaver(true, false).catch(failed);
+    clearTimeout(this.#thinTimer);
+    this.#thinTimer = setTimeout(() => this.#saveAsAsked().catch(failed), this.#thinPause);
+    this.#thinPause = Math.min(2 * this.#thinPause, longestThinPause);
   }
 
   // Somebody cannot decode what we send: the same picture goes out in another codec too, as long as he is there.
@@ -847,9 +926,9 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   // One offer and its answer: with new tracks as Publish, without as Sdp. The offer gives new m-lines their mids.
-  async #negotiate(announced: () => Track[] = () => []): Promise<void> {
+  async #negotiate(announced: () => Track[] = () => [], profile?: Profile): Promise<void> {
     const media = this.#media;
-    const offer = await describe(await media.offer(), Sdp_Type.OFFER);
+    const offer = await describe(await media.offer(), Sdp_Type.OFFER, profile);
     const tracks = announced();
     try {
       const m = await this.session.request(
@@ -996,13 +1075,10 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   readonly #onNetwork = (): void => {
+    this.#thinPause = thinPause;
+    this.#saveAsAsked().catch(() => {}); // the next Join says so
     if (performance.now() - this.#restartedAt > restartPause) this.#mend();
   };
-
-  // Only Chromium tells of a change from Wi-Fi to mobile data.
-  get #network(): EventTarget | undefined {
-    return (navigator as { connection?: EventTarget }).connection;
-  }
 
   #iceIsUp(): boolean {
     return ["connected", "completed"].includes(this.#media.pc.iceConnectionState);
@@ -1031,8 +1107,9 @@ export class Room extends Emitter<RoomEvents> {
     this.#unwatchIce();
     clearTimeout(this.#mendTimer);
     clearTimeout(this.#wishTimer);
+    clearTimeout(this.#thinTimer);
     removeEventListener("online", this.#onNetwork);
-    this.#network?.removeEventListener("change", this.#onNetwork);
+    network()?.removeEventListener("change", this.#onNetwork);
     for (const b of this.#backups.values()) clearTimeout(b.ending);
     for (const p of [...this.#publications.values()]) this.#forget(p);
     this.#media.close();
@@ -1104,8 +1181,8 @@ function remoteTrack(t: Track): RemoteTrack {
   };
 }
 
-async function describe(sdp: string, type: Sdp_Type): Promise<Sdp> {
-  return create(SdpSchema, { type, deflate: await deflate(sdp) });
+async function describe(sdp: string, type: Sdp_Type, profile: Profile = Profile.PROFILE_UNSPECIFIED): Promise<Sdp> {
+  return create(SdpSchema, { type, deflate: await deflate(sdp), profile });
 }
 
 async function read(sdp: Sdp | undefined): Promise<string> {

@@ -54,6 +54,9 @@ export interface CallStats {
   loss: number;
   bitrateIn: number;
   bitrateOut: number;
+  /** What a minute of the call costs, bytes, those of IP and UDP counted: over the last minute, or since the first reading. */
+  perMinuteIn: number;
+  perMinuteOut: number;
   /** "udp 192.0.2.1:7882", "" while there is no path. */
   path: string;
   /** What carries signaling. */
@@ -65,6 +68,8 @@ export interface CallStats {
   /** 3 good, 2 fair, 1 poor, 0 no media. */
   quality: 0 | 1 | 2 | 3;
 }
+
+const checkSize = 100; // bytes of a connectivity check (RFC 8445), as Chromium and the server write them
 
 // The fields we read; not all of them are in every browser or in TypeScript's own types.
 interface Stat {
@@ -78,6 +83,7 @@ interface Stat {
   bytesReceived?: number;
   bytesSent?: number;
   packetsReceived?: number;
+  packetsSent?: number;
   packetsLost?: number;
   jitter?: number;
   jitterBufferDelay?: number;
@@ -96,6 +102,8 @@ interface Stat {
   fractionLost?: number;
   roundTripTime?: number;
   currentRoundTripTime?: number;
+  requestsSent?: number;
+  responsesReceived?: number;
   qualityLimitationReason?: string;
   localId?: string;
   remoteCandidateId?: string;
@@ -113,6 +121,8 @@ interface Stat {
 export class Meter {
   readonly #room: Room;
   #last = new Map<string, Stat>();
+  #of: RTCPeerConnection | undefined; // whose counters these are
+  #sums: { at: number; in: number; out: number }[] = []; // of a minute
 
   constructor(room: Room) {
     this.#room = room;
@@ -120,6 +130,8 @@ export class Meter {
 
   async read(): Promise<CallStats> {
     const pc = this.#room.connection;
+    if (pc !== this.#of) this.#sums = []; // another one begins at 0
+    this.#of = pc;
     const all = new Map<string, Stat>();
     (await pc.getStats()).forEach((s: Stat) => all.set(s.id, s));
     const of = (id: string | undefined): Stat | undefined => (id === undefined ? undefined : all.get(id));
@@ -130,6 +142,8 @@ export class Meter {
       loss: 0,
       bitrateIn: 0,
       bitrateOut: 0,
+      perMinuteIn: 0,
+      perMinuteOut: 0,
       path: "",
       signaling: this.#room.session.transport,
       cipher: "",
@@ -171,9 +185,28 @@ export class Meter {
     const remote = of(pair?.remoteCandidateId);
     if (pair?.currentRoundTripTime !== undefined) result.rtt = Math.round(pair.currentRoundTripTime * 1000);
     if (remote) result.path = `${remote.protocol ?? ""} ${remote.address ?? ""}:${remote.port ?? ""}`.trim();
+    if (transport) this.#sum(result, transport, pair, remote);
     result.quality = grade(result, received, pc.iceConnectionState);
     this.#last = all;
     return result;
+  }
+
+  // Browsers count what is inside of UDP, without checks of the path.
+  #sum(result: CallStats, transport: Stat, pair: Stat | undefined, remote: Stat | undefined): void {
+    const header = (remote?.address?.includes(":") ? 40 : 20) + (remote?.protocol === "tcp" ? 22 : 8);
+    const count = (bytes = 0, packets = 0, checks = 0) => bytes + packets * header + checks * (checkSize + header);
+    const now = {
+      at: transport.timestamp,
+      in: count(transport.bytesReceived, transport.packetsReceived, pair?.responsesReceived),
+      out: count(transport.bytesSent, transport.packetsSent, pair?.requestsSent),
+    };
+    this.#sums = this.#sums.filter((s) => s.at > now.at - 60_000);
+    const first = this.#sums[0];
+    this.#sums.push(now);
+    if (!first || now.at <= first.at) return;
+    const minutes = (now.at - first.at) / 60_000;
+    result.perMinuteIn = Math.max(0, Math.round((now.in - first.in) / minutes));
+    result.perMinuteOut = Math.max(0, Math.round((now.out - first.out) / minutes));
   }
 
   #slot(s: Stat, codec: Stat | undefined): SlotStats {

@@ -8,7 +8,7 @@ import { gridCapacity, isWide, pageOf, staged, stripCapacity, tiles, views, type
 import { Level, loudness } from "./level";
 import { Order } from "./order";
 import { showPeople } from "./people";
-import { prefer, preferences } from "./preferences";
+import { prefer, preferences, wantedSaver } from "./preferences";
 import { showSettings, showShortcuts } from "./settings";
 import { Speakers } from "./speakers";
 import { speed, Tile, transportNames, type TileState } from "./tile";
@@ -608,6 +608,7 @@ export class Call {
           sending: w.self ? stats.sending.filter((s) => s.source.startsWith("screen") === w.screen) : [],
           layers: w.self ? undefined : layersOf(w),
           signaling: w.self && !w.screen ? stats.signaling : undefined,
+          perMinute: w.self && !w.screen ? stats.perMinuteIn + stats.perMinuteOut : 0,
           rtt: stats.rtt,
           connected,
         },
@@ -688,6 +689,7 @@ export class Call {
         this.#update();
         this.#showStats();
       },
+      saver: () => void this.#room.save(wantedSaver()).catch((e) => this.#announcer.say(explain(e), "bad")),
     });
   }
 

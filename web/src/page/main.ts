@@ -4,7 +4,7 @@ import { Call, wantedDevices } from "./call";
 import { h } from "./dom";
 import { explain, explainEnd } from "./failure";
 import { wordmark } from "./icons";
-import { preferences, showTheme } from "./preferences";
+import { preferences, showTheme, wantedSaver } from "./preferences";
 import { Prejoin, type Decision } from "./prejoin";
 import { Door } from "./token";
 import { preferredLanguage, languages, say, setLanguage } from "./words";
@@ -91,11 +91,12 @@ async function join(d: Decision, devices: ReturnType<typeof wantedDevices>): Pro
   });
 }
 
-// Codec and class of device, for those who try them: see web/README.md.
-function asked(): Pick<sdk.JoinOptions, "codec" | "device"> {
+// Codec, class of device and saving, for those who try them: see web/README.md.
+function asked(): Pick<sdk.JoinOptions, "codec" | "device" | "saver"> {
   const codec = query.get("codec") as sdk.VideoCodec | null;
   const device = query.get("device") as sdk.DeviceClass | null;
-  return { ...(codec ? { codec } : {}), ...(device ? { device: { class: device } } : {}) };
+  const saver = query.get("saver") === "1" || wantedSaver();
+  return { ...(codec ? { codec } : {}), ...(device ? { device: { class: device } } : {}), saver };
 }
 
 // The room stays in the address, so that a reload comes back to it and the address can be shared.

@@ -3,6 +3,10 @@ import { languages, type Language } from "./words";
 
 export type Theme = "auto" | "dark" | "light";
 
+/** Sound that costs little: as the network is, always, never. */
+export const saverChoices = ["auto", "on", "off"] as const;
+export type SaverChoice = (typeof saverChoices)[number];
+
 /** What this browser remembers between calls. */
 export interface Preferences {
   name: string;
@@ -14,6 +18,7 @@ export interface Preferences {
   speaker: string;
   microphoneOn: boolean;
   cameraOn: boolean;
+  saver: SaverChoice;
 }
 
 const key = "tolkyn.preferences";
@@ -27,6 +32,7 @@ const defaults: Preferences = {
   speaker: "",
   microphoneOn: true,
   cameraOn: true,
+  saver: "auto",
 };
 
 export const preferences: Preferences = load();
@@ -43,7 +49,13 @@ function load(): Preferences {
   }
   if (p.language && !languages.includes(p.language)) p.language = "";
   if (!views.includes(p.view)) p.view = "auto";
+  if (!saverChoices.includes(p.saver)) p.saver = "auto";
   return p;
+}
+
+/** As the room is told. */
+export function wantedSaver(): boolean | "auto" {
+  return preferences.saver === "auto" ? "auto" : preferences.saver === "on";
 }
 
 /** Changes and remembers. */

@@ -1,9 +1,10 @@
 import { canChooseSpeaker, deviceChoice } from "./devices";
 import { h } from "./dom";
 import { icon } from "./icons";
-import { prefer, preferences, showTheme, type Theme } from "./preferences";
+import { prefer, preferences, saverChoices, showTheme, type SaverChoice, type Theme } from "./preferences";
 import { language, languageNames, languages, say, setLanguage, type Language, type Word } from "./words";
 
+const savers: Record<SaverChoice, Word> = { auto: "saverAuto", on: "saverOn", off: "saverOff" };
 const themes: Record<Theme, Word> = { auto: "themeAuto", dark: "themeDark", light: "themeLight" };
 
 /** What a change of settings touches. */
@@ -12,6 +13,7 @@ export interface SettingsEvents {
   camera: () => void;
   speaker: () => void;
   language: () => void;
+  saver: () => void;
 }
 
 /** Three buttons, one of them on. */
@@ -43,18 +45,33 @@ const short: Record<Language, string> = { kk: "ҚАЗ", ru: "РУС", en: "ENG" 
 
 /** A list of the three themes. */
 export function themeChoice(): HTMLElement {
+  return choice("theme", Object.keys(themes) as Theme[], themes, preferences.theme, (theme) => {
+    prefer({ theme });
+    showTheme();
+  });
+}
+
+function saverChoice(changed: () => void): HTMLElement {
+  return choice("saver", saverChoices, savers, preferences.saver, (saver) => {
+    prefer({ saver });
+    changed();
+  });
+}
+
+function choice<T extends string>(
+  name: Word,
+  values: readonly T[],
+  words: Record<T, Word>,
+  now: T,
+  changed: (value: T) => void,
+): HTMLElement {
   const select = h(
     "select",
-    {
-      onchange: () => {
-        prefer({ theme: select.value as Theme });
-        showTheme();
-      },
-    },
-    ...(Object.keys(themes) as Theme[]).map((t) => h("option", { value: t }, say(themes[t]))),
+    { onchange: () => changed(select.value as T) },
+    ...values.map((v) => h("option", { value: v }, say(words[v]))),
   );
-  select.value = preferences.theme;
-  return h("label", { class: "field choice" }, h("span", {}, say("theme")), select);
+  select.value = now;
+  return h("label", { class: "field choice" }, h("span", {}, say(name)), select);
 }
 
 /** Opens the settings; they are gone from the document once closed. */
@@ -75,6 +92,7 @@ export function showSettings(on: SettingsEvents): void {
       }),
     ),
     themeChoice(),
+    saverChoice(on.saver),
   );
 }
 

@@ -104,6 +104,8 @@ export interface TileFigures {
   layers: Shown | undefined;
   /** What carries signaling; on our own tile only. */
   signaling: Transport | undefined;
+  /** Bytes that a minute of the call costs, both ways; on our own tile only, else 0. */
+  perMinute: number;
   rtt: number;
   connected: boolean;
 }
@@ -139,6 +141,7 @@ function numbers(s: TileFigures): [string, string][] {
       [say("buffer"), say("ms", { n: figure(worst.bufferDelay) })],
     );
   }
+  if (s.perMinute > 0) rows.push([say("perMinute"), size(s.perMinute)]);
   if (s.signaling) rows.push([say("signaling"), transportNames[s.signaling]]);
   return rows;
 }
@@ -153,6 +156,11 @@ function picture(s: { width: number; height: number; fps: number }): string {
 /** 1.2 Mbit/s, 24 kbit/s. */
 export function speed(bits: number): string {
   return bits >= 1e6 ? `${figure(bits / 1e6, 1)} Mbit/s` : `${figure(bits / 1e3)} kbit/s`;
+}
+
+// 1.2 MB, 24 kB.
+function size(bytes: number): string {
+  return bytes >= 1e6 ? `${figure(bytes / 1e6, 1)} MB` : `${figure(bytes / 1e3)} kB`;
 }
 
 /** "Айгерім Сапарова" -> "АС". */

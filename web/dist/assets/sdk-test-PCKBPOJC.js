@@ -1,1 +1,0 @@
-import{j as o}from"./chunk-HGZPIGFO.js";window.tolkyn={sdk:o};
