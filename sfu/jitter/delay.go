@@ -167,7 +167,7 @@ func (d *delays) judge() {
 	total += uint64(d.closed+1) * weight
 	allowed := max(total*tail/1024, weight) // one cell alone never decides
 	if d.repairs && d.open.index-d.repaired < memory {
-		allowed = weight // of repair the rare is what counts: it leaves a thousandth to be heard
+		allowed = weight / 2 // of repair the rare is what counts: it leaves a thousandth to be heard
 	}
 	var above uint64
 	for i := top; ; i-- {
