@@ -55,6 +55,9 @@ type CodecWanted struct {
 	Wanted  bool
 }
 
+// SaverWanted: our path does not carry the sound of others as they send it to who does not save; see Room.Save.
+type SaverWanted struct{}
+
 // Rebuilt: the media connection was replaced by a new one. Slots and published tracks go on as before; the Room has a
 // new ID.
 type Rebuilt struct{}
@@ -80,6 +83,7 @@ func (SpeakersChanged) event()   {}
 func (RosterChanged) event()     {}
 func (LayersChanged) event()     {}
 func (CodecWanted) event()       {}
+func (SaverWanted) event()       {}
 func (Rebuilt) event()           {}
 func (Failed) event()            {}
 func (Missed) event()            {}

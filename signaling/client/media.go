@@ -22,12 +22,22 @@ import (
 	"github.com/tolkyn/tolkyn/signaling/wire"
 )
 
+// What is seldomer where each byte counts: pion checks its path every 2 s, and reports every second, for each stream. Reports are what
+// the server repairs by, so that they come oftener than its own.
+const (
+	saverKeepalive = 5 * time.Second
+	saverSilence   = 12 * time.Second // two checks that are not answered
+	saverFailed    = 30 * time.Second
+	saverReports   = 2500 * time.Millisecond
+)
+
 // media is one PeerConnection in the shape the server expects: first the m-lines that send, then the receive slots, later
 // further ones that send. m-lines are never taken away; one whose track has ended waits for another.
 type media struct {
 	pc      *webrtc.PeerConnection
 	api     *webrtc.API
 	made    time.Time
+	saver   bool // the server is asked to send and want little
 	names   *names
 	missing *missing
 	bwe     *pionbwe.Estimator // of our uplink; nil: what is sent leaves at once
@@ -48,7 +58,7 @@ type media struct {
 }
 
 // newMedia makes the PeerConnection; onICE is called from pion's goroutines.
-func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack func(*media, *webrtc.TrackRemote, *webrtc.RTPReceiver)) (*media, error) {
+func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionState), onTrack func(*media, *webrtc.TrackRemote, *webrtc.RTPReceiver)) (*media, error) {
 	engine := &webrtc.MediaEngine{}
 	if err := registerCodecs(engine); err != nil {
 		return nil, err
@@ -63,6 +73,9 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 		webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
 	})
 	settings.SetIncludeLoopbackCandidate(c.nearby)
+	if saver {
+		settings.SetICETimeouts(saverSilence, saverFailed, saverKeepalive)
+	}
 	detour := newDetour(c.dial, &c.volume)
 	mux, err := detour.beneath(&settings, c.listenMedia)
 	if err != nil {
@@ -75,7 +88,7 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 	chain.Add(named) // first of all, so that nothing passes it by
 	holes := newMissing()
 	chain.Add(holes)
-	estimator, err := control(engine, chain, c, named, settings.LoggerFactory)
+	estimator, err := control(engine, chain, c, saver, named, settings.LoggerFactory)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +98,7 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 		return nil, err
 	}
 	holes.rtt = func() time.Duration { return pathOf(pc).RTT }
-	m := &media{pc: pc, api: api, names: named, missing: holes, bwe: estimator, detour: detour, mux: mux, made: time.Now(), slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
+	m := &media{pc: pc, api: api, names: named, missing: holes, bwe: estimator, detour: detour, mux: mux, made: time.Now(), saver: saver, slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
 	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {
 		if state == webrtc.ICEConnectionStateConnected {
 			note(c.trace.ICE)
@@ -103,7 +116,7 @@ func newMedia(c *Client, onICE func(*media, webrtc.ICEConnectionState), onTrack 
 }
 
 // control puts into the chain what repairs, reports and paces.
-func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client, named *names, logs logging.LoggerFactory) (*pionbwe.Estimator, error) {
+func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client, saver bool, named *names, logs logging.LoggerFactory) (*pionbwe.Estimator, error) {
 	var estimator *pionbwe.Estimator
 	if !c.unpaced {
 		estimator = pionbwe.New(pionbwe.Config{Config: c.bandwidth, Priority: named.priority})
@@ -118,6 +131,9 @@ func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client,
 	var receive []report.ReceiverOption
 	var send []report.SenderOption
 	var count []stats.Option
+	if saver {
+		receive, send = append(receive, report.ReceiverInterval(saverReports)), append(send, report.SenderInterval(2*saverReports))
+	}
 	if logs != nil {
 		generate, respond = append(generate, nack.WithGeneratorLoggerFactory(logs)), append(respond, nack.WithResponderLoggerFactory(logs))
 		receive, send = append(receive, report.WithReceiverLoggerFactory(logs)), append(send, report.WithSenderLoggerFactory(logs))

@@ -314,7 +314,7 @@ func TestLayersOfATrackThatIsBeingPublished(t *testing.T) {
 	r := &Room{session: s, ctx: context.Background(), turn: make(chan struct{}, 1), mailbox: newMailbox()}
 	r.turn <- struct{}{}
 	var err error
-	r.media, err = newMedia(&Client{session: s}, func(*media, webrtc.ICEConnectionState) {}, nil)
+	r.media, err = newMedia(&Client{session: s}, false, func(*media, webrtc.ICEConnectionState) {}, nil)
 	require.NoError(t, err)
 	defer r.media.close()
 	track := &asked{TrackLocal: picture(t), looked: make(chan struct{})}

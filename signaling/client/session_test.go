@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -310,5 +311,23 @@ func TestDialIsRefused(t *testing.T) {
 		m := w.dial("aru").join()
 		_, err = m.client.Join(t.Context(), client.JoinOptions{})
 		require.True(t, errors.Is(err, client.ErrJoined))
+	})
+}
+
+// TestSaving: a room is rebuilt with little to pay for, and again with all of it; in both all hear each other.
+func TestSaving(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.dial("aru").join(), w.dial("bek").join()
+		a.hears(5*time.Second, b)
+		for i, on := range []bool{true, false} {
+			a.room.Save(on)
+			w.eventually(5*time.Second, "rebuilt", func() bool { return len(all[client.Rebuilt](a)) == i+1 })
+			require.Equal(t, on, strings.Contains(a.room.Connection().RemoteDescription().SDP, "a=ptime:60"))
+			a.hears(5*time.Second, b)
+			b.hears(5*time.Second, a)
+			a.room.Save(on) // nothing changes
+		}
+		time.Sleep(time.Second)
+		require.Len(t, all[client.Rebuilt](a), 2)
 	})
 }

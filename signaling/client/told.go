@@ -38,6 +38,10 @@ func (r *Room) take(f *wire.ServerFrame) (tell func()) {
 	case *wire.ServerFrame_CodecWanted:
 		w := m.CodecWanted
 		r.mailbox.put(CodecWanted{TrackID: w.GetTrackId(), Codec: codecNamed(w.GetCodec()), Wanted: w.GetWanted()})
+	case *wire.ServerFrame_ProfileWanted:
+		if m.ProfileWanted.GetProfile() == wire.Profile_SAVER && !r.saver {
+			r.mailbox.put(SaverWanted{})
+		}
 	}
 	return nil
 }
