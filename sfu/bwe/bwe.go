@@ -78,6 +78,7 @@ type Estimate struct {
 	Next  time.Duration // when to Poll again if nothing happens; 0: no need
 
 	Congested  bool          // a queue stands, or did so deep that what waits at the sender must not refill it
+	Even       bool          // the bottleneck marks what has waited a few ms (L4S): packets leave one by one
 	Loss       float64       // share of packets lost, 0 to 1, over the last seconds
 	Inherent   float64       // of that, what does not depend on our rate
 	Queue      time.Duration // that seems to stand in the bottleneck

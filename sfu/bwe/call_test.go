@@ -325,6 +325,23 @@ func TestFeedbackThatLiesMovesNoFurtherThanTwiceWhatIsSent(t *testing.T) {
 	}
 }
 
+// The start grows beyond what a whole second has shown: not for who has received what was never sent.
+func TestWhoInventsPacketsGrowsByWholeSeconds(t *testing.T) {
+	most := func(lie func(time.Duration, []Result) []Result) Bitrate {
+		c := newCall(Config{Start: 150 * Kbps, Max: 20 * Mbps}, flat(5*Mbps, 300*ms))
+		c.lie = lie
+		c.run(time.Second, nil)
+		return c.last.Target
+	}
+	honest := most(nil)
+	liar := most(func(_ time.Duration, results []Result) []Result {
+		last := results[len(results)-1]
+		last.Number, last.Received = last.Number+500, true
+		return append(results, last)
+	})
+	require.Less(t, liar, honest*2/3)
+}
+
 func TestSilenceHalvesTheRateUntilFeedbackComesBack(t *testing.T) {
 	c := newCall(Config{Min: 50 * Kbps}, flat(2*Mbps, 300*ms))
 	c.run(5*time.Second, nil)

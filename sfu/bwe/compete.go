@@ -58,7 +58,7 @@ func (k *compete) note(now time.Duration, c *control, e *Estimator, q, threshold
 
 // crosses measures whether others send too.
 func (k *compete) crosses(now time.Duration, e *Estimator, q float64) {
-	passes := e.busy.rate(e.delay.now())
+	passes := e.bursts(now)
 	if passes == 0 || q <= shortQueue {
 		return
 	}

@@ -82,7 +82,11 @@ func (c *control) recall(now time.Duration, rate float64) { c.before, c.beforeAt
 // flows the larger one yields first.
 func (c *control) threshold(e *Estimator) float64 {
 	share := c.rate / e.cfg.Priority
-	return min(max(queueAt1M*1e6/max(share, 1), queueLeast), queueMost) + e.delay.jitter().Seconds()
+	least := queueLeast
+	if e.ecn.early(c.at) {
+		least = earlyQueue
+	}
+	return min(max(queueAt1M*1e6/max(share, 1), least), queueMost) + e.delay.jitter().Seconds()
 }
 
 func (c *control) step(now time.Duration, e *Estimator) {
@@ -99,7 +103,7 @@ func (c *control) step(now time.Duration, e *Estimator) {
 	case c.draining:
 		c.draining = false
 		c.calm = now
-		c.rate = max(c.rate, min(float64(afterDrain*c.capacity), c.bound(e, now)))
+		c.rate = max(c.rate, min(float64(c.fill(now, e)*c.capacity), c.bound(e, now)))
 	case e.loss.now > 0 && e.loss.congestive() && now-c.lossAt > e.rtt+lossEvery:
 		c.shallow(now, e)
 	default:
@@ -151,7 +155,7 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	switch {
 	case !c.draining:
 		c.cut(now, e, q, passes)
-	case passes > 0 && !c.shared() && e.busy.rate(e.delay.now()) > 0:
+	case passes > 0 && !c.shared() && e.bursts(now) > 0:
 		c.capacity = passes
 	case passes == 0 || e.delay.stood(passWindow+standing).Seconds() < standLeast.Seconds():
 		// The queue came and went: what arrived is what we sent.
@@ -167,8 +171,20 @@ func (c *control) drain(now time.Duration, e *Estimator, q float64) {
 	if q > deepQueue {
 		c.deepAt = now
 	}
-	much := 1 - (c.predict(now, e)-standLeast.Seconds())/drainWithin
-	c.rate = min(float64(c.capacity*min(max(much, drainLeast), drainMost)), max(c.rate, c.bound(e, now)))
+	within, most := drainWithin, drainMost
+	if e.ecn.early(now) {
+		within, most = earlyDrain, earlyFill
+	}
+	much := 1 - (c.predict(now, e)-standLeast.Seconds())/within
+	c.rate = min(float64(c.capacity*min(max(much, drainLeast), most)), max(c.rate, c.bound(e, now)))
+}
+
+// fill is how much of what passes is sent when a queue has drained.
+func (c *control) fill(now time.Duration, e *Estimator) float64 {
+	if e.ecn.early(now) {
+		return earlyFill
+	}
+	return afterDrain
 }
 
 // cut begins to drain.
@@ -180,7 +196,7 @@ func (c *control) cut(now time.Duration, e *Estimator, q, passes float64) {
 	if passes < dropped*max(c.capacity, c.rate) {
 		c.recall(now, max(c.rate, c.capacity))
 	}
-	c.capacity = passes
+	c.capacity, e.ecn.top = passes, float32(passes)
 	if c.shared() {
 		// Of the target and not of what arrived: that wavers with the encoder, and rates that waver never meet.
 		// At one queue the larger rate is farther beyond its threshold, and falls deeper.
@@ -196,7 +212,7 @@ func (c *control) passes(now time.Duration, e *Estimator, q float64) float64 {
 		share = min(share, e.delay.recent(passWindow))
 	}
 	share /= 1 - min(e.loss.random(), lossMost) // as much more was sent
-	bursts := e.busy.rate(e.delay.now())
+	bursts := e.bursts(now)
 	if e.busy.stood(e.delay.now()) && bursts > 0 {
 		return bursts // what arrived while nothing could is no measure
 	}

@@ -22,6 +22,7 @@ type Estimator struct {
 	rtt   time.Duration
 	heard time.Duration // when feedback by packets came last on this path; 0: never
 	hears bool          // it came, on this path or another
+	lied  time.Duration // when it last had received what was never sent; 0: never
 	first uint64        // number of the first packet on this path: what was sent before tells of another
 }
 
@@ -66,6 +67,9 @@ func (e *Estimator) Sent(now time.Duration, p Packet) {
 func (e *Estimator) Feedback(now time.Duration, results []Result) {
 	e.loss.begin(now)
 	m := e.read(results)
+	if m.invented {
+		e.lied = now
+	}
 	e.loss.judge()
 	if m.received == 0 {
 		return
@@ -85,6 +89,7 @@ func (e *Estimator) Feedback(now time.Duration, results []Result) {
 type message struct {
 	received, marked int           // received with the time of arrival: a message in which nothing has one is none
 	untimed          int           // received without
+	invented         bool          // it was never sent
 	bytes            int           // of both
 	sent             time.Duration // when the newest of those with a time had left
 	arrived          time.Duration // latest arrival, by the sender's clock and a constant
@@ -100,6 +105,7 @@ func (e *Estimator) read(results []Result) message {
 		r := &results[i]
 		s := e.history.find(r.Number)
 		if s == nil || s.state == arrived {
+			m.invented = m.invented || r.Received && r.Number >= e.history.next
 			continue
 		}
 		if i == 0 {
@@ -142,10 +148,26 @@ func (e *Estimator) read(results []Result) message {
 			wait = 0
 		}
 		e.loss.arrived(int(s.size), wait.Seconds())
+		if wait > 0 {
+			own := float64(s.size) * 8 / max(e.control.rate, e.control.capacity, e.busy.rate(at))
+			e.ecn.waited(wait.Seconds()-own, r.Marked)
+		}
+		if e.ecn.soon > earlyAt {
+			e.busy.age(at)
+		}
 		e.busy.arrive(r.Number, s, at, wait-slack, e.control.gap(int(s.size)))
 		e.probes.arrived(s, at)
 	}
 	return m
+}
+
+// bursts is what they pass, in bits a second; 0: not known, or not exactly.
+func (e *Estimator) bursts(now time.Duration) float64 {
+	rate := e.busy.rate(e.delay.now())
+	if rate > burstsExact && e.ecn.early(now) {
+		return 0
+	}
+	return rate
 }
 
 func (m *message) add(s *sent, at time.Duration, marked bool) {
@@ -230,6 +252,7 @@ func (e *Estimator) Poll(now time.Duration) Estimate {
 		InFlight:   e.history.flying,
 		Probe:      e.probes.poll(now, e),
 		Congested:  c.congested(now),
+		Even:       e.ecn.early(now),
 		Loss:       e.loss.share(),
 		Inherent:   e.loss.random(),
 		Queue:      e.delay.queue(),

@@ -24,6 +24,10 @@ const (
 	provedProbe             = 0.97
 	provedHolds             = 3 * time.Second // the encoder has followed by then, or does not want to
 
+	// Who has received what was never sent has also received what is still on its way: all is there as soon as it leaves, and the start
+	// ran as far ahead of the encoder as 0.3 s of that show. A second of it counts.
+	liedWindow, liedHolds = time.Second, 10 * time.Second
+
 	wantsSpare = 1.2 // of what is wanted: a keyframe's worth
 )
 
@@ -34,6 +38,9 @@ func (c *control) bound(e *Estimator, now time.Duration) float64 {
 	if e.probes.provedAt != 0 && now-e.probes.provedAt < provedHolds {
 		bound = max(bound, float64(provedProbe*e.probes.proved))
 	}
+	if e.lied != 0 && now-e.lied < liedHolds {
+		bound = min(bound, float64(provedTimes*e.delay.delivered(liedWindow)))
+	}
 	if e.wants > 0 {
 		bound = min(bound, float64(wantsSpare*e.wants))
 	}
@@ -42,7 +49,7 @@ func (c *control) bound(e *Estimator, now time.Duration) float64 {
 
 // headroom is what bursts pass, as a multiple of the rate; their own rate where they never waited.
 func (c *control) headroom(now time.Duration, e *Estimator) float64 {
-	if bursts := e.busy.rate(e.delay.now()); bursts > 0 {
+	if bursts := e.bursts(now); bursts > 0 {
 		return bursts / c.rate
 	}
 	return c.pacing(now, e)
@@ -52,6 +59,7 @@ func (c *control) headroom(now time.Duration, e *Estimator) float64 {
 func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	bound := c.bound(e, now)
 	if c.rate >= bound {
+		e.ecn.bound = now
 		return
 	}
 	speed, add := 0.0, aloneAdd
@@ -69,7 +77,14 @@ func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
 	default:
 		speed = min(max(startSlope*(headroom-startTop), aloneLeast), startMost)
 	}
-	if e.ecn.active(now) {
+	switch {
+	case e.ecn.early(now):
+		bursts := e.busy.rate(e.delay.now())
+		if c.shared() {
+			bursts = 0
+		}
+		speed = e.ecn.speed(now, e.rtt, c.rate, bursts)
+	case e.ecn.active(now):
 		speed = max(speed, markedGrow)
 		if now-e.ecn.last > e.rtt {
 			speed = max(speed, unmarkedGo)

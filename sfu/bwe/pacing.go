@@ -24,6 +24,10 @@ const (
 // each burst would be marked or lost, or would feed the queue that is to drain.
 func (c *control) pacing(now time.Duration, e *Estimator) float64 {
 	switch {
+	case e.ecn.early(now) && (c.draining || e.ecn.newest > earlyBurst):
+		return 1
+	case e.ecn.early(now):
+		return evenPacing
 	case c.lossAt != 0 && now-c.lossAt < lossSmooth, e.ecn.active(now) && e.ecn.share > markedMuch:
 		return evenPacing
 	case c.compete.on:

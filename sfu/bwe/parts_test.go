@@ -219,6 +219,48 @@ func TestMarksAreAnsweredByTheirShareOnceARoundTrip(t *testing.T) {
 	require.False(t, k.active(time.Minute))
 }
 
+// What L4S marks had waited a few ms; what an AQM of RFC 3168 marks had waited longer, as had others that it did not mark.
+func TestMarksTellL4SFromAnOldAQM(t *testing.T) {
+	var k ecn
+	feed := func(from, to time.Duration, most float64) {
+		for i := range 400 {
+			wait := time.Duration(i%30) * ms
+			share := min(max((wait-from).Seconds()/(to-from).Seconds(), 0), 1) * most
+			marked := float64(i*37%100) < share*100
+			k.note(time.Second, map[bool]int{true: 1}[marked], 1)
+			k.waited(wait.Seconds(), marked)
+		}
+	}
+	feed(20*ms, 80*ms, 0.3)
+	require.False(t, k.early(time.Second), "RED")
+	feed(2*ms, 10*ms, 1)
+	require.True(t, k.early(time.Second), "a ramp of L4S")
+	for range 300 {
+		k.note(2*time.Second, 1, 1)
+		k.waited(0.1, true)
+	}
+	require.True(t, k.early(2*time.Second), "its queue is long now, and all is marked: that is no other one")
+	require.False(t, k.early(10*time.Minute), "marks stay away")
+	feed(20*ms, 80*ms, 0.3)
+	require.False(t, k.early(time.Second))
+}
+
+func TestGrowthWaitsWhereMarksCameAndHurriesElsewhere(t *testing.T) {
+	k := ecn{last: time.Second, top: 10e6}
+	at := func(calm time.Duration, rate, bursts float64) float64 {
+		return k.speed(time.Second+100*ms+calm, 100*ms, rate, bursts)
+	}
+	require.InDelta(t, 0.02, at(0, 5e6, 0), 1e-9)
+	require.InDelta(t, 0.32, at(time.Second, 5e6, 0), 1e-9)
+	require.InDelta(t, 0.02, at(time.Second, 9.5e6, 0), 1e-9, "near where marks came")
+	require.InDelta(t, 0.17, at(3*time.Second, 9.5e6, 0), 1e-9)
+	require.InDelta(t, 0.02, at(time.Second, 5e6, 5.2e6), 1e-9, "bursts say so")
+	require.InDelta(t, 3*(0.92*1.2-1), at(0, 4e6, 4.8e6), 1e-9, "bursts say that there is more")
+	require.InDelta(t, 1, at(time.Minute, 5e6, 0), 1e-9)
+	k.bound = 4 * time.Second
+	require.InDelta(t, 0.02, at(2*time.Second, 5e6, 0), 1e-9, "what was not filled was not marked")
+}
+
 func TestProbesProveOneAfterTheOther(t *testing.T) {
 	e := New(0, Config{Start: 300 * Kbps})
 	e.Wants(0, 10*Mbps)

@@ -155,6 +155,8 @@ func (p *probes) mayAsk(now time.Duration, e *Estimator) bool {
 		return true
 	case now-p.asked < p.pause:
 		return false
+	case e.ecn.early(now): // growth finds what there is, unless it is held for want of something to send
+		return now-e.ecn.last >= probeShared && e.sending.rate(now) < float64(limitedShare*c.rate)
 	case c.shared():
 		return calm >= probeShared && headroom >= probeOpen
 	case e.wants == 0 && c.rate > probeIdle*e.sending.rate(now):

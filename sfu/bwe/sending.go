@@ -35,10 +35,10 @@ func (s *sending) turn(now time.Duration) {
 // rate is bits a second over the last buckets that are over.
 func (s *sending) rate(now time.Duration) float64 {
 	s.turn(now)
-	sum := 0
+	sum := int64(0)
 	for i, b := range s.buckets {
 		if int64(i) != s.newest%sendBuckets {
-			sum += int(b)
+			sum += int64(b)
 		}
 	}
 	return float64(sum*8) / (float64(sendBuckets-1) * sendBucket.Seconds())

@@ -16,6 +16,10 @@ const (
 	// longer. As long as a tick of the shard's wheel: shorter would not be kept.
 	tightBurst = 5 * time.Millisecond
 
+	// 1 ms: the same where the bottleneck marks what has waited a few: at 1 Mbit/s a packet is 10 ms there, and two of them 5 ms apart
+	// are marked. Where ticks are longer, each makes up for what was late.
+	evenBurst = time.Millisecond
+
 	// 15 ms: a timer's delay that is made up for, so that three late ticks lose no rate and no turn exceeds a burst.
 	lateness = burst - tightBurst
 
@@ -46,6 +50,9 @@ const (
 	// had gone after a fall from 2.5 to 0.6 Mbit/s.
 	drainWithin = 50 * time.Millisecond
 	drainFaster = 1.5
+
+	// 150 ms: the same where bursts are marked. A keyframe of four frames waits less; with 50 ms it left at once and was 30 ms of queue.
+	evenWithin = 150 * time.Millisecond
 
 	// 3: a probe that takes so many times its time has failed, for want of bytes to send; so has one of a second, which is no
 	// burst any more.
@@ -91,6 +98,7 @@ type Bucket struct {
 
 	held    bool // something waits for the debt
 	yields  bool // the path is congested
+	even    bool // the path marks bursts
 	probing bool // the first packet of probe has left
 
 	wished uint32 // the probe begun last
@@ -123,14 +131,17 @@ func (b *Bucket) SetEstimate(now time.Duration, e bwe.Estimate) {
 	}
 	b.settle(now)
 	atOnce := tightBurst
-	if e.AppLimited {
+	switch {
+	case e.Even:
+		atOnce = evenBurst
+	case e.AppLimited:
 		atOnce = burst
 	}
 	b.rate = float64(max(e.Target, e.Pacing)) / 8
 	b.burst = float32(e.Target.Bytes(atOnce))
 	b.late = float32(e.Target.Bytes(burst - atOnce))
 	b.share = float32(RepairShare(e.Loss))
-	b.yields = e.Congested
+	b.yields, b.even = e.Congested, e.Even
 	b.window, b.inFlight = clamp(e.Window), clamp(e.InFlight)
 	if !b.probing {
 		b.wish(e.Probe)
@@ -149,8 +160,8 @@ func (b *Bucket) wish(p bwe.Probe) {
 	}
 }
 
-// Queued says how many bytes of repair and video wait. When they would take longer than 50 ms, and the path is not congested,
-// they leave faster, by half at most.
+// Queued says how many bytes of repair and video wait. When they would take longer than 50 ms (150 where bursts are marked), and the
+// path is not congested, they leave faster, by half at most.
 func (b *Bucket) Queued(bytes int) {
 	before := b.queued
 	b.queued = float32(bytes) * float32(time.Second/drainWithin)
@@ -238,7 +249,11 @@ func (b *Bucket) Probing() bool { return b.probe.id != 0 }
 // adjust sets pace and burst by estimate, probe, and what waits.
 func (b *Bucket) adjust() {
 	rate := b.rate
-	if q := float64(b.queued); q > rate && !b.yields {
+	q := float64(b.queued)
+	if b.even {
+		q *= drainWithin.Seconds() / evenWithin.Seconds()
+	}
+	if q > rate && !b.yields {
 		rate = min(q, rate*drainFaster)
 	}
 	probe := float64(b.probe.rate)

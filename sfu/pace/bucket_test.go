@@ -59,6 +59,7 @@ func TestBursts(t *testing.T) {
 		{"one packet on the thinnest path", bwe.Estimate{Target: 30 * bwe.Kbps}, 1200, 1, 315*ms + 200*time.Microsecond, 18, 0},
 		{"5 ms where the estimate is the bound", bwe.Estimate{Target: 8 * bwe.Mbps}, 1000, 5, 0, 5000, 0},
 		{"pacing is faster than the target", bwe.Estimate{Target: 8 * bwe.Mbps, Pacing: 16 * bwe.Mbps}, 1000, 5, 0, 5000, 0},
+		{"1 ms where bursts are marked", bwe.Estimate{Target: 8 * bwe.Mbps, AppLimited: true, Even: true}, 500, 2, 0, 1000, 0},
 		{"20 ms where less is sent", bwe.Estimate{Target: 8 * bwe.Mbps, AppLimited: true}, 1000, 20, 0, 20000, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -255,6 +256,8 @@ func TestMuchThatWaitsLeavesFaster(t *testing.T) {
 		{"some", 60 * ms, func(*bwe.Estimate) {}, 1.2},
 		{"much", time.Second, func(*bwe.Estimate) {}, 1.5},
 		{"congested", time.Second, func(e *bwe.Estimate) { e.Congested = true }, 1},
+		{"a keyframe where bursts are marked", 130 * ms, func(e *bwe.Estimate) { e.Even = true }, 1},
+		{"more than that", 180 * ms, func(e *bwe.Estimate) { e.Even = true }, 1.2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b Bucket
@@ -365,6 +368,7 @@ func TestAnyEstimate(t *testing.T) {
 						Bytes: rapid.Int().Draw(t, "bytes"),
 					},
 					AppLimited: rapid.Bool().Draw(t, "application limited"), Congested: rapid.Bool().Draw(t, "congested"),
+					Even: rapid.Bool().Draw(t, "even"),
 				})
 			case 1:
 				b.Queued(rapid.Int().Draw(t, "queued"))

@@ -244,7 +244,7 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 // end would wait for a tick of the wheel each time.
 func (g *congestion) paced() bwe.Estimate {
 	e := g.estimate
-	if w := &g.share; w.last != 0 && !w.limited && !e.Congested && e.Target >= w.wants {
+	if w := &g.share; w.last != 0 && !w.limited && !e.Congested && !e.Even && e.Target >= w.wants {
 		e.Target, e.AppLimited = max(e.Target, e.Pacing), true
 	}
 	return e
