@@ -37,8 +37,10 @@ const (
 	earlyMost             = 1.0
 
 	// Even pictures make bursts of a packet or two. Beyond 6 Mbit/s a packet takes less than twice the tick of RFC 8888's arrival
-	// times, and what is measured of them is too much by a third and more: it bounds, and nothing else.
-	burstsExact = 6e6
+	// times, and what is measured of them is too much by a third and more: it bounds, and nothing else. Unless there are marks: those
+	// are of longer bursts, as ticks of 5 ms make them.
+	burstsExact  = 6e6
+	burstsMarked = 100 * time.Millisecond
 )
 
 // ecn answers congestion marks in proportion to their share, once a round trip (RFC 9331 section 4.3, RFC 8257).
@@ -81,6 +83,11 @@ func (k *ecn) active(now time.Duration) bool { return k.last != 0 && now-k.last 
 // early reports whether the bottleneck marks what has waited a few milliseconds, as L4S has it.
 func (k *ecn) early(now time.Duration) bool { return k.soon > earlyAt && now-k.last < earlyHolds }
 
+// exact reports whether what bursts pass is measured exactly: packets are long, or some waited so long that they were marked.
+func (k *ecn) exact(now time.Duration, bursts float64) bool {
+	return bursts < burstsExact || now-k.last < burstsMarked
+}
+
 // speed is by what share the rate grows on a path that marks early, a second: slowly near what bursts pass and where marks came
 // last, 0 unknown, and faster and faster as long as no mark comes.
 //
@@ -91,7 +98,7 @@ func (k *ecn) early(now time.Duration) bool { return k.soon > earlyAt && now-k.l
 //	      └──────────────────► time without a mark
 //	         rtt      2 s
 func (k *ecn) speed(now, rtt time.Duration, rate, bursts float64) float64 {
-	exact := 0 < bursts && bursts < burstsExact
+	exact := bursts > 0 && k.exact(now, bursts)
 	near := bursts > 0 && rate > float64(earlyFill*bursts) || !exact && rate > earlyNear*float64(k.top)
 	calm, faster := now-max(k.last, k.bound)-rtt, earlyFaster
 	if near {

@@ -164,7 +164,7 @@ func (e *Estimator) read(results []Result) message {
 // bursts is what they pass, in bits a second; 0: not known, or not exactly.
 func (e *Estimator) bursts(now time.Duration) float64 {
 	rate := e.busy.rate(e.delay.now())
-	if rate > burstsExact && e.ecn.early(now) {
+	if e.ecn.early(now) && !e.ecn.exact(now, rate) {
 		return 0
 	}
 	return rate
