@@ -193,6 +193,9 @@ type tracked struct {
 	forget func()
 }
 
+// NetConn lets media over TCP see what the kernel holds.
+func (t *tracked) NetConn() net.Conn { return t.Conn }
+
 // Close implements net.Conn.
 func (t *tracked) Close() error {
 	t.forget()

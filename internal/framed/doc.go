@@ -8,6 +8,6 @@
 //	              └─► older than Stale: dropped, unless it must arrive
 //
 // What has left stands in a queue of the network when the path carries less than is sent, and the congestion window would let
-// seconds of it stand there. So nothing is given either while an acknowledgement is overdue by more than 300 ms, unless a loss
+// seconds of it stand there. So nothing is given either while an acknowledgement is overdue by more than 1.5 s, unless a loss
 // explains it. Only Linux tells of all this; elsewhere the kernel's buffer is as it is.
 package framed

@@ -21,9 +21,10 @@ const (
 	writeTimeout = 5 * time.Second
 	// lookAgain is how often a full kernel is asked whether it has sent what it holds: it tells of room for more, never of that.
 	lookAgain = 5 * time.Millisecond
-	// standing is how much longer than the path's shortest round trip an acknowledgement may take before it is our own bytes
-	// that stand in a queue somewhere. Others' may: so it is not much less.
-	standing = 300 * time.Millisecond
+	// standing is how much longer than the path's shortest round trip an acknowledgement may take before it is taken for our own
+	// bytes that stand in a queue. It may be others' queue as well, or that of the way back, a second long on thin links: then less
+	// would not be fresher.
+	standing = 1500 * time.Millisecond
 	// batch bounds what is given to the kernel at once, and with it what cannot be taken back when the path then stands still.
 	// With lookAgain it still lets 6 Mbit/s through a path whose congestion window is always full.
 	batch = 4 << 10
@@ -46,13 +47,22 @@ type frame struct {
 	always bool
 }
 
-// NewWriter returns a Writer to the connection, which stays the caller's to close. Frames dropped for their age are counted in
+// NewWriter returns a Writer to the connection, a socket or something around one that names it by a method NetConn, which stays the caller's to close. Frames dropped for their age are counted in
 // late, which several Writers may share.
 func NewWriter(conn net.Conn, late *atomic.Uint64) *Writer {
 	w := &Writer{conn: conn, out: make(chan frame, Queue), late: late}
-	if socket, ok := conn.(syscall.Conn); ok {
+	under := conn
+	for {
+		wrapper, ok := under.(interface{ NetConn() net.Conn }) // as tls.Conn has it
+		if !ok {
+			break
+		}
+		under = wrapper.NetConn()
+	}
+	if socket, ok := under.(syscall.Conn); ok {
 		if raw, err := socket.SyscallConn(); err == nil {
 			w.raw = raw
+			w.thin()
 		}
 	}
 	return w
