@@ -55,6 +55,8 @@ type Network struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// ListenPacket opens a UDP socket towards server, for QUIC.
 	ListenPacket func(ctx context.Context, server *net.UDPAddr) (net.PacketConn, error)
+	// ListenMedia opens the UDP socket of a PeerConnection, for clients that take one; nil: as Settings has it.
+	ListenMedia func() (net.PacketConn, error)
 }
 
 // Source says whose packet it is, as far as the server has told.

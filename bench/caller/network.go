@@ -27,7 +27,7 @@ type network struct {
 	from net.IP      // where sockets are opened
 	line *netem.Line // nil: no model
 	zero *time.Timer // of the run: the line's times count from there
-	own  bool        // the client counts its UDP sockets itself
+	own  bool        // the client counts its UDP sockets itself, and takes those of ListenMedia
 
 	volume volume
 
@@ -68,8 +68,10 @@ func newNetwork(c scenario.Caller, job Job) (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.addMux(); err != nil {
-		return nil, err
+	if !n.own {
+		if err := n.addMux(); err != nil {
+			return nil, err
+		}
 	}
 	n.zero = time.AfterFunc(time.Until(job.Epoch), n.line.Restart)
 	return n, nil
@@ -85,6 +87,17 @@ func (n *network) serves(c Connection) {
 // of is what a Dialer is told.
 func (n *network) of() Network {
 	to := Network{Dial: n.dial, ListenPacket: n.listenPacket}
+	if n.line != nil && n.own {
+		to.ListenMedia = func() (net.PacketConn, error) {
+			conn, err := n.line.ListenUDP("udp4", &net.UDPAddr{IP: n.from})
+			if err != nil {
+				return nil, err
+			}
+			return conn, nil
+		}
+		to.Settings = func(s *webrtc.SettingEngine) { s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4}) }
+		return to
+	}
 	if n.line != nil {
 		to.Settings = func(s *webrtc.SettingEngine) {
 			s.SetICEUDPMux(n.nextMux())

@@ -26,6 +26,9 @@ type countedConn struct {
 	volume *volume
 }
 
+// NetConn lets media over TCP see what the kernel holds.
+func (c *countedConn) NetConn() net.Conn { return c.Conn }
+
 // Read implements net.Conn.
 func (c *countedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)

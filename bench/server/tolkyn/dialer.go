@@ -56,6 +56,7 @@ func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connect
 	c := &connection{on: p.On, called: p.Room, looks: make(chan [2]int, 1), steps: map[measure.Step]bool{}}
 	options := client.Options{
 		Memory: client.NewMemory(), RootCAs: d.roots, Dial: p.Network.Dial, ListenPacket: p.Network.ListenPacket,
+		ListenMedia: p.Network.ListenMedia,
 		Settings: func(s *webrtc.SettingEngine) {
 			// pion would write to stderr whatever happens to a connection that is being closed.
 			s.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard}
