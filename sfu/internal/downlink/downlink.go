@@ -122,6 +122,7 @@ type Downlink struct {
 	rtt      time.Duration
 	rtx      rtx
 	sealed   *sealedRing
+	lossless bool
 	red      redundancy
 	lastNow  time.Duration
 	stats    Stats

@@ -60,7 +60,7 @@ func (s *Shard) handleArrivals(now time.Duration, p *peer, part rtcp.Packet) {
 	}
 	g.estimator.Feedback(now, s.results)
 	s.reported(now, p)
-	s.hearArrivals(now, p)
+	s.hearArrivals(now, p, true)
 }
 
 // handleStreamArrivals takes congestion control feedback (RFC 8888), which names packets by their streams' own numbers.
@@ -88,7 +88,7 @@ func (s *Shard) handleStreamArrivals(now time.Duration, p *peer, part rtcp.Packe
 	slices.SortFunc(s.results, func(a, b bwe.Result) int { return cmp.Compare(a.Number, b.Number) })
 	g.estimator.Feedback(now, s.results)
 	s.reported(now, p)
-	s.hearArrivals(now, p)
+	s.hearArrivals(now, p, false)
 }
 
 // handleREMB takes a client's own estimate.

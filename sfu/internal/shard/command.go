@@ -266,9 +266,11 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 	if c.Video {
 		sl.class = video
 	} else {
-		sl.ear = &ear{byPackets: sl.numbered && s.cfg.Congestion != nil}
+		sl.ear = &ear{byPackets: sl.numbered && s.cfg.Congestion != nil, again: c.Config.NACK}
 		sl.down.SetRedundancy(p.hearing.mode)
 		p.hearing.repair = 0
+		p.hearing.lossyTo = max(p.hearing.lossyTo, now+losslessNew)
+		p.hearing.setLossless(p, false)
 	}
 	if p.sealer != nil {
 		sl.down.Ready(p.keyed)

@@ -19,37 +19,66 @@ import (
 //	estimate, round trip ─┘                         └─► uplink.AskFEC, at their publishers
 
 const (
-	// 64 packets of a voice are a second and more: feedback comes four times a second.
-	untoldVoices = 64
+	// An utterance is a packet of sound that nobody has told of yet: at most so many, a second of 16 voices and feedback that is late.
+	leastUntold, mostUntold = 64, 1024
+
+	// A NACK or a report tells of at most so many packets that came.
+	mostTold = 64
+
+	// tendEvery is how often is decided anew while nothing is lost.
+	tendEvery = 250 * time.Millisecond
+
+	// losslessAfter is how long a path must have lost nothing to be taken to lose nothing; a new one is waited for as long as feedback
+	// takes to tell.
+	losslessAfter = time.Minute
+	losslessNew   = 10 * time.Second
 
 	// askAgain is how often a wish for in-band FEC goes through a pipe; it lasts for 5 s.
 	askAgain = time.Second
 
 	// 2 % of loss that follows what is sent is congestion, whatever the queue.
 	congestiveLoss = 0.02
+
+	// copyHead is what a copy takes beside its payload (RFC 2198 §3).
+	copyHead = 4
 )
 
 // hearing is what is known of a subscriber's voices.
 type hearing struct {
-	path          voice.Path
-	mode          voice.Mode
-	needs         voice.Mode // that he would have had if bits allowed
-	fec           bool       // all he hears carries in-band FEC
-	repair        float64    // that slots were told they may cost
-	plain, copies rate       // of sound: bytes on the wire without copies; and those of one copy of each packet
+	path   voice.Path
+	mode   voice.Mode
+	needs  voice.Mode // that he would have had if bits allowed
+	fec    bool       // all he hears carries in-band FEC
+	repair float64    // that slots were told they may cost
+	tendAt time.Duration
+
+	lossless bool          // nothing is kept to be sent again
+	lossyTo  time.Duration // until then at least
+
+	// Packets with transport-wide numbers that nobody has told of yet: a ring, both ends counted up for ever.
+	untold     []utterance
+	next, told uint32
+	runs       bool // a slot's newest packets were lost
+
+	// What leaves: since rated, and a second before that.
+	packets, bytes, copies int // bytes without copies; and those of one copy of each packet
+	rated                  time.Duration
+	plain, copied          bwe.Bitrate
+}
+
+// utterance is one packet of sound.
+type utterance struct {
+	number uint32 // transport-wide
+	slot   uint16
 }
 
 // ear is what a slot of sound knows of what becomes of its packets.
 type ear struct {
-	run voice.Run
-
+	run       voice.Run
 	byPackets bool // feedback tells of each, by transport-wide numbers
+	again     bool // it may ask for packets again
 
-	// Then: those that nobody has told of yet.
-	untold     [untoldVoices]uint32
-	next, told uint32 // of the ring, both counted up for ever
-
-	// Else: the slot's own numbers.
+	// Where nothing tells of each, by the slot's own numbers.
 	newest    seq.Extended // that left
 	through   seq.Extended // up to which they are told
 	asks      bool         // NACKs come: they tell of each loss
@@ -57,55 +86,104 @@ type ear struct {
 }
 
 // uttered notes that a packet of sound leaves.
-func (s *Shard) uttered(now time.Duration, p *peer, sl *slot, out downlink.Out, size int) {
-	if sl.ear == nil {
+func (s *Shard) uttered(p *peer, sl *slot, out downlink.Out, size int) {
+	h, e := &p.hearing, sl.ear
+	mode := voice.Plain
+	if out.Redundant > 0 {
+		mode = h.mode
+		s.stats.RedundantBytes += uint64(out.Redundant)
+	}
+	s.stats.VoicePackets[mode]++
+	h.packets++
+	h.bytes += size - out.Redundant
+	h.copies += out.Size - out.HeaderSize - out.Redundant + copyHead
+	if !e.byPackets {
+		if e.newest == 0 {
+			e.through = out.Seq - 1
+		}
+		e.newest = max(e.newest, out.Seq)
 		return
 	}
-	h := &p.hearing
-	h.plain.add(now, size-out.Redundant)
-	h.copies.add(now, out.Size-out.HeaderSize-out.Redundant+copyHead)
-	s.stats.VoicePackets[sl.down.Redundancy()]++
-	s.stats.RedundantBytes += uint64(out.Redundant)
-	e := sl.ear
-	if e.byPackets {
-		e.untold[e.next%untoldVoices] = uint32(p.sent)
-		e.next++
-		return
+	if int(h.next-h.told) == len(h.untold) {
+		h.makeRoom()
 	}
-	if e.newest == 0 {
-		e.through = out.Seq - 1
-	}
-	e.newest = max(e.newest, out.Seq)
+	h.untold[h.next%uint32(len(h.untold))] = utterance{uint32(p.sent), sl.index}
+	h.next++
 }
 
-// copyHead is what a copy takes beside its payload (RFC 2198 §3).
-const copyHead = 4
-
-// hearArrivals takes what a message on arrivals, now in s.results, tells of sound.
-func (s *Shard) hearArrivals(now time.Duration, p *peer) {
-	if len(s.results) == 0 {
+// makeRoom doubles the ring, or forgets the oldest in it.
+func (h *hearing) makeRoom() {
+	if len(h.untold) == mostUntold {
+		h.told++
 		return
 	}
-	newest := uint32(s.results[len(s.results)-1].Number)
-	for _, sl := range p.slots {
-		e := sl.ear
-		if e == nil || e.next == e.told {
-			continue
+	old := h.untold
+	h.untold = make([]utterance, max(2*len(old), leastUntold))
+	for i := h.told; i != h.next; i++ {
+		h.untold[i%uint32(len(h.untold))] = old[i%uint32(len(old))]
+	}
+}
+
+// rate measures what sound takes.
+func (h *hearing) rate(now time.Duration, p *peer) {
+	took := now - h.rated
+	if took < rateWindow {
+		return
+	}
+	bits := func(bytes int) bwe.Bitrate { return bwe.Bitrate(float64(bytes) * 8 / took.Seconds()) }
+	h.plain, h.copied = bits(h.bytes+h.packets*p.overhead()), bits(h.copies)
+	h.packets, h.bytes, h.copies, h.rated = 0, 0, 0, now
+}
+
+// hearArrivals takes what a message on arrivals, now in s.results, tells of sound; whole: of all numbers between its first and its
+// last.
+func (s *Shard) hearArrivals(now time.Duration, p *peer, whole bool) {
+	h := &p.hearing
+	if len(s.results) == 0 || h.next == h.told {
+		return
+	}
+	lost := slices.ContainsFunc(s.results, func(r bwe.Result) bool { return !r.Received })
+	if lost {
+		h.lossyTo = now + losslessAfter
+	}
+	if lost || h.runs || !whole {
+		s.hearEach(now, p)
+	} else {
+		h.path.Report(now, 0, h.hearAll(uint32(s.results[0].Number), uint32(s.results[len(s.results)-1].Number)))
+	}
+	if lost || h.mode != voice.Plain || now >= h.tendAt {
+		s.tendHearing(now, p)
+	}
+}
+
+// hearAll counts the packets of sound from a number to another.
+func (h *hearing) hearAll(first, last uint32) (n int) {
+	for ; h.told != h.next; h.told++ {
+		number := h.untold[h.told%uint32(len(h.untold))].number
+		if int32(number-last) > 0 {
+			break
 		}
-		if e.next-e.told > untoldVoices {
-			e.told = e.next - untoldVoices
-		}
-		for ; e.told != e.next; e.told++ {
-			number := e.untold[e.told%untoldVoices]
-			if int32(number-newest) > 0 {
-				break
-			}
-			if r := find(s.results, number); r != nil {
-				p.hearing.path.Tell(now, &e.run, !r.Received)
-			}
+		if int32(number-first) >= 0 {
+			n++
 		}
 	}
-	s.tendHearing(now, p)
+	return n
+}
+
+// hearEach looks each packet of sound up in a message.
+func (s *Shard) hearEach(now time.Duration, p *peer) {
+	h := &p.hearing
+	newest := uint32(s.results[len(s.results)-1].Number)
+	for ; h.told != h.next; h.told++ {
+		u := h.untold[h.told%uint32(len(h.untold))]
+		if int32(u.number-newest) > 0 {
+			break
+		}
+		if r := find(s.results, u.number); r != nil && int(u.slot) < len(p.slots) && p.slots[u.slot].ear != nil {
+			h.path.Tell(now, &p.slots[u.slot].ear.run, !r.Received)
+		}
+	}
+	h.runs = slices.ContainsFunc(p.slots, func(sl *slot) bool { return sl.ear != nil && sl.ear.run.Goes() })
 }
 
 // find returns what a message tells of the packet with the number, nil for nothing. The numbers go on by one in most.
@@ -130,8 +208,8 @@ func (e *ear) tell(now time.Duration, p *voice.Path, number seq.Extended) {
 	if number > e.newest || e.newest == 0 {
 		return
 	}
-	if number-e.through > untoldVoices && number > e.through {
-		e.through = number - untoldVoices
+	if number-e.through > mostTold && number > e.through {
+		e.through = number - mostTold
 	}
 	for ; e.through < number; e.through++ {
 		p.Tell(now, &e.run, false)
@@ -145,6 +223,7 @@ func (s *Shard) hearNACK(now time.Duration, p *peer, sl *slot, sequence uint16) 
 		return
 	}
 	e.asks = true
+	p.hearing.lossyTo = now + losslessAfter
 	number := e.extend(sequence)
 	if number <= e.through || number > e.newest {
 		return // asked again
@@ -166,6 +245,9 @@ func (s *Shard) hearReports(now time.Duration, p *peer, part rtcp.Packet) {
 			continue
 		}
 		lost, expected := sl.ear.reception.since(&b, sl.down.Holes())
+		if lost > 0 {
+			p.hearing.lossyTo = now + losslessAfter
+		}
 		if sl.ear.asks {
 			sl.ear.tell(now, &p.hearing.path, sl.ear.extend(uint16(b.HighestSeq)))
 		} else {
@@ -178,13 +260,14 @@ func (s *Shard) hearReports(now time.Duration, p *peer, part rtcp.Packet) {
 // tendHearing decides how a peer's voices leave from now on.
 func (s *Shard) tendHearing(now time.Duration, p *peer) {
 	h := &p.hearing
+	h.tendAt = now + tendEvery
 	c := voice.Conditions{RTT: p.rtt, FEC: true, NACK: true}
 	any := false
 	for _, sl := range p.slots {
 		if sl.ear == nil {
 			continue
 		}
-		c.NACK = c.NACK && sl.down.Config().NACK
+		c.NACK = c.NACK && sl.ear.again
 		if src, _ := sl.down.Sources(); src != nil {
 			any = true
 			c.FEC = c.FEC && src.FEC(now)
@@ -198,7 +281,11 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 		c.ByPackets, c.RTT, c.Lasts = true, e.RTT, e.Lasts
 		c.Congested = e.Congested || e.Loss >= congestiveLoss && e.Inherent == 0
 	}
-	c.Plain, c.Copy = h.plain.now(now), h.copies.now(now)
+	h.rate(now, p)
+	c.Plain, c.Copy = h.plain, h.copied
+	if lossless := now >= h.lossyTo; lossless != h.lossless {
+		h.setLossless(p, lossless)
+	}
 	mode := h.path.Decide(now, c)
 	if p.congestion.known() {
 		h.allowRepair(p)
@@ -217,6 +304,15 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 		}
 	}
 	s.shareAnew(now, p) // of the bits
+}
+
+func (h *hearing) setLossless(p *peer, lossless bool) {
+	h.lossless = lossless
+	for _, sl := range p.slots {
+		if sl.ear != nil {
+			sl.down.SetLossless(lossless)
+		}
+	}
 }
 
 // allowRepair tells a peer's slots of sound what repair they may cost, by the loss that packets meet at first: in the estimator's
@@ -264,13 +360,13 @@ func (s *Shard) askFECOf(now time.Duration, u *published, loss float64) {
 
 // sound is what a peer's sound takes of its bits: what leaves, or what has just been decided on; and what it would take if
 // there were bits enough.
-func (p *peer) sound(now time.Duration, leaves bwe.Bitrate) (takes, wants bwe.Bitrate) {
+func (p *peer) sound(leaves bwe.Bitrate) (takes, wants bwe.Bitrate) {
 	h := &p.hearing
 	with := func(m voice.Mode) bwe.Bitrate {
 		if m == voice.Plain {
 			return 0
 		}
-		return h.plain.now(now) + bwe.Bitrate(m.Distances(h.fec).Count())*h.copies.now(now)
+		return h.plain + bwe.Bitrate(m.Distances(h.fec).Count())*h.copied
 	}
 	return max(leaves, with(h.mode)), max(leaves, with(h.needs))
 }

@@ -152,7 +152,7 @@ func (s *Shard) shareBits(now time.Duration, p *peer) {
 			w.offer(sl)
 		}
 	}
-	sound, full := p.sound(now, g.sums[pace.Audio].now(now))
+	sound, full := p.sound(g.sums[pace.Audio].now(now))
 	reserved := sound + g.sums[pace.Repair].now(now)
 	bits := bwe.Bitrate(boundless)
 	if g.known() {

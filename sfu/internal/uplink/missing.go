@@ -20,6 +20,9 @@ const (
 
 	// 10 tries: at 50 % loss each way the 10th still leaves 6 % unanswered, more tries only feed a dead link.
 	maxTries = 10
+	// 3 where each packet is in the next one as well, 1 where it is in two others: at 50 % loss as much comes through in the end, and
+	// a packet that brings copies is as large as two or three.
+	copyTries, copiesTries = 3, 1
 
 	// 500 ms of frozen picture: a keyframe mends it sooner than one more try (164–200 ms seen in browsers). On longer
 	// paths 2.5 round trips, so that a second try can be answered, and never beyond the history.
@@ -49,6 +52,7 @@ type gap struct {
 type missing struct {
 	list    []gap
 	arrived uint64 // packets that came, in any order
+	tries   uint8  // for each at most; 0: maxTries
 }
 
 // copies is where a stream's packets bring copies of earlier ones: up to how many packets before, and how long a packet lasts.
@@ -113,13 +117,17 @@ func (m *missing) clear() { m.list = m.list[:0] }
 // next due request or expiry (0: none). Eagerly, twice a round trip and no less often later: where requests and answers are lost as
 // likely as anything else, and cost little.
 func (m *missing) poll(now, rtt, playout time.Duration, eagerly bool, ask func(seq.Extended)) (next time.Duration, givenUp int) {
+	tries := m.tries
+	if tries == 0 {
+		tries = maxTries
+	}
 	if eagerly {
 		rtt = max(rtt/2, minRTT)
 	}
 	kept := m.list[:0]
 	for _, g := range m.list {
 		due := now >= g.due || g.tries == 0 && m.arrived >= g.after
-		if now-g.since >= playout || due && g.tries == maxTries {
+		if now-g.since >= playout || due && g.tries == tries {
 			givenUp++
 			continue
 		}

@@ -39,6 +39,7 @@ func (u *Uplink) unpack(now time.Duration, h *packet.Header, e seq.Extended, pay
 		return Malformed
 	}
 	u.copies = reach(blocks[:n])
+	u.missing.tries = [...]uint8{maxTries, copyTries, copiesTries}[min(n-1, 2)]
 	for i := range blocks[:n-1] {
 		if b := &blocks[i]; b.PayloadType == u.cfg.PayloadType && b.Offset > 0 && len(b.Data) > 0 {
 			u.restore(now, h, e, h.Timestamp-uint32(b.Offset), b.Data)

@@ -281,8 +281,8 @@ func TestVoiceIsAskedForEagerlyWhereMuchIsLost(t *testing.T) {
 	u.send(4, 6, 8, 10)
 	u.u.missing.clear()
 	require.Equal(t, []time.Duration{0, 40 * ms, 80 * ms, 120 * ms, 160 * ms, 200 * ms, 240 * ms}, asks(12))
-	u.u.copies = copies{reach: 3, lasts: 20 * ms}
-	require.Equal(t, []time.Duration{50 * ms, 130 * ms, 230 * ms}, asks(14), "16 could bring 13")
+	u.u.copies, u.u.missing.tries = copies{reach: 3, lasts: 20 * ms}, copiesTries
+	require.Equal(t, []time.Duration{50 * ms}, asks(14), "16 could bring 13; and once")
 }
 
 func TestVideoThatMustNotBeAskedForGetsAKeyframe(t *testing.T) {

@@ -102,6 +102,9 @@ type try struct {
 // Run counts the packets of one stream that were lost one behind the other.
 type Run struct{ lost int }
 
+// Goes reports whether the newest packet was lost.
+func (r *Run) Goes() bool { return r.lost > 0 }
+
 // Conditions are what else counts.
 type Conditions struct {
 	RTT  time.Duration // 0: unknown
