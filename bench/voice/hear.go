@@ -77,8 +77,7 @@ type ear struct {
 	received int64
 	first    seq.Extended
 
-	count   counts
-	windows []counts // at the end of each second
+	count counts
 }
 
 // hole is a number that has not come.
@@ -300,9 +299,6 @@ func (e *ear) pull() {
 			}
 		}
 		at = at.Add(time.Duration(part.Samples) * time.Second / clockRate)
-	}
-	if len(e.windows) < int(now.Sub(e.began)/time.Second) {
-		e.windows = append(e.windows, e.counts())
 	}
 }
 

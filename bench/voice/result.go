@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// result makes figures of the marks at Case.From, lastly before the end, and at the end.
-func (w *world) result(marks []mark) Result {
-	from, end := marks[0], marks[len(marks)-1]
+// result makes figures of what was seen since Case.From.
+func (w *world) result() Result {
+	last := len(w.marks) - 1
+	from, lately, end := w.marks[w.c.From/time.Second], w.marks[last-int(lastly/time.Second)], w.marks[last]
 	m := map[Metric]float64{}
 	var sum, first, late counted
 	var delays []time.Duration
 	for i := range end.ears {
 		sum.add(end.ears[i], from.ears[i])
 		first.add(from.ears[i], counts{})
-		late.add(end.ears[i], marks[1].ears[i])
+		late.add(end.ears[i], lately.ears[i])
 		delays = append(delays, end.ears[i].delays[len(from.ears[i].delays):]...)
 	}
 	m[Concealed], m[ConcealedFirst] = sum.concealed(), first.concealed()
@@ -93,22 +94,21 @@ func (w *world) rates(m map[Metric]float64) {
 		return
 	}
 	for _, of := range []struct {
-		who    *client
-		rate   func(sample) int
+		rate   func(mark) int
 		talks  Metric
 		silent Metric
 	}{
-		{w.clients[0], func(s sample) int { return s.up }, UpTalk, UpSilent},
-		{w.clients[1], func(s sample) int { return s.down }, DownTalk, DownSilent},
+		{func(m mark) int { return m.up[0].all }, UpTalk, UpSilent},
+		{func(m mark) int { return m.down[1].all }, DownTalk, DownSilent},
 	} {
 		var bytes, seconds [2]float64
-		for at := 1; at < len(w.samples); at++ {
+		for at := 1; at < len(w.marks); at++ {
 			// A second that touches a change counts as neither, for what is under way.
 			kind := w.clients[0].mouth.stays(time.Duration(at-1)*time.Second, time.Duration(at)*time.Second)
 			if kind < 0 || time.Duration(at-1)*time.Second < w.c.From {
 				continue
 			}
-			bytes[kind] += float64(of.rate(w.samples[at][of.who]) - of.rate(w.samples[at-1][of.who]))
+			bytes[kind] += float64(of.rate(w.marks[at]) - of.rate(w.marks[at-1]))
 			seconds[kind]++
 		}
 		m[of.talks], m[of.silent] = ratio(bytes[0]*8/1000, seconds[0]), ratio(bytes[1]*8/1000, seconds[1])
@@ -133,28 +133,26 @@ func (m *mouth) stays(from, to time.Duration) int {
 
 // series are the seconds of all ears.
 func (w *world) series() Series {
-	n := len(w.samples) - 1
+	n := len(w.marks) - 1
 	s := Series{Concealed: make([]float64, n), Copies: make([]float64, n), Delay: make([]float64, n), Down: make([]float64, n)}
 	for at := range n {
+		from, to := w.marks[at], w.marks[at+1]
 		var all counted
 		var delays []time.Duration
+		for i := range to.ears {
+			all.add(to.ears[i], from.ears[i])
+			delays = append(delays, to.ears[i].delays[len(from.ears[i].delays):]...)
+		}
 		down, clients := 0, 0
-		for _, c := range w.clients {
-			for _, e := range c.ears {
-				if at+1 >= len(e.windows) {
-					continue
-				}
-				all.add(e.windows[at+1], e.windows[at])
-				delays = append(delays, e.windows[at+1].delays[len(e.windows[at].delays):]...)
-			}
+		for i, c := range w.clients {
 			if len(c.ears) > 0 {
-				down += w.samples[at+1][c].media - w.samples[at][c].media
+				down += to.down[i].media - from.down[i].media
 				clients++
 			}
 		}
 		s.Concealed[at], s.Copies[at] = 100*all.concealed(), ratio(all.copies, all.packets)
-		s.Delay[at], _ = spread(delays)
 		s.Down[at] = float64(down) * 8 / 1000 / float64(max(clients, 1))
+		s.Delay[at], _ = spread(delays)
 		if len(delays) == 0 {
 			s.Delay[at] = math.NaN()
 		}

@@ -60,7 +60,7 @@ type world struct {
 	clients []*client // those with a mouth, then those with ears alone
 	tap     *tap
 	began   time.Time
-	samples []map[*client]sample // at each second
+	marks   []mark // at each second
 }
 
 // run plays a case once. It must be called in a bubble of testing/synctest.
@@ -205,14 +205,10 @@ func (w *world) play() (Result, error) {
 		m.start(w.began)
 		m.c.mu.Unlock()
 	}
-	var marks []mark
 	for at := time.Duration(0); at <= w.c.Duration; at += time.Second {
-		m := w.until(at)
-		if at == w.c.From || at == w.c.Duration-lastly || at == w.c.Duration {
-			marks = append(marks, m)
-		}
+		w.marks = append(w.marks, w.until(at))
 	}
-	return w.result(marks), nil
+	return w.result(), nil
 }
 
 // lastly is how long before the end CopiesEnd counts.
@@ -222,18 +218,14 @@ const lastly = 5 * time.Second
 type mark struct {
 	at       time.Duration
 	ears     []counts
-	up, down []traffic // by client
+	up, down []traffic // by client: what it sent, and what was sent to it
 }
-
-// sample is a client's bytes on the wire at one moment: sent, and sent to it, and of these RTP.
-type sample struct{ up, down, media int }
 
 // until lets time pass.
 func (w *world) until(at time.Duration) mark {
 	time.Sleep(at - time.Since(w.began))
 	m := mark{at: at}
-	now := map[*client]sample{}
-	for i, c := range w.clients {
+	for _, c := range w.clients {
 		c.mu.Lock()
 		for _, e := range c.ears {
 			m.ears = append(m.ears, e.counts())
@@ -241,9 +233,7 @@ func (w *world) until(at time.Duration) mark {
 		m.up = append(m.up, c.sent)
 		c.mu.Unlock()
 		m.down = append(m.down, w.tap.sent(c.host.Addr()))
-		now[c] = sample{m.up[i].all, m.down[i].all, m.down[i].media}
 	}
-	w.samples = append(w.samples, now)
 	return m
 }
 
