@@ -116,6 +116,8 @@ func collectSFU(e emitter, stats sfu.Stats) {
 	shard := sum(stats.Shards)
 	e.gauge("tolkyn_sfu_rooms", "Rooms now.", float64(stats.Rooms))
 	e.gauge("tolkyn_sfu_peers", "Peers in rooms now.", float64(stats.Peers))
+	e.gauge("tolkyn_sfu_peers_saving", "Of them those whose sound is to cost little.", float64(shard.Saving))
+	e.seconds("tolkyn_sfu_peer_seconds_total", "Time that peers have been in calls: what one of them costs a minute is sixty times bytes by this.", shard.PeerTime)
 	e.gauge("tolkyn_sfu_shards", "Event loops for media, a port each.", float64(len(stats.Shards)))
 	e.gauge("tolkyn_sfu_tracks", "Tracks that are published now.", float64(shard.Tracks))
 	e.gauge("tolkyn_sfu_uplinks", "Encodings of them.", float64(shard.Uplinks))

@@ -351,6 +351,7 @@ func (s *Shard) remove(p *peer) {
 	}
 	p.gone = true
 	s.stats.Handshake.Add(p.handshakeStats())
+	s.stats.PeerTime += p.inCall(s.now())
 	if s.peers[p.id] == p {
 		delete(s.peers, p.id)
 	}

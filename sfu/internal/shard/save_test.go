@@ -59,10 +59,20 @@ func TestWhoSavesIsSentLittle(t *testing.T) {
 		require.InDelta(t, 12, checks, 1)
 		require.InDelta(t, 12, reports, 1)
 
+		st, ok := b.shard.Stats()
+		require.True(t, ok)
+		require.Equal(t, 1, st.Saving)
+		require.InDelta(t, 126, st.PeerTime.Seconds(), 1)
+
 		b.shard.Post(Save{1, false})
 		checks, reports = m.quiet(time.Minute)
 		require.Greater(t, checks, 19)
 		require.Greater(t, reports, 57)
+		b.shard.Post(RemovePeer{ID: 1})
+		st, ok = b.shard.Stats()
+		require.True(t, ok)
+		require.Zero(t, st.Saving)
+		require.InDelta(t, 186, st.PeerTime.Seconds(), 1)
 	})
 }
 

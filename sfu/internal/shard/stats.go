@@ -45,8 +45,10 @@ type Stats struct {
 	Handshake   handshake.Stats // of the peers that are here now and those that were
 	Socket      udp.Stats
 
-	Peers, Tracks, Uplinks int // an uplink is one encoding of a track
-	Mirrors                int // tracks of other shards that are watched here
+	PeerTime               time.Duration // that peers have been in calls, all of them together
+	Saving                 int           // peers of now that save bytes
+	Peers, Tracks, Uplinks int           // an uplink is one encoding of a track
+	Mirrors                int           // tracks of other shards that are watched here
 	Paths                  Paths
 	HistoryBytes           int // of the uplinks' rings together
 }
@@ -190,6 +192,10 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 		for _, p := range s.peers {
 			st.Handshake.Add(p.handshakeStats())
 			st.Paths.add(p)
+			st.PeerTime += p.inCall(s.now())
+			if p.saves {
+				st.Saving++
+			}
 			st.Tracks += len(p.tracks)
 			st.Uplinks += len(p.uplinks)
 			for _, u := range p.uplinks {
@@ -217,6 +223,14 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 	case <-s.done:
 		return Stats{}, false
 	}
+}
+
+// inCall is for how long the peer has had a path that media may take.
+func (p *peer) inCall(now time.Duration) time.Duration {
+	if !p.connected {
+		return 0
+	}
+	return now - p.keyed
 }
 
 func (p *peer) handshakeStats() handshake.Stats {
