@@ -420,25 +420,33 @@ func TestCopiesThatAreNotWaitedFor(t *testing.T) {
 	require.Less(t, q.b.Stats().Target, 5*ms)
 }
 
-// A server that repairs what it gets forwards packets late: those that come too late to be of use in a call, and what says that
-// there is silence, are not waited for.
-func TestOvertakenPacketsThatAreNotWaitedFor(t *testing.T) {
-	for late, quiet := range map[time.Duration]bool{280 * ms: false, 160 * ms: true} {
-		p := newPlayer(t, jitter.Config{})
-		for n := range 1000 {
-			packet := numbered(n)
-			at := time.Duration(n)*frame + 7*ms
-			if n%10 == 1 {
-				at += late
-				packet.Quiet = quiet
-			}
-			p.at(at, packet)
+// A server that repairs what it gets forwards packets late: those that come too late to be of use in a call are not waited for, and
+// of a silence not even where nothing has overtaken them.
+func TestLatePacketsThatAreNotWaitedFor(t *testing.T) {
+	p := newPlayer(t, jitter.Config{})
+	for n := range 1000 {
+		at := time.Duration(n)*frame + 7*ms
+		if n%10 == 1 {
+			at += 280 * ms
 		}
-		p.run(990 * frame)
-		s := p.b.Stats()
-		require.Less(t, s.Target, 5*ms)
-		require.Greater(t, s.Reordered, uint64(90))
+		p.at(at, numbered(n))
 	}
+	p.run(990 * frame)
+	require.Less(t, p.b.Stats().Target, 5*ms)
+	require.Greater(t, p.b.Stats().Reordered, uint64(90))
+
+	q := settled(t)
+	last := numbered(100)
+	last.Quiet = true
+	q.at(2007*ms, last)
+	for n := range 20 { // a packet each 400 ms, each second one 300 ms late
+		silence := numbered(101 + n)
+		silence.Timestamp = last.Timestamp + uint32(20*960*(n+1))
+		silence.Quiet = true
+		q.at(2007*ms+time.Duration(n+1)*400*ms+time.Duration(n%2)*300*ms, silence)
+	}
+	q.run(10 * time.Second)
+	require.Less(t, q.b.Stats().Target, 5*ms)
 }
 
 // Two packets of a silence that come seconds late, one after the other, are no new stream: nothing is played twice, or before its time.
