@@ -308,6 +308,9 @@ func (e *ear) play(at time.Time, h heard, timestamp uint32) {
 		e.count.wrong++
 	}
 	e.latest = timestamp
+	if !h.frame.talks {
+		return // when silence is heard is nothing that anybody hears
+	}
 	e.count.delays = append(e.count.delays, at.Sub(h.frame.at)-e.base)
 }
 
