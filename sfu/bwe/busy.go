@@ -41,12 +41,12 @@ type busy struct {
 	stalled    time.Duration // when a stall ended; 0: never
 }
 
-// arrive takes the next packet: it had to wait so long, in excess of jitter; packets of one burst leave within gap.
-func (b *busy) arrive(number uint64, s *sent, at, wait, gap time.Duration) {
+// arrive takes the next packet: it had to wait so long, in excess of jitter; packets of one burst leave within c's gap.
+func (b *busy) arrive(number uint64, s *sent, at, wait time.Duration, c *control) {
 	if s.at < b.left && at-b.arrived > stall {
 		b.bits, b.span, b.stalled = 0, 0, at
 	}
-	if number == b.number+1 && s.at < b.left && s.at-b.sent <= gap {
+	if number == b.number+1 && s.at < b.left && s.at-b.sent <= c.gap(int(s.size)) {
 		if took := at - b.arrived; took >= 0 && took <= stall {
 			keep := max(0, 1-took.Seconds()/busyFade)
 			b.bits = float64(b.bits*keep) + float64(s.size)*8

@@ -2,6 +2,7 @@ package bwe
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -121,18 +122,22 @@ func (d *delay) back(i int) *sample {
 
 // note keeps the shortest delay of each bucket.
 func (d *delay) note(now, least time.Duration) {
-	n := int64(max(now, 0) / baseBucket)
+	if n := int64(max(now, 0) / baseBucket); d.bucket < n {
+		d.turn(n)
+	}
+	b := &d.base[d.bucket%baseBuckets]
+	*b = min(*b, least)
+	d.lowest = min(d.lowest, least)
+}
+
+// turn goes on to bucket n, and forgets the oldest.
+func (d *delay) turn(n int64) {
 	d.bucket = max(d.bucket, n-baseBuckets)
 	for d.bucket < n {
 		d.bucket++
 		d.base[d.bucket%baseBuckets] = unknownDelay
 	}
-	b := &d.base[d.bucket%baseBuckets]
-	*b = min(*b, least)
-	d.lowest = unknownDelay
-	for _, b := range d.base {
-		d.lowest = min(d.lowest, b)
-	}
+	d.lowest = slices.Min(d.base[:])
 }
 
 // wobble follows how much the least delay differs from the line through its neighbours: noise, not a queue that grows.
@@ -229,13 +234,20 @@ func (d *delay) recent(window time.Duration) float64 {
 // took to arrive or that we took to send them, whichever is longer. No receiver can lie that up beyond what we sent. 0: not
 // known.
 func (d *delay) delivered(window time.Duration) float64 {
+	rate, _ := d.deliveredFrom(1, window)
+	return rate
+}
+
+// deliveredFrom is delivered for a window whose beginning is no later than so many samples before the newest; and at which it
+// begins, for the next longer window.
+func (d *delay) deliveredFrom(from int, window time.Duration) (rate float64, at int) {
 	newest := d.back(0)
-	for i := 1; i < d.count; i++ {
+	for i := from; i < d.count; i++ {
 		s := d.back(i)
 		span := max(newest.arrived-s.arrived, newest.sent-s.sent)
 		if span >= window || i == d.count-1 && span >= window/2 {
-			return float64(newest.bytes-s.bytes) * 8 / span.Seconds()
+			return float64(newest.bytes-s.bytes) * 8 / span.Seconds(), i
 		}
 	}
-	return 0
+	return 0, d.count
 }

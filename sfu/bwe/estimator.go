@@ -155,7 +155,7 @@ func (e *Estimator) read(results []Result) message {
 		if e.ecn.soon > earlyAt {
 			e.busy.age(at)
 		}
-		e.busy.arrive(r.Number, s, at, wait-slack, e.control.gap(int(s.size)))
+		e.busy.arrive(r.Number, s, at, wait-slack, &e.control)
 		e.probes.arrived(s, at)
 	}
 	return m

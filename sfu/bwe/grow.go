@@ -33,8 +33,11 @@ const (
 
 // bound is how far the rate may go: not beyond what was proved, nor what is wanted.
 func (c *control) bound(e *Estimator, now time.Duration) float64 {
-	proved := max(e.delay.delivered(300*time.Millisecond), e.delay.delivered(700*time.Millisecond))
-	bound := min(float64(provedTimes*max(proved, e.delay.delivered(100*time.Millisecond)))+provedMore, float64(provedMost*proved))
+	lately, at := e.delay.deliveredFrom(1, 100*time.Millisecond)
+	short, at := e.delay.deliveredFrom(at, 300*time.Millisecond)
+	long, _ := e.delay.deliveredFrom(at, 700*time.Millisecond)
+	proved := max(short, long)
+	bound := min(float64(provedTimes*max(proved, lately))+provedMore, float64(provedMost*proved))
 	if e.probes.provedAt != 0 && now-e.probes.provedAt < provedHolds {
 		bound = max(bound, float64(provedProbe*e.probes.proved))
 	}

@@ -115,7 +115,7 @@ func TestBurstsTellTheCapacity(t *testing.T) {
 			sentAt := at + time.Duration(i)*4*ms
 			free = max(free, sentAt) + service
 			number++
-			b.arrive(number, &sent{at: sentAt, size: 1000}, free, free-sentAt, 6*ms)
+			b.arrive(number, &sent{at: sentAt, size: 1000}, free, free-sentAt, &control{rate: 2e6}) // a gap of 6 ms
 		}
 	}
 	for i := range 10 {
