@@ -4,20 +4,21 @@ import "time"
 
 // Estimator says how much may be sent on one path. One goroutine; times are a clock's that never goes back.
 type Estimator struct {
+	// What each packet that leaves needs stands in front, in two cache lines: who sends to hundreds finds them in no cache.
+	history history
+	sending sending
+	silence silence
+
 	cfg   Config
 	wants float64 // bits a second; 0: unknown
 
-	history history
-	sending sending
-	delay   delay
-	busy    busy
 	loss    loss
+	busy    busy
 	ecn     ecn
-
 	control control
 	probes  probes
-	silence silence
 	reports reports
+	delay   delay
 
 	rtt   time.Duration
 	heard time.Duration // when feedback by packets came last on this path; 0: never

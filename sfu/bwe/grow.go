@@ -60,6 +60,9 @@ func (c *control) headroom(now time.Duration, e *Estimator) float64 {
 
 // grow goes towards what bursts pass: fast while it is far, slowly when it is near.
 func (c *control) grow(now time.Duration, e *Estimator, dt float64) {
+	if e.wants > 0 && c.rate >= float64(wantsSpare*e.wants) {
+		return // whatever was proved
+	}
 	bound := c.bound(e, now)
 	if c.rate >= bound {
 		e.ecn.bound = now

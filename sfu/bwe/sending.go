@@ -11,8 +11,8 @@ const (
 
 // sending measures what leaves.
 type sending struct {
-	buckets [sendBuckets]int32
 	newest  int64 // number of the bucket of now
+	buckets [sendBuckets]int32
 }
 
 func (s *sending) sent(now time.Duration, size int) {

@@ -20,12 +20,12 @@ const (
 
 // gate holds a peer's video and repair back while its path is full. Packets are not kept here: slots and histories have them.
 type gate struct {
-	timer   timer
+	waiting int
 	halted  bool          // until the timer fires
 	since   time.Duration // halted
-	repairs []repair      // a ring of repairsWaiting, made when one first has to wait
+	timer   timer
+	repairs []repair // a ring of repairsWaiting, made when one first has to wait
 	first   int
-	waiting int
 }
 
 // repair is a packet that was asked for again.

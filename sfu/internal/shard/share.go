@@ -170,7 +170,7 @@ func (s *Shard) shareBits(now time.Duration, p *peer) {
 	// More is shown with headroom only: an estimate that stopped at what is wanted would never bring it. 0 would be all there is.
 	g.estimator.Wants(now, max(bwe.Bitrate(float64(wants+w.more)*alloc.Headroom)+reserved-sound+full, 1))
 	if g.share.limited && g.pollAt == 0 { // nothing may leave that would bring feedback
-		g.pollAt = now + restInterval
+		g.pollAt = now + limitedInterval
 		s.wheel.arm(&p.timer, g.pollAt)
 	}
 	if next != 0 {
