@@ -266,8 +266,7 @@ func FuzzRTCPRead(f *testing.F) {
 			}
 			for range p.Leaving() {
 			}
-			for range p.TransportArrivals(&Clock{}, 0) {
-			}
+			allArrivals(p, &Clock{}, 0)
 			for range p.CongestionArrivals(&Clock{}, 0) {
 			}
 			p.REMB()
@@ -288,6 +287,7 @@ func TestNoAllocations(t *testing.T) {
 	var clock Clock
 	ssrcs := []uint32{1, 2}
 	dst := make([]byte, 0, 4000)
+	arrivals := make([]Arrival, 100)
 	blocks, seqs := []ReportBlock{testBlock}, []uint16{1, 5, 100}
 	s := uint16(65000)
 	sum := 0
@@ -320,7 +320,7 @@ func TestNoAllocations(t *testing.T) {
 			for ssrc := range p.Leaving() {
 				sum += int(ssrc)
 			}
-			for a := range p.TransportArrivals(&clock, time.Second) {
+			for _, a := range p.TransportArrivals(&clock, time.Second, arrivals) {
 				sum += int(a.Seq)
 			}
 			for ssrc, a := range p.CongestionArrivals(&clock, time.Second) {

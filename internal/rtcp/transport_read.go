@@ -2,7 +2,6 @@ package rtcp
 
 import (
 	"encoding/binary"
-	"iter"
 	"time"
 )
 
@@ -12,56 +11,53 @@ const transportWrap = 1 << 24 * ticksPerReference * transportTick
 // A two-bit symbol has a fourth value, which is reserved: nobody knows whether a delta belongs to it.
 const symbolMask = 0b11
 
-// TransportArrivals walks what transport-wide feedback tells, number by number in ascending order; nothing when p is none or
-// its status chunks do not reach as far as its count. It stops where a delta is missing or a status is unknown: what follows
-// could not be told apart. A message of 30 bytes may speak of 65,535 lost numbers: who walks bounds it.
-func (p Packet) TransportArrivals(c *Clock, now time.Duration) iter.Seq[Arrival] {
-	return func(yield func(Arrival) bool) { p.eachTransportArrival(c, now, yield) }
-}
-
-func (p Packet) eachTransportArrival(c *Clock, now time.Duration, yield func(Arrival) bool) {
+// TransportArrivals fills into with what transport-wide feedback tells, number by number in ascending order, and returns what it
+// has filled: nothing when p is none or its status chunks do not reach as far as its count. It stops where a delta is missing or a
+// status is unknown: what follows could not be told apart. A message of 30 bytes may speak of 65,535 lost numbers: into bounds it.
+func (p Packet) TransportArrivals(c *Clock, now time.Duration, into []Arrival) []Arrival {
 	const fixed = transportFixedSize - headerSize
 	if p.Type != TypeRTPFB || p.Count != FmtTWCC || len(p.Body) < fixed {
-		return
+		return into[:0]
 	}
 	number, count := binary.BigEndian.Uint16(p.Body[feedbackHeader:]), int(binary.BigEndian.Uint16(p.Body[feedbackHeader+2:]))
 	reference := binary.BigEndian.Uint32(p.Body[feedbackHeader+4:]) >> 8
 	chunks, deltas, ok := splitChunks(p.Body[fixed:], count)
 	if !ok {
-		return
+		return into[:0]
 	}
 	at := c.Unwrap(now, time.Duration(reference)*ticksPerReference*transportTick, transportWrap)
-	for ; count > 0; chunks = chunks[chunkSize:] {
+	count = min(count, len(into))
+	for filled := 0; filled < count; chunks = chunks[chunkSize:] {
 		chunk := statusChunk(binary.BigEndian.Uint16(chunks))
-		symbols := min(chunk.len(), count)
-		count -= symbols
-		for i := range symbols {
-			a := Arrival{Seq: number}
+		symbols := min(chunk.len(), count-filled)
+		rest := into[filled : filled+symbols]
+		for i := range rest {
+			a := &rest[i]
+			*a = Arrival{Seq: number}
+			number++
+			delta := 0
 			switch chunk.symbol(i) {
 			case statusLost:
+				continue
 			case statusSmall:
 				if len(deltas) < 1 {
-					return
+					return into[:filled+i]
 				}
-				at += time.Duration(deltas[0]) * transportTick
-				deltas = deltas[1:]
-				a.Received, a.Timed, a.At = true, true, at
+				delta, deltas = int(deltas[0]), deltas[1:]
 			case statusLarge:
 				if len(deltas) < 2 {
-					return
+					return into[:filled+i]
 				}
-				at += time.Duration(int16(binary.BigEndian.Uint16(deltas))) * transportTick
-				deltas = deltas[2:]
-				a.Received, a.Timed, a.At = true, true, at
+				delta, deltas = int(int16(binary.BigEndian.Uint16(deltas))), deltas[2:]
 			default:
-				return
+				return into[:filled+i]
 			}
-			if !yield(a) {
-				return
-			}
-			number++
+			at += time.Duration(delta) * transportTick
+			a.Received, a.Timed, a.At = true, true, at
 		}
+		filled += symbols
 	}
+	return into[:count]
 }
 
 // splitChunks divides what follows the fixed fields into the chunks that count statuses need and the deltas; false when they

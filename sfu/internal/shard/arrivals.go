@@ -49,13 +49,12 @@ func (s *Shard) handleArrivals(now time.Duration, p *peer, part rtcp.Packet) {
 	g := p.congestion
 	s.results = s.results[:0]
 	newest := p.sent - 1
-	for a := range part.TransportArrivals(&g.clock, now) {
-		back := uint64(uint16(newest) - a.Seq)
-		if back < p.sent {
+	if s.arrivals == nil {
+		s.arrivals = make([]rtcp.Arrival, maxResults)
+	}
+	for _, a := range part.TransportArrivals(&g.clock, now, s.arrivals) {
+		if back := uint64(uint16(newest) - a.Seq); back < p.sent {
 			s.results = append(s.results, bwe.Result{Number: newest - back, Received: a.Received, Arrival: a.At})
-		}
-		if len(s.results) == maxResults {
-			break
 		}
 	}
 	g.estimator.Feedback(now, s.results)

@@ -351,7 +351,7 @@ func TestPublishersAreToldOfArrivals(t *testing.T) {
 							if part.Type == rtcp.TypeRTPFB && part.Count != rtcp.FmtNACK {
 								require.Equal(t, c.feedback, part.Count)
 							}
-							for a := range part.TransportArrivals(&clock, 0) {
+							for _, a := range part.TransportArrivals(&clock, 0, make([]rtcp.Arrival, 1000)) {
 								if a.Received {
 									arrived[a.Seq], ecn[a.Seq] = a.At, a.ECN
 								}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tolkyn/tolkyn/codec"
 	"github.com/tolkyn/tolkyn/internal/packet"
+	"github.com/tolkyn/tolkyn/internal/rtcp"
 	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu/bwe"
@@ -133,8 +134,9 @@ type Shard struct {
 	poured          []*pipe          // outlets that something was put into
 	far             map[PeerID]*peer // publishers on other shards, of tracks that are watched here
 	ready           [2]readyQueue
-	results         []bwe.Result // scratch
-	unshared        []*peer      // whose bits are shared anew in this turn
+	arrivals        []rtcp.Arrival // scratch, as is results
+	results         []bwe.Result
+	unshared        []*peer // whose bits are shared anew in this turn
 	sharing         sharing
 	suspect         *peer      // whose packet or slot is handled right now
 	ecn             packet.ECN // with which it came
