@@ -53,7 +53,9 @@ func (h *history) add(now time.Duration, p Packet) bool {
 	for h.next < p.Number { // numbers that never left
 		h.push(now, sent{at: now})
 	}
-	h.forget(now - forgetSent)
+	if before := now - forgetSent; before > h.since { // else nothing can have, and to look is another line of memory for each packet
+		h.forget(before)
+	}
 	size := uint16(max(0, min(p.Size, 0xffff)))
 	h.push(now, sent{at: now, probe: p.Probe, size: size, state: flying})
 	h.flying += int(size)
@@ -117,12 +119,8 @@ func (h *history) skip(number uint64) {
 	}
 }
 
-// forget takes what left before a time as not told of. Where nothing can have, it does not look: that is another line of memory
-// for each packet that leaves.
+// forget takes what left before a time as not told of.
 func (h *history) forget(before time.Duration) {
-	if before <= h.since {
-		return
-	}
 	h.since = before
 	for h.told < h.next {
 		if at := h.at(h.told).at; at >= before {

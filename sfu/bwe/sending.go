@@ -35,11 +35,9 @@ func (s *sending) turn(now time.Duration) {
 // rate is bits a second over the last buckets that are over.
 func (s *sending) rate(now time.Duration) float64 {
 	s.turn(now)
-	sum := int64(0)
-	for i, b := range s.buckets {
-		if int64(i) != s.newest%sendBuckets {
-			sum += int64(b)
-		}
+	sum := -int64(s.buckets[s.newest%sendBuckets])
+	for _, b := range s.buckets {
+		sum += int64(b)
 	}
 	return float64(sum*8) / (float64(sendBuckets-1) * sendBucket.Seconds())
 }
