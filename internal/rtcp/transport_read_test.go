@@ -66,7 +66,8 @@ func TestTransportArrivals(t *testing.T) {
 	}
 
 	whole := transportMessage(3, 0x20, 3, 4, 0, 255, 0)
-	require.Equal(t, []Arrival{at(10, 4), at(11, 4)}, whole.TransportArrivals(&Clock{}, time.Hour, make([]Arrival, 2)), "as many as there is room for")
+	two := whole.TransportArrivals(&Clock{}, time.Hour, make([]Arrival, 2))
+	require.Equal(t, []Arrival{at(10, 4), at(11, 4)}, two, "as many as there is room for")
 	require.Empty(t, whole.TransportArrivals(&Clock{}, time.Hour, nil))
 	for n := range 16 {
 		require.Empty(t, transportArrivals(Packet{Type: TypeRTPFB, Count: FmtTWCC, Body: whole.Body[:n]}))
