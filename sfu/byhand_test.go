@@ -157,6 +157,9 @@ func (c *byHand) offer(print string, offered []string) string {
 		mids = append(mids, fmt.Sprint(mid))
 		pts, codec := "111", "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\na=rtcp-fb:111 transport-cc\r\n"+
 			fmt.Sprintf("a=extmap:%d urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n", handLevel)
+		if c.w != nil && c.w.red {
+			pts, codec = "111 63", codec+"a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"
+		}
 		sources := fmt.Sprintf("a=ssrc:%d cname:c\r\n", c.ssrcAudio)
 		if kind == "video" {
 			pts, codec = "96 97", "a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 transport-cc\r\na=rtcp-fb:96 ccm fir\r\na=rtcp-fb:96 nack\r\n"+

@@ -360,6 +360,10 @@ func (s *SFU) Stats() (st Stats, ok bool) {
 	return st, true
 }
 
+// VoiceModes are the names of what shard.Stats.VoicePackets counts: how voices are protected against loss, from not at all to the
+// most.
+func VoiceModes() []string { return shard.VoiceModes() }
+
 // EstimateSteps are the bounds of what shard.Stats.Paths.ByEstimate counts: at most so many bits a second each, and above all
 // of them the last.
 func EstimateSteps() []bwe.Bitrate { return shard.EstimateSteps() }

@@ -33,6 +33,7 @@ type world struct {
 
 	mute    bool // clients made by hand never tell what has come
 	plain   bool // clients made by hand offer no transport-wide feedback
+	red     bool // they offer RED for voices
 	clients int
 	closers []func()
 }

@@ -194,6 +194,14 @@ func collectPaths(e emitter, shard sfu.ShardStats) {
 	e.counter("tolkyn_sfu_padding_packets_total", "Packets of them without media of their own.", shard.Padding)
 	e.counter("tolkyn_sfu_padding_bytes_total", "Bytes of those packets.", shard.PaddingBytes)
 	e.counter("tolkyn_sfu_repair_bytes_total", "Bytes of packets sent again to subscribers on their RTX streams.", shard.RepairBytes)
+	modes := map[string]uint64{}
+	for i, mode := range sfu.VoiceModes() {
+		modes[mode] = shard.VoicePackets[i]
+	}
+	e.by("tolkyn_sfu_voice_packets_total", "Packets of sound to subscribers, by how they were protected against loss.", "mode", modes)
+	e.counter("tolkyn_sfu_voice_copy_bytes_total", "Bytes of these: copies of earlier packets within later ones.", shard.RedundantBytes)
+	e.by("tolkyn_sfu_voice_repairs_total", "Packets of sound that had been lost: sent to subscribers again, and of publishers those that came within later ones or late.",
+		"how", map[string]uint64{"resent": shard.VoicesResent, "copied": shard.VoicesRestored, "late": shard.VoicesRepaired})
 }
 
 // sum adds up what shards counted, field by field; what is true or false is true when it is so of all.

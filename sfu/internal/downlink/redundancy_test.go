@@ -376,6 +376,52 @@ func TestRedundancyIsNeverHeard(t *testing.T) {
 	})
 }
 
+// FuzzCopies has anything for packets: what goes out is taken apart into what came in.
+func FuzzCopies(f *testing.F) {
+	f.Add([]byte{9 << 3, 0xc0, 1, 2}, uint8(3), uint16(960))
+	f.Add([]byte{9 << 3}, uint8(5), uint16(20000))
+	f.Add([]byte{0xff, 0xff, 0xff, 3}, uint8(6), uint16(0))
+	f.Fuzz(func(t *testing.T, payload []byte, mode uint8, step uint16) {
+		if len(payload) == 0 || len(payload) > uplink.MaxPayload-4 {
+			return
+		}
+		cfg := config(codec.Opus)
+		cfg.RED = redType
+		d := New(cfg)
+		d.Ready(0)
+		d.SetRedundancy(voice.Mode(mode % uint8(voice.Modes)))
+		src := uplink.New(uplink.Config{SSRC: 1, Codec: codec.Opus, PayloadType: 111})
+		d.Assign(time.Hour, src, 1)
+		var sent [][]byte
+		for n := range 12 {
+			h := packet.Header{SSRC: 1, Timestamp: uint32(n) * uint32(step), PayloadType: 111}
+			own := binary.BigEndian.AppendUint32(payload[:len(payload):len(payload)], uint32(n))
+			sent = append(sent, own)
+			src.Handle(time.Hour, &h, 1<<16+seq.Extended(n), own, uplink.Extensions{}, nil)
+			b := make([]byte, 1500)
+			out, state := d.Next(time.Hour, b, 0)
+			require.Equal(t, Sent, state)
+			parsed, _ := packet.ParseHeader(b[:out.Size])
+			if parsed.PayloadType == 111 {
+				require.Equal(t, own, b[out.HeaderSize:out.Size])
+				continue
+			}
+			blocks, all, ok := codec.ReadRED(b[out.HeaderSize:out.Size])
+			require.True(t, ok)
+			require.LessOrEqual(t, out.Size-out.HeaderSize, max(mostRED, len(own)))
+			for i, block := range blocks[:all] {
+				back := 0
+				if i < all-1 {
+					require.NotZero(t, step)
+					require.Zero(t, block.Offset%step)
+					back = int(block.Offset / step)
+				}
+				require.Equal(t, sent[n-back], block.Data)
+			}
+		}
+	})
+}
+
 func TestCopiesDoNotAllocate(t *testing.T) {
 	d := New(config(codec.Opus))
 	d.cfg.RED = redType

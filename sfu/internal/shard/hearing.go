@@ -36,9 +36,6 @@ const (
 	// askAgain is how often a wish for in-band FEC goes through a pipe; it lasts for 5 s.
 	askAgain = time.Second
 
-	// 2 % of loss that follows what is sent is congestion, whatever the queue.
-	congestiveLoss = 0.02
-
 	// copyHead is what a copy takes beside its payload (RFC 2198 §3).
 	copyHead = 4
 )
@@ -278,8 +275,7 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 	}
 	if g := p.congestion; g != nil && g.byPackets {
 		e := &g.estimate
-		c.ByPackets, c.RTT, c.Lasts = true, e.RTT, e.Lasts
-		c.Congested = e.Congested || e.Loss >= congestiveLoss && e.Inherent == 0
+		c.ByPackets, c.RTT, c.Lasts, c.Held, c.Congested = true, e.RTT, e.Lasts, e.AppLimited, e.Congested
 	}
 	h.rate(now, p)
 	c.Plain, c.Copy = h.plain, h.copied
@@ -290,7 +286,10 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 	if p.congestion.known() {
 		h.allowRepair(p)
 	}
-	h.needs, h.fec = max(mode, h.path.Needs()), c.FEC
+	if needs := max(mode, h.path.Needs()); needs != h.needs || c.FEC != h.fec {
+		h.needs, h.fec = needs, c.FEC
+		s.shareAnew(now, p) // of the bits
+	}
 	if h.path.WantsFEC() {
 		s.askFEC(now, p)
 	}

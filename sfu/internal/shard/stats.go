@@ -115,6 +115,14 @@ var estimateSteps = [...]bwe.Bitrate{100 * bwe.Kbps, 300 * bwe.Kbps, 1 * bwe.Mbp
 // EstimateSteps returns the bounds of Paths.ByEstimate: the last of its counts is of those above all of them.
 func EstimateSteps() []bwe.Bitrate { return estimateSteps[:] }
 
+// VoiceModes returns the names of what Stats.VoicePackets counts, from no protection to the most.
+func VoiceModes() (names []string) {
+	for m := range voice.Modes {
+		names = append(names, voice.Mode(m).String())
+	}
+	return names
+}
+
 func (t *Paths) add(p *peer) {
 	g := p.congestion
 	if !g.known() {

@@ -34,8 +34,14 @@ const (
 	congestedFor  = time.Second
 	congestedHold = 10 * time.Second
 
-	// Copies may take nine tenths of what the estimate leaves beyond plain sound.
+	// Sound with copies may take nine tenths of the estimate: reports and checks leave too.
 	budgetShare = 0.9
+
+	// One mode more is tried for 2 s, twenty feedbacks: 2 s after bits have become short, and when they still were, after 2, 4 and so on to
+	// 60 s again.
+	raiseFor  = 2 * time.Second
+	firstWait = 2 * time.Second
+	mostWait  = time.Minute
 
 	// Less is tried after 5 s in a mode and 8 % loss, for 3 s and 100 packets, and again after half a minute. If it was the answer it stays so for
 	// 20 s, and each time for twice as long.
@@ -66,7 +72,14 @@ type Path struct {
 	limited   time.Duration // until when, 0: not at all,
 	limit     Mode          // to this
 
-	try try
+	try  try
+	more raise
+}
+
+// raise is more tried than the estimate lets, which is held.
+type raise struct {
+	until    time.Duration // of the one that goes on; 0: none does
+	at, hold time.Duration // the next one, and how long after a failure
 }
 
 // count of packets.
@@ -115,6 +128,7 @@ type Conditions struct {
 	ByPackets bool
 	Congested bool        // a queue stands, or loss follows what is sent
 	Lasts     bwe.Bitrate // that the path carries
+	Held      bool        // as far as is known: no more has been tried
 
 	// What sound takes: all of it without copies; and one copy of each packet.
 	Plain, Copy bwe.Bitrate
@@ -215,8 +229,29 @@ func (p *Path) Decide(now time.Duration, c Conditions) Mode {
 		return p.tryLess(now, m, &c)
 	}
 	p.try = try{}
+	return p.afford(now, m, &c)
+}
+
+// afford returns of m what fits the estimate. An estimate that is held, because no more is sent, would never bring the rest: where
+// no queue stands one mode more is tried now and then, and the copies are the probe.
+func (p *Path) afford(now time.Duration, m Mode, c *Conditions) Mode {
+	w, more := &p.more, m
 	for m != Plain && !c.affords(m) {
-		m = c.less(m)
+		more, m = m, c.less(m)
+	}
+	switch {
+	case more == m:
+		*w = raise{}
+	case w.until != 0 && (c.Congested || now >= w.until):
+		w.until, w.at = 0, now+w.hold
+		w.hold = min(2*w.hold, mostWait)
+	case w.until != 0:
+		return more
+	case w.hold == 0:
+		w.at, w.hold = now+firstWait, firstWait
+	case now >= w.at && !c.Congested && c.Held:
+		w.until = now + raiseFor
+		return more
 	}
 	return m
 }

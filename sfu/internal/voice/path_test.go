@@ -246,6 +246,37 @@ func TestCopiesStayWithinTheBudget(t *testing.T) {
 	}
 }
 
+// TestMoreIsTriedWhereAnEstimateIsHeld: seldom where a queue shows that there is no more, and as long as there is need where there is.
+func TestMoreIsTriedWhereAnEstimateIsHeld(t *testing.T) {
+	each(t, func(c *call) { // there is room: the estimate follows what is sent
+		c.c.Lasts, c.c.Held, c.loss = 60*bwe.Kbps, true, 0.2
+		for range 300 {
+			c.live(100 * ms)
+			c.c.Lasts = max(c.c.Lasts, c.rate()*5/4)
+		}
+		require.GreaterOrEqual(t, c.mode, Full)
+	})
+	each(t, func(c *call) { // there is none: 300 ms after more has left a queue stands, and the estimate stays
+		c.c.Lasts, c.c.Held, c.loss = 60*bwe.Kbps, true, 0.2
+		more := time.Duration(0)
+		for range 3000 {
+			if c.live(100 * ms); c.mode == Plain {
+				more = 0
+			} else {
+				more += 100 * ms
+			}
+			c.c.Congested = more >= 300*ms
+		}
+		require.Greater(t, c.share(Plain), 0.97, "%v", c.seen)
+		require.Less(t, c.share(Plain), 1.0, "it is tried")
+	})
+	each(t, func(c *call) { // an estimate that is not held says what there is
+		c.c.Lasts, c.loss = 60*bwe.Kbps, 0.2
+		c.live(time.Minute)
+		require.Equal(t, 1.0, c.share(Plain))
+	})
+}
+
 // TestCongestionTakesCopiesBack, one mode a second, and random loss keeps them.
 func TestCongestionTakesCopiesBack(t *testing.T) {
 	each(t, func(c *call) {
@@ -321,14 +352,14 @@ func TestAnyPath(t *testing.T) {
 			c := Conditions{
 				RTT: time.Duration(rapid.IntRange(0, 500).Draw(t, "RTT")) * ms, NACK: rapid.Bool().Draw(t, "NACK"),
 				FEC: rapid.Bool().Draw(t, "FEC"), ByPackets: rapid.Bool().Draw(t, "by packets"), Congested: rapid.Bool().Draw(t, "congested"),
-				Lasts: bwe.Bitrate(rapid.IntRange(0, 500_000).Draw(t, "lasts")), Plain: plain, Copy: copied,
+				Lasts: bwe.Bitrate(rapid.IntRange(0, 500_000).Draw(t, "lasts")), Held: rapid.Bool().Draw(t, "held"), Plain: plain, Copy: copied,
 			}
 			m := p.Decide(now, c)
 			require.Less(t, int(m), Modes)
 			require.LessOrEqual(t, m, p.Needs())
 			require.GreaterOrEqual(t, p.Loss(), 0.0)
 			require.LessOrEqual(t, p.Loss(), 1.0)
-			if c.ByPackets && m != Plain {
+			if c.ByPackets && !c.Held && m != Plain && p.more.until == 0 {
 				require.LessOrEqual(t, float64(plain+bwe.Bitrate(m.Distances(c.FEC).Count())*copied), 0.9*float64(c.Lasts)+1)
 			}
 		}
