@@ -1,9 +1,7 @@
 package client
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -288,7 +286,7 @@ func (m *media) answer(packed *wire.Sdp) error {
 	for _, p := range m.sent {
 		p.admit(simulcasts)
 	}
-	m.missing.answered.Store(strings.Contains(text, fmt.Sprintf("a=rtcp-fb:%d nack\r\n", payloadOpus)))
+	m.missing.answered.Store(answersNACK(text))
 	if local := m.pc.PendingLocalDescription(); local != nil {
 		m.detour.aim(local.SDP, text)
 	}

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +20,9 @@ import (
 const (
 	// reorderGrace is how long a hole may be one that is overtaken only.
 	reorderGrace = 10 * time.Millisecond
+	// leastAgain is how soon after the first time a packet is asked for again, and twice as soon each time after that: the server may
+	// miss it too, and wait for its own repair.
+	leastAgain = 50 * time.Millisecond
 	// voiceUseful is how old a hole is asked for at most: a voice that is held back longer for its holes is worse than they are.
 	voiceUseful = 400 * time.Millisecond
 	// mostMissing is how many holes are kept: of more in a row nobody waits for the first.
@@ -62,7 +67,7 @@ type hole struct {
 	timestamp uint32 // that its packet would have
 	since     time.Time
 	again     time.Time // when it is asked for next
-	asked     bool
+	times     int       // it was asked for
 }
 
 func newMissing() *missing { return &missing{rtt: func() time.Duration { return 0 }} }
@@ -71,6 +76,18 @@ func newMissing() *missing { return &missing{rtt: func() time.Duration { return 
 // answered for: what comes first may be either.
 func isVoice(info *interceptor.StreamInfo) bool {
 	return info.MimeType == webrtc.MimeTypeOpus || info.MimeType == mimeRED
+}
+
+// answersNACK says whether a server answers NACKs of the sound that it sends: whether any such m-line of its answer has nack for Opus.
+func answersNACK(answer string) bool {
+	_, lines, _ := strings.Cut(answer, "\r\nm=")
+	for section := range strings.SplitSeq(lines, "\r\nm=") {
+		if strings.HasPrefix(section, "audio ") && strings.Contains(section, "\r\na=sendonly") &&
+			strings.Contains(section, fmt.Sprintf("\r\na=rtcp-fb:%d nack\r\n", payloadOpus)) {
+			return true
+		}
+	}
+	return false
 }
 
 // takesNACK says whether nack was answered for a stream of pictures.
@@ -166,7 +183,7 @@ func (s *voiceHoles) take(now time.Time, p *rtp.Packet) (wasAsked bool) {
 		s.newest = p.Header
 	default:
 		s.holes = slices.DeleteFunc(s.holes, func(h hole) bool {
-			wasAsked = wasAsked || h.number == number && h.asked
+			wasAsked = wasAsked || h.number == number && h.times > 0
 			return h.number == number
 		})
 	}
@@ -182,7 +199,8 @@ func (s *voiceHoles) due(now time.Time, rtt time.Duration) []uint16 {
 	var numbers []uint16
 	for i := range s.holes {
 		if h := &s.holes[i]; !now.Before(h.again) {
-			h.asked, h.again = true, now.Add(rtt+rtt/4+2*reorderGrace)
+			h.again = now.Add(max(rtt+rtt/4+2*reorderGrace, leastAgain<<h.times))
+			h.times++
 			numbers = append(numbers, uint16(h.number))
 		}
 	}

@@ -61,6 +61,29 @@ func TestAHoleIsAskedForOnceARoundTrip(t *testing.T) {
 	require.Empty(t, s.holes)
 }
 
+func TestWhatTheServerMissesTooIsAskedForSeldom(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	s := &voiceHoles{ssrc: 7}
+	s.take(now, voicePacket(t, 0))
+	s.take(now, voicePacket(t, 2))
+	times := 0
+	for ms := range 500 {
+		times += len(s.due(now.Add(time.Duration(ms)*time.Millisecond), time.Millisecond))
+	}
+	require.Equal(t, 4, times)
+}
+
+func TestWhichAnswersTakeNACKs(t *testing.T) {
+	line := func(media, direction, feedback string) string {
+		return "v=0\r\nm=" + media + " 9 UDP/TLS/RTP/SAVPF 111\r\na=rtcp-fb:111 " + feedback + "\r\na=" + direction + "\r\n"
+	}
+	require.True(t, answersNACK(line("audio", "recvonly", "nack")+line("audio", "sendonly", "nack")[len("v=0\r\n"):]))
+	require.False(t, answersNACK(line("audio", "recvonly", "nack")), "what we send")
+	require.False(t, answersNACK(line("audio", "sendonly", "nack pli")))
+	require.False(t, answersNACK(line("video", "sendonly", "nack")))
+	require.False(t, answersNACK(""))
+}
+
 func TestWhatACopyBroughtIsNotAskedFor(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	s := &voiceHoles{ssrc: 7}
