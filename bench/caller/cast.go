@@ -1,6 +1,7 @@
 package caller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tolkyn/tolkyn/bench/scenario"
@@ -136,4 +137,9 @@ func profileOf(p scenario.Profile) source.Profile {
 		return source.Lean
 	}
 	return source.Voice
+}
+
+// saves says whether somebody who publishes this counts bytes.
+func saves(tracks []scenario.Track) bool {
+	return slices.ContainsFunc(tracks, func(t scenario.Track) bool { return t.Profile == scenario.Saver || t.Profile == scenario.Lean })
 }

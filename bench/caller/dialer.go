@@ -24,6 +24,7 @@ type Participant struct {
 	Room, Identity         string
 	Tracks                 []Track // published from the start
 	AudioSlots, VideoSlots int     // most streams of each kind that it wants at one time; 0: none
+	Saver                  bool    // each byte counts; servers that know no such thing are not told
 	Network                Network
 	On                     Events
 }

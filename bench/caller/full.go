@@ -139,7 +139,7 @@ func (f *full) dial(ctx context.Context) error {
 	f.mu.Unlock()
 	p := Participant{
 		Room: f.role.Room, Identity: f.role.Identity,
-		AudioSlots: f.role.AudioSlots, VideoSlots: f.role.VideoSlots, Network: f.net.of(),
+		AudioSlots: f.role.AudioSlots, VideoSlots: f.role.VideoSlots, Network: f.net.of(), Saver: saves(f.role.Publish),
 		On: Events{
 			Step: func(s measure.Step, at time.Time) { f.step(number, s, at) },
 			Packet: func(at time.Time, from Source, p *rtp.Packet, came measure.Repair) {

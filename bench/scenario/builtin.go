@@ -545,7 +545,7 @@ func mobile(int, int) Scenario {
 
 func steppe(int, int) Scenario {
 	speaker := func(name, network string) Group {
-		return Group{Name: name, Network: network, Publish: tracks(Track{Media: Microphone, Profile: Saver}), Record: 1}
+		return Group{Name: name, Network: network, Publish: tracks(Track{Media: Microphone, Profile: Lean}), Record: 1}
 	}
 	return held(Scenario{
 		Grows: GrowRooms,

@@ -90,7 +90,7 @@ func (d *Dialer) Dial(ctx context.Context, p caller.Participant) (caller.Connect
 	if c.client, err = client.Dial(ctx, d.target.URL, token, options); err != nil {
 		return nil, err
 	}
-	join := client.JoinOptions{Name: p.Identity, AudioSlots: slots(p.AudioSlots), VideoSlots: slots(p.VideoSlots)}
+	join := client.JoinOptions{Name: p.Identity, AudioSlots: slots(p.AudioSlots), VideoSlots: slots(p.VideoSlots), Saver: p.Saver}
 	for _, t := range p.Tracks {
 		join.Tracks = append(join.Tracks, publish(t, p.On))
 	}

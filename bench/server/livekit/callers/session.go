@@ -174,7 +174,7 @@ func (s *session) enter(ctx context.Context) error {
 
 func trackOf(t caller.Track) *livekit.AddTrackRequest {
 	// The server knows a track by the id in its a=msid.
-	add := &livekit.AddTrackRequest{Cid: t.Local.ID(), Name: t.ID, DisableRed: true}
+	add := &livekit.AddTrackRequest{Cid: t.Local.ID(), Name: t.ID}
 	switch {
 	case t.Kind == measure.Audio:
 		add.Type, add.Source = livekit.TrackType_AUDIO, livekit.TrackSource_MICROPHONE
