@@ -282,11 +282,14 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 	if lossless := now >= h.lossyTo; lossless != h.lossless {
 		h.setLossless(p, lossless)
 	}
-	mode := h.path.Decide(now, c)
+	mode, most := h.path.Decide(now, c), h.path.Needs()
+	if p.destination.tcp != nil {
+		mode, most = voice.Plain, voice.Plain // TCP sends again what is lost: copies would only fill the queue before it
+	}
 	if p.congestion.known() {
 		h.allowRepair(p)
 	}
-	if needs := max(mode, h.path.Needs()); needs != h.needs || c.FEC != h.fec {
+	if needs := max(mode, most); needs != h.needs || c.FEC != h.fec {
 		h.needs, h.fec = needs, c.FEC
 		s.shareAnew(now, p) // of the bits
 	}

@@ -352,6 +352,9 @@ func (s *Shard) moveTo(now time.Duration, p *peer, to path) {
 	before := p.destination
 	p.destination = to
 	s.newPath(now, p, before)
+	if (before.tcp == nil) != (to.tcp == nil) {
+		s.tendHearing(now, p)
+	}
 }
 
 // strayRTP looks at media from an address nobody proved: when it opens under the keys of the publisher of its SSRC, that
