@@ -49,10 +49,9 @@ func (t Table) WriteMarkdown(w io.Writer) error {
 
 // hop is the bytes that a case is about: of the mouths' way where that alone loses.
 func (c Case) hop() Metric {
-	for _, g := range c.Goals {
-		if g.Metric == UpBytes && c.Up.Loss > 0 && c.Down.Loss == 0 {
-			return UpBytes
-		}
+	loses := func(h Hop) bool { return h.Loss > 0 || h.Burst.Enter > 0 }
+	if loses(c.Up) && !loses(c.Down) && len(c.Ears) > 0 {
+		return UpBytes
 	}
 	return DownBytes
 }
