@@ -28,8 +28,7 @@
 // costs nothing. A subscriber who may ask for packets again, on a round trip of 60 ms at most, is left to that up to 3 %.
 //
 // Copies must not feed a queue. Sound with them takes nine tenths of the estimate at most; while the estimator sees congestion
-// they are reduced each second, and nothing is added. An estimate that is held, because no more is sent, is tried by a mode more now
-// and then. Where feedback comes in reports alone, which cannot tell random loss from
-// congestion, less is tried for three seconds now and then: if as much of the loss goes with it as a bottleneck would have it, the loss was
-// ours, and it stays so.
+// they are reduced each second, and nothing is added. An estimate that is held, because no more is sent, is tried by a mode more
+// now and then. Where feedback comes in reports alone, which cannot tell random loss from congestion, less is tried for three
+// seconds now and then: if as much of the loss goes with it as a bottleneck would have it, the loss was ours, and it stays so.
 package voice
