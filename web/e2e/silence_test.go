@@ -98,12 +98,32 @@ func TestUDPDiesInMidCall(t *testing.T) {
 	}
 }
 
-// TestSilenceIsNotDeath: who is alone hears nothing, and nothing is done about it; nor when the whole network is away.
+// TestSilenceIsNotDeath: who is alone hears nothing, and nothing is done about it; nor where the only one who spoke mutes himself, or
+// is himself cut off: a whole audience would join again at once.
 func TestSilenceIsNotDeath(t *testing.T) {
 	s, browser := startServer(t), startChromium(t)
-	mine := browser.tab(t)
-	arrive(t, s, mine, alice, slots{})
-	time.Sleep(5 * time.Second)
-	require.Equal(t, 1, eval[int](t, mine, "e2e.peers.length"))
+	mine, other := browser.tab(t), browser.tab(t)
+	load(t, mine, alice, s.url)
+	eval[string](t, mine, `e2e.join({ name: %v, room: "e2e", blind: true, saver: false,
+		look: { color: e2e.palette[%v], tone: %v } })`, alice.name, alice.color, alice.tone)
+	await(t, mine, "alice is connected", `e2e.room.state === "connected"`)
+	stays := func(why string) {
+		t.Helper()
+		time.Sleep(5 * time.Second)
+		require.Equal(t, 1, eval[int](t, mine, "e2e.peers.length"), why)
+	}
+	stays("alice is alone")
+	w := speak(t, s, other, bob, false)
+	hearsTone(t, mine, bob)
+	require.Equal(t, "udp", eval[string](t, mine, pathOfMedia))
+	time.Sleep(3 * time.Second) // the usual, to compare with
+	const mute = `e2e.room.setMuted("microphone", %v).then(() => null)`
+	eval[any](t, other, mute, true)
+	stays("bob is muted")
+	eval[any](t, other, mute, false)
+	hearsTone(t, mine, bob)
+	time.Sleep(3 * time.Second)
+	w.lose(1)
+	stays("bob is cut off")
 	require.Empty(t, eval[[]string](t, mine, "e2e.errors"))
 }

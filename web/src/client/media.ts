@@ -26,8 +26,13 @@ export interface MediaOptions {
   onState: (state: RTCIceConnectionState) => void;
   /** Nothing comes over UDP any more where packets were due; not sure: for a moment. */
   onSilence: (sure: boolean) => void;
+  /** Whether sound costs little now, reports too. */
+  saver: () => boolean;
 }
 
+// ms between two reports of the server, sfu/internal/shard's reportInterval and saverReports
+const reportEvery = 1_000;
+const saverReportEvery = 5_000;
 const gatherDeadline = 1_000; // ms; own addresses are known in a few, without a STUN server to ask
 const screenAudioRate = 96_000; // bit/s: a screen's sound may be music
 
@@ -65,7 +70,7 @@ export class Media {
     this.open("camera");
     this.audioSlots = Array.from({ length: options.slots.audio }, () => receive(pc, "audio"));
     this.videoSlots = Array.from({ length: options.slots.video }, () => receive(pc, "video"));
-    this.#vigil = new Vigil(pc, options.onSilence);
+    this.#vigil = new Vigil(pc, options.onSilence, () => (options.saver() ? saverReportEvery : reportEvery));
     pc.oniceconnectionstatechange = () => {
       if (pc.iceConnectionState === "connected") this.#vigil.start();
       options.onState(pc.iceConnectionState);
@@ -169,6 +174,11 @@ export class Media {
       found.add(`${host.includes(":") ? `[${host}]` : host}:${port}/${protocol.toLowerCase()}`);
     }
     return [...found];
+  }
+
+  /** Somebody whom we may have heard has gone silent and says so. */
+  calm(): void {
+    this.#vigil.calm();
   }
 
   /** Whether nothing has come over UDP up to now where packets were due. */

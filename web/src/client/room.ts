@@ -601,6 +601,7 @@ export class Room extends Emitter<RoomEvents> {
       nearby: onLoopback(this.session.url),
       onState: (s) => this.#onIceState(s),
       onSilence: (sure) => void this.#onSilence(media, sure),
+      saver: () => this.#saver,
     });
     return media;
   }
@@ -662,7 +663,10 @@ export class Room extends Emitter<RoomEvents> {
     const counts = by !== 0 && this.#participants.size + 1 >= this.#size;
     if (counts) this.#size = this.#participants.size + 1 + by;
     if (change === PeerUpdate_Change.JOINED) this.#addPeer(peer);
-    else if (change === PeerUpdate_Change.LEFT) this.#removePeer(peer.peerId);
+    else if (change === PeerUpdate_Change.LEFT) {
+      this.#media.calm();
+      this.#removePeer(peer.peerId);
+    }
     if (counts) this.emit("roster", this.#size);
   }
 
@@ -732,6 +736,7 @@ export class Room extends Emitter<RoomEvents> {
     const participant = this.#participants.get(u.peerId);
     if (!participant || !u.track) return;
     const track = remoteTrack(u.track);
+    if (u.change === TrackUpdate_Change.MUTED || u.change === TrackUpdate_Change.UNPUBLISHED) this.#media.calm();
     switch (u.change) {
       case TrackUpdate_Change.PUBLISHED:
         participant.tracks.set(track.id, track);

@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f,g,h,i}from"./chunk-AQREQ7PE.js";export{e as Backoff,h as Client,g as Meter,d as Room,f as Session,b as TolkynError,i as connect,a as describeDevice,c as open};

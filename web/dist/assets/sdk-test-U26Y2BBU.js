@@ -1,1 +1,0 @@
-import{j as o}from"./chunk-AQREQ7PE.js";window.tolkyn={sdk:o};
