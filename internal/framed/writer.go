@@ -47,8 +47,8 @@ type frame struct {
 	always bool
 }
 
-// NewWriter returns a Writer to the connection, a socket or something around one that names it by a method NetConn, which stays the caller's to close. Frames dropped for their age are counted in
-// late, which several Writers may share.
+// NewWriter returns a Writer to the connection, which stays the caller's to close: a socket, or something around one that names it
+// by a method NetConn. Frames dropped for their age are counted in late, which several Writers may share.
 func NewWriter(conn net.Conn, late *atomic.Uint64) *Writer {
 	w := &Writer{conn: conn, out: make(chan frame, Queue), late: late}
 	under := conn
@@ -68,8 +68,12 @@ func NewWriter(conn net.Conn, late *atomic.Uint64) *Writer {
 	return w
 }
 
-// Send queues a copy of b, 1 to MaxFrame bytes; false when the queue is full. With always it is sent whatever its age.
+// Send queues a copy of b; false when the queue is full, or when b is not of 1 to MaxFrame bytes: the other end would take the
+// stream for broken. With always it is sent whatever its age.
 func (w *Writer) Send(b []byte, always bool) bool {
+	if len(b) == 0 || len(b) > MaxFrame {
+		return false
+	}
 	f := frame{b: make([]byte, 2+len(b)), at: time.Now(), always: always}
 	binary.BigEndian.PutUint16(f.b, uint16(len(b)))
 	copy(f.b[2:], b)

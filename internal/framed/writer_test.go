@@ -54,6 +54,24 @@ func TestStaleFramesAreDropped(t *testing.T) {
 	})
 }
 
+// What is no frame would end the connection at its other end.
+func TestNoFrameIsNotSent(t *testing.T) {
+	near, far := net.Pipe()
+	var late atomic.Uint64
+	w := framed.NewWriter(near, &late)
+	stop, done := make(chan struct{}), make(chan error)
+	go func() { done <- w.Run(stop) }()
+	require.False(t, w.Send(nil, true))
+	require.False(t, w.Send(make([]byte, framed.MaxFrame+1), true))
+	require.True(t, w.Send(make([]byte, framed.MaxFrame), true))
+	n, err := framed.Read(bufio.NewReader(far), make([]byte, framed.MaxFrame))
+	require.NoError(t, err)
+	require.Equal(t, framed.MaxFrame, n)
+	require.NoError(t, far.Close())
+	close(stop)
+	require.NoError(t, <-done)
+}
+
 func TestBrokenFraming(t *testing.T) {
 	for _, stream := range []string{"\x00\x00", "\x40\x00", "\x07\xd1"} {
 		_, err := framed.Read(bufio.NewReader(bytes.NewReader([]byte(stream))), make([]byte, framed.MaxFrame))
