@@ -19,6 +19,7 @@ const (
 	warmPatience = 5 * time.Second  // for the answer to one; TCP has repeated it by then
 	redialFirst  = 5 * time.Second
 	redialMost   = 2 * time.Minute
+	redialDoubt  = 2 * time.Second // between connections that doubt has opened: where the server itself is away, all its clients doubt
 	carryEvery   = 2 * time.Second // as warmEvery, while the connection carries the call
 )
 
@@ -57,6 +58,7 @@ type detour struct {
 	spare    *link            // open; that in over is one
 	dialing  bool
 	dialAt   time.Time
+	dialled  time.Time // the newest attempt
 	redial   time.Duration
 	vigil    vigil
 	asked    map[[stun.TransactionIDSize]byte]question
@@ -188,7 +190,7 @@ func (d *detour) look() time.Duration {
 		case askTCP:
 			if d.spare != nil {
 				d.ask(d.spare, w, false)
-			} else if !d.dialing {
+			} else if !d.dialing && time.Since(d.dialled) >= redialDoubt {
 				d.open(w)
 			}
 		case takeTCP:
@@ -253,7 +255,7 @@ func (d *detour) open(w *way) {
 		}
 	}
 	names := d.names
-	d.dialing = true
+	d.dialing, d.dialled = true, time.Now()
 	d.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(d.ctx, warmPatience)
 		defer cancel()
@@ -262,15 +264,15 @@ func (d *detour) open(w *way) {
 		defer d.mu.Unlock()
 		defer d.kick()
 		d.dialing = false
-		switch {
-		case err == nil && !d.closed && d.names == names:
+		switch current := !d.closed && d.names == names; {
+		case err == nil && current:
 			d.spare = d.newLink(conn)
 			d.ask(d.spare, d.way.Load(), false)
-			return
 		case err == nil:
 			_ = conn.Close() // nothing was sent
+		case current: // else it says nothing of the path of now
+			d.dialAt, d.redial = time.Now().Add(d.redial), min(2*d.redial, redialMost)
 		}
-		d.dialAt, d.redial = time.Now().Add(d.redial), min(2*d.redial, redialMost)
 	})
 }
 

@@ -22,8 +22,8 @@ type strand struct {
 	w     *world
 	delay time.Duration // each way
 
-	opened atomic.Int32
-	sent   atomic.Int64 // bytes, of the client
+	dialled, opened atomic.Int32
+	sent            atomic.Int64 // bytes, of the client
 
 	mu    sync.Mutex
 	cut   bool
@@ -36,6 +36,7 @@ func (y *strand) beside(dial func(context.Context, string, string) (net.Conn, er
 		if !strings.HasSuffix(address, ":7882") {
 			return dial(ctx, network, address)
 		}
+		y.dialled.Add(1)
 		time.Sleep(2 * y.delay)
 		y.mu.Lock()
 		defer y.mu.Unlock()
@@ -242,6 +243,21 @@ func TestTCPDiesToo(t *testing.T) {
 		t.Logf("cold: silent for %v down, %v up", down, up)
 		require.Less(t, max(down, up), 800*ms)
 		require.Empty(t, all[client.Rebuilt](a))
+	})
+}
+
+// Where the server is away altogether, which all its clients notice at once, none of them dials it again and again.
+func TestNeitherPathIsThere(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.dial("aru").join()
+		time.Sleep(5 * time.Second)
+		a.cutOff(true)
+		time.Sleep(10 * time.Second)
+		dialled := a.wire.dialled.Load() - 1
+		t.Logf("dialled %d times in 10 s", dialled)
+		require.Positive(t, dialled)
+		require.LessOrEqual(t, dialled, int32(5))
+		a.cutOff(false)
 	})
 }
 

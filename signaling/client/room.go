@@ -224,7 +224,10 @@ func (r *Room) enterWith(ctx context.Context, m *media) error {
 			s.mid, s.track, s.layer = tr.Mid(), nil, SlotLayer{Slot: s}
 		}
 		j := f.GetJoined()
-		r.media, r.id, r.joined, r.entered, r.moved = m, j.GetPeerId(), true, true, false
+		r.media, r.id, r.joined, r.entered, r.moved = m, j.GetPeerId(), m.saver == r.saver, true, false
+		if !r.joined {
+			r.nudge() // Save was called meanwhile: once more
+		}
 		r.setParticipants(j.GetPeers(), j.GetRosterSize())
 		r.setSlots(j.GetSlots())
 		for _, p := range published { // here, for what came before was of the peer that we were

@@ -329,5 +329,15 @@ func TestSaving(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		require.Len(t, all[client.Rebuilt](a), 2)
+
+		// Who thinks better of it while the room is being rebuilt gets what he said last.
+		for thinks := 10 * ms; thinks < 150*ms; thinks += 10 * ms {
+			a.room.Save(true)
+			time.Sleep(thinks)
+			a.room.Save(false)
+			time.Sleep(3 * time.Second)
+			require.NotContains(t, a.room.Connection().RemoteDescription().SDP, "a=ptime:60", thinks)
+		}
+		a.hears(5*time.Second, b)
 	})
 }

@@ -196,12 +196,14 @@ func (n sockets) ListenUDP(network string, local *net.UDPAddr) (transport.UDPCon
 	return udpSocket{UDPConn: c, socket: n.detour.wrap(c)}, nil
 }
 
-// Interfaces implements transport.Net. pion asks before it opens sockets: after a restart there may be others.
-func (n sockets) Interfaces() ([]*transport.Interface, error) {
-	if err := n.UpdateInterfaces(); err != nil {
+// Interfaces implements transport.Net. pion asks before it opens sockets: after a restart there may be others. It asks from several
+// goroutines at once, so that each look is one of its own.
+func (sockets) Interfaces() ([]*transport.Interface, error) {
+	now, err := stdnet.NewNet()
+	if err != nil {
 		return nil, err
 	}
-	return n.Net.Interfaces()
+	return now.Interfaces()
 }
 
 // udpSocket is a socket with all that pion's interface asks for.
