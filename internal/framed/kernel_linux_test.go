@@ -33,7 +33,7 @@ func TestWhatLeavesIsFresh(t *testing.T) {
 	}()
 	near, err := net.Dial("tcp", listener.Addr().String())
 	require.NoError(t, err)
-	var late atomic.Uint64
+	var late, sent atomic.Uint64
 	w := framed.NewWriter(near, &late)
 	stop, done := make(chan struct{}), make(chan error)
 	go func() { done <- w.Run(stop) }()
@@ -45,7 +45,9 @@ func TestWhatLeavesIsFresh(t *testing.T) {
 			case now := <-tick.C:
 				b := make([]byte, size)
 				binary.BigEndian.PutUint64(b, uint64(now.UnixNano()))
-				w.Send(b, false)
+				if w.Send(b, false) {
+					sent.Add(1)
+				}
 			case <-stop:
 				return
 			}
@@ -55,17 +57,21 @@ func TestWhatLeavesIsFresh(t *testing.T) {
 	in := bufio.NewReaderSize(c, framed.MaxFrame)
 	b := make([]byte, framed.MaxFrame)
 	frames, age := 0, time.Duration(0)
-	for began := time.Now(); time.Since(began) < lasts; frames++ {
+	began := time.Now()
+	for ; time.Since(began) < lasts; frames++ {
 		time.Sleep(takes)
 		_, err := framed.Read(in, b)
 		require.NoError(t, err)
 		age = time.Since(time.Unix(0, int64(binary.BigEndian.Uint64(b))))
 	}
+	pace := time.Since(began) / time.Duration(frames) // a busy machine takes less
 	close(stop)
 	require.NoError(t, <-done)
 	require.NoError(t, near.Close())
 	require.NoError(t, c.Close())
-	t.Logf("%d frames arrived, the last %v old; %d were dropped", frames, age, late.Load())
-	require.Less(t, age, time.Second)
-	require.Greater(t, late.Load(), uint64(frames))
+	t.Logf("of %d frames %d arrived, one in %v, the last %v old; %d were dropped", sent.Load(), frames, pace, age, late.Load())
+	// What is under way stands in the kernels: a batch of 20 frames and the receiver's buffer. The sender's holds thousands.
+	const underway = 100
+	require.Less(t, age, framed.Stale+underway*pace)
+	require.Greater(t, int(late.Load())+frames+2*underway, int(sent.Load()))
 }

@@ -192,3 +192,29 @@ func TestALiveVoiceGainsNoRepair(t *testing.T) {
 	require.Equal(t, uint8(63), second.Slots[0].RED, "a slot opens anew")
 	require.Equal(t, []string{"2"}, second.Ended)
 }
+
+// Who leaves RED out of a later offer, and with it what NACK was answered for, is asked for packets nevertheless, for the shard is
+// told once: they have no transport-wide numbers from the first to the last.
+func TestVoicesStayUnnumbered(t *testing.T) {
+	h := newHall(t, hallConfig{})
+	defer h.close()
+	offer := recorded(t, "chromium-stock")
+	var later []string
+	for _, l := range strings.Split(offer, "\r\n") {
+		if strings.Contains(l, "red/48000") || strings.HasPrefix(l, "a=fmtp:63 ") {
+			continue
+		}
+		if strings.HasPrefix(l, "m=audio") {
+			l = strings.Replace(l, " 63", "", 1)
+		}
+		later = append(later, l)
+	}
+	for i, text := range []string{offer, strings.Join(later, "\r\n"), offer} {
+		a, err := h.peer.Answer(context.Background(), text, Policy{}, nil)
+		require.NoError(t, err)
+		_, lines := answered(t, a.SDP, "0")
+		require.Equal(t, i == 0 || i == 2, strings.Contains(lines, " nack\n"), i)
+		require.NotContains(t, lines, uriTransportSeq, i)
+		require.Zero(t, a.Published[0].Ext.TransportSeq)
+	}
+}
