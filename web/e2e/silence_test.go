@@ -98,15 +98,51 @@ func TestUDPDiesInMidCall(t *testing.T) {
 	}
 }
 
+// speakAlone joins with a voice and no picture.
+func speakAlone(t *testing.T, p tab, who person) {
+	t.Helper()
+	eval[string](t, p, `e2e.join({ name: %v, room: "e2e", blind: true, saver: false,
+		look: { color: e2e.palette[%v], tone: %v } })`, who.name, who.color, who.tone)
+	await(t, p, who.name+" is connected", `e2e.room.state === "connected"`)
+}
+
+// TestUDPDiesUnderAVoice: without a picture the report that does not come says that UDP is dead; to him alone for whom it is.
+func TestUDPDiesUnderAVoice(t *testing.T) {
+	s, chrome := startServer(t), startChromium(t)
+	mine, other := chrome.tab(t), chrome.tab(t)
+	load(t, other, bob, s.url)
+	speakAlone(t, other, bob)
+	told := eval[[]string](t, other, "e2e.room.advertised")
+	media := startMediaRelay(t, netip.MustParseAddrPort(strings.TrimSuffix(told[0], "/udp")))
+	load(t, mine, alice, s.url)
+	eval[any](t, mine, `(e2e.udpVia = "127.0.0.1 " + %v, null)`, media.udp.LocalAddr().(*net.UDPAddr).Port)
+	began := time.Now()
+	speakAlone(t, mine, alice)
+	joined := time.Since(began).Round(time.Millisecond)
+	hearsTone(t, mine, bob)
+	hearsTone(t, other, alice)
+	time.Sleep(3 * time.Second) // the usual, to compare with
+	eval[any](t, mine, listenForGaps)
+	media.cut.Store(true)
+	await(t, mine, "the page takes TCP", `e2e.peers.length === 2 && e2e.room.state === "connected"`)
+	time.Sleep(2 * time.Second)
+	gap := eval[float64](t, mine, "e2e.gap")
+	t.Logf("silent for %.0f ms; the first join took %v", gap, joined)
+	require.Less(t, gap, max(2300, 1800+1500*joined.Seconds()))
+	require.Equal(t, "tcp", eval[string](t, mine, pathOfMedia))
+	hearsTone(t, mine, bob)
+	hearsTone(t, other, alice)
+	require.Equal(t, 1, eval[int](t, other, "e2e.peers.length"))
+	require.Empty(t, eval[[]string](t, mine, "e2e.errors"))
+}
+
 // TestSilenceIsNotDeath: who is alone hears nothing, and nothing is done about it; nor where the only one who spoke mutes himself, or
 // is himself cut off: a whole audience would join again at once.
 func TestSilenceIsNotDeath(t *testing.T) {
 	s, browser := startServer(t), startChromium(t)
 	mine, other := browser.tab(t), browser.tab(t)
 	load(t, mine, alice, s.url)
-	eval[string](t, mine, `e2e.join({ name: %v, room: "e2e", blind: true, saver: false,
-		look: { color: e2e.palette[%v], tone: %v } })`, alice.name, alice.color, alice.tone)
-	await(t, mine, "alice is connected", `e2e.room.state === "connected"`)
+	speakAlone(t, mine, alice)
 	stays := func(why string) {
 		t.Helper()
 		time.Sleep(5 * time.Second)
