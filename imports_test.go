@@ -28,7 +28,7 @@ const module = "github.com/tolkyn/tolkyn"
 //	sfu
 //	shard | plan
 //	handshake | ladder | speaker | downlink, uplink | voice
-//	bwe pace jitter alloc   codec
+//	bwe pace jitter alloc fec   codec
 //	internal
 var floors = []struct {
 	packages string
@@ -60,6 +60,7 @@ var floors = []struct {
 	{"sfu/pace", []string{"internal/seq", "sfu/bwe"}},
 	{"sfu/jitter", []string{"internal/seq", "internal/packet"}},
 	{"sfu/alloc", []string{"codec", "sfu/bwe"}},
+	{"sfu/fec", []string{"internal/seq", "internal/packet"}},
 	{"codec", nil},
 	{"internal/seq", nil},
 	{"internal/spell", nil},
@@ -75,13 +76,13 @@ var floors = []struct {
 }
 
 var (
-	publicCores = []string{"sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc"}
+	publicCores = []string{"sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc", "sfu/fec"}
 	coreGround  = []string{"codec", "internal/seq", "internal/packet", "internal/rtcp"}
 )
 
 // cores decide and do nothing else: no clock, no lock, no goroutine, no socket.
 var cores = []string{
-	"codec", "sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc", "sfu/internal/uplink", "sfu/internal/downlink",
+	"codec", "sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc", "sfu/fec", "sfu/internal/uplink", "sfu/internal/downlink",
 	"sfu/internal/plan", "sfu/internal/speaker", "sfu/internal/ladder", "sfu/internal/voice", "signaling/call", "internal/seq", "internal/rtcp",
 	"internal/clip", "internal/red", "internal/spell", "bench/scenario", "bench/measure", "bench/plc", "bench/source", "bench/source/scene",
 }
