@@ -312,7 +312,7 @@ func (p *Peer) resize() {
 }
 
 func slotConfig(line handshake.Slot) downlink.Config {
-	var start [8]byte
+	var start [10]byte
 	rand.Read(start[:])
 	cfg := downlink.Config{
 		SSRC: line.SSRC, RTXSSRC: line.RTXSSRC, Video: line.Video,
@@ -320,6 +320,10 @@ func slotConfig(line handshake.Slot) downlink.Config {
 		Mixed: line.Mixed, NACK: line.NACK, RED: line.RED,
 		FirstSequence: binary.BigEndian.Uint16(start[:2]), FirstRTXSequence: binary.BigEndian.Uint16(start[2:4]),
 		FirstTimestamp: binary.BigEndian.Uint32(start[4:]),
+	}
+	if line.FEC != 0 && line.TransportCC { // without feedback by packets nobody knows whether loss is random
+		cfg.FEC, cfg.FECSSRC = line.FEC, line.FECSSRC
+		cfg.FirstFECSequence = binary.BigEndian.Uint16(start[8:])
 	}
 	if line.TransportCC {
 		cfg.TransportSeqID = line.Ext.TransportSeq

@@ -202,6 +202,8 @@ func collectPaths(e emitter, shard sfu.ShardStats) {
 	e.counter("tolkyn_sfu_voice_copy_bytes_total", "Bytes of these: copies of earlier packets within later ones.", shard.RedundantBytes)
 	e.by("tolkyn_sfu_voice_repairs_total", "Packets of sound that had been lost: sent to subscribers again, and of publishers those that came within later ones or late.",
 		"how", map[string]uint64{"resent": shard.VoicesResent, "copied": shard.VoicesRestored, "late": shard.VoicesRepaired})
+	e.counter("tolkyn_sfu_parity_packets_total", "Packets of parity (FlexFEC) to subscribers whose pictures are lost far away.", shard.Parity)
+	e.counter("tolkyn_sfu_parity_bytes_total", "Bytes of those packets.", shard.ParityBytes)
 }
 
 // sum adds up what shards counted, field by field; what is true or false is true when it is so of all.

@@ -58,6 +58,9 @@ type Options struct {
 	// Unpaced has everything leave at once and nothing be paused, whatever the path carries: for tests and for load on links that are
 	// nobody else's.
 	Unpaced bool
+	// NoFEC does not offer FlexFEC (RFC 8627), with which the server protects pictures where loss is random and the round trip too
+	// long for what is asked for again: for measurements beside it.
+	NoFEC bool
 	// Logger gets a line per lost connection and failed repair; nil discards.
 	Logger *slog.Logger
 	// Trace is told of steps on the way into a call.
@@ -96,6 +99,7 @@ type Client struct {
 	nearby      bool // the server is on this machine's loopback
 	bandwidth   bwe.Config
 	unpaced     bool
+	noFEC       bool
 	volume      volume
 }
 
@@ -121,7 +125,7 @@ func Dial(ctx context.Context, url string, token TokenSource, options Options) (
 	if options.Dial != nil {
 		transport.Proxy, transport.DialContext = nil, options.Dial
 	}
-	c := &Client{transport: transport, settings: options.Settings, dial: options.Dial, listenMedia: options.ListenMedia, trace: options.Trace, nearby: onLoopback(u), bandwidth: options.Bandwidth, unpaced: options.Unpaced}
+	c := &Client{transport: transport, settings: options.Settings, dial: options.Dial, listenMedia: options.ListenMedia, trace: options.Trace, nearby: onLoopback(u), bandwidth: options.Bandwidth, unpaced: options.Unpaced, noFEC: options.NoFEC}
 	if c.session, err = openSession(ctx, newRoad(u, transport, options), token, options.GiveUpAfter, options.Logger); err != nil {
 		transport.CloseIdleConnections()
 		return nil, fmt.Errorf("client: %w", err)

@@ -38,6 +38,7 @@ type media struct {
 	saver   bool // the server is asked to send and want little
 	names   *names
 	missing *missing
+	parity  *parity
 	bwe     *pionbwe.Estimator // of our uplink; nil: what is sent leaves at once
 	detour  *detour
 	mux     ice.UDPMux // nil: pion opens a socket on each address
@@ -86,7 +87,9 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 	chain.Add(named) // first of all, so that nothing passes it by
 	holes := newMissing()
 	chain.Add(holes)
-	estimator, err := control(engine, chain, c, saver, named, settings.LoggerFactory)
+	repairs := newParity(!c.noFEC)
+	chain.Add(repairs)
+	estimator, err := control(engine, chain, c, saver, named, repairs, settings.LoggerFactory)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +99,8 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 		return nil, err
 	}
 	holes.rtt = func() time.Duration { return pathOf(pc).RTT }
-	m := &media{pc: pc, api: api, names: named, missing: holes, bwe: estimator, detour: detour, mux: mux, made: time.Now(), saver: saver, slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
+	repairs.rtt = holes.rtt
+	m := &media{pc: pc, api: api, names: named, missing: holes, parity: repairs, bwe: estimator, detour: detour, mux: mux, made: time.Now(), saver: saver, slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
 	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {
 		if state == webrtc.ICEConnectionStateConnected {
 			note(c.trace.ICE)
@@ -114,7 +118,7 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 }
 
 // control puts into the chain what repairs, reports and paces.
-func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client, saver bool, named *names, logs logging.LoggerFactory) (*pionbwe.Estimator, error) {
+func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client, saver bool, named *names, repairs *parity, logs logging.LoggerFactory) (*pionbwe.Estimator, error) {
 	var estimator *pionbwe.Estimator
 	if !c.unpaced {
 		estimator = pionbwe.New(pionbwe.Config{Config: c.bandwidth, Priority: named.priority})
@@ -124,7 +128,10 @@ func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client,
 		}
 		chain.Add(paced) // before what sends again, so that it passes too
 	}
-	generate := []nack.GeneratorOption{nack.GeneratorStreamsFilter(takesNACK)} // for sound there is missing
+	generate := []nack.GeneratorOption{nack.GeneratorStreamsFilter(func(info *interceptor.StreamInfo) bool {
+		_, isRepair := repairs.of(info.SSRC)
+		return !isRepair && takesNACK(info) // for sound there is missing
+	})}
 	var respond []nack.ResponderOption
 	var receive []report.ReceiverOption
 	var send []report.SenderOption
@@ -273,7 +280,7 @@ func (m *media) offer(restart bool) (*wire.Sdp, error) {
 	if err := m.pc.SetLocalDescription(offer); err != nil {
 		return nil, err
 	}
-	return wire.Offer(offer.SDP)
+	return wire.Offer(m.parity.offer(offer.SDP))
 }
 
 // answer takes the server's answer.
@@ -287,6 +294,7 @@ func (m *media) answer(packed *wire.Sdp) error {
 		p.admit(simulcasts)
 	}
 	m.missing.answered.Store(answersNACK(text))
+	m.parity.answered(text)
 	if local := m.pc.PendingLocalDescription(); local != nil {
 		m.detour.aim(local.SDP, text)
 	}
@@ -304,6 +312,7 @@ func (m *media) rollback() error {
 // close ends every goroutine of the connection. Not from pion's own callbacks.
 func (m *media) close() {
 	// There is nothing to be done about a connection that does not close clean.
+	m.parity.close()
 	_ = m.pc.GracefulClose()
 	m.detour.close()
 	if m.mux != nil {

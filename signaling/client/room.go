@@ -535,7 +535,11 @@ func (r *Room) onTrack(m *media, track *webrtc.TrackRemote, receiver *webrtc.RTP
 		return
 	}
 	s.track = track
-	m.readers.Go(func() { s.receive(track) })
+	stream, _ := m.parity.of(uint32(track.SSRC()))
+	m.readers.Go(func() { s.receive(track, stream) })
+	if repair, ok := m.parity.repairOf(uint32(track.SSRC())); ok && s.kind == Video {
+		m.readers.Go(func() { m.readParity(repair, stream, receiver.Transport()) })
+	}
 	// The interceptors live on what is read: sender reports among it.
 	m.readers.Go(func() {
 		for {

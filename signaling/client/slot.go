@@ -19,8 +19,8 @@ import (
 const slotQueue = 512
 
 // Slot is one receive position. It stays the same while the server changes what flows in it, and while the media
-// connection is rebuilt. Of sound that comes with copies of what came before (RFC 2198) it gives the packets themselves: each once, a
-// copy under the number of what was lost. All methods are safe from any goroutine.
+// connection is rebuilt. It gives each packet once, whichever way it came. Of sound that comes with copies of what came before
+// (RFC 2198) it gives the packets themselves, a copy under the number of what was lost. All methods are safe from any goroutine.
 type Slot struct {
 	room    *Room
 	kind    wire.Track_Kind
@@ -85,6 +85,8 @@ type Packet struct {
 	Codec    string    // MIME type, by the payload type
 	Repaired bool      // it came by retransmission (RFC 4588), or, of sound, once it was asked for
 	Copied   bool      // it did not come, but a copy of its payload in a later packet (RFC 2198)
+	// It did not come, and was computed from the parity that the server sends of pictures over long ways (RFC 8627).
+	Recovered bool
 }
 
 // ReadRTP is ReadPacket for those who want the packet alone.
@@ -126,9 +128,14 @@ func (s *Slot) RequestKeyframe() error {
 	return m.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
 }
 
-// receive reads the track until its PeerConnection closes.
-func (s *Slot) receive(track *webrtc.TrackRemote) {
+// receive reads the track until its PeerConnection closes; stream is what its parity mends, nil: it has none.
+func (s *Slot) receive(track *webrtc.TrackRemote, stream *protected) {
 	var copies red.Splitter
+	if stream != nil {
+		stream.attach(func(at time.Time, p *rtp.Packet) {
+			s.give(Packet{Packet: p, At: at, Codec: mimeOf(p.PayloadType), Recovered: true})
+		})
+	}
 	for {
 		p, attributes, err := track.ReadRTP()
 		if err != nil {
@@ -138,6 +145,9 @@ func (s *Slot) receive(track *webrtc.TrackRemote) {
 		repair, repaired := attributes.Get(webrtc.AttributeRtxPayloadType).(uint8)
 		if repaired {
 			p.PayloadType = repairs(repair, p.PayloadType)
+			if stream != nil && !stream.came(p.SequenceNumber) {
+				continue
+			}
 		}
 		if s.kind == Audio {
 			repaired = attributes.Get(askedFor{}) != nil

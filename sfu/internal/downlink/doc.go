@@ -58,11 +58,14 @@
 // missing behind the last keyframe than a keyframe takes, or its last chance to be resent has come, a keyframe is asked for
 // instead. Probes get packets that went out lately once more by RTX, and padding where there are none that fit.
 //
+// Parity of the base layer's packets (FlexFEC, sfu/fec) goes out within the same budget from SetParity on: a group's as soon as media
+// has earned it, and what is asked for first.
+//
 // # Numbers
 //
 // Under AES-GCM one (SSRC, rollover, sequence) must be sealed once only. A Downlink yields each number once: packets are
 // walked by arrival index, which never repeats, uplinks drop duplicates, the table gives each number to one packet, and what
-// a segment has left behind stays behind. Each packet on the RTX SSRC, padding too, has the next of its own.
+// a segment has left behind stays behind. Each packet on the RTX SSRC, padding too, has the next of its own, and each on the FEC SSRC.
 //
 // Everything here is a pure state machine owned by the shard's goroutine; nothing on the way of a packet allocates. A slot
 // takes 1.5 kB; one that leaves something out, 8 kB more for its table.

@@ -49,11 +49,15 @@ type Config struct {
 	NACK  bool  // the slot negotiated NACK: without RTX (audio) the sealed bytes are kept to be sent again
 	RED   uint8 // payload type under which sound may go out with copies of what was sent before (RFC 2198); 0: never
 
+	// Parity of pictures (RFC 8627): its payload type and SSRC; 0: not negotiated.
+	FEC     uint8
+	FECSSRC uint32
+
 	// Where the slot's streams start: random numbers, so that a guess at a packet's header is no help (RFC 3550 §5.1).
 	// Of the sequence numbers the lower 15 bits are used, so that a receiver who misses the first packets cannot be
 	// wrong about the rollover (RFC 3711 §3.3.1).
-	FirstSequence, FirstRTXSequence uint16
-	FirstTimestamp                  uint32
+	FirstSequence, FirstRTXSequence, FirstFECSequence uint16
+	FirstTimestamp                                    uint32
 }
 
 // 60 ms: as long as a voice still sounds after the slot was given to another who says nothing. The longest frame that
@@ -75,7 +79,8 @@ type Out struct {
 	HeaderSize int          // bytes of RTP header, what SRTP leaves readable
 	Size       int          // header and plaintext, bytes
 	Seq        seq.Extended // to be sealed with; unique for the SSRC written in the packet
-	RTX        bool         // it is on the RTX SSRC
+	RTX        bool         // it is on the RTX SSRC, or the FEC SSRC
+	Parity     bool         // parity of what has gone out is due: see Parity
 	First      bool         // first packet of a new source: a sender report should follow at once
 	Redundant  int          // bytes of it that a plain packet would not have: copies of earlier ones, and their heads
 }
@@ -121,6 +126,7 @@ type Downlink struct {
 	sequence sequenceState
 	rtt      time.Duration
 	rtx      rtx
+	parity   *parity // nil: none
 	sealed   *sealedRing
 	lossless bool
 	red      redundancy
@@ -168,6 +174,8 @@ type Stats struct {
 	KeyframesInstead uint64 // wished for because repair costs more or comes too late
 	Padding          uint64 // packets yielded by Padding
 	PaddingOctets    uint64 // their sizes in bytes
+	Parity           uint64 // packets yielded by Parity
+	ParityOctets     uint64 // their sizes in bytes
 }
 
 // New returns an empty slot that forwards nothing before Ready.
@@ -453,7 +461,11 @@ func (d *Downlink) forward(s *segment, p *uplink.Packet, at place, dst []byte, t
 	d.rtx.budget.media(d.lastNow, size)
 	first := d.opening
 	d.opening = false
-	return Out{HeaderSize: header, Size: size, Seq: at.number, First: first, Redundant: redundant}, Sent
+	out := Out{HeaderSize: header, Size: size, Seq: at.number, First: first, Redundant: redundant}
+	if d.parity != nil && media {
+		out.Parity = d.parity.take(d.lastNow, dst[:size], p)
+	}
+	return out, Sent
 }
 
 // Stats returns the counters.

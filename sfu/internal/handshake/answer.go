@@ -74,6 +74,8 @@ type Slot struct {
 	Payloads    []Payload // any of them may come next: the payload type alone tells; in the client's order of preference
 	NACK        bool      // the client may ask for packets again
 	RED         uint8     // payload type under which sound may be sent with copies of what was sent before (RFC 2198); 0: not agreed
+	FEC         uint8     // payload type under which parity of what is sent may go out on FECSSRC (RFC 8627); 0: not agreed
+	FECSSRC     uint32    // 0 without
 	TransportCC bool      // the client reports arrivals of what carries Ext.TransportSeq; or, one of the three at most,
 	CCFB        bool      // it reports arrivals by SSRC (RFC 8888),
 	REMB        bool      // or tells its own estimate (draft-alvestrand-rmcat-remb-03)
@@ -140,6 +142,9 @@ func (p *Peer) Answer(ctx context.Context, sdp string, policy Policy, accept fun
 	p.agreed, p.slots = agreed, slots
 	for _, s := range slots {
 		p.ssrcs[s.ssrc], p.ssrcs[s.rtx] = true, true
+		if s.parity != 0 {
+			p.ssrcs[s.parity] = true
+		}
 	}
 	return a, nil
 }

@@ -53,6 +53,9 @@ const (
 	// Of who counts each byte (RFC 7587 §6.1): nothing in silence and 12 kbit/s, the least at which 60 ms of libopus are wideband.
 	saverFmtp  = opusFmtp + ";usedtx=1;maxaveragebitrate=12000"
 	saverPtime = 60
+
+	// Of parity for pictures (RFC 8627 §5.1), µs: no group is made of packets further apart, and what comes later mends nothing.
+	fecFmtp = "repair-window=100000"
 )
 
 // offeredFormat is what an m-line says of one payload type.
@@ -88,6 +91,12 @@ func (r *offerReader) readFormats(s *section, lines []sdpLine) error {
 		}
 		if strings.EqualFold(o.name, "red/48000/2") {
 			redundant = append(redundant, uint8(pt))
+			continue
+		}
+		if strings.EqualFold(o.name, "flexfec/90000") {
+			if s.video && s.direction == recvonly && s.fec == 0 {
+				s.fec = uint8(pt)
+			}
 			continue
 		}
 		f, ok := o.read()
@@ -132,7 +141,10 @@ func (r *offerReader) readFormats(s *section, lines []sdpLine) error {
 			return err
 		}
 	}
-	return nil
+	if s.fec == 0 {
+		return nil
+	}
+	return r.name(s, s.fec, fecMeaning, "FlexFEC")
 }
 
 // keepTo leaves out what was not taken before: the shard was told of that, and is not told again while the m-line lives.
@@ -343,6 +355,9 @@ func (f format) meaning() meaning    { return meaning(f.Codec)<<8 | meaning(f.ki
 func (f format) what() string        { return strings.TrimSpace(f.Codec.String() + " " + f.fmtp) }
 func (f format) rtxMeaning() meaning { return 1<<15 | meaning(f.PayloadType) }
 func (f format) redMeaning() meaning { return 1<<14 | meaning(f.PayloadType) }
+
+// fecMeaning is that of parity: it belongs to an m-line, not to a codec.
+const fecMeaning meaning = 1 << 13
 
 // agree checks the payload types of a format against the m-lines and offers before it: each has one meaning in a bundle, and
 // each meaning one payload type.

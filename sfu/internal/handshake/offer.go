@@ -92,6 +92,7 @@ type section struct {
 	mixed        bool     // the two forms of header extensions may be mixed (RFC 8285 §6)
 	extensions   [extCount]headerExtension
 	ssrc, repair uint32
+	fec          uint8 // of a slot for video: payload type of parity (RFC 8627); 0 without
 }
 
 // sends says whether the client sends.

@@ -13,6 +13,8 @@ import (
 type slotPlace struct {
 	place
 	ssrc, rtx  uint32
+	parity     uint32 // SSRC of FEC; 0 without
+	fec        uint8  // its payload type
 	taken      []format
 	extensions [extCount]headerExtension
 	mixed      bool
@@ -29,7 +31,7 @@ func (p place) stream() string { return "slot" + strconv.Itoa(p.index) }
 
 // opensAnew says whether the m-line takes other packets now than the slot was opened for.
 func (p *slotPlace) opensAnew(s *section) bool {
-	return s.direction == recvonly && (p.extensions != s.extensions || p.mixed != s.mixed || !slices.Equal(p.taken, s.taken))
+	return s.direction == recvonly && (p.extensions != s.extensions || p.mixed != s.mixed || p.fec != s.fec || !slices.Equal(p.taken, s.taken))
 }
 
 // planSlots gives every receiving m-line its index: the one it had, else the lowest that is free. What opens anew, if it
@@ -78,6 +80,10 @@ func (p *Peer) planSlots(o *offer) (slots map[string]slotPlace, ended []string, 
 			taken[slot.place] = true
 		}
 		slot.ssrc, slot.rtx = p.newSSRC(o, used), p.newSSRC(o, used)
+		slot.parity, slot.fec = 0, s.fec
+		if s.fec != 0 {
+			slot.parity = p.newSSRC(o, used)
+		}
 		slot.taken, slot.extensions, slot.mixed = s.taken, s.extensions, s.mixed
 		slots[s.mid] = slot
 	}

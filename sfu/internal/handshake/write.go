@@ -98,6 +98,9 @@ func (s *section) payloadTypes() string {
 			}
 		}
 	}
+	if s.fec != 0 {
+		list = strconv.AppendUint(append(list, ' '), uint64(s.fec), 10)
+	}
 	return string(list)
 }
 
@@ -128,6 +131,10 @@ func (s *section) writeFormats(line func(string, ...any)) {
 			line("a=fmtp:%d %d/%d", f.red, f.PayloadType, f.PayloadType)
 		}
 	}
+	if s.fec != 0 {
+		line("a=rtpmap:%d flexfec/90000", s.fec)
+		line("a=fmtp:%d %s", s.fec, fecFmtp)
+	}
 	if s.saver && s.sends() {
 		line("a=ptime:%d", saverPtime)
 	}
@@ -146,9 +153,15 @@ func (s *Slot) write(line func(string, ...any)) {
 	if s.RTXSSRC != 0 {
 		line("a=ssrc-group:FID %d %d", s.SSRC, s.RTXSSRC)
 	}
+	if s.FECSSRC != 0 {
+		line("a=ssrc-group:FEC-FR %d %d", s.SSRC, s.FECSSRC) // RFC 5956 §4.3
+	}
 	line("a=ssrc:%d cname:%s", s.SSRC, s.CNAME)
 	if s.RTXSSRC != 0 {
 		line("a=ssrc:%d cname:%s", s.RTXSSRC, s.CNAME)
+	}
+	if s.FECSSRC != 0 {
+		line("a=ssrc:%d cname:%s", s.FECSSRC, s.CNAME)
 	}
 }
 
@@ -204,6 +217,7 @@ func (s *section) slot(place slotPlace) Slot {
 		MID: s.mid, Video: s.video, Index: place.index, SSRC: place.ssrc,
 		NACK: s.feedback()&feedbackNACK != 0, TransportCC: s.feedback()&feedbackTransportCC != 0,
 		CCFB: s.feedback()&feedbackCCFB != 0, REMB: s.feedback()&feedbackREMB != 0, Ext: s.ext(), Mixed: s.mixed, CNAME: place.stream(),
+		FEC: place.fec, FECSSRC: place.parity,
 	}
 	for _, f := range s.taken {
 		slot.Payloads = append(slot.Payloads, f.Payload)

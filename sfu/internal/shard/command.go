@@ -241,13 +241,15 @@ func (c OpenSlot) apply(s *Shard, now time.Duration) {
 	if p == nil || c.Slot > len(p.slots) {
 		return
 	}
-	if p.opened[c.Config.SSRC] || p.opened[c.Config.RTXSSRC] {
+	if p.opened[c.Config.SSRC] || p.opened[c.Config.RTXSSRC] || p.opened[c.Config.FECSSRC] {
 		s.log.Error("a slot cannot begin anew on the same SSRC", "peer", p.id, "slot", c.Slot) // it would use nonces twice
 		return
 	}
 	p.opened[c.Config.SSRC] = true
-	if c.Config.RTXSSRC != 0 {
-		p.opened[c.Config.RTXSSRC] = true
+	for _, ssrc := range [...]uint32{c.Config.RTXSSRC, c.Config.FECSSRC} {
+		if ssrc != 0 {
+			p.opened[ssrc] = true
+		}
 	}
 	p.ext = mergeExt(p.ext, c.Ext)
 	sl := &slot{

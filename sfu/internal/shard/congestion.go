@@ -73,6 +73,7 @@ type congestion struct {
 	feedback  meter
 	probe     uint32  // the wish that was acted upon
 	repair    float64 // that slots were told they may cost; 0: nothing yet
+	parity    float64 // likewise, of that parity; 0: none
 	// That slots were told of, as feedback by packets measures it; 0: none, and they go by the peer's others.
 	trip time.Duration
 
@@ -123,6 +124,7 @@ func (s *Shard) openCongestion(now time.Duration, p *peer, sl *slot) {
 	if g.trip > 0 {
 		sl.down.SetRTT(g.trip)
 	}
+	sl.down.SetParity(g.parity, g.parityPatience())
 	if sl.numbered && !g.byPackets {
 		g.byPackets = true
 		s.poll(now, p)
@@ -242,6 +244,7 @@ func (s *Shard) poll(now time.Duration, p *peer) {
 	s.watchThin(now, p)
 	g.bucket.SetEstimate(now, g.paced())
 	g.allowRepair(p)
+	g.allowParity(p)
 	g.tellTrip(p)
 	if e.Probe.ID != 0 && e.Probe.ID != g.probe {
 		g.probe = e.Probe.ID

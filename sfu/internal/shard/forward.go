@@ -187,7 +187,7 @@ func (s *Shard) serve(now time.Duration, p *peer, c class, budget int) (sent int
 	for len(p.pending[c]) > 0 {
 		sl := p.foremost(c, paced)
 		for {
-			if sent == budget {
+			if sent >= budget {
 				return sent, true
 			}
 			if room <= 0 {
@@ -208,6 +208,9 @@ func (s *Shard) serve(now time.Duration, p *peer, c class, budget int) (sent int
 			sent++
 			if out.First {
 				s.reportSlot(now, p, sl) // lip sync starts with the new source
+			}
+			if out.Parity {
+				sent += s.protect(now, p, sl)
 			}
 		}
 		sl.pending = false

@@ -30,6 +30,8 @@ type Stats struct {
 	Padding               uint64        // packets of them without media
 	PaddingBytes          uint64
 	RepairBytes           uint64 // of packets sent again under a number of their own
+	Parity                uint64 // packets of parity of pictures (RFC 8627)
+	ParityBytes           uint64
 
 	VoicePackets   [voice.Modes]uint64 // of sound to subscribers, by how they were protected against loss
 	RedundantBytes uint64              // of these: copies of earlier packets within later ones
