@@ -25,10 +25,10 @@ const (
 	parityStep = 0.01
 )
 
-// allowParity tells a peer's slots how much parity to send: none where the path is short, clean or congested.
+// allowParity tells a peer's slots how much parity to send: none where the path is short, clean or congested, or each byte counts.
 func (g *congestion) allowParity(p *peer) {
 	share := 0.0
-	if e := &g.estimate; g.byPackets && !e.Congested && e.Inherent >= randomLoss && e.RTT >= g.parityFrom() {
+	if e := &g.estimate; g.byPackets && !p.saves && !e.Congested && e.Inherent >= randomLoss && e.RTT >= g.parityFrom() {
 		share = fec.Share(e.Loss, g.repair)
 	}
 	change := share - g.parity
