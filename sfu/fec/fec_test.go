@@ -38,7 +38,7 @@ func repairPacket(t testing.TB, e *fec.Encoder, number uint16) []byte {
 	return b
 }
 
-// TestGoldenShort: figures 10 and 11 of RFC 8627 §4.2.2.1 by hand, two packets across the rollover, one with an extension.
+// TestGoldenShort: the layout of RFC 8627 §4.2.2.1 by hand, two packets across the rollover, one with an extension.
 func TestGoldenShort(t *testing.T) {
 	first := octets(t, "80 60 ffff 00000001 11223344 aabbcc")
 	second := octets(t, "90 e0 0000 00000003 11223344 bede0001 10050000 01")
