@@ -55,7 +55,7 @@ const (
 	saverPtime = 60
 
 	// Of parity for pictures (RFC 8627 §5.1), µs: no group is made of packets further apart, and what comes later mends nothing.
-	fecFmtp = "repair-window=100000"
+	fecFmtp = "repair-window=200000"
 )
 
 // offeredFormat is what an m-line says of one payload type.

@@ -102,7 +102,7 @@ func TestWhoSavesIsNotProbed(t *testing.T) {
 			defer b.close()
 			anna := b.member(1, 0)
 			boris := b.member(2, 0)
-			b.shard.Post(Save{2, saves}) // as an answer has it: before its slots
+			b.shard.Post(Save{2, saves})                                                            // as an answer has it: before its slots
 			b.shard.Post(OpenSlot{ID: 2, Slot: 0, Video: true, CNAME: "c", Config: downlink.Config{ // its packets have numbers
 				SSRC: 200, RTXSSRC: 202, Video: true, TransportSeqID: 3, Payloads: []downlink.Payload{{Codec: codec.VP8, PayloadType: 96, RTXPayloadType: 97}},
 			}})
