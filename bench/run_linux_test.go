@@ -212,9 +212,8 @@ pass: [missing == 0, wrong == 0, failed == 0]
 	require.Empty(t, r.Links)
 }
 
-// A network that forgets where the call comes from, then lets no UDP through: the call is carried by TCP in the end, and the
-// report says what the network was asked to do and did. A dead path is noticed after 5 s, and where the word of it is lost
-// as well, 10 s pass before media flows again.
+// A network that forgets where the call comes from, then lets no UDP through: the call goes on over TCP, and the report says what
+// the network was asked to do and did. Who waited for ICE to notice was silent for 5 s at least.
 func TestRunOverANetworkThatCutsUDP(t *testing.T) {
 	s := parse(t, `
 name: cut
@@ -242,7 +241,7 @@ pass: [missing == 0, wrong == 0, failed == 0]
 		require.Equal(t, "tcp", c.Path)
 		require.Positive(t, c.Reconnects)
 		require.NotEmpty(t, c.Gaps)
-		require.Greater(t, slices.Max(c.Gaps), 3000.0, "ms without media")
+		require.Less(t, slices.Max(c.Gaps), 4500.0, "ms without media")
 	}
 	for _, st := range r.Streams {
 		require.Positive(t, st.Slices[len(st.Slices)-2].Packets, "%s in the last whole second: %+v", st.Name(), st.Slices)

@@ -268,7 +268,7 @@ func (f *flows) ports() []uint16 {
 
 // of is a receiver's only sound or picture: the longest stream of small, or of large, packets; shorter ones are what is sent again.
 func (f *flows) of(port uint16, kind measure.Kind) *fates {
-	const large = 300 // bytes on average
+	const large = 500 // bytes on average: sound with two copies has 300
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	longest := &fates{}

@@ -138,7 +138,7 @@ func TestLossLeavesOnlyWholeFrames(t *testing.T) {
 		}
 		require.EqualValues(t, sound.Packets, real)
 		require.InDelta(t, 1500, float64(sound.Packets)+float64(sound.Lost), 3, "all are accounted for, but for the ends")
-		require.InDelta(t, 9.75, sound.LostPercent, 2.5, "5 %% of 95 %% and 5 %% are never heard: nobody repeats sound")
+		require.Less(t, sound.LostPercent, 2.0, "of nearly 10 %% that are lost on the two hops most come with copies or are sent again")
 		require.InDelta(t, float64(sound.Lost)*0.02, sound.FilledSeconds, 0.001)
 	})
 }
