@@ -3,6 +3,7 @@ package client
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/ice/v4"
@@ -101,10 +102,16 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 	holes.rtt = func() time.Duration { return pathOf(pc).RTT }
 	repairs.rtt = holes.rtt
 	m := &media{pc: pc, api: api, names: named, missing: holes, parity: repairs, bwe: estimator, detour: detour, mux: mux, made: time.Now(), saver: saver, slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
+	// What comes on ICE's goroutines may not ask pion for the pair: while it closes it waits for them and holds the lock of that.
+	var overUDP atomic.Bool
+	pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
+		overUDP.Store(pair.Remote.Protocol == webrtc.ICEProtocolUDP)
+		detour.begin(overUDP.Load())
+	})
 	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {
 		if state == webrtc.ICEConnectionStateConnected {
 			note(c.trace.ICE)
-			detour.begin(pathOf(pc).Protocol == "udp")
+			detour.begin(overUDP.Load())
 		}
 		onICE(m, state)
 	})
