@@ -8,7 +8,7 @@ type Repair uint8
 // The ways.
 const (
 	FirstTry Repair = iota
-	Resent          // by retransmission (RFC 4588), or a second time once it was asked for (NACK)
+	Resent          // by retransmission (RFC 4588), a second time once it was asked for (NACK), or, of pictures, by parity (RFC 8627)
 	Copied          // as a copy in a later packet (RED, RFC 2198)
 	Coarse          // of sound: as the copy of lower quality in the packet behind it (in-band FEC of Opus, RFC 6716 §2.1.7)
 

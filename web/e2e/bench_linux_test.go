@@ -100,7 +100,11 @@ func TestBenchAndChromiumAgree(t *testing.T) {
 			t.Logf("%s %s: the link lost %.3f %% of %d packets, %.1f ms at the median; told: %.3f %% of %d (repaired %d, after repair %.3f %%), "+
 				"delay p50 %.1f, p95 %.1f, max %.1f ms of %d", who, kind, did.loss()*100, did.sent, did.median(),
 				told.Loss.Before*100, told.Loss.Expected, told.Loss.Repaired, told.Loss.After*100, told.Delay.P50, told.Delay.P95, told.Delay.Max, told.Delay.Count)
-			require.InDelta(t, did.loss(), told.Loss.Before, 0.002, "%s: share of %s lost", who, kind)
+			lost := did.loss()
+			if who == "browser" && kind == measure.Audio {
+				lost = did.missing() // getStats takes what is sent again under its own number for what had not been lost
+			}
+			require.InDelta(t, lost, told.Loss.Before, 0.002, "%s: share of %s lost", who, kind)
 			require.Greater(t, told.Delay.P50, did.median()-1, "%s: faster than the link", who)
 			delays[i] = told.Delay.P50
 			require.Zero(t, told.Wrong)
@@ -206,12 +210,15 @@ type flow struct {
 
 // fates are those of one stream's packets, at their first sending.
 type fates struct {
-	seen             map[uint16]bool // by sequence number
+	seen             map[uint16]bool // by sequence number: whether it has arrived
 	sent, lost, size int
+	mended           int // of the lost ones, those that arrived when they were sent again
 	delays           []time.Duration
 }
 
 func (f *fates) loss() float64 { return float64(f.lost) / float64(f.sent) }
+
+func (f *fates) missing() float64 { return float64(f.lost-f.mended) / float64(f.sent) }
 
 // median delay in ms.
 func (f *fates) median() float64 {
@@ -246,13 +253,18 @@ func (f *flows) add(p netem.Passage) {
 		f.all[key] = it
 	}
 	sequence := be.BigEndian.Uint16(b[30:])
-	if it.seen[sequence] {
+	arrives := p.Fate.Verdict == netsim.Arrives
+	if arrived, again := it.seen[sequence]; again {
+		if arrives && !arrived {
+			it.seen[sequence] = true
+			it.mended++
+		}
 		return
 	}
-	it.seen[sequence] = true
+	it.seen[sequence] = arrives
 	it.sent++
 	it.size += p.Size
-	if p.Fate.Verdict != netsim.Arrives {
+	if !arrives {
 		it.lost++
 		return
 	}

@@ -192,7 +192,7 @@ func (c *connection) read(i int, s *client.Slot) {
 		switch {
 		case p.Copied:
 			came = measure.Copied
-		case p.Repaired:
+		case p.Repaired, p.Recovered:
 			came = measure.Resent
 		}
 		c.on.Packet(p.At, from, p.Packet, came)
