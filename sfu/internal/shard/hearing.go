@@ -279,16 +279,10 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 	}
 	h.rate(now, p)
 	c.Plain, c.Copy = h.plain, h.copied
-	if p.saves {
-		c.Most = saverMost
-	}
 	if lossless := now >= h.lossyTo; lossless != h.lossless {
 		h.setLossless(p, lossless)
 	}
 	mode, most := h.path.Decide(now, c), h.path.Needs()
-	if p.saves {
-		most = mode
-	}
 	if p.destination.tcp != nil {
 		mode, most = voice.Plain, voice.Plain // TCP sends again what is lost: copies would only fill the queue before it
 	}

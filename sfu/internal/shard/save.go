@@ -16,10 +16,6 @@ const (
 	// not answered is followed by the next at once, so that 25 have to be lost in a row until the consent is over.
 	saverMeasures = saverReports - 500*time.Millisecond
 
-	// saverMost is what a minute of speech may cost whoever saves, bits a second with all headers: a voice of 12 kbit/s in packets of
-	// 60 ms takes nearly as much. Nothing but reports tells of such a path, and copies would fill it: what is lost is asked for again.
-	saverMost = 22 * bwe.Kbps
-
 	// thinBitrate is less than a voice of 24 kbit/s in packets of 20 ms takes with its headers (45 kbit/s), and twice what one takes
 	// that is saved. thinFor is longer than a queue of before takes to drain.
 	thinBitrate = 40 * bwe.Kbps

@@ -132,7 +132,6 @@ type Conditions struct {
 
 	// What sound takes: all of it without copies; and one copy of each packet.
 	Plain, Copy bwe.Bitrate
-	Most        bwe.Bitrate // that sound may take with its copies, whatever the path carries; 0: no bound
 }
 
 // Tell takes what became of the next packet of a stream whose losses r counts.
@@ -225,9 +224,6 @@ func (p *Path) Decide(now time.Duration, c Conditions) Mode {
 	m := p.bounded()
 	if c.NACK && m == Light && p.sure < resendsMost && c.RTT > 0 && c.RTT <= resendsTrip {
 		m = Plain
-	}
-	for c.Most != 0 && m != Plain && c.takes(m) > float64(c.Most) {
-		m = c.less(m)
 	}
 	if !c.ByPackets {
 		return p.tryLess(now, m, &c)

@@ -247,19 +247,6 @@ func TestCopiesStayWithinTheBudget(t *testing.T) {
 }
 
 // TestMoreIsTriedWhereAnEstimateIsHeld: seldom where a queue shows that there is no more, and as long as there is need where there is.
-// TestCopiesStayBelowWhatSoundMayTake: who counts each byte is sent what is asked for again, and no copies.
-func TestCopiesStayBelowWhatSoundMayTake(t *testing.T) {
-	for most, want := range map[bwe.Bitrate]Mode{0: Most, plain + 2*copied: Most, plain + 2*copied - 1: Medium, plain + copied - 1: Plain} {
-		for _, reports := range []bool{false, true} {
-			c := newCall(t, 1)
-			c.loss, c.c.Most, c.reports = 0.4, most, reports
-			c.live(10 * time.Second)
-			require.Equal(t, want, c.mode, "%v, reports %v", most, reports)
-			require.Equal(t, Most, c.Needs())
-		}
-	}
-}
-
 func TestMoreIsTriedWhereAnEstimateIsHeld(t *testing.T) {
 	each(t, func(c *call) { // there is room: the estimate follows what is sent
 		c.c.Lasts, c.c.Held, c.loss = 60*bwe.Kbps, true, 0.2
