@@ -8,6 +8,13 @@ package codec
 // a voice: losses longer than that are heard whatever comes later.
 const MaxREDBlocks = 8
 
+// MaxREDOffset and MaxREDCopy are how old a copy may be, in ticks (341 ms at 48 kHz), and how large, in bytes: RFC 2198 §3 has
+// 14 and 10 bits for them.
+const (
+	MaxREDOffset = 1<<14 - 1
+	MaxREDCopy   = 1<<10 - 1
+)
+
 const (
 	redMore       = 0x80 // F, first byte of a block's header: another header follows
 	redHeaderSize = 4    // of a copy; the last header has 1 byte
@@ -76,7 +83,7 @@ func AppendRED(b []byte, blocks []REDBlock) ([]byte, bool) {
 	for i, block := range blocks {
 		own := i == len(blocks)-1
 		if block.PayloadType >= redMore || own && (block.Offset != 0 || len(block.Data) == 0) ||
-			!own && (block.Offset > 1<<14-1 || len(block.Data) > 1<<10-1) {
+			!own && (block.Offset > MaxREDOffset || len(block.Data) > MaxREDCopy) {
 			return b, false
 		}
 	}

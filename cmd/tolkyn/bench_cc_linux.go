@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,11 +16,10 @@ import (
 
 // ccFlags are those of bench cc.
 type ccFlags struct {
-	cases, controllers []string
-	seeds, peerSeeds   int
-	json, html         string
-	markdown, plots    string
-	quiet, list        bool
+	studyFlags
+
+	controllers []string
+	peerSeeds   int
 }
 
 func newCongestion() *cobra.Command {
@@ -43,16 +39,9 @@ func newCongestion() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCongestion(cmd, f) },
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.cases, "case", nil, "cases by name or pattern ('5.*'), joined by commas; default: all")
+	f.add(flags, "5.*", "controllers")
 	flags.StringSliceVar(&f.controllers, "controller", nil, "controllers, joined by commas; default: all")
-	flags.IntVar(&f.seeds, "seeds", 3, "runs of each case, with seeds 1, 2, …")
 	flags.IntVar(&f.peerSeeds, "peer-seeds", 0, "fewer runs of controllers that are not ours, to save time; 0: as many")
-	flags.StringVar(&f.json, "json", "", "file for the rows as JSON")
-	flags.StringVar(&f.html, "html", "", "file for the tables and plots as one page")
-	flags.StringVar(&f.markdown, "markdown", "", "file for the tables as a document's")
-	flags.StringVar(&f.plots, "plots", "", "folder for a drawing (SVG) of each case and controller")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, the result alone")
-	flags.BoolVar(&f.list, "list", false, "list cases and controllers")
 	cmd.AddCommand(newHunt())
 	return cmd
 }
@@ -107,8 +96,8 @@ func writePlots(dir string, rows []cc.Row) error {
 
 // chosen are the cases and controllers that the flags name.
 func (f ccFlags) chosen(makers []cc.Maker) ([]cc.Case, []cc.Maker, error) {
-	if f.seeds < 1 {
-		return nil, nil, fmt.Errorf("--seeds: got %d, want at least 1", f.seeds)
+	if err := f.check(); err != nil {
+		return nil, nil, err
 	}
 	if f.peerSeeds < 0 {
 		return nil, nil, fmt.Errorf("--peer-seeds: got %d, want 0 (all) or more", f.peerSeeds)
@@ -118,41 +107,12 @@ func (f ccFlags) chosen(makers []cc.Maker) ([]cc.Case, []cc.Maker, error) {
 			makers[i].Seeds = f.peerSeeds
 		}
 	}
-	cases, all := cc.Cases(), cc.Cases()
-	if len(f.cases) > 0 {
-		cases = nil
-		for _, pattern := range f.cases {
-			found := false
-			for _, c := range all {
-				match, err := path.Match(pattern, c.Name)
-				if err != nil {
-					return nil, nil, fmt.Errorf("--case %q: %w", pattern, err)
-				}
-				if match {
-					cases, found = append(cases, c), true
-				}
-			}
-			if !found {
-				return nil, nil, fmt.Errorf("--case: no case is called %q; 'tolkyn bench cc --list' names them", pattern)
-			}
-		}
+	cases, err := casesOf("cc", f.cases, cc.Cases(), func(c cc.Case) string { return c.Name })
+	if err != nil {
+		return nil, nil, err
 	}
-	if len(f.controllers) == 0 {
-		return cases, makers, nil
-	}
-	var picked []cc.Maker
-	for _, name := range f.controllers {
-		i := slices.IndexFunc(makers, func(m cc.Maker) bool { return m.Name == name })
-		if i < 0 {
-			var names []string
-			for _, m := range makers {
-				names = append(names, m.Name)
-			}
-			return nil, nil, fmt.Errorf("--controller: got %q, want one of %s", name, strings.Join(names, ", "))
-		}
-		picked = append(picked, makers[i])
-	}
-	return cases, picked, nil
+	makers, err = named("controller", f.controllers, makers, func(m cc.Maker) string { return m.Name })
+	return cases, makers, err
 }
 
 // countdown says how far a long computation is: on one line of a terminal, else a line for each tenth.
@@ -219,7 +179,7 @@ type huntFlags struct {
 }
 
 func runHunt(cmd *cobra.Command, f huntFlags) error {
-	_, makers, err := ccFlags{controllers: f.controllers, seeds: 1}.chosen(congestionControllers())
+	makers, err := named("controller", f.controllers, congestionControllers(), func(m cc.Maker) string { return m.Name })
 	if err != nil {
 		return err
 	}

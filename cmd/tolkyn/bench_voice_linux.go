@@ -7,9 +7,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"path"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,11 +18,9 @@ import (
 
 // voiceFlags are those of bench voice.
 type voiceFlags struct {
-	cases, ways     []string
-	seeds           int
-	json, html      string
-	markdown, plots string
-	quiet, list     bool
+	studyFlags
+
+	ways []string
 }
 
 func newVoice() *cobra.Command {
@@ -45,15 +40,8 @@ func newVoice() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runVoice(cmd, f) },
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.cases, "case", nil, "cases by name or pattern ('up-*'), joined by commas; default: all")
+	f.add(flags, "up-*", "ways")
 	flags.StringSliceVar(&f.ways, "way", nil, "ways, joined by commas; default: all")
-	flags.IntVar(&f.seeds, "seeds", 3, "runs of each case, with seeds 1, 2, …")
-	flags.StringVar(&f.json, "json", "", "file for the rows as JSON")
-	flags.StringVar(&f.html, "html", "", "file for the tables and plots as one page")
-	flags.StringVar(&f.markdown, "markdown", "", "file for the tables as a document's")
-	flags.StringVar(&f.plots, "plots", "", "folder for a drawing (SVG) of each case")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, the result alone")
-	flags.BoolVar(&f.list, "list", false, "list cases and ways")
 	return cmd
 }
 
@@ -101,45 +89,14 @@ func runVoice(cmd *cobra.Command, f voiceFlags) error {
 
 // chosen are the cases and ways that the flags name.
 func (f voiceFlags) chosen() (cases []voice.Case, ways []voice.Way, err error) {
-	if f.seeds < 1 {
-		return nil, nil, fmt.Errorf("--seeds: got %d, want at least 1", f.seeds)
+	if err := f.check(); err != nil {
+		return nil, nil, err
 	}
-	cases, ways = voice.Cases(), voice.Ways()
-	if len(f.cases) > 0 {
-		all := cases
-		cases = nil
-		for _, pattern := range f.cases {
-			found := false
-			for _, c := range all {
-				match, err := path.Match(pattern, c.Name)
-				if err != nil {
-					return nil, nil, fmt.Errorf("--case %q: %w", pattern, err)
-				}
-				if match {
-					cases, found = append(cases, c), true
-				}
-			}
-			if !found {
-				return nil, nil, fmt.Errorf("--case: no case is called %q; 'tolkyn bench voice --list' names them", pattern)
-			}
-		}
+	if cases, err = casesOf("voice", f.cases, voice.Cases(), func(c voice.Case) string { return c.Name }); err != nil {
+		return nil, nil, err
 	}
-	if len(f.ways) > 0 {
-		all := ways
-		ways = nil
-		for _, name := range f.ways {
-			i := slices.IndexFunc(all, func(w voice.Way) bool { return w.Name == name })
-			if i < 0 {
-				var names []string
-				for _, w := range all {
-					names = append(names, w.Name)
-				}
-				return nil, nil, fmt.Errorf("--way: got %q, want one of %s", name, strings.Join(names, ", "))
-			}
-			ways = append(ways, all[i])
-		}
-	}
-	return cases, ways, nil
+	ways, err = named("way", f.ways, voice.Ways(), func(w voice.Way) string { return w.Name })
+	return cases, ways, err
 }
 
 // voiceServer is our own media plane as bench voice measures it: with default settings, and without signaling.

@@ -342,24 +342,15 @@ func (d *detour) arrived(s *mediaSocket, b []byte, from netip.AddrPort) bool {
 	if w == nil || w.socket != s || w.server != from {
 		return true
 	}
-	if isSTUN(b) {
-		if b[0] == 1 { // a response
-			d.mu.Lock()
-			d.vigil.hear(d.now())
-			d.mu.Unlock()
-			return !d.answered(b, nil)
-		}
-		d.mu.Lock()
-		copy(d.requests[d.request%len(d.requests)][:], b[8:])
-		d.request++
-		d.vigil.hear(d.now())
-		d.mu.Unlock()
-		return true
-	}
+	answer := isSTUN(b) && b[0] == 1
 	d.mu.Lock()
 	d.vigil.hear(d.now())
+	if isSTUN(b) && !answer {
+		copy(d.requests[d.request%len(d.requests)][:], b[8:])
+		d.request++
+	}
 	d.mu.Unlock()
-	return true
+	return !answer || !d.answered(b, nil)
 }
 
 // takes sends a packet over TCP if that carries the call; false: it is the socket's to send.

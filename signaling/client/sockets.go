@@ -88,7 +88,9 @@ func (s *mediaSocket) WriteTo(b []byte, to net.Addr) (int, error) {
 func (s *mediaSocket) read(b []byte) (int, netip.AddrPort, error) {
 	if s.udp != nil {
 		n, from, err := s.udp.ReadFromUDPAddrPort(b)
-		s.detour.volume.count(&s.detour.volume.received, n, from, err)
+		if err == nil {
+			countUDP(&s.detour.volume.received, n, from)
+		}
 		return n, unmap(from), err
 	}
 	n, addr, err := s.PacketConn.ReadFrom(b)
@@ -96,12 +98,14 @@ func (s *mediaSocket) read(b []byte) (int, netip.AddrPort, error) {
 	if from == nil {
 		return n, netip.AddrPort{}, err
 	}
-	s.detour.volume.count(&s.detour.volume.received, n, from.AddrPort(), err)
+	if err == nil {
+		countUDP(&s.detour.volume.received, n, from.AddrPort())
+	}
 	return n, unmap(from.AddrPort()), err
 }
 
 func (s *mediaSocket) write(b []byte, to netip.AddrPort) (int, error) {
-	s.detour.volume.count(&s.detour.volume.sent, len(b), to, nil)
+	countUDP(&s.detour.volume.sent, len(b), to)
 	if s.udp != nil {
 		return s.udp.WriteToUDPAddrPort(b, to)
 	}
@@ -111,15 +115,13 @@ func (s *mediaSocket) write(b []byte, to netip.AddrPort) (int, error) {
 // volume counts what media's UDP packets take of somebody's data volume, headers included.
 type volume struct{ sent, received atomic.Uint64 }
 
-// count adds a packet of so many bytes from or to an address.
-func (*volume) count(to *atomic.Uint64, n int, peer netip.AddrPort, err error) {
+// countUDP adds a packet of so many bytes from or to an address.
+func countUDP(sum *atomic.Uint64, n int, peer netip.AddrPort) {
 	headers := 20 + 8 // IPv4, UDP
 	if peer.Addr().Is6() && !peer.Addr().Is4In6() {
 		headers = 40 + 8
 	}
-	if err == nil {
-		to.Add(uint64(n + headers))
-	}
+	sum.Add(uint64(n + headers))
 }
 
 // inject has pion read a packet as if it had come over the socket.

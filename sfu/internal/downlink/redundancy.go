@@ -13,8 +13,6 @@ const (
 	// Of what came late to us, be it because it was asked for again, the next two packets bring copies: it has no time for those that
 	// are farther away.
 	lateCopies = 2
-	// What RFC 2198 §3 has bits for: 341 ms at 48 kHz, and the size of a copy.
-	mostOffset, mostCopy = 1<<14 - 1, 1<<10 - 1
 )
 
 // SetRedundancy says how packets of a voice are protected from now on; without RED negotiated they leave plain whatever it is.
@@ -50,13 +48,13 @@ func (d *Downlink) protect(s *segment, p *uplink.Packet, dst []byte) (size, copi
 	distances := d.red.mode.Distances(fec)
 	for back := max(distances.Farthest(), lateCopies); back > 0 && len(blocks) < voice.MostCopies; back-- {
 		q := s.source.At(d.cursor - 1 - uint64(back))
-		if q == nil || !q.Speech || q.Size() > mostCopy || q.Epoch != s.epoch || q.Seq < s.first {
+		if q == nil || !q.Speech || q.Size() > codec.MaxREDCopy || q.Epoch != s.epoch || q.Seq < s.first {
 			continue
 		}
 		if !distances.Has(back) && (q.Newest || back > lateCopies) && (back > 1 || !fec || p.FEC) {
 			continue
 		}
-		if offset := p.Timestamp - q.Timestamp; offset > 0 && offset <= mostOffset {
+		if offset := p.Timestamp - q.Timestamp; offset > 0 && offset <= codec.MaxREDOffset {
 			blocks = append(blocks, codec.REDBlock{
 				PayloadType: s.payload.PayloadType, Offset: uint16(offset), Data: s.source.Payload(q),
 			})
