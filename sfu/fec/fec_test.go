@@ -344,7 +344,7 @@ func FuzzDecoder(f *testing.F) {
 			case 1:
 				d.Media(now, p)
 			case 2:
-				if size >= 2 {
+				if size >= 4 {
 					d.Came(numberOf(p))
 				}
 			default:

@@ -192,8 +192,8 @@ func (b *Buffer) insert(now time.Duration, p Packet) Verdict {
 		b.stats.Reordered++
 	}
 	// What was repaired on its way here, out of a silence even, may be as late as no path makes it; and where in a silence something
-	// is heard, nobody knows.
-	if !overtaken && !p.Quiet || transit-b.delays.base <= b.config.Repair {
+	// is heard, nobody knows. The first tells what the base is, whatever it says.
+	if !b.delays.opened || !overtaken && !p.Quiet || transit-b.delays.base <= b.config.Repair {
 		b.delays.observe(now, transit)
 	}
 	b.see(number)

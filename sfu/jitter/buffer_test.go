@@ -312,6 +312,29 @@ func TestLongStallIsSkipped(t *testing.T) {
 	require.EqualValues(t, 149*480, p.b.Stats().Concealed)
 }
 
+func TestSpeechAfterAPauseIsNotSkippedForThePause(t *testing.T) {
+	p := settled(t)
+	// 800 ms in which nothing was said, and nobody said that nothing would be: what follows comes at once, a third of a
+	// second late, not eleven tenths.
+	for n := range 4 {
+		packet := numbered(100 + n)
+		packet.Timestamp += 40 * 960
+		p.at(2*time.Second+800*ms+3*frame+300*ms, packet)
+	}
+	p.run(4 * time.Second)
+	require.Zero(t, p.b.Stats().Flushed)
+	require.Subset(t, p.numbers(), count(100, 104))
+}
+
+func TestAStreamMayBeginWithSilence(t *testing.T) {
+	p := newPlayer(t, jitter.Config{})
+	quiet := numbered(0)
+	quiet.Quiet = true
+	p.at(300*ms, quiet)
+	p.run(time.Second)
+	require.Equal(t, []int{0}, p.numbers())
+}
+
 func TestCopiesFillHoles(t *testing.T) {
 	p := settled(t)
 	// 100 and 101 are lost; 102 carries them as redundancy (RFC 2198), 300 ms later than what is played: too late for

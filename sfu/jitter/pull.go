@@ -81,8 +81,12 @@ func (b *Buffer) needed(e *entry) time.Duration {
 
 // skip leaves media out when more waits than is of any use in a call: it jumps to the packet that keeps the target.
 func (b *Buffer) skip() {
+	if b.queue.held < 2 {
+		return
+	}
 	target := b.target()
-	if b.queue.held < 2 || b.delay(b.now, b.position) <= max(b.config.Max, target+patience) {
+	// What a hole lasts is no delay of what follows it.
+	if b.delay(b.now, max(b.position, b.queue.at(0).begin)) <= max(b.config.Max, target+patience) {
 		return
 	}
 	for b.queue.held > 1 && b.delay(b.now, b.queue.at(1).begin) >= target {
