@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tolkyn/tolkyn/bench/report"
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 )
 
@@ -19,7 +20,7 @@ func TestWriteMarkdown(t *testing.T) {
 	grid.Name, grid.Grid = "8868-d50-l0-q300", true
 	rows := Play(t.Context(), []Case{c, other, grid}, []Maker{named("slow", 300*bwe.Kbps), named("good", 900*bwe.Kbps)}, 1, func(int, int) {})
 	var b bytes.Buffer
-	require.NoError(t, Table{Command: "tolkyn bench cc", Commit: "0123456789abcdef", Rows: rows}.WriteMarkdown(&b))
+	require.NoError(t, Table{Origin: report.Origin{Command: "tolkyn bench cc", Commit: "0123456789abcdef"}, Rows: rows}.WriteMarkdown(&b))
 	got := b.String()
 	require.Contains(t, got, "Made by `tolkyn bench cc` at commit `0123456789ab`")
 	require.Contains(t, got, "**One flow**: util % / Q p95 / loss %\n\n|  | goal | slow | good |\n|---|---|---|---|\n| `const-1M` | · / · / ≤ 0 | 29.7 / ")

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/tolkyn/tolkyn/bench/report"
 )
 
 // Kept is a case that went badly once, as a file of testdata/worst: it must not go worse again.
@@ -60,10 +62,10 @@ func (d Drawn) name() string {
 
 // WriteFound writes how scores spread over all draws, and the worst cases.
 func WriteFound(w io.Writer, controller string, all, worst []Found) error {
-	_, err := fmt.Fprintf(w, "%s: %d draws\n%s", controller, len(all), pad("", nameWidth))
+	_, err := fmt.Fprintf(w, "%s: %d draws\n%s", controller, len(all), report.Pad("", nameWidth))
 	for _, title := range []string{"mean", "p50", "p90", "p95", "worst"} {
 		if err == nil {
-			_, err = fmt.Fprint(w, pad(title, -9))
+			_, err = fmt.Fprint(w, report.Pad(title, -9))
 		}
 	}
 	for _, row := range []struct {
@@ -75,7 +77,7 @@ func WriteFound(w io.Writer, controller string, all, worst []Found) error {
 		{"excess loss %", func(s Score) float64 { return s.Excess * 100 }},
 		{"score", func(s Score) float64 { return s.Total }},
 	} {
-		line := "\n" + pad(row.name, nameWidth)
+		line := "\n" + report.Pad(row.name, nameWidth)
 		var v []float64
 		for _, f := range all {
 			if row.name != "Q p95 ms" || len(f.Drawn.TCP) == 0 {
@@ -83,10 +85,10 @@ func WriteFound(w io.Writer, controller string, all, worst []Found) error {
 			}
 		}
 		slices.Sort(v)
-		line += pad(fmt.Sprintf("%.3f", added(v)/float64(max(len(v), 1))), -9)
+		line += report.Pad(fmt.Sprintf("%.3f", added(v)/float64(max(len(v), 1))), -9)
 		for _, q := range []float64{0.5, 0.9, 0.95, 1} {
 			if len(v) > 0 {
-				line += pad(fmt.Sprintf("%.3f", v[min(int(q*float64(len(v))), len(v)-1)]), -9)
+				line += report.Pad(fmt.Sprintf("%.3f", v[min(int(q*float64(len(v))), len(v)-1)]), -9)
 			}
 		}
 		if err == nil {

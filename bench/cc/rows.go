@@ -3,9 +3,8 @@ package cc
 import (
 	"context"
 	"encoding/json"
-	"runtime"
-	"sync"
-	"sync/atomic"
+
+	"github.com/tolkyn/tolkyn/bench/batch"
 )
 
 // Row is what a controller did in a case, over all seeds.
@@ -77,29 +76,14 @@ func Play(ctx context.Context, cases []Case, makers []Maker, seeds int, progress
 			runs = append(runs, run{row, uint64(i + 1)})
 		}
 	}
-	var next, done atomic.Int64
-	var told sync.Mutex
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(runs) {
-					return
-				}
-				r := runs[i]
-				result := cases[r.row/len(makers)].play(makers[r.row%len(makers)], r.seed)
-				if r.seed > 1 {
-					result.Series = Series{} // only the first is drawn
-				}
-				results[r.row][r.seed-1] = result
-				told.Lock()
-				progress(int(done.Add(1)), len(runs))
-				told.Unlock()
-			}
-		})
-	}
-	workers.Wait()
+	batch.Play(ctx, len(runs), func(i int) {
+		r := runs[i]
+		result := cases[r.row/len(makers)].play(makers[r.row%len(makers)], r.seed)
+		if r.seed > 1 {
+			result.Series = Series{} // only the first is drawn
+		}
+		results[r.row][r.seed-1] = result
+	}, progress)
 	var rows []Row
 	for row, all := range results {
 		rows = append(rows, summed(cases[row/len(makers)], makers[row%len(makers)].Name, all))

@@ -103,7 +103,7 @@ func TestWriteText(t *testing.T) {
 
 func TestWriteJSON(t *testing.T) {
 	var b bytes.Buffer
-	require.NoError(t, Table{Command: "tolkyn bench cc", Rows: played(t)}.WriteJSON(&b))
+	require.NoError(t, Table{Origin: report.Origin{Command: "tolkyn bench cc"}, Rows: played(t)}.WriteJSON(&b))
 	var read struct {
 		Command string
 		Rows    []struct {

@@ -1,12 +1,12 @@
 package cc
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"slices"
-	"strings"
+
+	"github.com/tolkyn/tolkyn/bench/report"
 )
 
 // controllers are the names in rows, in their order.
@@ -32,16 +32,16 @@ func (t table) grid(rows []Row) {
 		return
 	}
 	fmt.Fprintf(t.out, "%s  %s\n", t.paint("1", gridName), t.paint("2", gridAbout))
-	line := pad("", nameWidth)
+	line := report.Pad("", nameWidth)
 	names := controllers(rows)
 	for _, name := range names {
-		line += pad(name, -14)
+		line += report.Pad(name, -14)
 	}
 	fmt.Fprintln(t.out, t.paint("2", line))
 	for _, kind := range kinds {
-		line := pad(kind, nameWidth)
+		line := report.Pad(kind, nameWidth)
 		for _, name := range names {
-			line += pad(gridCell(rows, name, kind), -14)
+			line += report.Pad(gridCell(rows, name, kind), -14)
 		}
 		fmt.Fprintln(t.out, line)
 	}
@@ -128,14 +128,14 @@ func (t table) missed(rows []Row) {
 		if of == 0 {
 			continue
 		}
-		fmt.Fprintf(t.out, "%s%d of %d goals met\n", pad(name, nameWidth), of-len(missed), of)
+		fmt.Fprintf(t.out, "%s%d of %d goals met\n", report.Pad(name, nameWidth), of-len(missed), of)
 		if i > 0 {
 			continue
 		}
 		for _, m := range missed {
 			col := columnOf(m.Goal.Metric)
-			line := fmt.Sprintf("  ✗ %s%s%.*f (%s %s)", pad(m.Row.Case.Name, 18), pad(col.title, 12), col.digits, m.Goal.Got*col.scale,
-				m.Goal.sign(), trim(fmt.Sprintf("%.*f", col.digits, m.Goal.Value*col.scale)))
+			line := fmt.Sprintf("  ✗ %s%s%.*f (%s)", report.Pad(m.Row.Case.Name, 18), report.Pad(col.title, 12), col.digits, m.Goal.Got*col.scale,
+				report.Bound(m.Goal.sign(), m.Goal.Value*col.scale, col.digits))
 			if m.Behind() {
 				line += fmt.Sprintf(", and %s has %.*f", m.Peer, col.digits, m.Best*col.scale)
 			}
@@ -155,20 +155,9 @@ func columnOf(m Metric) column {
 
 // Table is rows and where they come from, as JSON.
 type Table struct {
-	Command string `json:"command"`
-	Commit  string `json:"commit"`
-	Date    string `json:"date"`
-	Rows    []Row  `json:"rows"`
+	report.Origin
+	Rows []Row `json:"rows"`
 }
 
 // WriteJSON writes the table as JSON: {"command", "commit", "date", "rows": […]}.
-func (t Table) WriteJSON(w io.Writer) error {
-	b, err := json.MarshalIndent(t, "", " ")
-	if err != nil {
-		return fmt.Errorf("make JSON: %w", err)
-	}
-	if _, err := io.Copy(w, strings.NewReader(string(b)+"\n")); err != nil {
-		return fmt.Errorf("write JSON: %w", err)
-	}
-	return nil
-}
+func (t Table) WriteJSON(w io.Writer) error { return report.WriteIndented(w, t) }

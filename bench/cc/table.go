@@ -94,21 +94,21 @@ func (t table) oneCase(rows []Row) {
 		}
 	}
 	fmt.Fprintf(t.out, "%s  %s\n", t.paint("1", c.Name), t.paint("2", c.About))
-	line := pad("", nameWidth)
+	line := report.Pad("", nameWidth)
 	for _, col := range shown {
-		line += pad(col.title, -11)
+		line += report.Pad(col.title, -11)
 	}
 	fmt.Fprintln(t.out, t.paint("2", line))
-	line = pad("goal", nameWidth)
+	line = report.Pad("goal", nameWidth)
 	for _, col := range shown {
-		line += pad(col.goal(c), -11)
+		line += report.Pad(col.goal(c), -11)
 	}
 	fmt.Fprintln(t.out, t.paint("2", strings.TrimRight(line, " ")))
 	for _, r := range rows {
-		line := pad(r.Controller, nameWidth)
+		line := report.Pad(r.Controller, nameWidth)
 		for _, col := range shown {
 			cell, missed := col.cell(r)
-			cell = pad(cell, -11)
+			cell = report.Pad(cell, -11)
 			if missed {
 				cell = t.paint("31", cell)
 			}
@@ -137,7 +137,7 @@ func (col column) shown(rows []Row) bool {
 func (col column) goal(c Case) string {
 	for _, g := range c.Goals {
 		if g.Metric == col.metric {
-			return g.sign() + " " + trim(fmt.Sprintf("%.*f", col.digits, g.Value*col.scale))
+			return report.Bound(g.sign(), g.Value*col.scale, col.digits)
 		}
 	}
 	return ""
@@ -163,36 +163,14 @@ func (col column) cell(r Row) (cell string, missed bool) {
 
 func (col column) figure(r Row) string {
 	v, ok := r.Mean[col.metric]
-	if !ok {
-		return "–"
-	}
-	return fmt.Sprintf("%.*f", col.digits, v*col.scale)
+	return report.Figure(v*col.scale, ok, col.digits)
 }
 
 func (col column) state(r Row) report.CellState {
 	for _, g := range r.Goals() {
-		if g.Metric == col.metric && g.Met {
-			return report.Met
-		} else if g.Metric == col.metric {
-			return report.Missed
+		if g.Metric == col.metric {
+			return report.StateOf(g.Met)
 		}
 	}
 	return report.NoGoal
-}
-
-// trim takes zeros behind the point away.
-func trim(s string) string {
-	if strings.Contains(s, ".") {
-		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
-	}
-	return s
-}
-
-// pad fills s with spaces to a width; a negative one puts them before it.
-func pad(s string, width int) string {
-	space := strings.Repeat(" ", max(max(width, -width)-len([]rune(s)), 1))
-	if width < 0 {
-		return space + s
-	}
-	return s + space
 }

@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
+
+	"github.com/tolkyn/tolkyn/bench/batch"
 )
 
 // Row is what a way did in a case, over all seeds.
@@ -74,31 +73,16 @@ func Play(ctx context.Context, start Start, cases []Case, ways []Way, seeds int,
 	}
 	n := len(jobs) * seeds
 	results, errs := make([]Result, n), make([]error, n)
-	var next, done atomic.Int64
-	var told sync.Mutex
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				j, seed := jobs[i/seeds], uint64(i%seeds+1)
-				bubble(func() { results[i], errs[i] = run(start, j.c, j.w, seed) })
-				if errs[i] != nil {
-					errs[i] = fmt.Errorf("%s, %s, seed %d: %w", j.c.Name, j.w.Name, seed, errs[i])
-				}
-				if seed > 1 {
-					results[i].Series = Series{} // only the first is drawn
-				}
-				told.Lock()
-				progress(int(done.Add(1)), n)
-				told.Unlock()
-			}
-		})
-	}
-	workers.Wait()
+	batch.Play(ctx, n, func(i int) {
+		j, seed := jobs[i/seeds], uint64(i%seeds+1)
+		bubble(func() { results[i], errs[i] = run(start, j.c, j.w, seed) })
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("%s, %s, seed %d: %w", j.c.Name, j.w.Name, seed, errs[i])
+		}
+		if seed > 1 {
+			results[i].Series = Series{} // only the first is drawn
+		}
+	}, progress)
 	var rows []Row
 	for i, j := range jobs {
 		rows = append(rows, summed(j, results[i*seeds:(i+1)*seeds]))

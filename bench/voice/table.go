@@ -2,7 +2,6 @@ package voice
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -61,7 +60,7 @@ func shown(rows []Row) (all []column) {
 func (col column) goal(c Case) string {
 	for _, g := range c.Goals {
 		if g.Metric == col.metric {
-			return "≤ " + trim(fmt.Sprintf("%.*f", col.digits+1, g.Value*col.scale))
+			return report.Bound("≤", g.Value*col.scale, col.digits+1)
 		}
 	}
 	return ""
@@ -69,30 +68,17 @@ func (col column) goal(c Case) string {
 
 func (col column) figure(r Row) string {
 	v, ok := r.Mean[col.metric]
-	if !ok {
-		return "–"
-	}
-	return fmt.Sprintf("%.*f", col.digits, v*col.scale)
+	return report.Figure(v*col.scale, ok, col.digits)
 }
 
 // state is of what we do: goals are ours.
 func (col column) state(r Row) report.CellState {
 	for _, g := range r.Goals() {
-		if g.Metric == col.metric && g.Met {
-			return report.Met
-		} else if g.Metric == col.metric {
-			return report.Missed
+		if g.Metric == col.metric {
+			return report.StateOf(g.Met)
 		}
 	}
 	return report.NoGoal
-}
-
-// trim takes zeros behind the point away.
-func trim(s string) string {
-	if strings.Contains(s, ".") {
-		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
-	}
-	return s
 }
 
 // byCase splits rows where another case begins.
@@ -125,14 +111,14 @@ func WriteText(w io.Writer, rows []Row, colour bool) error {
 	for _, one := range byCase(rows) {
 		c := one[0].Case
 		fmt.Fprintf(out, "%s  %s\n", paint("1", c.Name), paint("2", c.About))
-		titles, goals := pad("", nameWidth), pad("goal", nameWidth)
+		titles, goals := report.Pad("", nameWidth), report.Pad("goal", nameWidth)
 		for _, col := range shown(one) {
-			titles += pad(col.title, -columnWidth)
-			goals += pad(col.goal(c)+"  ", -columnWidth)
+			titles += report.Pad(col.title, -columnWidth)
+			goals += report.Pad(col.goal(c)+"  ", -columnWidth)
 		}
 		fmt.Fprintf(out, "%s\n%s\n", paint("2", titles), paint("2", strings.TrimRight(goals, " ")))
 		for _, r := range one {
-			line := pad(r.Way, nameWidth)
+			line := report.Pad(r.Way, nameWidth)
 			for _, col := range shown(one) {
 				mark := " "
 				switch col.state(r) {
@@ -141,7 +127,7 @@ func WriteText(w io.Writer, rows []Row, colour bool) error {
 				case report.Missed:
 					mark = "✗"
 				}
-				cell := pad(col.figure(r)+" "+mark, -columnWidth)
+				cell := report.Pad(col.figure(r)+" "+mark, -columnWidth)
 				if mark == "✗" {
 					cell = paint("31", cell)
 				}
@@ -153,18 +139,9 @@ func WriteText(w io.Writer, rows []Row, colour bool) error {
 	}
 	for _, way := range waysOf(rows) {
 		missed, of := MissedBy(way, rows)
-		fmt.Fprintf(out, "%s%d of %d goals met\n", pad(way, nameWidth), of-len(missed), of)
+		fmt.Fprintf(out, "%s%d of %d goals met\n", report.Pad(way, nameWidth), of-len(missed), of)
 	}
 	return out.Flush()
-}
-
-// pad fills s with spaces to a width; a negative one puts them before it.
-func pad(s string, width int) string {
-	space := strings.Repeat(" ", max(max(width, -width)-len([]rune(s)), 1))
-	if width < 0 {
-		return space + s
-	}
-	return s + space
 }
 
 // waysOf are the names in rows, in their order.
@@ -200,20 +177,9 @@ func MissedBy(way string, rows []Row) (missed []Missed, of int) {
 
 // Table is rows and where they come from.
 type Table struct {
-	Command string `json:"command"`
-	Commit  string `json:"commit"`
-	Date    string `json:"date"`
-	Rows    []Row  `json:"rows"`
+	report.Origin
+	Rows []Row `json:"rows"`
 }
 
 // WriteJSON writes the table as JSON: {"command", "commit", "date", "rows": […]}.
-func (t Table) WriteJSON(w io.Writer) error {
-	b, err := json.MarshalIndent(t, "", " ")
-	if err != nil {
-		return fmt.Errorf("make JSON: %w", err)
-	}
-	if _, err := w.Write(append(b, '\n')); err != nil {
-		return fmt.Errorf("write JSON: %w", err)
-	}
-	return nil
-}
+func (t Table) WriteJSON(w io.Writer) error { return report.WriteIndented(w, t) }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tolkyn/tolkyn/bench/report"
 )
 
 // rows of two cases that nobody played.
@@ -38,7 +40,7 @@ func TestGoalsAreJudged(t *testing.T) {
 }
 
 func TestWrittenForms(t *testing.T) {
-	table := Table{Command: "tolkyn bench voice", Commit: "0123456789abcdef", Date: "2026-12-01", Rows: rowsOfTwo()}
+	table := Table{Origin: report.Origin{Command: "tolkyn bench voice", Commit: "0123456789abcdef", Date: "2026-12-01"}, Rows: rowsOfTwo()}
 	var b bytes.Buffer
 	require.NoError(t, WriteText(&b, table.Rows, false))
 	require.Regexp(t, `(?m)^tolkyn +0\.10 ✓.* 2\.30 ✗`, b.String())

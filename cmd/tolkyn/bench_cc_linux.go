@@ -12,6 +12,7 @@ import (
 
 	"github.com/tolkyn/tolkyn/bench/cc"
 	"github.com/tolkyn/tolkyn/bench/cc/rival"
+	"github.com/tolkyn/tolkyn/bench/report"
 )
 
 // ccFlags are those of bench cc.
@@ -76,7 +77,7 @@ func runCongestion(cmd *cobra.Command, f ccFlags) error {
 	rows := cc.Play(ctx, cases, makers, f.seeds, progress.show)
 	progress.end()
 	b := readBuild()
-	t := cc.Table{Command: commandLine(os.Args[1:]), Commit: b.commit, Date: time.Now().UTC().Format(time.DateOnly), Rows: rows}
+	t := cc.Table{Origin: report.Origin{Command: commandLine(os.Args[1:]), Commit: b.commit, Date: time.Now().UTC().Format(time.DateOnly)}, Rows: rows}
 	return errors.Join(
 		cc.WriteText(out, rows, isTerminal(out)),
 		writeFile(f.json, t.WriteJSON),

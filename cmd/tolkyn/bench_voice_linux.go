@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tolkyn/tolkyn/bench/report"
 	"github.com/tolkyn/tolkyn/bench/voice"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu"
@@ -69,7 +70,7 @@ func runVoice(cmd *cobra.Command, f voiceFlags) error {
 	rows, failed := voice.Play(ctx, startVoiceServer, cases, ways, f.seeds, progress.show)
 	progress.end()
 	b := readBuild()
-	t := voice.Table{Command: commandLine(os.Args[1:]), Commit: b.commit, Date: time.Now().UTC().Format(time.DateOnly), Rows: rows}
+	t := voice.Table{Origin: report.Origin{Command: commandLine(os.Args[1:]), Commit: b.commit, Date: time.Now().UTC().Format(time.DateOnly)}, Rows: rows}
 	plots := func() error {
 		if f.plots == "" {
 			return nil
