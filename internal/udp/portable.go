@@ -97,6 +97,23 @@ func (s *portableSocket) Flush(q *Queue) error {
 	return nil
 }
 
+// portableSender is a writing half of a portableSocket for another goroutine: a mover that never reads.
+type portableSender struct {
+	socket *portableSocket
+	mover  mover
+}
+
+func (s *portableSocket) sender() Sender { return &portableSender{s, newMover(s.conn)} }
+
+func (w *portableSender) Flush(q *Queue) error {
+	defer q.Reset()
+	if w.socket.isClosed() {
+		return ErrClosed
+	}
+	w.mover.write(q, &w.socket.counters)
+	return nil
+}
+
 func (s *portableSocket) WriteTo(p []byte, to netip.AddrPort) (int, error) {
 	if s.isClosed() {
 		return 0, ErrClosed

@@ -82,7 +82,22 @@ func (c *sourceControl) prepare() {
 	c.header.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
 }
 
-func (s *rawSocket) Flush(q *Queue) error {
+// rawSender is a writing half of a rawSocket: its owner's, or that of another goroutine.
+type rawSender struct {
+	// Fixed.
+	socket *rawSocket
+
+	// Owned by the caller of Flush.
+	plain map[netip.Addr]struct{} // destinations that refuse GSO
+}
+
+func (s *rawSocket) Flush(q *Queue) error { return s.own.Flush(q) }
+
+func (s *rawSocket) sender() Sender { return &rawSender{socket: s} }
+
+// Flush is Socket.Flush.
+func (w *rawSender) Flush(q *Queue) error {
+	s := w.socket
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	defer q.Reset()
@@ -95,29 +110,30 @@ func (s *rawSocket) Flush(q *Queue) error {
 	v := q.vector
 	for i := range q.runs {
 		r := &q.runs[i]
-		if r.count > 1 && s.segments(r.to) {
-			s.add(v, part{to: r.to, from: r.from, ecn: r.ecn, data: q.bytes(r), segment: r.segment, datagrams: r.count})
+		if r.count > 1 && w.segments(r.to) {
+			w.add(v, part{to: r.to, from: r.from, ecn: r.ecn, data: q.bytes(r), segment: r.segment, datagrams: r.count})
 			continue
 		}
 		for k := range r.count {
-			s.add(v, part{to: r.to, from: r.from, ecn: r.ecn, data: q.datagram(r, k), datagrams: 1})
+			w.add(v, part{to: r.to, from: r.from, ecn: r.ecn, data: q.datagram(r, k), datagrams: 1})
 		}
 	}
-	s.send(v)
+	w.send(v)
 	return nil
 }
 
 // segments reports whether runs to this destination may leave as one message.
-func (s *rawSocket) segments(to netip.AddrPort) bool {
-	if !s.gso || len(s.plain) == 0 {
-		return s.gso
+func (w *rawSender) segments(to netip.AddrPort) bool {
+	if gso := w.socket.gso; !gso || len(w.plain) == 0 {
+		return gso
 	}
-	_, refused := s.plain[to.Addr()]
+	_, refused := w.plain[to.Addr()]
 	return !refused
 }
 
 // add puts a message into the vector and sends the vector when it is full.
-func (s *rawSocket) add(v *sendVector, p part) {
+func (w *rawSender) add(v *sendVector, p part) {
+	s := w.socket
 	size, ok := s.putName(&v.names[v.count], p.to)
 	if !ok {
 		s.counters.sendError.Add(uint64(p.datagrams))
@@ -128,7 +144,7 @@ func (s *rawSocket) add(v *sendVector, p part) {
 	v.carry(v.count, p.data, p.segment)
 	v.count++
 	if v.count == MaxMessages {
-		s.send(v)
+		w.send(v)
 	}
 }
 
@@ -170,7 +186,8 @@ func (c *classControl) set(to netip.Addr, ecn packet.ECN) {
 }
 
 // send sends the vector. The kernel stops at the first message it refuses and tells why only when that is the first of a call.
-func (s *rawSocket) send(v *sendVector) {
+func (w *rawSender) send(v *sendVector) {
+	s := w.socket
 	for at := 0; at < v.count; {
 		n, errno := s.sendmmsg(s.fd, v.messages[at:v.count])
 		s.counters.sendCalls.Add(1)
@@ -186,7 +203,7 @@ func (s *rawSocket) send(v *sendVector) {
 			s.counters.sendAgain.Add(datagrams(v.parts[at:v.count]))
 			at = v.count
 		case p.segment > 0 && refusesGSO(errno):
-			s.sendPlain(v, at)
+			w.sendPlain(v, at)
 			at++
 		default:
 			s.counters.sendError.Add(uint64(p.datagrams))
@@ -203,8 +220,8 @@ func refusesGSO(errno unix.Errno) bool {
 }
 
 // sendPlain sends the run of message i datagram by datagram and, where that works, remembers its destination.
-func (s *rawSocket) sendPlain(v *sendVector, i int) {
-	p := v.parts[i]
+func (w *rawSender) sendPlain(v *sendVector, i int) {
+	p, s := v.parts[i], w.socket
 	s.counters.gsoFallbacks.Add(1)
 	worked := false
 	for at := 0; at < len(p.data); at += p.segment {
@@ -225,10 +242,13 @@ func (s *rawSocket) sendPlain(v *sendVector, i int) {
 	if !worked {
 		return
 	}
-	if len(s.plain) == maxPlain {
-		clear(s.plain)
+	if len(w.plain) == maxPlain {
+		clear(w.plain)
 	}
-	s.plain[p.to.Addr()] = struct{}{}
+	if w.plain == nil {
+		w.plain = make(map[netip.Addr]struct{})
+	}
+	w.plain[p.to.Addr()] = struct{}{}
 }
 
 func (s *rawSocket) sent(parts []part) {

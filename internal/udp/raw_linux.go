@@ -30,8 +30,8 @@ type rawSocket struct {
 	sendmmsg func(fd int, messages []message) (int, unix.Errno) // the system call; tests refuse with it as a kernel would
 
 	// Owned by the caller of Read, Flush and Wait.
-	overflow uint32                  // last SO_RXQ_OVFL
-	plain    map[netip.Addr]struct{} // destinations that refuse GSO
+	overflow uint32 // last SO_RXQ_OVFL
+	own      rawSender
 	events   [2]unix.EpollEvent
 	count    [8]byte // read from event
 
@@ -60,8 +60,9 @@ func listenRaw(addr netip.AddrPort, cfg Config) (Socket, error) {
 func openRaw(addr netip.AddrPort, cfg Config, shared bool) (*rawSocket, error) {
 	s := &rawSocket{
 		shared: shared, fd: -1, event: -1, epoll: -1, inet6: addr.Addr().Is6(),
-		sendmmsg: sendmmsg, plain: make(map[netip.Addr]struct{}),
+		sendmmsg: sendmmsg,
 	}
+	s.own.socket = s
 	if err := s.open(addr, cfg); err != nil {
 		s.release()
 		return nil, fmt.Errorf("listen on udp %v: %w", addr, err)

@@ -96,7 +96,7 @@ func TestRawFallsBackFromGSO(t *testing.T) {
 		require.Equal(t, upTo(4, 12), numbers(t, b, 8))
 		require.Equal(t, append(upTo(0, 4), upTo(12, 16)...), numbers(t, c, 8))
 		require.EqualValues(t, 1, a.Stats().GSOFallbacks)
-		require.Contains(t, a.plain, b.LocalAddr().Addr())
+		require.Contains(t, a.own.plain, b.LocalAddr().Addr())
 
 		fill(q, b.LocalAddr(), 0, 8)
 		require.NoError(t, a.Flush(q))
@@ -113,13 +113,14 @@ func TestRawDoesNotBlameGSOForABadDestination(t *testing.T) {
 	fill(q, netip.AddrPortFrom(b.LocalAddr().Addr(), 0), 0, 8) // port 0: EINVAL with and without GSO
 	require.NoError(t, a.Flush(q))
 	require.EqualValues(t, 8, a.Stats().SendError)
-	require.Empty(t, a.plain)
+	require.Empty(t, a.own.plain)
 }
 
 func TestRawRemembersABoundedNumberOfDestinations(t *testing.T) {
 	a, b := rawPair(t, Config{})
+	a.own.plain = make(map[netip.Addr]struct{})
 	for i := range maxPlain {
-		a.plain[netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})] = struct{}{}
+		a.own.plain[netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})] = struct{}{}
 	}
 	refusing(a, func(messages []message) (int, unix.Errno, bool) {
 		return 0, unix.EIO, messages[0].header.Control != nil
@@ -128,7 +129,7 @@ func TestRawRemembersABoundedNumberOfDestinations(t *testing.T) {
 	fill(q, b.LocalAddr(), 0, 2)
 	require.NoError(t, a.Flush(q))
 	require.Equal(t, upTo(0, 2), numbers(t, b, 2))
-	require.Len(t, a.plain, 1)
+	require.Len(t, a.own.plain, 1)
 }
 
 func TestRawResumesAfterAPart(t *testing.T) {
@@ -194,7 +195,7 @@ func TestRawCountsARunThatFailsInBothWays(t *testing.T) {
 		after := a.Stats()
 		require.Equal(t, want.SendAgain, after.SendAgain-before.SendAgain)
 		require.Equal(t, want.SendError, after.SendError-before.SendError)
-		require.Empty(t, a.plain)
+		require.Empty(t, a.own.plain)
 	}
 }
 
