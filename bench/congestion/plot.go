@@ -38,11 +38,12 @@ func writePage(path string, plots []plot) error {
 }
 
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html><html lang="en"><meta charset="utf-8">
-<title>Congestion in real time</title>
-<style>body{font:14px system-ui;margin:2em auto;max-width:920px}svg text{font:11px system-ui;fill:#444}
+<meta name="viewport" content="width=device-width,initial-scale=1"><title>Congestion in real time</title>
+<style>:root{color-scheme:light}body{font:15px/1.5 system-ui;color:#1c2b2a;margin:2em auto;max-width:920px;padding:0 16px}
+h1{font-size:1.6em}h2{font-size:1.15em;margin-top:2em}figure{margin:0 0 8px;overflow-x:auto}svg{min-width:560px;max-width:100%;height:auto}svg text{font:11px system-ui;fill:#444}
 svg .capacity{stroke:#999;fill:none;stroke-dasharray:5 3}svg .a{stroke:#1565c0;fill:none}svg .b{stroke:#2e7d32;fill:none}svg .c{stroke:#c62828;fill:none}svg .grid{stroke:#ddd}</style>
 <h1>Congestion in real time</h1>
-{{range .}}<h2>{{.Title}}</h2><p>{{.About}}</p>{{range .Panels}}<div>{{.}}</div>{{end}}{{end}}`))
+{{range .}}<h2>{{.Title}}</h2><p>{{.About}}</p>{{range .Panels}}<figure>{{.}}</figure>{{end}}{{end}}`))
 
 // panels are the drawings of one call.
 func (c *course) panels() []template.HTML {
