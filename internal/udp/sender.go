@@ -8,7 +8,7 @@ type Sender interface {
 }
 
 // NewSender returns a further writing half of s. It ends with the socket: Flush then returns ErrClosed.
-func NewSender(s Socket) Sender {
+func NewSender(s Port) Sender {
 	if own, ok := s.(interface{ sender() Sender }); ok {
 		return own.sender()
 	}

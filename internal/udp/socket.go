@@ -21,8 +21,9 @@ const (
 	defaultWriteBuffer = 2 << 20
 )
 
-// Socket is a batched UDP socket. One goroutine calls Read, Flush and Wait; all other methods are safe from any goroutine.
-type Socket interface {
+// Port is a batched UDP socket without a wait of its own: one of a Group, or the moving half of a Socket. One goroutine calls Read
+// and Flush; all other methods are safe from any goroutine.
+type Port interface {
 	// LocalAddr is the bound address with its real port.
 	LocalAddr() netip.AddrPort
 	// Read replaces what b holds by the datagrams that have arrived and returns how many they are, 0 when there are none.
@@ -33,15 +34,20 @@ type Socket interface {
 	Flush(q *Queue) error
 	// WriteTo sends one datagram now, beside the queue. It does not block; a full kernel buffer is an error.
 	WriteTo(p []byte, to netip.AddrPort) (int, error)
+	// Stats returns the socket's counters.
+	Stats() Stats
+	// Close releases the port, and ends a Wait of a Socket. A second Close does nothing.
+	Close() error
+}
+
+// Socket is a batched UDP socket. One goroutine calls Read, Flush and Wait; all other methods are safe from any goroutine.
+type Socket interface {
+	Port
 	// Wait blocks until there is something to read, Wake is called or the timeout passes (below 0: never; 0: at once),
 	// and returns nil in each case. It returns ErrClosed after Close.
 	Wait(timeout time.Duration) error
 	// Wake ends the current Wait, or the next one. Calls between two Waits count as one.
 	Wake()
-	// Stats returns the socket's counters.
-	Stats() Stats
-	// Close ends a Wait and releases the port. A second Close does nothing.
-	Close() error
 }
 
 // Config of Listen. The zero value is the default.
