@@ -8,5 +8,5 @@ func ListenSingle(addr netip.AddrPort) (Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newPortable(conn, &singleMover{conn: conn}), nil
+	return newPortable(conn, &singleMover{conn: conn}, nil), nil
 }

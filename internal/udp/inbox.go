@@ -151,6 +151,13 @@ func (in *Inbox) signal() {
 	}
 }
 
+// Len is how many datagrams wait.
+func (in *Inbox) Len() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.count
+}
+
 // Stats returns the counters of the receiving half.
 func (in *Inbox) Stats() Stats { return in.counters.stats() }
 

@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,7 @@ type portableSocket struct {
 	mover  mover
 	local  netip.AddrPort
 	inbox  *Inbox
+	came   func() // may be nil
 	reader sync.WaitGroup
 
 	// Guarded by closing.
@@ -42,7 +44,7 @@ func listenPortable(addr netip.AddrPort, cfg Config) (Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newPortable(conn, newMover(conn)), nil
+	return newPortable(conn, newMover(conn), nil), nil
 }
 
 func listenConn(addr netip.AddrPort, cfg Config) (*net.UDPConn, error) {
@@ -52,19 +54,25 @@ func listenConn(addr netip.AddrPort, cfg Config) (*net.UDPConn, error) {
 	} else if addr.Addr().IsUnspecified() {
 		network = "udp"
 	}
-	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
+	var how net.ListenConfig
+	if cfg.ReusePort {
+		how.Control = reusePort
+	}
+	packets, err := how.ListenPacket(context.Background(), network, addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("listen on udp %v: %w", addr, err)
 	}
+	conn := packets.(*net.UDPConn)
 	// A system that allows less keeps its own size.
 	_ = conn.SetReadBuffer(cfg.ReadBuffer)
 	_ = conn.SetWriteBuffer(cfg.WriteBuffer)
 	return conn, nil
 }
 
-func newPortable(conn *net.UDPConn, m mover) *portableSocket {
+// newPortable calls came, unless it is nil, after datagrams came.
+func newPortable(conn *net.UDPConn, m mover, came func()) *portableSocket {
 	local := unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())
-	s := &portableSocket{conn: conn, mover: m, local: local, inbox: NewInbox(portableInbox)}
+	s := &portableSocket{conn: conn, mover: m, local: local, inbox: NewInbox(portableInbox), came: came}
 	s.reader.Go(s.receive)
 	return s
 }
@@ -79,6 +87,9 @@ func (s *portableSocket) receive() {
 		}
 		if err != nil { // an ICMP error that came back
 			s.counters.receiveError.Add(1)
+		}
+		if s.came != nil {
+			s.came()
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"syscall"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -100,4 +102,15 @@ func (m *batchMover) flush(c *counters) {
 		}
 	}
 	m.count = 0
+}
+
+// reusePort is a net.ListenConfig.Control.
+func reusePort(_, _ string, c syscall.RawConn) error {
+	var err error
+	if failed := c.Control(func(fd uintptr) {
+		err = os.NewSyscallError("setsockopt SO_REUSEPORT", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+	}); failed != nil {
+		return failed
+	}
+	return err
 }

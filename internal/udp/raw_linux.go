@@ -72,6 +72,13 @@ func openRaw(addr netip.AddrPort, cfg Config, shared bool) (*rawSocket, error) {
 }
 
 func (s *rawSocket) open(addr netip.AddrPort, cfg Config) error {
+	if err := s.openPort(addr, cfg); err != nil {
+		return err
+	}
+	return s.openPoll()
+}
+
+func (s *rawSocket) openPort(addr netip.AddrPort, cfg Config) error {
 	family := unix.AF_INET
 	if s.inet6 {
 		family = unix.AF_INET6
@@ -83,10 +90,7 @@ func (s *rawSocket) open(addr netip.AddrPort, cfg Config) error {
 	if err := s.setOptions(addr, cfg); err != nil {
 		return err
 	}
-	if err := s.bind(addr); err != nil {
-		return err
-	}
-	return s.openPoll()
+	return s.bind(addr)
 }
 
 func (s *rawSocket) setOptions(addr netip.AddrPort, cfg Config) error {
@@ -97,6 +101,11 @@ func (s *rawSocket) setOptions(addr netip.AddrPort, cfg Config) error {
 		}
 		if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
 			return os.NewSyscallError("setsockopt IPV6_V6ONLY", err)
+		}
+	}
+	if cfg.ReusePort {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return os.NewSyscallError("setsockopt SO_REUSEPORT", err)
 		}
 	}
 	if err := setBuffer(s.fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.ReadBuffer); err != nil {

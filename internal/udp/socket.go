@@ -58,6 +58,7 @@ type Config struct {
 	DisableGRO  bool // receive each datagram by itself
 	Timestamps  bool // note when each datagram arrived: Batch.Arrived
 	ECN         bool // note the ECN bits of each datagram that arrives: Batch.ECN
+	ReusePort   bool // let further sockets have the address too: the kernel spreads senders over them (SO_REUSEPORT); Linux
 	Portable    bool // use the portable form on Linux too
 }
 
