@@ -33,6 +33,8 @@ type Config struct {
 	// Advertise lists the addresses told to clients as candidates, with the ports of their shard's Socket and TCP. At least
 	// one.
 	Advertise []netip.Addr
+	// Front is the one port; see there.
+	Front Front
 	// MaxPeers bounds one room; default 1000.
 	MaxPeers int
 	// MaxAudioSlots and MaxVideoSlots bound what one peer may offer; defaults 16 and 49.
