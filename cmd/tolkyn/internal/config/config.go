@@ -11,6 +11,10 @@ import (
 type Config struct {
 	// What browsers reach: the page and the signaling sessions.
 	HTTP HTTP `koanf:"http"`
+	// Everything behind one number.
+	OnePort OnePort `koanf:"one_port"`
+	// A certificate from an authority.
+	ACME ACME `koanf:"acme"`
 	// Sessions over QUIC and WebTransport.
 	QUIC QUIC `koanf:"quic"`
 	// The media ports.
@@ -180,6 +184,7 @@ type Supervisor struct {
 func Default() Config {
 	return Config{
 		HTTP: HTTP{Listen: "127.0.0.1:8080"},
+		ACME: ACME{Directory: LetsEncrypt},
 		QUIC: QUIC{Listen: "127.0.0.1:8443"},
 		Media: Media{
 			Listen: "127.0.0.1:7882", TCP: true, Shards: 1,

@@ -34,10 +34,12 @@ func validate(c *Config, origins Origins) Problems {
 	if c.Media.Listen == "" {
 		v.problem("media.listen", "got nothing, want an address, for example :7882")
 	}
-	if c.HTTP.Listen == "" && c.HTTP.TLSListen == "" && !c.LAN.Enabled {
+	if c.HTTP.Listen == "" && c.HTTP.TLSListen == "" && c.OnePort.Listen == "" && !c.LAN.Enabled {
 		v.problem("http.listen", "is off and http.tls_listen too: nobody could join, set one of them")
 	}
 	v.certificate(c)
+	v.onePort(c)
+	v.acme(c)
 	if _, err := c.HTTP.Proxies(); err != nil {
 		v.problem("http.trusted_proxies", "%v", err)
 	}
@@ -105,8 +107,8 @@ func (v *validator) certificate(c *Config) {
 		v.problem("http.certificate_file", "needs http.key_file beside it")
 	case key && !certificate:
 		v.problem("http.key_file", "needs http.certificate_file beside it")
-	case c.HTTP.TLSListen != "" && !certificate && !c.LAN.Enabled:
-		v.problem("http.tls_listen", "needs http.certificate_file and http.key_file, or lan.enabled for a self-made certificate")
+	case c.HTTP.TLSListen != "" && !certificate && !c.LAN.Enabled && c.ACME.Host == "":
+		v.problem("http.tls_listen", "needs http.certificate_file and http.key_file, acme.host, or lan.enabled for a self-made certificate")
 	}
 }
 
