@@ -2,8 +2,8 @@
 
 package framed
 
-// given is not known: the kernel's buffer is as it is.
-type given struct{}
+// Kernel is not known: its buffer is as it is.
+type Kernel struct{}
 
 func (*Writer) thin()     {}
 func (*Writer) gave(int)  {}

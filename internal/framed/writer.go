@@ -38,7 +38,7 @@ type Writer struct {
 	out  chan frame
 	late *atomic.Uint64
 
-	given // owned by Run
+	kernel Kernel // owned by Run
 }
 
 type frame struct {
