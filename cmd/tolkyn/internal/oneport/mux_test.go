@@ -20,7 +20,6 @@ import (
 	"github.com/coder/websocket"
 	"github.com/pion/stun/v4"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/net/http2"
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/oneport"
 )
@@ -187,7 +186,7 @@ func TestPages(t *testing.T) {
 	trust := func(protocols ...string) *tls.Config {
 		return &tls.Config{RootCAs: p.roots, ServerName: "call.test", NextProtos: protocols}
 	}
-	_, body := get(&http2.Transport{TLSClientConfig: trust("h2")}, "https://"+p.address)
+	_, body := get(&http.Transport{TLSClientConfig: trust(), ForceAttemptHTTP2: true}, "https://"+p.address)
 	require.Equal(t, "HTTP/2.0 tls", body)
 	for _, protocols := range [][]string{{"http/1.1"}, nil} {
 		_, body = get(&http.Transport{TLSClientConfig: trust(protocols...)}, "https://"+p.address)
