@@ -34,12 +34,16 @@ var floors = []struct {
 	packages string
 	may      []string
 }{
-	{"cmd/...", []string{"signaling", "signaling/wire", "signaling/client", "turn", "web", "bench/...", "sfu", "sfu/bwe", "internal/..."}},
+	{"cmd/...", []string{"signaling", "signaling/wire", "signaling/client", "turn", "turn/credential", "web", "bench/...", "sfu", "sfu/bwe", "internal/..."}},
 	{"signaling", []string{"sfu", "signaling/wire", "signaling/call", "codec", "internal/..."}},
 	{"signaling/wire", nil},
 	{"signaling/call", nil},
 	{"signaling/client", slices.Concat([]string{"signaling/wire", "codec", "internal/...", "sfu/bwe/pionbwe"}, publicCores)},
-	{"turn/...", []string{"internal/..."}},
+	{"turn", []string{"turn/...", "internal/..."}},
+	{"turn/credential", nil},
+	{"turn/internal/peers", nil},
+	{"turn/internal/frame", nil},
+	{"turn/internal/control", []string{"turn/credential", "turn/internal/peers"}},
 	{"web/...", nil},
 	{"bench/...", slices.Concat([]string{"bench/...", "signaling/client", "signaling/wire", "codec", "internal/..."}, publicCores)},
 	{"sfu/bwe/pionbwe", []string{"sfu/bwe", "sfu/pace"}},
@@ -84,7 +88,8 @@ var (
 var cores = []string{
 	"codec", "sfu/bwe", "sfu/pace", "sfu/jitter", "sfu/alloc", "sfu/fec", "sfu/internal/uplink", "sfu/internal/downlink",
 	"sfu/internal/plan", "sfu/internal/speaker", "sfu/internal/ladder", "sfu/internal/voice", "signaling/call", "internal/seq", "internal/rtcp",
-	"internal/clip", "internal/red", "internal/spell", "bench/scenario", "bench/measure", "bench/plc", "bench/source", "bench/source/scene",
+	"internal/clip", "internal/red", "internal/spell", "turn/credential", "turn/internal/peers", "turn/internal/control",
+	"turn/internal/frame", "bench/scenario", "bench/measure", "bench/plc", "bench/source", "bench/source/scene",
 }
 
 // source is one Go file that is not a test.
