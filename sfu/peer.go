@@ -44,6 +44,10 @@ type Peer struct {
 	negotiating sync.Mutex
 	policy      handshake.Policy // guarded by it
 
+	// Guarded by SFU.ufrags.
+	ufrags       []string // newest last, as many as its shard keeps
+	ufragsClosed bool     // it has left: there will be no more
+
 	// Guarded by mu.
 	mu       sync.Mutex
 	tracks   map[string]publication // by track id
@@ -79,6 +83,7 @@ func (p *Peer) join(ctx context.Context) (Joined, error) {
 		},
 		Wrote: func() { p.core.shard.Post(shard.Wrote{ID: p.id}) },
 		LocalCredentials: func(ufrag, pwd string) {
+			p.sfu.ufrags.add(p, ufrag)
 			p.core.shard.Post(shard.LocalCredentials{ID: p.id, Ufrag: ufrag, Pwd: pwd})
 		},
 		Failed: func(err error) {
@@ -522,6 +527,7 @@ func (p *Peer) dismantle() {
 	}
 	clear(p.tracks)
 	p.mu.Unlock()
+	p.sfu.ufrags.remove(p)
 	removed := make(chan struct{})
 	if p.core.shard.Post(shard.RemovePeer{ID: p.id, Done: removed}) {
 		p.core.shard.Await(removed)

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tolkyn/tolkyn/internal/handover"
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
@@ -89,8 +90,14 @@ type SFU struct {
 	log   *slog.Logger
 	cores []*core
 
+	// What clients know us by, of UDP; a shard's index, or frontShard.
+	addresses map[netip.AddrPort]int
+
 	// Atomic.
 	trackIDs, roomIDs atomic.Uint64
+	strayed           atomic.Uint64
+
+	ufrags ufrags
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -105,6 +112,7 @@ type SFU struct {
 // core is one shard and what answers offers for it.
 type core struct {
 	// Fixed after New.
+	index  int
 	shard  *shard.Shard
 	engine *handshake.Engine
 
@@ -116,6 +124,9 @@ type core struct {
 func New(cfg Config) (*SFU, error) {
 	if len(cfg.Sockets) == 0 || len(cfg.Advertise) == 0 {
 		return nil, fmt.Errorf("start sfu: Config needs at least one socket in Sockets and one address in Advertise")
+	}
+	if cfg.Front.Only && cfg.Front.UDP == 0 {
+		return nil, fmt.Errorf("start sfu: Config.Front.Only leaves clients nothing but the one port, and Front.UDP names none")
 	}
 	if len(cfg.TCP) != 0 && len(cfg.TCP) != len(cfg.Sockets) {
 		return nil, fmt.Errorf("start sfu: Config.TCP has %d listeners for %d sockets; give each its own or none", len(cfg.TCP), len(cfg.Sockets))
@@ -138,7 +149,7 @@ func New(cfg Config) (*SFU, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &SFU{
-		cfg: cfg, log: cfg.Logger,
+		cfg: cfg, log: cfg.Logger, addresses: map[netip.AddrPort]int{}, ufrags: ufrags{homes: map[string]int{}},
 		rooms: map[roomKey]*room{}, numbered: map[shard.RoomID]*room{}, peers: map[shard.PeerID]*Peer{},
 	}
 	engines := make([]*handshake.Engine, len(cfg.Sockets))
@@ -152,7 +163,8 @@ func New(cfg Config) (*SFU, error) {
 	shards := make([]*shard.Shard, len(engines))
 	for i, engine := range engines {
 		c := shard.Config{
-			Socket: cfg.Sockets[i], Epoch: epoch, Gone: s.gone, Logger: cfg.Logger,
+			Socket: cfg.Sockets[i], Index: i, Epoch: epoch, Gone: s.gone, Logger: cfg.Logger,
+			LinkMoved:    func(l *handover.Link, from int) { s.cores[from].shard.Forget(l) },
 			LayersWanted: s.layersWanted, CodecWanted: s.codecWanted, LayersChanged: s.layersChanged, Thin: s.thin,
 			Speakers:   func(id shard.RoomID, speakers []speaker.Speaker) { s.heard(i, id, speakers) },
 			Congestion: cfg.Congestion.config(),
@@ -162,21 +174,36 @@ func New(cfg Config) (*SFU, error) {
 			c.TCP = cfg.TCP[i]
 		}
 		shards[i] = shard.New(c)
-		s.cores = append(s.cores, &core{shard: shards[i], engine: engine})
+		s.cores = append(s.cores, &core{index: i, shard: shards[i], engine: engine})
 	}
 	shard.Connect(shards...)
 	return s, nil
 }
 
-// newEngine makes what answers offers for shard i: with the candidates of its own port, and no others. A peer stays on its
-// shard, so that another's port would only bring it packets that it has to hand over.
+// newEngine makes what answers offers for shard i: with the candidates of its own port, and those of the front. A peer stays on
+// its shard, so that another's port would only bring it packets that it has to hand over.
 func (s *SFU) newEngine(i int) (*handshake.Engine, error) {
 	hs := handshake.Config{MaxAudioSlots: s.cfg.MaxAudioSlots, MaxVideoSlots: s.cfg.MaxVideoSlots, Logger: s.cfg.Logger}
+	own, front := s.cfg.Sockets[i].LocalAddr().Port(), s.cfg.Front
 	for _, a := range s.cfg.Advertise {
-		hs.HostAddrs = append(hs.HostAddrs, netip.AddrPortFrom(a, s.cfg.Sockets[i].LocalAddr().Port()))
-		if len(s.cfg.TCP) > 0 {
+		at := netip.AddrPortFrom(a.Unmap(), own)
+		s.addresses[at] = i
+		if !front.Only {
+			hs.HostAddrs = append(hs.HostAddrs, at)
+		}
+		if len(s.cfg.TCP) > 0 && !front.Only {
 			port := uint16(s.cfg.TCP[i].Addr().(*net.TCPAddr).Port)
 			hs.TCPAddrs = append(hs.TCPAddrs, netip.AddrPortFrom(a, port))
+		}
+	}
+	for _, a := range s.cfg.Advertise {
+		if front.UDP != 0 {
+			at := netip.AddrPortFrom(a.Unmap(), front.UDP)
+			s.addresses[at] = frontShard
+			hs.HostAddrs = append(hs.HostAddrs, at)
+		}
+		if at := netip.AddrPortFrom(a, front.TCP); front.TCP != 0 && !slices.Contains(hs.TCPAddrs, at) {
+			hs.TCPAddrs = append(hs.TCPAddrs, at)
 		}
 	}
 	return handshake.NewEngine(hs)
@@ -341,6 +368,7 @@ func (s *SFU) Close() error {
 // Stats are the SFU's figures at one moment.
 type Stats struct {
 	Rooms, Peers int
+	Strayed      uint64 // packets that Deliver was given for no address of ours, or behind the one port for nobody
 	Shards       []ShardStats
 }
 
@@ -352,6 +380,7 @@ func (s *SFU) Stats() (st Stats, ok bool) {
 	s.mu.Lock()
 	st.Rooms, st.Peers = len(s.rooms), len(s.peers)
 	s.mu.Unlock()
+	st.Strayed = s.strayed.Load()
 	for _, c := range s.cores {
 		sh, answers := c.shard.Stats()
 		if !answers {

@@ -10,8 +10,8 @@ import (
 // HeaderSize is that of ChannelData, in bytes (RFC 8656 §12.4): channel and length. Datagrams need no padding behind it.
 const HeaderSize = 4
 
-// MaxSize is the largest packet that a Link carries either way, in bytes, without a header of the carrier's.
-const MaxSize = 1500
+// MaxSize is the largest packet that a Link carries either way, in bytes: with a header of the carrier's it fits a udp.Queue.
+const MaxSize = udp.QueueRoom - HeaderSize
 
 // Carrier is whose loop a client is on. Its methods are called from any goroutine and must not block.
 type Carrier interface {
@@ -28,11 +28,13 @@ type Config struct {
 	// Addr is what the client's packets come from as the SFU shall see it: the relayed address, or the client's own at the one
 	// port. Checks are answered with it.
 	Addr netip.AddrPort
-	// Stream says that the client is reached over TCP or TLS, by Carrier.Send alone. Port and To are of no use then.
+	// To is the client's own address, where its packets leave for. Clients of one host are one path to congestion control, whether
+	// they come through our relay or not.
+	To netip.AddrPort
+	// Stream says that the client is reached over TCP or TLS, by Carrier.Send alone.
 	Stream bool
-	// Port and To are the socket and the address that the client is reached at over UDP.
+	// Port is the socket that the client is reached through over UDP; none with Stream.
 	Port udp.Port
-	To   netip.AddrPort
 	// Bare says that datagrams to the client have no header: at the one port. Else they need a channel; see Bind.
 	Bare    bool
 	Carrier Carrier
@@ -58,11 +60,15 @@ type Link struct {
 // New returns a Link without a channel.
 func New(cfg Config) *Link {
 	cfg.Addr = netip.AddrPortFrom(cfg.Addr.Addr().Unmap(), cfg.Addr.Port())
+	cfg.To = netip.AddrPortFrom(cfg.To.Addr().Unmap(), cfg.To.Port())
 	return &Link{cfg: cfg}
 }
 
 // Addr is what the SFU knows the client's packets by; see Config.
 func (l *Link) Addr() netip.AddrPort { return l.cfg.Addr }
+
+// Client is the client's own address; see Config.To.
+func (l *Link) Client() netip.AddrPort { return l.cfg.To }
 
 // Stream says whether what is sent arrives in order and whole, or late.
 func (l *Link) Stream() bool { return l.cfg.Stream }

@@ -2,23 +2,33 @@ package handshake
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Wire carries what pion writes to the network. Both methods are called from pion's goroutines and must not block.
+// Wire carries what pion writes to the network. It is called from pion's goroutines and must not block.
 type Wire interface {
-	WriteTo(p []byte, to netip.AddrPort) (int, error)  // one UDP datagram
-	WriteTCP(p []byte, to netip.AddrPort) (int, error) // one RFC 4571 frame (without its length) on the connection from that address
+	WriteTo(p []byte, to netip.AddrPort) (int, error) // one UDP datagram
 }
+
+// Transport is a way to the client beside the Wire: a TCP connection, or a relay's. It is called from pion's goroutines and must not
+// block.
+type Transport interface {
+	Send(p []byte) bool // a copy of one packet, without a frame; false: dropped
+	Stream() bool       // what is sent is not lost on the way
+}
+
+var errUnsent = errors.New("transport took no packet")
 
 const (
 	// 64 datagrams: four times the longest handshake flight, with ICE checks between them.
 	inletQueue = 64
-	// 8 connections: Chromium opens two for each passive candidate.
-	maxTCP = 8
+	// 8 addresses behind transports: Chromium opens two connections for each passive candidate.
+	maxTransports = 8
 	// 16 addresses of one ICE generation: twice those that the shard lets a peer be heard from. pion checks back whatever
 	// address an authentic check came from, and that one may be false.
 	maxRemotes = 16
@@ -109,11 +119,18 @@ type mux struct {
 	current [2]*inlet // IPv4, IPv6: those of the newest ICE generation
 	ufrag   string    // of that generation
 	remotes []netip.AddrPort
-	tcp     []netip.AddrPort
+	beside  []remote // those of remotes that are reached by a transport
 	stats   Stats
 	flight  flight
 	agreed  bool // keys are: see repeat.go
 	closed  bool
+}
+
+// remote is an address that is reached by a transport. On one machine it can be that of a socket too, and one relayed address is
+// behind a link for each address of ours that was asked: answers go the way that the last packet from there came.
+type remote struct {
+	at  netip.AddrPort
+	way Transport
 }
 
 // Stats counts what a peer's handshake dropped. All are totals since NewPeer.
@@ -203,10 +220,15 @@ func (m *mux) Close() error {
 	return nil
 }
 
-func (m *mux) deliver(b []byte, from netip.AddrPort) {
+// deliver hands pion a packet that came by a transport; nil: by the Wire's socket.
+func (m *mux) deliver(b []byte, from netip.AddrPort, way Transport) {
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !m.attach(from, way) {
+		m.stats.Overflow++
+		return
+	}
 	c := m.current[family(from.Addr())]
 	if c == nil {
 		m.stats.Unrouted++
@@ -221,7 +243,7 @@ func (m *mux) deliver(b []byte, from netip.AddrPort) {
 		return
 	}
 	c.queue <- datagram{bytes.Clone(b), from} // never blocks: mu guards every send, and there was room
-	if !m.agreed && isDTLS(b) && !m.isTCP(from) {
+	if !m.agreed && isDTLS(b) && (way == nil || !way.Stream()) {
 		m.expectAnswer()
 	}
 }
@@ -240,49 +262,49 @@ func (m *mux) knows(from netip.AddrPort) bool {
 	return true
 }
 
-func (m *mux) deliverTCP(b []byte, from netip.AddrPort) {
-	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	if !m.attachTCP(from) {
-		return
-	}
-	m.deliver(b, from)
-}
-
-func (m *mux) attachTCP(from netip.AddrPort) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.isTCP(from) {
-		return true
-	}
-	if len(m.tcp) == maxTCP {
-		m.stats.Overflow++
-		return false
-	}
-	m.tcp = append(m.tcp, from)
-	return true
-}
-
-func (m *mux) detachTCP(from netip.AddrPort) {
-	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i, a := range m.tcp {
-		if a == from {
-			m.tcp[i] = m.tcp[len(m.tcp)-1]
-			m.tcp = m.tcp[:len(m.tcp)-1]
-			return
-		}
-	}
-}
-
-// isTCP needs mu.
-func (m *mux) isTCP(to netip.AddrPort) bool {
-	for _, a := range m.tcp {
-		if a == to {
+// attach notes which way packets from an address come, and so which way answers go. Needs mu.
+func (m *mux) attach(from netip.AddrPort, way Transport) bool {
+	for i := range m.beside {
+		if m.beside[i].at == from {
+			m.beside[i].way = way
 			return true
 		}
 	}
-	return false
+	if way == nil {
+		return true
+	}
+	if len(m.beside) == maxTransports {
+		return false
+	}
+	m.beside = append(m.beside, remote{from, way})
+	return true
+}
+
+func (m *mux) detach(way Transport) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.beside = slices.DeleteFunc(m.beside, func(r remote) bool { return r.way == way || r.way == nil })
+}
+
+// wayTo is the transport to an address; nil: the Wire. Needs mu.
+func (m *mux) wayTo(to netip.AddrPort) Transport {
+	for i := range m.beside {
+		if m.beside[i].at == to {
+			return m.beside[i].way
+		}
+	}
+	return nil
+}
+
+// send puts a packet on its way.
+func (m *mux) send(p []byte, to netip.AddrPort, way Transport) (int, error) {
+	switch {
+	case way == nil:
+		return m.wire.WriteTo(p, to)
+	case !way.Send(p):
+		return 0, errUnsent
+	}
+	return len(p), nil
 }
 
 func (m *mux) write(p []byte, to netip.AddrPort) (int, error) {
@@ -295,9 +317,9 @@ func (m *mux) write(p []byte, to netip.AddrPort) (int, error) {
 	} else {
 		m.stats.Sent++
 	}
-	tcp := m.isTCP(to)
+	way := m.wayTo(to)
 	again, last := false, false
-	if !m.agreed && !tcp && !leak {
+	if !m.agreed && (way == nil || !way.Stream()) && !leak {
 		again = true
 		if isDTLS(p) {
 			m.flight.note(p, to, time.Now())
@@ -316,8 +338,5 @@ func (m *mux) write(p []byte, to netip.AddrPort) (int, error) {
 		return len(p), nil
 	}
 	defer m.wrote()
-	if tcp {
-		return m.wire.WriteTCP(p, to)
-	}
-	return m.wire.WriteTo(p, to)
+	return m.send(p, to, way)
 }

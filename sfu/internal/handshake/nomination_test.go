@@ -23,8 +23,6 @@ func (r record) WriteTo(p []byte, to netip.AddrPort) (int, error) {
 	return len(p), nil
 }
 
-func (r record) WriteTCP(p []byte, to netip.AddrPort) (int, error) { return r.WriteTo(p, to) }
-
 // Left alone pion keeps sending to the pair that it ranks higher, not to the one that the client nominates.
 func TestPionFollowsTheNomination(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -108,5 +106,3 @@ func (c checks) WriteTo(p []byte, to netip.AddrPort) (int, error) {
 	}
 	return len(p), nil
 }
-
-func (c checks) WriteTCP(p []byte, to netip.AddrPort) (int, error) { return c.WriteTo(p, to) }

@@ -17,5 +17,4 @@ func testRTP(payload string) *rtp.Packet {
 // nowhere is a Wire that leads nowhere.
 type nowhere struct{}
 
-func (nowhere) WriteTo(p []byte, _ netip.AddrPort) (int, error)  { return len(p), nil }
-func (nowhere) WriteTCP(p []byte, _ netip.AddrPort) (int, error) { return len(p), nil }
+func (nowhere) WriteTo(p []byte, _ netip.AddrPort) (int, error) { return len(p), nil }

@@ -38,7 +38,7 @@ var (
 // ErrClosed: the peer has been closed.
 var ErrClosed = errors.New("handshake peer is closed")
 
-// Peer is one client's PeerConnection. Deliver and DeliverTCP are for the shard, Answer and Close for whoever serves the client;
+// Peer is one client's PeerConnection. Deliver, DeliverBy and Detach are for the shard, Answer and Close for whoever serves the client;
 // all are safe from any goroutine.
 type Peer struct {
 	// Fixed after NewPeer.
@@ -99,14 +99,14 @@ func followNomination(m *stun.Message, _, _ ice.Candidate, _ *ice.CandidatePair)
 }
 
 // Deliver hands pion one STUN or DTLS datagram. It copies b and never blocks; what does not fit is dropped and counted.
-func (p *Peer) Deliver(b []byte, from netip.AddrPort) { p.mux.deliver(b, from) }
+func (p *Peer) Deliver(b []byte, from netip.AddrPort) { p.mux.deliver(b, from, nil) }
 
-// DeliverTCP hands pion one STUN or DTLS frame of the TCP connection from that address; from then on what pion writes to
-// the address leaves by Wire.WriteTCP. At most 8 connections a peer; further ones are dropped and counted.
-func (p *Peer) DeliverTCP(b []byte, from netip.AddrPort) { p.mux.deliverTCP(b, from) }
+// DeliverBy is Deliver for what came by a transport: what pion writes to the address leaves by that one until a packet from there
+// comes another way. At most 8 such addresses a peer; packets from further ones are dropped and counted.
+func (p *Peer) DeliverBy(way Transport, b []byte, from netip.AddrPort) { p.mux.deliver(b, from, way) }
 
-// DetachTCP forgets a TCP connection that has ended.
-func (p *Peer) DetachTCP(from netip.AddrPort) { p.mux.detachTCP(from) }
+// Detach forgets a transport that has ended.
+func (p *Peer) Detach(way Transport) { p.mux.detach(way) }
 
 // Stats returns the peer's counters.
 func (p *Peer) Stats() Stats {

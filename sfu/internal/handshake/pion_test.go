@@ -112,12 +112,17 @@ func (h *hall) WriteTo(p []byte, to netip.AddrPort) (int, error) {
 	return h.toClient(p, to)
 }
 
-// WriteTCP implements Wire.
-func (h *hall) WriteTCP(p []byte, to netip.AddrPort) (int, error) {
-	h.mu.Lock()
-	h.tcpFrames++
-	h.mu.Unlock()
-	return h.toClient(p, to)
+// hallStream is the hall as a TCP connection.
+type hallStream struct{ hall *hall }
+
+func (s hallStream) Stream() bool { return true }
+
+func (s hallStream) Send(p []byte) bool {
+	s.hall.mu.Lock()
+	s.hall.tcpFrames++
+	s.hall.mu.Unlock()
+	_, err := s.hall.toClient(p, clientAddr)
+	return err == nil
 }
 
 func (h *hall) toClient(p []byte, to netip.AddrPort) (int, error) {
@@ -147,7 +152,7 @@ func (h *hall) fromClient(p []byte) {
 	switch packet.Classify(p) {
 	case packet.STUN, packet.DTLS:
 		if h.viaTCP {
-			peer.DeliverTCP(p, clientAddr)
+			peer.DeliverBy(hallStream{h}, p, clientAddr)
 		} else {
 			peer.Deliver(p, clientAddr)
 		}

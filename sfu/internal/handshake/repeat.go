@@ -67,10 +67,10 @@ func (m *mux) repeat(after time.Duration, p []byte, to netip.AddrPort) {
 	p = bytes.Clone(p)
 	time.AfterFunc(after, func() {
 		m.mu.Lock()
-		closed := m.closed
+		closed, way := m.closed, m.wayTo(to)
 		m.mu.Unlock()
 		if !closed {
-			m.wire.WriteTo(p, to)
+			m.send(p, to, way)
 		}
 	})
 }
@@ -89,7 +89,10 @@ func (m *mux) expectAnswer() {
 		again := m.flight.datagrams
 		m.mu.Unlock()
 		for _, d := range again {
-			m.wire.WriteTo(d.data, d.from)
+			m.mu.Lock()
+			way := m.wayTo(d.from)
+			m.mu.Unlock()
+			m.send(d.data, d.from, way)
 		}
 	})
 }

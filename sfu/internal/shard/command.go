@@ -32,9 +32,7 @@ func (s *Shard) Post(c Command) bool {
 	case <-s.done:
 		return false
 	}
-	if s.waiting.Load() {
-		s.sock.Wake()
-	}
+	s.wake()
 	return true
 }
 
@@ -371,7 +369,7 @@ func (s *Shard) remove(p *peer) {
 	for _, a := range p.allowed {
 		s.forgetSource(p, a)
 	}
-	delete(s.checks, p.check.tx)
+	s.endCheck(p)
 	now := s.now()
 	for _, sl := range p.slots { // by hand: what a fault has broken is not asked to do anything more
 		s.leave(now, sl)

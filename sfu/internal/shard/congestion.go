@@ -134,16 +134,16 @@ func (s *Shard) openCongestion(now time.Duration, p *peer, sl *slot) {
 // known says whether there is an estimate to hold to.
 func (g *congestion) known() bool { return g != nil && (g.byPackets || g.reports) }
 
-// overhead is what UDP or TCP and IP add to a datagram to the peer, bytes.
+// overhead is what is added to a packet to the peer, IP and all, bytes.
 func (p *peer) overhead() int {
-	size := 40 + 8
-	if a := p.destination.addr.Addr(); a.Is4() || a.Is4In6() {
-		size = 20 + 8
+	size := 40
+	if a := p.destination.host(); a.Is4() || a.Is4In6() {
+		size = 20
 	}
-	if p.destination.tcp != nil {
-		size += 20 - 8 + 2 // RFC 4571 frames
+	if v := p.destination.via; v != nil {
+		return size + v.overhead()
 	}
-	return size
+	return size + 8
 }
 
 // left accounts for a packet of so many bytes that leaves for a peer, and uses up its transport-wide number.
@@ -306,14 +306,22 @@ func (s *Shard) reported(now time.Duration, p *peer) {
 
 // newPath says that what is sent to a peer goes another way now.
 func (s *Shard) newPath(now time.Duration, p *peer, before path) {
-	if g := p.congestion; g != nil && before.valid() && p.farFrom(before) {
+	g := p.congestion
+	if g == nil || !before.valid() {
+		return
+	}
+	if (before.via == nil) != (p.destination.via == nil) { // marks are of our socket's alone
+		g.ecn = ecnPath{}
+	}
+	if p.farFrom(before) {
 		g.estimator.NewPath(now)
 		g.ecn = ecnPath{}
 		s.poll(now, p)
 	}
 }
 
-// farFrom says whether the way to a peer is another than before. A NAT that gives a new port does not change it.
+// farFrom says whether the way to a peer is another than before. A NAT that gives a new port does not change it, nor does our own
+// relay in between.
 func (p *peer) farFrom(before path) bool {
-	return before.addr.Addr() != p.destination.addr.Addr() || (before.tcp == nil) != (p.destination.tcp == nil)
+	return before.host() != p.destination.host() || before.stream() != p.destination.stream()
 }

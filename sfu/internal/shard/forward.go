@@ -268,8 +268,8 @@ func (s *Shard) mayHear(now time.Duration, p *peer) bool {
 
 // space is where the next datagram to p is written.
 func (s *Shard) space(p *peer) []byte {
-	if p.destination.tcp != nil {
-		return s.sealRaw
+	if v := p.destination.via; v != nil {
+		return s.spaceBy(v)
 	}
 	b := s.queue.Next(p.destination.addr)
 	if b == nil {
@@ -291,7 +291,7 @@ func (s *Shard) seal(now time.Duration, p *peer, sl *slot, c pace.Class, dst []b
 		s.uttered(p, sl, out, size)
 	}
 	s.left(now, p, sl, c, out, size)
-	if sl.own != nil {
+	if sl.own != nil && p.destination.via == nil {
 		s.queue.Mark(p.congestion.ecn.next())
 	}
 	s.send(p, dst, size)
@@ -303,10 +303,8 @@ func (s *Shard) send(p *peer, dst []byte, size int) {
 		s.stats.Drops.Unsealed++
 		return
 	}
-	if t := p.destination.tcp; t != nil {
-		if !t.send(dst[:size]) {
-			s.stats.Drops.TCPStale++
-		}
+	if v := p.destination.via; v != nil {
+		s.sendBy(v, dst[:size])
 		return
 	}
 	s.queue.Commit(size)

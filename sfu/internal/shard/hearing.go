@@ -283,7 +283,7 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 		h.setLossless(p, lossless)
 	}
 	mode, most := h.path.Decide(now, c), h.path.Needs()
-	if p.destination.tcp != nil {
+	if p.destination.stream() {
 		mode, most = voice.Plain, voice.Plain // TCP sends again what is lost: copies would only fill the queue before it
 	}
 	if p.congestion.known() {

@@ -35,7 +35,7 @@ func TestNoCopiesOverTCP(t *testing.T) {
 			s.tendHearing(now, p)
 			require.NotEqual(t, voice.Plain, p.hearing.mode)
 			udp, tcp := p.destination, p.destination
-			tcp.tcp = &tcpConn{}
+			tcp.via = &transport{tcp: &tcpConn{}, stream: true}
 			s.moveTo(now, p, tcp)
 			require.Equal(t, voice.Plain, p.hearing.mode)
 			require.Equal(t, voice.Plain, p.hearing.needs)

@@ -44,13 +44,25 @@ type credential struct {
 	secret *handshake.Secret
 }
 
-// path is one way to a peer: a UDP address or an ICE-TCP connection.
+// path is one way to a peer: a UDP address beside our socket, or a transport, which is told apart by itself: its address is what
+// the client calls it, and another may have it for real.
 type path struct {
 	addr netip.AddrPort
-	tcp  *tcpConn // nil for UDP
+	via  *transport // nil: our socket
 }
 
 func (p path) valid() bool { return p.addr.IsValid() }
+
+// stream says whether what is sent arrives, or late. Nobody but the client can send there.
+func (p path) stream() bool { return p.via != nil && p.via.stream }
+
+// host is where the client itself is, as far as we know.
+func (p path) host() netip.Addr {
+	if p.via != nil && p.via.link != nil {
+		return p.via.link.Client().Addr()
+	}
+	return p.addr.Addr()
+}
 
 // source is an address a peer sends from.
 type source struct {
@@ -69,14 +81,13 @@ type source struct {
 //	  nothing from the old one for 500 ms
 //	a plain check, old one dead for 3 s  a peer that only receives moved and does not nominate again
 //
-// For ICE-TCP the connection itself proves the address, and a plain check over it suggests nothing: clients keep a connection
-// warm beside UDP with them.
+// A stream proves itself, and a plain check over it suggests nothing: clients keep a connection warm beside UDP with them.
 
 // pathCheck is our own connectivity check: to an address that media may have to follow to, or to the present one to
 // measure the round trip and renew the consent to send.
 type pathCheck struct {
 	tx    transactionID
-	to    netip.AddrPort
+	to    path
 	move  bool // media goes there once it is answered
 	at    time.Duration
 	tries int
@@ -93,28 +104,28 @@ func (c *pathCheck) retryAt() time.Duration {
 	return c.at + 2*checkRetry
 }
 
-func (c *pathCheck) pending() bool { return c.to.IsValid() }
+func (c *pathCheck) pending() bool { return c.to.valid() }
 
-// handle gives one datagram to whom its first byte names.
-func (s *Shard) handle(now time.Duration, b []byte, from netip.AddrPort) {
+// handle gives one packet to whom its first byte names.
+func (s *Shard) handle(now time.Duration, b []byte, from path) {
 	switch packet.Classify(b) {
 	case packet.RTP:
-		if p := s.sources[from]; p == nil {
+		if p := s.owner(from); p == nil {
 			s.strayRTP(now, b, from)
 		} else if s.receiveRTP(now, p, b) {
-			s.cameFrom(now, p, path{addr: from})
+			s.cameFrom(now, p, from)
 		}
 	case packet.RTCP:
-		if p := s.sources[from]; p == nil {
+		if p := s.owner(from); p == nil {
 			s.strayRTCP(now, b, from)
 		} else if s.receiveRTCP(now, p, b) {
-			s.cameFrom(now, p, path{addr: from})
+			s.cameFrom(now, p, from)
 		}
 	case packet.STUN:
-		s.receiveSTUN(now, b, path{addr: from})
+		s.receiveSTUN(now, b, from)
 	case packet.DTLS:
-		if p := s.sources[from]; p != nil {
-			s.admit(now, p, b, path{addr: from})
+		if p := s.owner(from); p != nil {
+			s.admit(now, p, b, from)
 		} else {
 			s.stats.Drops.UnknownSource++
 		}
@@ -123,30 +134,12 @@ func (s *Shard) handle(now time.Duration, b []byte, from netip.AddrPort) {
 	}
 }
 
-// handleTCP is handle for a frame of an ICE-TCP connection.
-func (s *Shard) handleTCP(now time.Duration, b []byte, from path) {
-	kind := packet.Classify(b)
-	if kind == packet.STUN {
-		s.receiveSTUN(now, b, from)
-		return
+// owner is the peer that has proved to be there; nil: none.
+func (s *Shard) owner(at path) *peer {
+	if at.via != nil {
+		return at.via.peer
 	}
-	p := from.tcp.peer
-	switch {
-	case p == nil || p.gone:
-		s.stats.Drops.UnknownSource++
-	case kind == packet.RTP:
-		if s.receiveRTP(now, p, b) {
-			s.cameFrom(now, p, from)
-		}
-	case kind == packet.RTCP:
-		if s.receiveRTCP(now, p, b) {
-			s.cameFrom(now, p, from)
-		}
-	case kind == packet.DTLS:
-		s.admit(now, p, b, from)
-	default:
-		s.stats.Drops.Malformed++
-	}
+	return s.sources[at.addr]
 }
 
 // receiveSTUN checks integrity before anything else happens: only a check that knows the password moves addresses or
@@ -175,7 +168,8 @@ func (s *Shard) receiveSTUN(now time.Duration, b []byte, from path) {
 	}
 	s.suspect = p
 	s.heard(p, now)
-	if other := s.sources[from.addr]; from.tcp == nil && other != nil && other != p {
+	s.keep(from.via)
+	if other := s.owner(from); !from.stream() && (other != nil && other != p || s.elsewhere(from.via)) {
 		// Another peer is there. It may have been closed and joined again from the same socket, or the address is false:
 		// the answer to our check tells.
 		s.prove(now, p, from)
@@ -192,7 +186,7 @@ func (s *Shard) receiveSTUN(now time.Duration, b []byte, from path) {
 		if now-p.consented >= consentFor {
 			s.prove(now, p, from)
 		}
-	case binding.UseCandidate, from.tcp == nil && now-p.arrived >= quietForChecks:
+	case binding.UseCandidate, !from.stream() && now-p.arrived >= quietForChecks:
 		s.prove(now, p, from)
 	}
 	if p.connected && now >= p.pionUntil {
@@ -211,11 +205,11 @@ func (s *Shard) cameFrom(now time.Duration, p *peer, from path) {
 	}
 }
 
-// arrive notes an authentic packet from the destination. Over TCP it also renews the consent: no check of ours goes there,
-// and nobody else can send on the connection.
+// arrive notes an authentic packet from the destination. Over a stream it also renews the consent: no check of ours goes there,
+// and nobody else can send on it.
 func (p *peer) arrive(now time.Duration) {
 	p.arrived = now
-	if p.destination.tcp != nil {
+	if p.destination.stream() {
 		p.consented = now
 	}
 }
@@ -224,11 +218,16 @@ func (p *peer) arrive(now time.Duration) {
 // pion would cost more than their media.
 func (s *Shard) answerCheck(local *handshake.Secret, tx transactionID, from path) {
 	s.stun = local.AppendResponse(s.stun[:0], tx, from.addr)
-	if from.tcp != nil {
-		from.tcp.urge(s.stun)
+	s.urge(s.stun, from)
+}
+
+// urge sends a check of ours, or the answer to one, now.
+func (s *Shard) urge(b []byte, to path) {
+	if to.via != nil {
+		to.via.Send(b)
 		return
 	}
-	s.sock.WriteTo(s.stun, from.addr)
+	s.sock.WriteTo(b, to.addr)
 }
 
 // receiveResponse takes the answer to one of our own checks, or hands a known peer's answer to pion.
@@ -239,7 +238,7 @@ func (s *Shard) receiveResponse(now time.Duration, b []byte, from path) {
 	}
 	tx := transactionID(b[8:20])
 	if p := s.checks[tx]; p != nil {
-		if from.tcp != nil || p.check.to != from.addr || !p.remote.secret.CheckResponse(b, tx) {
+		if p.check.to != from || !p.remote.secret.CheckResponse(b, tx) {
 			s.stats.Drops.ForgedSTUN++
 			return
 		}
@@ -260,10 +259,7 @@ func (s *Shard) receiveResponse(now time.Duration, b []byte, from path) {
 		}
 		return
 	}
-	p := s.sources[from.addr]
-	if from.tcp != nil {
-		p = from.tcp.peer
-	}
+	p := s.owner(from)
 	if p == nil || p.gone {
 		s.stats.Drops.UnknownSource++
 		return
@@ -281,13 +277,16 @@ func (s *Shard) allow(now time.Duration, p *peer, from path) {
 			return
 		}
 	}
-	if from.tcp == nil {
-		if other := s.sources[from.addr]; other != nil && other != p {
-			s.disallow(other, from)
+	if other := s.owner(from); other != nil && other != p {
+		other.lose(from)
+		if from.via != nil && other.hs != nil {
+			other.hs.Detach(from.via)
 		}
+	}
+	if from.via == nil {
 		s.sources[from.addr] = p
 	} else {
-		from.tcp.peer = p
+		s.claim(from.via, p)
 	}
 	if len(p.allowed) == maxSources {
 		oldest := 0
@@ -302,10 +301,16 @@ func (s *Shard) allow(now time.Duration, p *peer, from path) {
 	p.allowed = append(p.allowed, source{from, now})
 }
 
+// disallow ends a path of a peer's.
 func (s *Shard) disallow(p *peer, from path) {
+	s.forgetSource(p, source{path: from})
+	p.lose(from)
+}
+
+// lose takes a path away from a peer.
+func (p *peer) lose(from path) {
 	for i, a := range p.allowed {
 		if a.path == from {
-			s.forgetSource(p, a)
 			p.allowed = append(p.allowed[:i], p.allowed[i+1:]...)
 			break
 		}
@@ -315,14 +320,11 @@ func (s *Shard) disallow(p *peer, from path) {
 	}
 }
 
-// forgetSource makes an address nobody's. A TCP connection ends with that: it belongs to one peer, and who holds it open
-// afterwards would keep its place for ever.
+// forgetSource makes a path nobody's.
 func (s *Shard) forgetSource(p *peer, a source) {
-	if c := a.path.tcp; c != nil {
-		if c.peer == p {
-			c.peer = nil
-			c.conn.Close()
-			p.hs.DetachTCP(c.remote)
+	if v := a.path.via; v != nil {
+		if v.peer == p {
+			s.endTransport(v)
 		}
 	} else if s.sources[a.path.addr] == p {
 		delete(s.sources, a.path.addr)
@@ -332,11 +334,11 @@ func (s *Shard) forgetSource(p *peer, a source) {
 // prove asks an address whether the peer is really there; media moves to it with the answer.
 func (s *Shard) prove(now time.Duration, p *peer, to path) {
 	switch {
-	case to.tcp != nil:
+	case to.stream():
 		s.moveTo(now, p, to)
-	case p.remote.secret == nil, p.check.move && p.check.to == to.addr:
+	case p.remote.secret == nil, p.check.move && p.check.to == to:
 	default:
-		s.startCheck(now, p, pathCheck{to: to.addr, move: true})
+		s.startCheck(now, p, pathCheck{to: to, move: true})
 	}
 }
 
@@ -352,17 +354,18 @@ func (s *Shard) moveTo(now time.Duration, p *peer, to path) {
 	before := p.destination
 	p.destination = to
 	s.newPath(now, p, before)
-	if (before.tcp == nil) != (to.tcp == nil) {
+	if before.stream() != to.stream() {
 		s.tendHearing(now, p)
 	}
 }
 
 // strayRTP looks at media from an address nobody proved: when it opens under the keys of the publisher of its SSRC, that
-// peer has moved, and a check goes there at once. The packet itself is dropped: media moves only after the check.
-func (s *Shard) strayRTP(now time.Duration, b []byte, from netip.AddrPort) {
+// peer has moved, and a check goes there at once. The packet itself is dropped: media moves only after the check. A transport
+// begins with a check of the client's.
+func (s *Shard) strayRTP(now time.Duration, b []byte, from path) {
 	s.stats.Drops.UnknownSource++
 	h, ok := packet.ParseHeader(b)
-	if !ok {
+	if !ok || from.via != nil {
 		return
 	}
 	p := s.ssrcs[h.SSRC]
@@ -374,13 +377,13 @@ func (s *Shard) strayRTP(now time.Duration, b []byte, from netip.AddrPort) {
 		s.stats.Drops.opened(v)
 		return
 	}
-	s.prove(now, p, path{addr: from})
+	s.prove(now, p, from)
 }
 
 // strayRTCP is the same for reports, all that a muted publisher sends.
-func (s *Shard) strayRTCP(now time.Duration, b []byte, from netip.AddrPort) {
+func (s *Shard) strayRTCP(now time.Duration, b []byte, from path) {
 	s.stats.Drops.UnknownSource++
-	if len(b) < 8 {
+	if len(b) < 8 || from.via != nil {
 		return
 	}
 	p := s.ssrcs[binary.BigEndian.Uint32(b[4:])]
@@ -392,31 +395,39 @@ func (s *Shard) strayRTCP(now time.Duration, b []byte, from netip.AddrPort) {
 		s.stats.Drops.opened(v)
 		return
 	}
-	s.prove(now, p, path{addr: from})
+	s.prove(now, p, from)
 }
 
 // measure checks the present path for its round trip, now and then, and so renews the consent to send there.
 func (s *Shard) measure(now time.Duration, p *peer) {
-	if now < p.measureAt || p.check.pending() || p.destination.tcp != nil || !p.destination.valid() || p.remote.secret == nil {
+	if now < p.measureAt || p.check.pending() || p.destination.stream() || !p.destination.valid() || p.remote.secret == nil {
 		return
 	}
 	p.measureAt = now + p.measureEvery()
-	s.startCheck(now, p, pathCheck{to: p.destination.addr})
+	s.startCheck(now, p, pathCheck{to: p.destination})
 }
 
 func (s *Shard) startCheck(now time.Duration, p *peer, c pathCheck) {
-	delete(s.checks, p.check.tx)
+	s.endCheck(p)
 	p.check = c
 	rand.Read(p.check.tx[:])
 	s.checks[p.check.tx] = p
 	s.sendCheck(now, p)
 }
 
+// endCheck forgets the peer's check that is pending, and with it a Link that is nobody's yet.
+func (s *Shard) endCheck(p *peer) {
+	delete(s.checks, p.check.tx)
+	if v := p.check.to.via; v != nil && v.link != nil && v.peer == nil {
+		delete(s.links, v.link)
+	}
+	p.check = pathCheck{}
+}
+
 // sendCheck sends or repeats the peer's pending check.
 func (s *Shard) sendCheck(now time.Duration, p *peer) {
 	if p.check.tries == checkTries || !p.check.move && p.check.tries == 1 || len(p.credentials) == 0 {
-		delete(s.checks, p.check.tx)
-		p.check = pathCheck{}
+		s.endCheck(p)
 		if p.saves {
 			p.measureAt = now
 		}
@@ -426,7 +437,7 @@ func (s *Shard) sendCheck(now time.Duration, p *peer) {
 	p.check.tries++
 	local := p.credentials[len(p.credentials)-1].ufrag
 	s.stun = p.remote.secret.AppendCheck(s.stun[:0], p.check.tx, p.remote.ufrag, local, uint64(p.id))
-	s.sock.WriteTo(s.stun, p.check.to)
+	s.urge(s.stun, p.check.to)
 	s.wheel.arm(&p.timer, p.check.retryAt())
 }
 
@@ -468,8 +479,8 @@ func (s *Shard) pass(id PeerID, held heldPacket) {
 }
 
 func (s *Shard) deliver(p *peer, b []byte, from path) {
-	if from.tcp != nil {
-		p.hs.DeliverTCP(b, from.addr)
+	if from.via != nil {
+		p.hs.DeliverBy(from.via, b, from.addr)
 		return
 	}
 	p.hs.Deliver(b, from.addr)

@@ -231,9 +231,9 @@ func (p *pipe) learn(heard func(id TrackID, states []ladder.State)) {
 	}
 }
 
-// wake ends the loop's sleep, from any goroutine.
+// wake ends the loop's sleep, from any goroutine. One wakes it for all that come until it sleeps again.
 func (s *Shard) wake() {
-	if s.waiting.Load() {
+	if s.waiting.Load() && s.waiting.CompareAndSwap(true, false) {
 		s.sock.Wake()
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/handover"
 	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/rtcp"
 	"github.com/tolkyn/tolkyn/internal/srtp"
@@ -56,6 +57,11 @@ type Config struct {
 	Socket udp.Socket
 	// TCP accepts ICE-TCP connections; nil for none. Owned like Socket.
 	TCP net.Listener
+	// Index is the shard's among those that Connect connects, from 0.
+	Index int
+	// LinkMoved is called when a Link that was a peer's on another shard, from, has proved to be one's of this shard; nil with one
+	// shard. From the shard's goroutine, must not block.
+	LinkMoved func(l *handover.Link, from int)
 	// Epoch is when the shard's clock stood at 0, one for all that Connect connects; the zero value: now.
 	Epoch time.Time
 	// PeerRate bounds what one peer sends, AudioRate and VideoRate what one track of it does; what is over is dropped.
@@ -92,7 +98,7 @@ const (
 	Fault
 )
 
-// Shard is one event loop. Post, WriteTo, WriteTCP, Stats, Busy and Close are safe from any goroutine; all else is the loop's.
+// Shard is one event loop. Post, Deliver, Forget, WriteTo, Stats, Busy and Close are safe from any goroutine; all else is the loop's.
 type Shard struct {
 	// Fixed after New.
 	cfg   Config
@@ -103,13 +109,16 @@ type Shard struct {
 	done  chan struct{}
 	wg    sync.WaitGroup
 	tcp   *tcpConns
+	ring  *ring
 
 	// Atomic.
 	closing atomic.Bool
 	backlog atomic.Int64 // how long the handshake gate's queue will take, ns
 	awake   atomic.Int64 // since when the loop has not slept, ns since epoch; see busy.go
 	busy    atomic.Int64 // how long it has not slept before that, ns
-	waiting atomic.Bool  // true while the loop may sleep: only then is a wake needed
+	waiting atomic.Bool  // true while the loop may sleep and nobody has woken it: only then is a wake needed
+
+	forgotten forgotten
 
 	// Owned by loop.
 	batch           *udp.Batch
@@ -122,7 +131,11 @@ type Shard struct {
 	peers           map[PeerID]*peer
 	tracks          map[TrackID]*track
 	rooms           map[RoomID]*voices
-	sources         map[netip.AddrPort]*peer // addresses of authenticated checks, nothing else
+	sources         map[netip.AddrPort]*peer      // addresses of authenticated checks, nothing else
+	links           map[*handover.Link]*transport // those that a check proved to be a peer's
+	unproved        *transport                    // scratch: of a Link that is none of them
+	outs            map[udp.Port]*outlet
+	waitingOut      []*outlet // that something was written to in this turn
 	ufrags          map[string]*peer
 	ssrcs           map[uint32]*peer // publishers by SSRC: finds the owner of a packet from a new address
 	checks          map[transactionID]*peer
@@ -162,9 +175,11 @@ func newShard(cfg Config) *Shard {
 		cfg: cfg, sock: cfg.Socket, log: cfg.Logger, epoch: cfg.Epoch,
 		inbox: make(chan Command, inboxSize), done: make(chan struct{}),
 		batch: udp.NewBatch(), queue: udp.NewQueue(turnBudget + 64), sealRaw: make([]byte, 2048),
-		gate:    handshake.NewGate[PeerID, heldPacket](runtime.GOMAXPROCS(0)),
-		peers:   map[PeerID]*peer{},
-		tracks:  map[TrackID]*track{},
+		gate:   handshake.NewGate[PeerID, heldPacket](runtime.GOMAXPROCS(0)),
+		peers:  map[PeerID]*peer{},
+		tracks: map[TrackID]*track{},
+		ring:   newRing(),
+		links:  map[*handover.Link]*transport{}, unproved: &transport{}, outs: map[udp.Port]*outlet{},
 		rooms:   map[RoomID]*voices{},
 		far:     map[PeerID]*peer{},
 		sources: map[netip.AddrPort]*peer{},
@@ -271,6 +286,7 @@ func (s *Shard) expel(p *peer) {
 // turn does one bounded round of work; false when nothing more is known to be waiting.
 func (s *Shard) turn() bool {
 	s.commands()
+	s.forget()
 	s.suspect = nil
 	now := s.now()
 	more := false
@@ -286,10 +302,11 @@ func (s *Shard) turn() bool {
 		b, from := s.batch.Datagram(s.at)
 		s.ecn = s.batch.ECN(s.at)
 		s.at++ // before the work: a fault must not meet the same datagram twice
-		s.handle(now, b, from)
+		s.handle(now, b, path{addr: from})
 		s.suspect = nil
 	}
 	s.ecn = packet.NotECT // of whatever comes otherwise
+	more = s.accept(now, turnBudget) || more
 	more = s.draw(now, turnBudget) || more
 	s.heed(now)
 	s.suspect = nil
@@ -301,6 +318,7 @@ func (s *Shard) turn() bool {
 	more = s.forward(now, turnBudget) || more
 	s.suspect = nil
 	s.sock.Flush(s.queue)
+	s.flushOutlets()
 	return more || s.at < s.batch.Len()
 }
 
@@ -308,7 +326,7 @@ func (s *Shard) turn() bool {
 func (s *Shard) wait() {
 	s.waiting.Store(true)
 	defer s.waiting.Store(false)
-	if len(s.inbox) > 0 || s.piped() {
+	if len(s.inbox) > 0 || s.piped() || !s.ring.empty() || s.forgotten.any.Load() {
 		return
 	}
 	now := s.now()

@@ -39,6 +39,8 @@ type Stats struct {
 	VoicesRestored uint64              // packets of publishers' sound that came within later ones,
 	VoicesRepaired uint64              // or late, most because they were asked for again
 
+	HandedIn, HandedOut uint64 // packets of any kind that came through Links, and of media that left through them
+
 	PathChanges uint64
 	Faults      uint64        // contained panics
 	Busy        time.Duration // that the loop did not sleep; see Shard.Busy
@@ -48,6 +50,7 @@ type Stats struct {
 	Socket      udp.Stats
 
 	PeerTime               time.Duration // that peers have been in calls, all of them together
+	Links                  int           // that are peers'
 	Saving                 int           // peers of now that save bytes
 	Peers, Tracks, Uplinks int           // an uplink is one encoding of a track
 	Mirrors                int           // tracks of other shards that are watched here
@@ -78,6 +81,10 @@ type Drops struct {
 	RepairStale    uint64 // resends that waited too long for it
 	FeedbackFlood  uint64 // messages on what has come, beyond what a subscriber can have to tell
 	TCPStale       uint64 // media not queued behind a slow TCP connection
+	LinkUnsent     uint64 // media that the carrier of a Link did not take: behind a slow stream, or without a permission
+	LinkOverflow   uint64 // packets of Links that found the ring full
+	LinkFlood      uint64 // packets of a Link that had its share of the ring
+	LinkOversize   uint64 // packets of Links larger than any of WebRTC
 }
 
 func (d *Drops) opened(v srtp.Verdict) {
@@ -220,6 +227,9 @@ func (s *Shard) Stats() (st Stats, ok bool) {
 				st.HistoryBytes += u.up.Stats().HistoryBytes
 			}
 		}
+		st.Links = len(s.links)
+		st.Drops.LinkOverflow, st.Drops.LinkFlood = s.ring.overflowed.Load(), s.ring.flooded.Load()
+		st.Drops.LinkOversize = s.ring.oversized.Load()
 		if s.tcp != nil {
 			st.Drops.TCPStale += s.tcp.stale.Load()
 		}

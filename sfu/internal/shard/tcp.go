@@ -23,8 +23,6 @@ const (
 	tcpProof = 5 * time.Second
 )
 
-var errNoConn = errors.New("no such ICE-TCP connection")
-
 // tcpConns are the ICE-TCP connections of a shard (RFC 6544, framing of RFC 4571). Two goroutines each.
 type tcpConns struct {
 	shard    *Shard
@@ -43,13 +41,15 @@ type tcpConns struct {
 
 // tcpConn is one ICE-TCP connection.
 type tcpConn struct {
+	transport
 	conn   net.Conn
 	remote netip.AddrPort
 	out    *framed.Writer // what waited for 100 ms is late for any ear, and is dropped
 	proved atomic.Bool    // an authenticated check came through, or the connection ended: it is no stranger any more
-
-	peer *peer // owned by the shard's loop
 }
+
+// path is the way that the connection is.
+func (c *tcpConn) path() path { return path{c.remote, &c.transport} }
 
 func newTCPConns(s *Shard, l net.Listener) *tcpConns {
 	t := &tcpConns{shard: s, listener: l, conns: map[netip.AddrPort]*tcpConn{}, strangers: map[netip.Prefix]int{}}
@@ -85,6 +85,7 @@ func (t *tcpConns) add(conn net.Conn) {
 		conn: conn, out: framed.NewWriter(conn, &t.stale),
 		remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
 	}
+	c.tcp, c.stream = c, true
 	if !t.enter(c) {
 		conn.Close()
 		return
@@ -175,7 +176,7 @@ type tcpReceived struct {
 }
 
 func (m tcpReceived) apply(s *Shard, now time.Duration) {
-	s.handleTCP(now, m.b, path{addr: m.conn.remote, tcp: m.conn})
+	s.handle(now, m.b, m.conn.path())
 	if m.conn.peer != nil && !m.conn.proved.Swap(true) {
 		s.tcp.leave(m.conn)
 	}
@@ -185,29 +186,9 @@ type tcpClosed struct{ conn *tcpConn }
 
 func (m tcpClosed) apply(s *Shard, _ time.Duration) {
 	if p := m.conn.peer; p != nil {
-		s.disallow(p, path{addr: m.conn.remote, tcp: m.conn})
+		s.disallow(p, m.conn.path())
 	}
 }
-
-// send queues a copy of b; false when the queue is full. Safe from any goroutine.
-func (c *tcpConn) send(b []byte) bool { return c.out.Send(b, false) }
-
-// urge is send of what is never stale: checks, and packets of the handshake.
-func (c *tcpConn) urge(b []byte) bool { return c.out.Send(b, true) }
 
 // WriteTo sends one handshake datagram now.
 func (s *Shard) WriteTo(b []byte, to netip.AddrPort) (int, error) { return s.sock.WriteTo(b, to) }
-
-// WriteTCP sends one handshake packet over the ICE-TCP connection from that address.
-func (s *Shard) WriteTCP(b []byte, to netip.AddrPort) (int, error) {
-	if s.tcp == nil {
-		return 0, errNoConn
-	}
-	s.tcp.mu.Lock()
-	c := s.tcp.conns[to]
-	s.tcp.mu.Unlock()
-	if c == nil || !c.urge(b) {
-		return 0, errNoConn
-	}
-	return len(b), nil
-}
