@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 type certificates struct {
 	// Fixed after openCertificates.
 	filed *filedCertificate // of the configuration; nil: none
+	acme  *acmeCertificate  // of an authority; nil: none
 	lan   *tls.Certificate  // self-made, for https; nil: none
 	quic  *rotation         // self-made, for QUIC; nil: none
 }
@@ -27,12 +29,16 @@ func openCertificates(c config.Config, s *state, addresses []netip.Addr, log *sl
 		all.filed, err = openCertificate(c.HTTP, log)
 		return all, err
 	}
-	if c.HTTP.TLSListen != "" {
+	if c.ACME.Host != "" {
+		all.acme, err = openACME(c.ACME, s, cmp.Or(c.OnePort.Listen, c.HTTP.TLSListen), log)
+		return all, err
+	}
+	if c.HTTP.TLSListen != "" || c.OnePort.Listen != "" {
 		if all.lan, err = s.lanCertificate(addresses, now); err != nil {
 			return all, err
 		}
 	}
-	if c.QUIC.Listen != "" {
+	if c.QUIC.Listen != "" || c.OnePort.Listen != "" {
 		all.quic, err = openRotation(s, addresses, log, now)
 	}
 	return all, err
@@ -44,6 +50,8 @@ func (c certificates) https() *tls.Config {
 	switch {
 	case c.filed != nil:
 		settings.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.filed.Certificate(), nil }
+	case c.acme != nil:
+		settings.GetCertificate, settings.NextProtos = c.acme.forHello, []string{acmeALPN}
 	case c.lan != nil:
 		settings.Certificates = []tls.Certificate{*c.lan}
 	default:
@@ -56,6 +64,9 @@ func (c certificates) https() *tls.Config {
 func (c certificates) forQUIC() *tls.Certificate {
 	if c.filed != nil {
 		return c.filed.Certificate()
+	}
+	if c.acme != nil {
+		return c.acme.shown()
 	}
 	return c.quic.Certificate()
 }
@@ -72,6 +83,9 @@ func (c certificates) hashes() [][]byte {
 func (c certificates) run(ctx context.Context, hangups <-chan os.Signal) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
+	if c.acme != nil {
+		defer c.acme.run(ctx)()
+	}
 	for {
 		select {
 		case <-ctx.Done():
