@@ -11,24 +11,23 @@ import (
 // another goroutine later.
 //
 //	relay ports ─┐
-//	clients' port┼─► Group ── Wait ──► Ready{Key}, Ready{Key}, … ──► Read
+//	clients' port┼─► Group ── Wait ──► keys ──► Read
 //	connections ─┘
 //
 // One goroutine calls Wait, Listen, Watch and Unwatch, Join and Leave; Wake and Close are safe from any.
 type Group interface {
 	// Listen is the package's Listen for a port of this group, told of by key. It leaves with its Close.
 	Listen(addr netip.AddrPort, cfg Config, key Key) (Port, error)
-	// Watch tells of a further descriptor, to be read and, with write, to be written; of one that is watched it changes key and
-	// write. errors.ErrUnsupported where the form cannot.
-	Watch(fd int, key Key, write bool) error
+	// Watch tells of a further descriptor that can be read, or is broken. errors.ErrUnsupported where the form cannot.
+	Watch(fd int, key Key) error
 	// Unwatch ends a Watch. Closing the descriptor, where it has no copy, does so too.
 	Unwatch(fd int)
 	// Join tells of a group, by key, when that has something to tell. Leave ends it. Both are of one form.
 	Join(inner Group, key Key) error
 	Leave(inner Group)
-	// Wait appends to ready what can be read or written: until that is so, Wake is called or the timeout passes (below 0:
+	// Wait appends to ready the keys of what can be read. It waits for some, for Wake or until the timeout passes (below 0:
 	// never; 0: at once). What is not read is told of again. ErrClosed after Close.
-	Wait(timeout time.Duration, ready []Ready) ([]Ready, error)
+	Wait(timeout time.Duration, ready []Key) ([]Key, error)
 	// Wake ends the current Wait, or the next one. Calls between two Waits count as one.
 	Wake()
 	// Close ends a Wait. The ports stay open: close them first.
@@ -37,13 +36,6 @@ type Group interface {
 
 // Key names what a Group tells of; 0 or more.
 type Key int32
-
-// Ready is what a Wait found.
-type Ready struct {
-	Key   Key
-	Write bool // it may be written
-	Read  bool // it may be read, or is broken, which a read tells
-}
 
 // NewGroup returns an empty group, with portable one of the form for systems other than Linux.
 func NewGroup(portable bool) (Group, error) {

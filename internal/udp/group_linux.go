@@ -97,16 +97,8 @@ func (s groupedSocket) Close() error {
 	return s.release()
 }
 
-func (g *rawGroup) Watch(fd int, key Key, write bool) error {
-	events := uint32(unix.EPOLLIN)
-	if write {
-		events |= unix.EPOLLOUT
-	}
-	err := g.control(unix.EPOLL_CTL_MOD, fd, key, events)
-	if errors.Is(err, unix.ENOENT) {
-		err = g.control(unix.EPOLL_CTL_ADD, fd, key, events)
-	}
-	return err
+func (g *rawGroup) Watch(fd int, key Key) error {
+	return g.control(unix.EPOLL_CTL_ADD, fd, key, unix.EPOLLIN)
 }
 
 func (g *rawGroup) Unwatch(fd int) {
@@ -118,7 +110,7 @@ func (g *rawGroup) Join(inner Group, key Key) error {
 	if !ok {
 		return errors.ErrUnsupported
 	}
-	return g.Watch(in.epoll, key, false)
+	return g.Watch(in.epoll, key)
 }
 
 func (g *rawGroup) Leave(inner Group) {
@@ -128,7 +120,7 @@ func (g *rawGroup) Leave(inner Group) {
 }
 
 // Wait sleeps as rawSocket.Wait does, and for the same reasons.
-func (g *rawGroup) Wait(timeout time.Duration, ready []Ready) ([]Ready, error) {
+func (g *rawGroup) Wait(timeout time.Duration, ready []Key) ([]Key, error) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if g.closing.Load() {
@@ -154,9 +146,7 @@ func (g *rawGroup) Wait(timeout time.Duration, ready []Ready) ([]Ready, error) {
 			g.woken.Store(false)
 			continue
 		}
-		ready = append(ready, Ready{
-			Key: Key(e.Fd), Write: e.Events&unix.EPOLLOUT != 0, Read: e.Events&^unix.EPOLLOUT != 0,
-		})
+		ready = append(ready, Key(e.Fd))
 	}
 	if g.closing.Load() {
 		return ready, ErrClosed

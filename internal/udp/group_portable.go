@@ -61,8 +61,8 @@ func (p *groupedPort) Close() error {
 	return p.portableSocket.Close()
 }
 
-func (g *portableGroup) Watch(int, Key, bool) error { return errors.ErrUnsupported }
-func (g *portableGroup) Unwatch(int)                {}
+func (g *portableGroup) Watch(int, Key) error { return errors.ErrUnsupported }
+func (g *portableGroup) Unwatch(int)          {}
 
 func (g *portableGroup) Join(inner Group, key Key) error {
 	in, ok := inner.(*portableGroup)
@@ -92,7 +92,7 @@ func (g *portableGroup) Leave(inner Group) {
 	g.mu.Unlock()
 }
 
-func (g *portableGroup) Wait(timeout time.Duration, ready []Ready) ([]Ready, error) {
+func (g *portableGroup) Wait(timeout time.Duration, ready []Key) ([]Key, error) {
 	var expired <-chan time.Time
 	for {
 		told := len(ready)
@@ -117,7 +117,7 @@ func (g *portableGroup) Wait(timeout time.Duration, ready []Ready) ([]Ready, err
 }
 
 // look appends what is ready, takes the wake if there was one and reports that.
-func (g *portableGroup) look(ready []Ready) ([]Ready, bool, error) {
+func (g *portableGroup) look(ready []Key) ([]Key, bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -125,12 +125,12 @@ func (g *portableGroup) look(ready []Ready) ([]Ready, bool, error) {
 	}
 	for p, key := range g.ports {
 		if p.inbox.Len() > 0 {
-			ready = append(ready, Ready{Key: key, Read: true})
+			ready = append(ready, key)
 		}
 	}
 	for in, key := range g.inner {
 		if in.pending() {
-			ready = append(ready, Ready{Key: key, Read: true})
+			ready = append(ready, key)
 		}
 	}
 	woken := g.woken

@@ -46,7 +46,7 @@ func TestGroupTellsWhichPortToRead(t *testing.T) {
 		for range 2 { // what is not read is told of again
 			ready, err = g.Wait(5*time.Second, ready[:0])
 			require.NoError(t, err)
-			require.Equal(t, []udp.Ready{{Key: 11, Read: true}}, ready)
+			require.Equal(t, []udp.Key{11}, ready)
 		}
 		batch := udp.NewBatch()
 		n, err := ports[1].Read(batch)
@@ -61,7 +61,7 @@ func TestGroupTellsWhichPortToRead(t *testing.T) {
 		require.NoError(t, ports[1].Flush(q))
 		ready, err = g.Wait(5*time.Second, nil)
 		require.NoError(t, err)
-		require.Equal(t, []udp.Ready{{Key: 12, Read: true}}, ready)
+		require.Equal(t, []udp.Key{12}, ready)
 
 		require.NoError(t, ports[2].Close())
 		require.NoError(t, ports[2].Close(), "a second one does nothing")
@@ -111,23 +111,23 @@ func TestGroupJoins(t *testing.T) {
 		require.NoError(t, err)
 		defer p.Close()
 		require.NoError(t, outer.Join(inner, 7))
-		told := func() []udp.Ready {
+		told := func() []udp.Key {
 			ready, err := outer.Wait(200*time.Millisecond, nil)
 			require.NoError(t, err)
 			return ready
 		}
 		_, err = p.WriteTo([]byte("to itself"), p.LocalAddr())
 		require.NoError(t, err)
-		require.Equal(t, []udp.Ready{{Key: 7, Read: true}}, told())
+		require.Equal(t, []udp.Key{7}, told())
 		ready, err := inner.Wait(0, nil)
 		require.NoError(t, err)
-		require.Equal(t, []udp.Ready{{Key: 1, Read: true}}, ready)
+		require.Equal(t, []udp.Key{1}, ready)
 		n, err := p.Read(udp.NewBatch())
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
 
 		inner.Wake()
-		require.Equal(t, []udp.Ready{{Key: 7, Read: true}}, told())
+		require.Equal(t, []udp.Key{7}, told())
 		_, err = inner.Wait(0, nil)
 		require.NoError(t, err)
 		outer.Leave(inner)
@@ -156,7 +156,7 @@ func TestGroupSharesAnAddress(t *testing.T) {
 		ready, err := g.Wait(5*time.Second, nil)
 		require.NoError(t, err)
 		require.Len(t, ready, 1)
-		require.Contains(t, []udp.Key{0, 1}, ready[0].Key)
+		require.Contains(t, []udp.Key{0, 1}, ready[0])
 
 		_, err = g.Listen(from.LocalAddr(), udp.Config{}, 3)
 		require.Error(t, err, "an address that is not shared is taken")

@@ -1,0 +1,171 @@
+package turn
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tolkyn/tolkyn/internal/udp"
+)
+
+const (
+	// coalesce is how long a worker that is busy lets packets gather: a system call then moves several, and they are late by half
+	// of it on average.
+	coalesce = 200 * time.Microsecond
+	// together is how many packets must come within coalesce for that to be worth it.
+	together = 2
+	// measureEvery is how often a worker looks at its load.
+	measureEvery = 250 * time.Millisecond
+	// busy is the share of a processor above which a worker gives half of its lanes to another; idle is the share below which
+	// it gives all of them to one that could do both's work.
+	busyShare, idleShare = 0.7, 0.2
+)
+
+// worker is a goroutine that serves lanes: all of them while there is little to do, so that one is busy rather than many idle.
+type worker struct {
+	// Fixed after newWorker.
+	server *Server
+	index  int
+	group  udp.Group // of its lanes' groups
+
+	// Owned by the goroutine.
+	lanes    []*lane
+	ready    []udp.Key
+	measured time.Time
+	slept    time.Duration // since then
+	packets  int           // likewise
+	rate     int           // packets in a second, of the last 10 ms
+	counted  time.Time
+	count    int
+	ended    bool
+
+	// Guarded by Server.mu.
+	owns  int // lanes, those that are on their way to it too
+	load  float64
+	given []*lane
+}
+
+// run serves until the server closes.
+func (w *worker) run() {
+	w.measured = time.Now()
+	w.counted = w.measured
+	for {
+		w.receive()
+		if w.server.closing.Load() {
+			w.close()
+			return
+		}
+		handled, next := 0, time.Now().Add(sweepEvery)
+		for _, l := range w.lanes {
+			n, at := l.turn()
+			handled += n
+			if at.Before(next) {
+				next = at
+			}
+		}
+		now := time.Now()
+		w.measure(now, handled)
+		if handled > 0 && w.rate >= together*int(time.Second/coalesce) {
+			pause(coalesce)
+			w.slept += time.Since(now)
+			continue
+		}
+		// Waiting for at least a moment lets what others asked for be seen: they wake the lanes' groups.
+		wait := max(next.Sub(now), 0)
+		var err error
+		if w.ready, err = w.group.Wait(wait, w.ready[:0]); err != nil {
+			w.close()
+			return
+		}
+		w.slept += time.Since(now)
+	}
+}
+
+// receive takes the lanes that others gave.
+func (w *worker) receive() {
+	w.server.mu.Lock()
+	given := w.given
+	w.given = nil
+	w.server.mu.Unlock()
+	for _, l := range given {
+		w.lanes = append(w.lanes, l)
+		_ = w.group.Join(l.group, udp.Key(l.index)) // both are of one form
+	}
+}
+
+// measure notes the load and, now and then, moves lanes.
+func (w *worker) measure(now time.Time, handled int) {
+	w.count += handled
+	if past := now.Sub(w.counted); past >= 10*time.Millisecond {
+		w.rate = int(float64(w.count) / past.Seconds())
+		w.counted, w.count = now, 0
+	}
+	past := now.Sub(w.measured)
+	if past < measureEvery {
+		return
+	}
+	load := 1 - w.slept.Seconds()/past.Seconds()
+	w.measured, w.slept = now, 0
+	for _, m := range w.server.balance(w, load) {
+		w.lanes = slices.DeleteFunc(w.lanes, func(l *lane) bool { return l == m.lane })
+		w.group.Leave(m.lane.group)
+		m.to.give(m.lane)
+	}
+}
+
+// move is a lane and the worker that shall have it.
+type move struct {
+	lane *lane
+	to   *worker
+}
+
+// give lets the worker have a lane, from another goroutine.
+func (w *worker) give(l *lane) {
+	w.server.mu.Lock()
+	w.given = append(w.given, l)
+	w.server.mu.Unlock()
+	w.group.Wake()
+}
+
+// balance notes a worker's load and says which of its lanes go where: half of them to a worker without any when it is busy, all
+// of them to one that has room when it is idle.
+func (s *Server) balance(w *worker, load float64) (moves []move) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.load = load
+	if len(w.lanes) == 0 {
+		return nil
+	}
+	if load > busyShare && len(w.lanes) > 1 {
+		for _, other := range s.workers {
+			if other.owns == 0 {
+				for _, l := range w.lanes[len(w.lanes)/2:] {
+					moves = append(moves, move{l, other})
+				}
+				break
+			}
+		}
+	}
+	if load < idleShare && w.index > 0 {
+		for _, other := range s.workers[:w.index] {
+			if other.owns > 0 && other.load+load < busyShare-idleShare {
+				for _, l := range w.lanes {
+					moves = append(moves, move{l, other})
+				}
+				break
+			}
+		}
+	}
+	for _, m := range moves {
+		w.owns--
+		m.to.owns++
+	}
+	return moves
+}
+
+func (w *worker) close() {
+	w.receive()
+	for _, l := range w.lanes {
+		l.end()
+	}
+	_ = w.group.Close()
+}
