@@ -1,9 +1,12 @@
 package frame
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 // MaxSize is the longest frame that is taken, in bytes with its header: an Ethernet packet's and a little. A client has no reason
-// for a longer one, and what has no end keeps nothing but this much of memory.
+// for a longer one, and one without end costs no more memory than this.
 const MaxSize = 1600
 
 // Errors of Next. The stream cannot be read on after one.
@@ -12,15 +15,110 @@ var (
 	ErrTooLong = errors.New("frame: longer than 1600 bytes")
 )
 
+const (
+	stunHeader    = 20
+	channelHeader = 4
+	cookie        = 0x2112A442
+)
+
 // Reader takes frames off one stream. The zero value is ready for use.
-type Reader struct{}
+type Reader struct {
+	kept []byte // the beginning of a frame; no memory is held while there is none
+	pad  int    // zeros still to come behind the last frame
+}
 
 // Next returns the first frame of b behind what earlier calls have kept, without padding, and what of b is left. An empty frame
-// says that b is used up. The frame is valid until the next call and while b is.
-func (r *Reader) Next(b []byte) (frame, rest []byte, err error) { return nil, nil, nil }
+// says that b is used up. The frame is valid until the next call, and while b is.
+func (r *Reader) Next(b []byte) (frame, rest []byte, err error) {
+	skip := min(r.pad, len(b))
+	r.pad, b = r.pad-skip, b[skip:]
+	if len(r.kept) == 0 {
+		n, err := size(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		if n > 0 && n <= len(b) {
+			return b[:n], r.behind(b[0], n, b[n:]), nil
+		}
+		if len(b) > 0 {
+			r.kept = append(make([]byte, 0, max(n, stunHeader)), b...)
+		}
+		return nil, nil, nil
+	}
+	// The header first: it tells how much more there is to come.
+	for {
+		n, err := size(r.kept)
+		if err != nil {
+			return nil, nil, err
+		}
+		want := n
+		if n == 0 {
+			want = len(r.kept) + 1
+		}
+		if n > 0 && len(r.kept) == n {
+			frame, r.kept = r.kept, nil
+			return frame, r.behind(frame[0], n, b), nil
+		}
+		if len(b) == 0 {
+			return nil, nil, nil
+		}
+		take := min(want-len(r.kept), len(b))
+		r.kept, b = append(r.kept, b[:take]...), b[take:]
+	}
+}
+
+// behind skips the padding of a frame of n bytes: b is what comes after it.
+func (r *Reader) behind(first byte, n int, b []byte) []byte {
+	if first < 64 {
+		return b
+	}
+	r.pad = -n & 3
+	skip := min(r.pad, len(b))
+	r.pad -= skip
+	return b[skip:]
+}
 
 // Within reports whether the stream stands within a frame: an end here is a torn one.
-func (r *Reader) Within() bool { return false }
+func (r *Reader) Within() bool { return len(r.kept) > 0 }
 
-// Pad appends the zeros that ChannelData of this length in bytes, header included, needs behind it on a stream.
-func Pad(dst []byte, n int) []byte { return append(dst, make([]byte, -n&3)...) }
+// size is that of the frame which b begins, without padding; 0: not known yet. What can be no frame is told from its first byte,
+// and from STUN's magic cookie.
+func size(b []byte) (int, error) {
+	switch {
+	case len(b) == 0:
+		return 0, nil
+	case b[0] >= 64 && b[0] <= 79: // RFC 8656 §12: channels 0x4000 to 0x4FFF
+		if len(b) < channelHeader {
+			return 0, nil
+		}
+		n := channelHeader + int(binary.BigEndian.Uint16(b[2:]))
+		if n > MaxSize {
+			return 0, ErrTooLong
+		}
+		return n, nil
+	case b[0] >= 4: // RFC 9443: STUN is 0 to 3
+		return 0, ErrForeign
+	}
+	if len(b) >= 4 {
+		n := int(binary.BigEndian.Uint16(b[2:]))
+		if n&3 != 0 {
+			return 0, ErrForeign
+		}
+		if stunHeader+n > MaxSize {
+			return 0, ErrTooLong
+		}
+	}
+	if len(b) < 8 {
+		return 0, nil
+	}
+	if binary.BigEndian.Uint32(b[4:]) != cookie {
+		return 0, ErrForeign
+	}
+	return stunHeader + int(binary.BigEndian.Uint16(b[2:])), nil
+}
+
+// Pad appends the zeros that a frame of n bytes, header included, needs behind it on a stream (RFC 8656 §12.5).
+func Pad(dst []byte, n int) []byte {
+	var zeros [3]byte
+	return append(dst, zeros[:-n&3]...)
+}
