@@ -90,6 +90,7 @@ type conn struct {
 	way    way
 	format wire.Format
 	client netip.Addr // where a trusted proxy says that it comes from; else invalid
+	host   string     // whom the client has asked for, perhaps with a port; empty: it did not say
 
 	// Owned by the reader.
 	seat   *seat         // the session on this connection

@@ -3,7 +3,6 @@ package signaling
 import (
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -86,11 +85,8 @@ func onLoopback(r *http.Request) error {
 
 // isLoopbackHost takes "localhost", "127.0.0.1" and "[::1]", each with or without a port.
 func isLoopbackHost(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
-	}
-	if strings.EqualFold(host, "localhost") {
+	host := hostName(hostport)
+	if host == "localhost" {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)

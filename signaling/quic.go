@@ -244,8 +244,8 @@ func (q *quicServer) welcome(connection *quic.Conn) {
 			}
 		})
 	}
-	if connection.ConnectionState().TLS.NegotiatedProtocol == ALPN {
-		go q.serveRaw(connection) // on a stack of its own
+	if state := connection.ConnectionState().TLS; state.NegotiatedProtocol == ALPN {
+		go q.serveRaw(connection, state.ServerName) // on a stack of its own
 		return
 	}
 	defer q.serving.Done()
@@ -274,12 +274,12 @@ func (q *quicServer) sweep(ctx context.Context) {
 	}
 }
 
-// serveRaw is the life of a raw QUIC connection.
-func (q *quicServer) serveRaw(connection *quic.Conn) {
+// serveRaw is the life of a raw QUIC connection; host is whom the client has asked for.
+func (q *quicServer) serveRaw(connection *quic.Conn, host string) {
 	defer q.serving.Done()
 	s := q.server
 	p := &rawQUIC{server: s, connection: connection}
-	c := &conn{id: s.lastConn.Add(1), server: s, port: p, way: byQUIC}
+	c := &conn{id: s.lastConn.Add(1), server: s, port: p, way: byQUIC, host: host}
 	if s.keep(c) {
 		c.serve()
 	} else {

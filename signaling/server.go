@@ -49,6 +49,12 @@ type Config struct {
 	// Transports tells clients of the other ways to this server, in Welcome and at TransportsHandler. Called from many
 	// goroutines, must not block; what it returns is not changed any more. Nil: none.
 	Transports func() []*wire.Transport
+	// Relays are the TURN servers that a session is told of, with credentials of its own and how long they live: newer ones are
+	// asked for after three quarters of that. host is the name or address by which the client has reached us, without port or
+	// brackets; empty where it did not say. Called from many goroutines, must not block. Nil, or no servers: none.
+	Relays func(g Grants, session, host string) (servers []*wire.IceServer, life time.Duration)
+	// Revoke is told when a session is over: its credentials of Relays hold no more. Must not block. Nil: nobody is told.
+	Revoke func(g Grants, session string)
 	// ResumeFor is how long a session without a connection, or without media, is kept; default DefaultResumeFor.
 	ResumeFor time.Duration
 	// AudioSlots and VideoSlots are what Welcome says a client may offer; defaults 16 and 49, as those of sfu.Config.
@@ -193,9 +199,10 @@ func (s *Server) open(c *conn, frame uint64, g Grants) *wire.Error {
 			id: randomText(12), secret: secret, grants: g, resumeFor: s.cfg.ResumeFor, epoch: s.epoch,
 			server: s.cfg.Name, audioSlots: s.cfg.AudioSlots, videoSlots: s.cfg.VideoSlots,
 			frameLimit: limit{perSecond: rate.Limit(s.cfg.FramesPerSecond), burst: 2 * s.cfg.FramesPerSecond},
+			mint:       s.cfg.Relays,
 		}),
 	}
-	greeting := attached{conn: c.id, frame: frame}
+	greeting := attached{conn: c.id, frame: frame, host: hostName(c.host)}
 	if s.cfg.Transports != nil {
 		greeting.transports = s.cfg.Transports()
 	}
@@ -261,7 +268,7 @@ func (s *Server) resume(c *conn, frame uint64, m *wire.Resume) bool {
 	if early {
 		c.countEarly()
 	}
-	in := resumed{conn: c.id, frame: frame, lastSeq: m.GetLastSeq()}
+	in := resumed{conn: c.id, frame: frame, lastSeq: m.GetLastSeq(), host: hostName(c.host)}
 	request, took := st.adopt(c, in, early)
 	if took == displacesNobody {
 		if early = false; !c.proven() {
@@ -404,6 +411,9 @@ func (st *seat) apply(out output) *request {
 	s := st.server
 	for _, code := range out.errors {
 		s.counters.failed(code)
+	}
+	if out.revoke && s.cfg.Revoke != nil {
+		s.cfg.Revoke(st.session.grants, st.session.id)
 	}
 	if c := st.conn; c != nil {
 		switch {

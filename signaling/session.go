@@ -44,6 +44,9 @@ type session struct {
 	// Events of which only the newest counts.
 	standing standing
 
+	// TURN servers.
+	relays relays
+
 	// The Snapshot on its way answers a Resume, and is the first that its connection hears: answers wait in held.
 	greeting bool
 	held     []*wire.ServerFrame
@@ -88,13 +91,18 @@ const (
 type input interface{ input() }
 
 type (
-	// attached: the first connection, whose Hello had this frame id; transports are for Welcome.
+	// attached: the first connection, whose Hello had this frame id; transports are for Welcome, host is whom the client has
+	// asked for.
 	attached struct {
 		conn, frame uint64
 		transports  []*wire.Transport
+		host        string
 	}
 	// resumed: a new connection presented the secret.
-	resumed struct{ conn, frame, lastSeq uint64 }
+	resumed struct {
+		conn, frame, lastSeq uint64
+		host                 string
+	}
 	// lost: a connection ended. since, unless 0, is when the one before had: this one was not what it seemed.
 	lost struct {
 		conn  uint64
@@ -145,6 +153,7 @@ type output struct {
 	request   *request            // make this call, then step(answered)
 	wake      time.Duration       // step(tick) no later than this; 0: no need
 	end       bool                // forget the session; no input will change it any more
+	revoke    bool                // its TURN credentials hold no more
 	errors    []wire.Error_Code   // said in frames, to be counted
 }
 
@@ -191,10 +200,11 @@ type sessionConfig struct {
 	secret                 []byte // 128 random bits: who holds them may resume
 	grants                 Grants
 	resumeFor              time.Duration
-	epoch                  time.Time // wall clock at now = 0
-	server                 string    // for Welcome
-	audioSlots, videoSlots int       // for Welcome
-	frameLimit             limit     // of all that the client sends; zero: frameLimit
+	epoch                  time.Time                                                               // wall clock at now = 0
+	server                 string                                                                  // for Welcome
+	audioSlots, videoSlots int                                                                     // for Welcome
+	frameLimit             limit                                                                   // of all that the client sends; zero: frameLimit
+	mint                   func(g Grants, session, host string) ([]*wire.IceServer, time.Duration) // Config.Relays
 }
 
 func newSession(c sessionConfig) *session {
@@ -246,7 +256,7 @@ func (s *session) step(now time.Duration, in input) output {
 }
 
 func (s *session) attach(now time.Duration, in attached, out *output) {
-	s.conn = in.conn
+	s.conn, s.relays.host = in.conn, in.host
 	s.say(out, wire.Reply(in.frame, &wire.ServerFrame_Welcome{Welcome: &wire.Welcome{
 		SessionId:   s.id,
 		ResumeToken: s.secret,
@@ -262,6 +272,7 @@ func (s *session) attach(now time.Duration, in attached, out *output) {
 		ServerTimeMs: s.wall(now),
 		Server:       s.server,
 		Transports:   in.transports,
+		IceServers:   s.mintRelays(now),
 	}}))
 }
 
@@ -270,6 +281,9 @@ func (s *session) resume(now time.Duration, in resumed, out *output) {
 	s.answers.lost()
 	out.displaced = s.conn
 	s.conn, s.hold, s.greeting, s.held = in.conn, false, false, nil
+	if in.host != "" {
+		s.relays.host = in.host
+	}
 	if s.bye != nil {
 		s.say(out, wire.Reply(0, &wire.ServerFrame_Bye{Bye: s.bye}))
 		s.hangup(out)
@@ -279,11 +293,14 @@ func (s *session) resume(now time.Duration, in resumed, out *output) {
 	if !s.log.holds(in.lastSeq) {
 		s.greeting = s.peer != 0
 		s.snapshot(in.frame, out)
-		return
+	} else {
+		s.sent = in.lastSeq
+		s.say(out, wire.Reply(in.frame, &wire.ServerFrame_Resumed{Resumed: &wire.Resumed{FromSeq: in.lastSeq + 1}}))
+		s.flush(out)
 	}
-	s.sent = in.lastSeq
-	s.say(out, wire.Reply(in.frame, &wire.ServerFrame_Resumed{Resumed: &wire.Resumed{FromSeq: in.lastSeq + 1}}))
-	s.flush(out)
+	if s.relays.due || s.relays.later {
+		s.sayRelays(now, out)
+	}
 }
 
 // snapshot answers with the whole state instead of the events that led to it.
@@ -328,6 +345,7 @@ func (s *session) expire(now time.Duration, out *output) {
 		s.log.expire(now)
 		s.answers.sweep()
 	}
+	s.renewRelays(now, out)
 	switch {
 	case s.bye != nil:
 	case s.conn == 0 && now >= s.detachedAt+s.resumeFor:
@@ -346,6 +364,7 @@ func (s *session) end(now time.Duration, reason wire.Bye_Reason, action wire.Bye
 	s.queue, s.early, s.missed, s.deferred, s.hold, s.joining, s.silent = nil, nil, false, nil, false, false, false
 	s.log.kept, s.answers, s.greeting, s.held = nil, answers{}, false, nil
 	s.standing, s.arriving = standing{}, standing{}
+	out.revoke = s.mint != nil
 	s.say(out, wire.Reply(0, &wire.ServerFrame_Bye{Bye: s.bye}))
 	s.hangup(out)
 	if s.peer != 0 && reason != wire.Bye_SHUTDOWN {
@@ -368,6 +387,9 @@ func (s *session) settle(now time.Duration, out *output) {
 	}
 	if s.conn == 0 {
 		out.wakeBy(s.detachedAt + s.resumeFor)
+	}
+	if s.relays.renewAt != 0 {
+		out.wakeBy(s.relays.renewAt)
 	}
 	if s.silent && !s.joining {
 		out.wakeBy(s.silentAt + s.resumeFor)

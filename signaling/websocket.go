@@ -79,7 +79,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if ws.Subprotocol() == wire.JSON.String() {
 		p.format = wire.JSON
 	}
-	c := &conn{id: s.lastConn.Add(1), server: s, port: p, way: byWebSocket, format: p.format, client: s.addresses.of(r)}
+	c := &conn{id: s.lastConn.Add(1), server: s, port: p, way: byWebSocket, format: p.format, client: s.addresses.of(r), host: r.Host}
 	if !s.keep(c) {
 		p.close()
 		return

@@ -89,7 +89,7 @@ func (q *quicServer) serveWebTransport(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := &webTransport{server: s, connection: connection, session: session}
-	c := &conn{id: s.lastConn.Add(1), server: s, port: p, way: byWebTransport}
+	c := &conn{id: s.lastConn.Add(1), server: s, port: p, way: byWebTransport, host: r.Host}
 	if s.keep(c) {
 		c.serve()
 	} else {

@@ -53,6 +53,9 @@ type Options struct {
 	ListenMedia func() (net.PacketConn, error)
 	// Settings edits what each PeerConnection is made with: addresses, a UDP mux, loggers.
 	Settings func(*webrtc.SettingEngine)
+	// RelayOnly lets media go through the server's relays (TURN) alone, over UDP, TCP or TLS: our own addresses stay unknown to it, and
+	// deployments are tested. Without relays nothing flows.
+	RelayOnly bool
 	// Bandwidth bounds the estimate of what our uplink carries; the zero value means bwe's defaults.
 	Bandwidth bwe.Config
 	// Unpaced has everything leave at once and nothing be paused, whatever the path carries: for tests and for load on links that are
@@ -97,6 +100,7 @@ type Client struct {
 	listenMedia func() (net.PacketConn, error)
 	trace       Trace
 	nearby      bool // the server is on this machine's loopback
+	relayOnly   bool
 	bandwidth   bwe.Config
 	unpaced     bool
 	noFEC       bool
@@ -125,7 +129,7 @@ func Dial(ctx context.Context, url string, token TokenSource, options Options) (
 	if options.Dial != nil {
 		transport.Proxy, transport.DialContext = nil, options.Dial
 	}
-	c := &Client{transport: transport, settings: options.Settings, dial: options.Dial, listenMedia: options.ListenMedia, trace: options.Trace, nearby: onLoopback(u), bandwidth: options.Bandwidth, unpaced: options.Unpaced, noFEC: options.NoFEC}
+	c := &Client{transport: transport, settings: options.Settings, dial: options.Dial, listenMedia: options.ListenMedia, trace: options.Trace, nearby: onLoopback(u), relayOnly: options.RelayOnly, bandwidth: options.Bandwidth, unpaced: options.Unpaced, noFEC: options.NoFEC}
 	if c.session, err = openSession(ctx, newRoad(u, transport, options), token, options.GiveUpAfter, options.Logger); err != nil {
 		transport.CloseIdleConnections()
 		return nil, fmt.Errorf("client: %w", err)

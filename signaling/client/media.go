@@ -44,6 +44,7 @@ type media struct {
 	detour  *detour
 	mux     ice.UDPMux // nil: pion opens a socket on each address
 	readers sync.WaitGroup
+	relayed atomic.Bool // the way in use goes through a relay
 
 	// Owned by whoever has the turn.
 	sent []*publication // those on this connection
@@ -95,7 +96,7 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 		return nil, err
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
-	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	pc, err := api.NewPeerConnection(c.ice())
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,8 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 	// What comes on ICE's goroutines may not ask pion for the pair: while it closes it waits for them and holds the lock of that.
 	var overUDP atomic.Bool
 	pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
-		overUDP.Store(pair.Remote.Protocol == webrtc.ICEProtocolUDP)
+		m.relayed.Store(pair.Local.Typ == webrtc.ICECandidateTypeRelay)
+		overUDP.Store(pair.Remote.Protocol == webrtc.ICEProtocolUDP && !m.relayed.Load())
 		detour.begin(overUDP.Load())
 	})
 	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) {

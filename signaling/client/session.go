@@ -50,6 +50,7 @@ type session struct {
 	mu       sync.Mutex
 	conn     connection // nil while none carries the session
 	welcome  *wire.Welcome
+	relays   []*wire.IceServer // the newest
 	lastID   uint64
 	lastSeq  uint64 // last event handled
 	pending  map[uint64]*request
@@ -147,7 +148,7 @@ func (s *session) hello(ctx context.Context) (connection, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.welcome, s.lastSeq = answer.GetWelcome(), 0
+	s.welcome, s.lastSeq, s.relays = answer.GetWelcome(), 0, answer.GetWelcome().GetIceServers()
 	return conn, nil
 }
 
@@ -265,6 +266,9 @@ func (s *session) handle(f *wire.ServerFrame) (verdict, *EndError) {
 		return s.bye(m.Bye)
 	case *wire.ServerFrame_Snapshot:
 		s.snapshot(m.Snapshot)
+		return goOn, nil
+	case *wire.ServerFrame_IceServers:
+		s.relaysAre(m.IceServers.GetIceServers())
 		return goOn, nil
 	case *wire.ServerFrame_Error:
 		if f.GetId() == 0 {

@@ -129,7 +129,7 @@ func (x Transport_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Transport_Kind.Descriptor instead.
 func (Transport_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{5, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type Device_Class int32
@@ -182,7 +182,7 @@ func (x Device_Class) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Device_Class.Descriptor instead.
 func (Device_Class) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{13, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // Thermal is the operating system's word for how hot the device is.
@@ -238,7 +238,7 @@ func (x Device_Thermal) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Device_Thermal.Descriptor instead.
 func (Device_Thermal) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{13, 1}
+	return file_tolkyn_proto_rawDescGZIP(), []int{15, 1}
 }
 
 type Sdp_Type int32
@@ -287,7 +287,7 @@ func (x Sdp_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Sdp_Type.Descriptor instead.
 func (Sdp_Type) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{23, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{25, 0}
 }
 
 type Track_Kind int32
@@ -336,7 +336,7 @@ func (x Track_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Track_Kind.Descriptor instead.
 func (Track_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{26, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{28, 0}
 }
 
 type Track_Source int32
@@ -391,7 +391,7 @@ func (x Track_Source) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Track_Source.Descriptor instead.
 func (Track_Source) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{26, 1}
+	return file_tolkyn_proto_rawDescGZIP(), []int{28, 1}
 }
 
 type PeerUpdate_Change int32
@@ -440,7 +440,7 @@ func (x PeerUpdate_Change) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PeerUpdate_Change.Descriptor instead.
 func (PeerUpdate_Change) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{27, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{29, 0}
 }
 
 type TrackUpdate_Change int32
@@ -495,7 +495,7 @@ func (x TrackUpdate_Change) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TrackUpdate_Change.Descriptor instead.
 func (TrackUpdate_Change) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{28, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{30, 0}
 }
 
 type SlotLayer_Limit int32
@@ -566,7 +566,7 @@ func (x SlotLayer_Limit) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SlotLayer_Limit.Descriptor instead.
 func (SlotLayer_Limit) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{37, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{39, 0}
 }
 
 type Error_Code int32
@@ -650,7 +650,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{40, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{42, 0}
 }
 
 type Bye_Reason int32
@@ -717,7 +717,7 @@ func (x Bye_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Bye_Reason.Descriptor instead.
 func (Bye_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{41, 0}
+	return file_tolkyn_proto_rawDescGZIP(), []int{43, 0}
 }
 
 type Bye_Action int32
@@ -769,7 +769,7 @@ func (x Bye_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Bye_Action.Descriptor instead.
 func (Bye_Action) EnumDescriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{41, 1}
+	return file_tolkyn_proto_rawDescGZIP(), []int{43, 1}
 }
 
 // ClientFrame is what a client sends.
@@ -1044,6 +1044,7 @@ type ServerFrame struct {
 	//	*ServerFrame_CodecWanted
 	//	*ServerFrame_LayerState
 	//	*ServerFrame_ProfileWanted
+	//	*ServerFrame_IceServers
 	Message       isServerFrame_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1271,6 +1272,15 @@ func (x *ServerFrame) GetProfileWanted() *ProfileWanted {
 	return nil
 }
 
+func (x *ServerFrame) GetIceServers() *IceServers {
+	if x != nil {
+		if x, ok := x.Message.(*ServerFrame_IceServers); ok {
+			return x.IceServers
+		}
+	}
+	return nil
+}
+
 type isServerFrame_Message interface {
 	isServerFrame_Message()
 }
@@ -1351,6 +1361,10 @@ type ServerFrame_ProfileWanted struct {
 	ProfileWanted *ProfileWanted `protobuf:"bytes,28,opt,name=profile_wanted,json=profileWanted,proto3,oneof"`
 }
 
+type ServerFrame_IceServers struct {
+	IceServers *IceServers `protobuf:"bytes,29,opt,name=ice_servers,json=iceServers,proto3,oneof"`
+}
+
 func (*ServerFrame_Welcome) isServerFrame_Message() {}
 
 func (*ServerFrame_Resumed) isServerFrame_Message() {}
@@ -1388,6 +1402,8 @@ func (*ServerFrame_CodecWanted) isServerFrame_Message() {}
 func (*ServerFrame_LayerState) isServerFrame_Message() {}
 
 func (*ServerFrame_ProfileWanted) isServerFrame_Message() {}
+
+func (*ServerFrame_IceServers) isServerFrame_Message() {}
 
 // Hello opens a session. It must be the first frame, unless Resume is.
 type Hello struct {
@@ -1462,7 +1478,9 @@ type Welcome struct {
 	ServerTimeMs int64  `protobuf:"varint,9,opt,name=server_time_ms,json=serverTimeMs,proto3" json:"server_time_ms,omitempty"`
 	Server       string `protobuf:"bytes,10,opt,name=server,proto3" json:"server,omitempty"`
 	// The other ways to this server, for the next connection.
-	Transports    []*Transport `protobuf:"bytes,11,rep,name=transports,proto3" json:"transports,omitempty"`
+	Transports []*Transport `protobuf:"bytes,11,rep,name=transports,proto3" json:"transports,omitempty"`
+	// Relays (TURN) for media where nothing reaches the server directly. Newer ones follow in IceServers before they run out.
+	IceServers    []*IceServer `protobuf:"bytes,12,rep,name=ice_servers,json=iceServers,proto3" json:"ice_servers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1574,6 +1592,130 @@ func (x *Welcome) GetTransports() []*Transport {
 	return nil
 }
 
+func (x *Welcome) GetIceServers() []*IceServer {
+	if x != nil {
+		return x.IceServers
+	}
+	return nil
+}
+
+// IceServer is one entry of WebRTC's iceServers. The credentials are this session's alone, and end with it.
+type IceServer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "turn:call.example.kz:3478?transport=udp" (RFC 7065): all of one server, the best first.
+	Urls       []string `protobuf:"bytes,1,rep,name=urls,proto3" json:"urls,omitempty"`
+	Username   string   `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	Credential string   `protobuf:"bytes,3,opt,name=credential,proto3" json:"credential,omitempty"`
+	// Milliseconds since 1970 on the server's clock, at most an hour ahead: nothing can be allocated or refreshed afterwards.
+	ExpiresMs     int64 `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IceServer) Reset() {
+	*x = IceServer{}
+	mi := &file_tolkyn_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IceServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IceServer) ProtoMessage() {}
+
+func (x *IceServer) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IceServer.ProtoReflect.Descriptor instead.
+func (*IceServer) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *IceServer) GetUrls() []string {
+	if x != nil {
+		return x.Urls
+	}
+	return nil
+}
+
+func (x *IceServer) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *IceServer) GetCredential() string {
+	if x != nil {
+		return x.Credential
+	}
+	return ""
+}
+
+func (x *IceServer) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+// IceServers takes the place of those in Welcome, and of earlier ones: for the next gathering of candidates. It comes unasked
+// (id 0, seq 0), before the credentials run out and after a Resume. Whose media goes through a relay restarts ICE with it.
+type IceServers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	IceServers    []*IceServer           `protobuf:"bytes,1,rep,name=ice_servers,json=iceServers,proto3" json:"ice_servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IceServers) Reset() {
+	*x = IceServers{}
+	mi := &file_tolkyn_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IceServers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IceServers) ProtoMessage() {}
+
+func (x *IceServers) ProtoReflect() protoreflect.Message {
+	mi := &file_tolkyn_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IceServers.ProtoReflect.Descriptor instead.
+func (*IceServers) Descriptor() ([]byte, []int) {
+	return file_tolkyn_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *IceServers) GetIceServers() []*IceServer {
+	if x != nil {
+		return x.IceServers
+	}
+	return nil
+}
+
 // Transports is what GET /v1/transports answers, as canonical proto3 JSON.
 type Transports struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1584,7 +1726,7 @@ type Transports struct {
 
 func (x *Transports) Reset() {
 	*x = Transports{}
-	mi := &file_tolkyn_proto_msgTypes[4]
+	mi := &file_tolkyn_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +1738,7 @@ func (x *Transports) String() string {
 func (*Transports) ProtoMessage() {}
 
 func (x *Transports) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[4]
+	mi := &file_tolkyn_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +1751,7 @@ func (x *Transports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transports.ProtoReflect.Descriptor instead.
 func (*Transports) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{4}
+	return file_tolkyn_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Transports) GetTransports() []*Transport {
@@ -1636,7 +1778,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_tolkyn_proto_msgTypes[5]
+	mi := &file_tolkyn_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1790,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[5]
+	mi := &file_tolkyn_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1803,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{5}
+	return file_tolkyn_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Transport) GetKind() Transport_Kind {
@@ -1704,7 +1846,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_tolkyn_proto_msgTypes[6]
+	mi := &file_tolkyn_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1858,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[6]
+	mi := &file_tolkyn_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1871,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{6}
+	return file_tolkyn_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Limits) GetMaxFrameBytes() uint32 {
@@ -1773,7 +1915,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_tolkyn_proto_msgTypes[7]
+	mi := &file_tolkyn_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +1927,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[7]
+	mi := &file_tolkyn_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +1940,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{7}
+	return file_tolkyn_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Resume) GetSessionId() string {
@@ -1832,7 +1974,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_tolkyn_proto_msgTypes[8]
+	mi := &file_tolkyn_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1986,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[8]
+	mi := &file_tolkyn_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1999,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{8}
+	return file_tolkyn_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Resumed) GetFromSeq() uint64 {
@@ -1886,7 +2028,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_tolkyn_proto_msgTypes[9]
+	mi := &file_tolkyn_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +2040,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[9]
+	mi := &file_tolkyn_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +2053,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{9}
+	return file_tolkyn_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Snapshot) GetSeq() uint64 {
@@ -1959,7 +2101,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_tolkyn_proto_msgTypes[10]
+	mi := &file_tolkyn_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2113,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[10]
+	mi := &file_tolkyn_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2126,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{10}
+	return file_tolkyn_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Ping) GetClientTimeMs() int64 {
@@ -2004,7 +2146,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_tolkyn_proto_msgTypes[11]
+	mi := &file_tolkyn_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2158,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[11]
+	mi := &file_tolkyn_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2171,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{11}
+	return file_tolkyn_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Pong) GetClientTimeMs() int64 {
@@ -2063,7 +2205,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_tolkyn_proto_msgTypes[12]
+	mi := &file_tolkyn_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2217,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[12]
+	mi := &file_tolkyn_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2230,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{12}
+	return file_tolkyn_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Join) GetName() string {
@@ -2139,7 +2281,7 @@ type Device struct {
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_tolkyn_proto_msgTypes[13]
+	mi := &file_tolkyn_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2293,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[13]
+	mi := &file_tolkyn_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2306,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{13}
+	return file_tolkyn_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Device) GetClass() Device_Class {
@@ -2227,7 +2369,7 @@ type Joined struct {
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_tolkyn_proto_msgTypes[14]
+	mi := &file_tolkyn_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2381,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[14]
+	mi := &file_tolkyn_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2394,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{14}
+	return file_tolkyn_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Joined) GetPeerId() string {
@@ -2304,7 +2446,7 @@ type Roster struct {
 
 func (x *Roster) Reset() {
 	*x = Roster{}
-	mi := &file_tolkyn_proto_msgTypes[15]
+	mi := &file_tolkyn_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2316,7 +2458,7 @@ func (x *Roster) String() string {
 func (*Roster) ProtoMessage() {}
 
 func (x *Roster) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[15]
+	mi := &file_tolkyn_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2329,7 +2471,7 @@ func (x *Roster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roster.ProtoReflect.Descriptor instead.
 func (*Roster) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{15}
+	return file_tolkyn_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Roster) GetAfter() string {
@@ -2359,7 +2501,7 @@ type RosterPage struct {
 
 func (x *RosterPage) Reset() {
 	*x = RosterPage{}
-	mi := &file_tolkyn_proto_msgTypes[16]
+	mi := &file_tolkyn_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2513,7 @@ func (x *RosterPage) String() string {
 func (*RosterPage) ProtoMessage() {}
 
 func (x *RosterPage) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[16]
+	mi := &file_tolkyn_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2526,7 @@ func (x *RosterPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RosterPage.ProtoReflect.Descriptor instead.
 func (*RosterPage) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{16}
+	return file_tolkyn_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RosterPage) GetPeers() []*Peer {
@@ -2418,7 +2560,7 @@ type RosterUpdate struct {
 
 func (x *RosterUpdate) Reset() {
 	*x = RosterUpdate{}
-	mi := &file_tolkyn_proto_msgTypes[17]
+	mi := &file_tolkyn_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2572,7 @@ func (x *RosterUpdate) String() string {
 func (*RosterUpdate) ProtoMessage() {}
 
 func (x *RosterUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[17]
+	mi := &file_tolkyn_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2585,7 @@ func (x *RosterUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RosterUpdate.ProtoReflect.Descriptor instead.
 func (*RosterUpdate) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{17}
+	return file_tolkyn_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RosterUpdate) GetSize() uint32 {
@@ -2462,7 +2604,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_tolkyn_proto_msgTypes[18]
+	mi := &file_tolkyn_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2616,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[18]
+	mi := &file_tolkyn_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2629,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{18}
+	return file_tolkyn_proto_rawDescGZIP(), []int{20}
 }
 
 // Publish describes tracks on m-lines that a later (or the same) Sdp offer opens.
@@ -2502,7 +2644,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_tolkyn_proto_msgTypes[19]
+	mi := &file_tolkyn_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2656,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[19]
+	mi := &file_tolkyn_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2669,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{19}
+	return file_tolkyn_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Publish) GetTracks() []*Track {
@@ -2554,7 +2696,7 @@ type Unpublish struct {
 
 func (x *Unpublish) Reset() {
 	*x = Unpublish{}
-	mi := &file_tolkyn_proto_msgTypes[20]
+	mi := &file_tolkyn_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2708,7 @@ func (x *Unpublish) String() string {
 func (*Unpublish) ProtoMessage() {}
 
 func (x *Unpublish) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[20]
+	mi := &file_tolkyn_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2721,7 @@ func (x *Unpublish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unpublish.ProtoReflect.Descriptor instead.
 func (*Unpublish) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{20}
+	return file_tolkyn_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Unpublish) GetTrackIds() []string {
@@ -2604,7 +2746,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_tolkyn_proto_msgTypes[21]
+	mi := &file_tolkyn_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2758,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[21]
+	mi := &file_tolkyn_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2771,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{21}
+	return file_tolkyn_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Subscribe) GetWishes() []*Wish {
@@ -2671,7 +2813,7 @@ type Wish struct {
 
 func (x *Wish) Reset() {
 	*x = Wish{}
-	mi := &file_tolkyn_proto_msgTypes[22]
+	mi := &file_tolkyn_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2683,7 +2825,7 @@ func (x *Wish) String() string {
 func (*Wish) ProtoMessage() {}
 
 func (x *Wish) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[22]
+	mi := &file_tolkyn_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2696,7 +2838,7 @@ func (x *Wish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wish.ProtoReflect.Descriptor instead.
 func (*Wish) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{22}
+	return file_tolkyn_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Wish) GetPeerId() string {
@@ -2756,7 +2898,7 @@ type Sdp struct {
 
 func (x *Sdp) Reset() {
 	*x = Sdp{}
-	mi := &file_tolkyn_proto_msgTypes[23]
+	mi := &file_tolkyn_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2910,7 @@ func (x *Sdp) String() string {
 func (*Sdp) ProtoMessage() {}
 
 func (x *Sdp) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[23]
+	mi := &file_tolkyn_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2923,7 @@ func (x *Sdp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sdp.ProtoReflect.Descriptor instead.
 func (*Sdp) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{23}
+	return file_tolkyn_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Sdp) GetType() Sdp_Type {
@@ -2816,7 +2958,7 @@ type Mute struct {
 
 func (x *Mute) Reset() {
 	*x = Mute{}
-	mi := &file_tolkyn_proto_msgTypes[24]
+	mi := &file_tolkyn_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +2970,7 @@ func (x *Mute) String() string {
 func (*Mute) ProtoMessage() {}
 
 func (x *Mute) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[24]
+	mi := &file_tolkyn_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +2983,7 @@ func (x *Mute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mute.ProtoReflect.Descriptor instead.
 func (*Mute) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{24}
+	return file_tolkyn_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Mute) GetTrackId() string {
@@ -2870,7 +3012,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_tolkyn_proto_msgTypes[25]
+	mi := &file_tolkyn_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +3024,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[25]
+	mi := &file_tolkyn_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +3037,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{25}
+	return file_tolkyn_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Peer) GetPeerId() string {
@@ -2944,7 +3086,7 @@ type Track struct {
 
 func (x *Track) Reset() {
 	*x = Track{}
-	mi := &file_tolkyn_proto_msgTypes[26]
+	mi := &file_tolkyn_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3098,7 @@ func (x *Track) String() string {
 func (*Track) ProtoMessage() {}
 
 func (x *Track) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[26]
+	mi := &file_tolkyn_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3111,7 @@ func (x *Track) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Track.ProtoReflect.Descriptor instead.
 func (*Track) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{26}
+	return file_tolkyn_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Track) GetTrackId() string {
@@ -3025,7 +3167,7 @@ type PeerUpdate struct {
 
 func (x *PeerUpdate) Reset() {
 	*x = PeerUpdate{}
-	mi := &file_tolkyn_proto_msgTypes[27]
+	mi := &file_tolkyn_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3037,7 +3179,7 @@ func (x *PeerUpdate) String() string {
 func (*PeerUpdate) ProtoMessage() {}
 
 func (x *PeerUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[27]
+	mi := &file_tolkyn_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3050,7 +3192,7 @@ func (x *PeerUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerUpdate.ProtoReflect.Descriptor instead.
 func (*PeerUpdate) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{27}
+	return file_tolkyn_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PeerUpdate) GetChange() PeerUpdate_Change {
@@ -3079,7 +3221,7 @@ type TrackUpdate struct {
 
 func (x *TrackUpdate) Reset() {
 	*x = TrackUpdate{}
-	mi := &file_tolkyn_proto_msgTypes[28]
+	mi := &file_tolkyn_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3091,7 +3233,7 @@ func (x *TrackUpdate) String() string {
 func (*TrackUpdate) ProtoMessage() {}
 
 func (x *TrackUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[28]
+	mi := &file_tolkyn_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3104,7 +3246,7 @@ func (x *TrackUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrackUpdate.ProtoReflect.Descriptor instead.
 func (*TrackUpdate) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{28}
+	return file_tolkyn_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TrackUpdate) GetChange() TrackUpdate_Change {
@@ -3140,7 +3282,7 @@ type SlotMap struct {
 
 func (x *SlotMap) Reset() {
 	*x = SlotMap{}
-	mi := &file_tolkyn_proto_msgTypes[29]
+	mi := &file_tolkyn_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3152,7 +3294,7 @@ func (x *SlotMap) String() string {
 func (*SlotMap) ProtoMessage() {}
 
 func (x *SlotMap) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[29]
+	mi := &file_tolkyn_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3165,7 +3307,7 @@ func (x *SlotMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotMap.ProtoReflect.Descriptor instead.
 func (*SlotMap) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{29}
+	return file_tolkyn_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SlotMap) GetSlots() []*Slot {
@@ -3195,7 +3337,7 @@ type Slot struct {
 
 func (x *Slot) Reset() {
 	*x = Slot{}
-	mi := &file_tolkyn_proto_msgTypes[30]
+	mi := &file_tolkyn_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +3349,7 @@ func (x *Slot) String() string {
 func (*Slot) ProtoMessage() {}
 
 func (x *Slot) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[30]
+	mi := &file_tolkyn_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3220,7 +3362,7 @@ func (x *Slot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slot.ProtoReflect.Descriptor instead.
 func (*Slot) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{30}
+	return file_tolkyn_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Slot) GetMid() string {
@@ -3254,7 +3396,7 @@ type Speakers struct {
 
 func (x *Speakers) Reset() {
 	*x = Speakers{}
-	mi := &file_tolkyn_proto_msgTypes[31]
+	mi := &file_tolkyn_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +3408,7 @@ func (x *Speakers) String() string {
 func (*Speakers) ProtoMessage() {}
 
 func (x *Speakers) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[31]
+	mi := &file_tolkyn_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3279,7 +3421,7 @@ func (x *Speakers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Speakers.ProtoReflect.Descriptor instead.
 func (*Speakers) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{31}
+	return file_tolkyn_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Speakers) GetSpeakers() []*Speaker {
@@ -3300,7 +3442,7 @@ type Speaker struct {
 
 func (x *Speaker) Reset() {
 	*x = Speaker{}
-	mi := &file_tolkyn_proto_msgTypes[32]
+	mi := &file_tolkyn_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3312,7 +3454,7 @@ func (x *Speaker) String() string {
 func (*Speaker) ProtoMessage() {}
 
 func (x *Speaker) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[32]
+	mi := &file_tolkyn_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3325,7 +3467,7 @@ func (x *Speaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Speaker.ProtoReflect.Descriptor instead.
 func (*Speaker) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{32}
+	return file_tolkyn_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Speaker) GetPeerId() string {
@@ -3353,7 +3495,7 @@ type LayersWanted struct {
 
 func (x *LayersWanted) Reset() {
 	*x = LayersWanted{}
-	mi := &file_tolkyn_proto_msgTypes[33]
+	mi := &file_tolkyn_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3365,7 +3507,7 @@ func (x *LayersWanted) String() string {
 func (*LayersWanted) ProtoMessage() {}
 
 func (x *LayersWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[33]
+	mi := &file_tolkyn_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3378,7 +3520,7 @@ func (x *LayersWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayersWanted.ProtoReflect.Descriptor instead.
 func (*LayersWanted) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{33}
+	return file_tolkyn_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LayersWanted) GetTrackId() string {
@@ -3409,7 +3551,7 @@ type EncodingWanted struct {
 
 func (x *EncodingWanted) Reset() {
 	*x = EncodingWanted{}
-	mi := &file_tolkyn_proto_msgTypes[34]
+	mi := &file_tolkyn_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3421,7 +3563,7 @@ func (x *EncodingWanted) String() string {
 func (*EncodingWanted) ProtoMessage() {}
 
 func (x *EncodingWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[34]
+	mi := &file_tolkyn_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3434,7 +3576,7 @@ func (x *EncodingWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EncodingWanted.ProtoReflect.Descriptor instead.
 func (*EncodingWanted) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{34}
+	return file_tolkyn_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EncodingWanted) GetRid() string {
@@ -3479,7 +3621,7 @@ type CodecWanted struct {
 
 func (x *CodecWanted) Reset() {
 	*x = CodecWanted{}
-	mi := &file_tolkyn_proto_msgTypes[35]
+	mi := &file_tolkyn_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3633,7 @@ func (x *CodecWanted) String() string {
 func (*CodecWanted) ProtoMessage() {}
 
 func (x *CodecWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[35]
+	mi := &file_tolkyn_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3646,7 @@ func (x *CodecWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CodecWanted.ProtoReflect.Descriptor instead.
 func (*CodecWanted) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{35}
+	return file_tolkyn_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CodecWanted) GetTrackId() string {
@@ -3538,7 +3680,7 @@ type LayerState struct {
 
 func (x *LayerState) Reset() {
 	*x = LayerState{}
-	mi := &file_tolkyn_proto_msgTypes[36]
+	mi := &file_tolkyn_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +3692,7 @@ func (x *LayerState) String() string {
 func (*LayerState) ProtoMessage() {}
 
 func (x *LayerState) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[36]
+	mi := &file_tolkyn_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +3705,7 @@ func (x *LayerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayerState.ProtoReflect.Descriptor instead.
 func (*LayerState) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{36}
+	return file_tolkyn_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LayerState) GetSlots() []*SlotLayer {
@@ -3593,7 +3735,7 @@ type SlotLayer struct {
 
 func (x *SlotLayer) Reset() {
 	*x = SlotLayer{}
-	mi := &file_tolkyn_proto_msgTypes[37]
+	mi := &file_tolkyn_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3605,7 +3747,7 @@ func (x *SlotLayer) String() string {
 func (*SlotLayer) ProtoMessage() {}
 
 func (x *SlotLayer) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[37]
+	mi := &file_tolkyn_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3618,7 +3760,7 @@ func (x *SlotLayer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotLayer.ProtoReflect.Descriptor instead.
 func (*SlotLayer) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{37}
+	return file_tolkyn_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SlotLayer) GetMid() string {
@@ -3687,7 +3829,7 @@ type ProfileWanted struct {
 
 func (x *ProfileWanted) Reset() {
 	*x = ProfileWanted{}
-	mi := &file_tolkyn_proto_msgTypes[38]
+	mi := &file_tolkyn_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3699,7 +3841,7 @@ func (x *ProfileWanted) String() string {
 func (*ProfileWanted) ProtoMessage() {}
 
 func (x *ProfileWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[38]
+	mi := &file_tolkyn_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3712,7 +3854,7 @@ func (x *ProfileWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileWanted.ProtoReflect.Descriptor instead.
 func (*ProfileWanted) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{38}
+	return file_tolkyn_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ProfileWanted) GetProfile() Profile {
@@ -3731,7 +3873,7 @@ type Ok struct {
 
 func (x *Ok) Reset() {
 	*x = Ok{}
-	mi := &file_tolkyn_proto_msgTypes[39]
+	mi := &file_tolkyn_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3885,7 @@ func (x *Ok) String() string {
 func (*Ok) ProtoMessage() {}
 
 func (x *Ok) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[39]
+	mi := &file_tolkyn_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3898,7 @@ func (x *Ok) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ok.ProtoReflect.Descriptor instead.
 func (*Ok) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{39}
+	return file_tolkyn_proto_rawDescGZIP(), []int{41}
 }
 
 // Error answers a request that failed, or (id 0) precedes the Bye of a broken session.
@@ -3774,7 +3916,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_tolkyn_proto_msgTypes[40]
+	mi := &file_tolkyn_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3786,7 +3928,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[40]
+	mi := &file_tolkyn_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +3941,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{40}
+	return file_tolkyn_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -3841,7 +3983,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_tolkyn_proto_msgTypes[41]
+	mi := &file_tolkyn_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3853,7 +3995,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_tolkyn_proto_msgTypes[41]
+	mi := &file_tolkyn_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,7 +4008,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_tolkyn_proto_rawDescGZIP(), []int{41}
+	return file_tolkyn_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Bye) GetReason() Bye_Reason {
@@ -3903,7 +4045,7 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\x03sdp\x18\x12 \x01(\v2\x0e.tolkyn.v1.SdpH\x00R\x03sdp\x12%\n" +
 	"\x04mute\x18\x13 \x01(\v2\x0f.tolkyn.v1.MuteH\x00R\x04mute\x12+\n" +
 	"\x06roster\x18\x14 \x01(\v2\x11.tolkyn.v1.RosterH\x00R\x06rosterB\t\n" +
-	"\amessage\"\x83\b\n" +
+	"\amessage\"\xbd\b\n" +
 	"\vServerFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12.\n" +
@@ -3929,11 +4071,13 @@ const file_tolkyn_proto_rawDesc = "" +
 	"\fcodec_wanted\x18\x1a \x01(\v2\x16.tolkyn.v1.CodecWantedH\x00R\vcodecWanted\x128\n" +
 	"\vlayer_state\x18\x1b \x01(\v2\x15.tolkyn.v1.LayerStateH\x00R\n" +
 	"layerState\x12A\n" +
-	"\x0eprofile_wanted\x18\x1c \x01(\v2\x18.tolkyn.v1.ProfileWantedH\x00R\rprofileWantedB\t\n" +
+	"\x0eprofile_wanted\x18\x1c \x01(\v2\x18.tolkyn.v1.ProfileWantedH\x00R\rprofileWanted\x128\n" +
+	"\vice_servers\x18\x1d \x01(\v2\x15.tolkyn.v1.IceServersH\x00R\n" +
+	"iceServersB\t\n" +
 	"\amessage\"5\n" +
 	"\x05Hello\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x16\n" +
-	"\x06client\x18\x02 \x01(\tR\x06client\"\xef\x02\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\"\xa6\x03\n" +
 	"\aWelcome\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12!\n" +
@@ -3949,7 +4093,21 @@ const file_tolkyn_proto_rawDesc = "" +
 	" \x01(\tR\x06server\x124\n" +
 	"\n" +
 	"transports\x18\v \x03(\v2\x14.tolkyn.v1.TransportR\n" +
-	"transports\"B\n" +
+	"transports\x125\n" +
+	"\vice_servers\x18\f \x03(\v2\x14.tolkyn.v1.IceServerR\n" +
+	"iceServers\"z\n" +
+	"\tIceServer\x12\x12\n" +
+	"\x04urls\x18\x01 \x03(\tR\x04urls\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x03 \x01(\tR\n" +
+	"credential\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\"C\n" +
+	"\n" +
+	"IceServers\x125\n" +
+	"\vice_servers\x18\x01 \x03(\v2\x14.tolkyn.v1.IceServerR\n" +
+	"iceServers\"B\n" +
 	"\n" +
 	"Transports\x124\n" +
 	"\n" +
@@ -4210,7 +4368,7 @@ func file_tolkyn_proto_rawDescGZIP() []byte {
 }
 
 var file_tolkyn_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_tolkyn_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_tolkyn_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_tolkyn_proto_goTypes = []any{
 	(Profile)(0),            // 0: tolkyn.v1.Profile
 	(Transport_Kind)(0),     // 1: tolkyn.v1.Transport.Kind
@@ -4229,118 +4387,123 @@ var file_tolkyn_proto_goTypes = []any{
 	(*ServerFrame)(nil),     // 14: tolkyn.v1.ServerFrame
 	(*Hello)(nil),           // 15: tolkyn.v1.Hello
 	(*Welcome)(nil),         // 16: tolkyn.v1.Welcome
-	(*Transports)(nil),      // 17: tolkyn.v1.Transports
-	(*Transport)(nil),       // 18: tolkyn.v1.Transport
-	(*Limits)(nil),          // 19: tolkyn.v1.Limits
-	(*Resume)(nil),          // 20: tolkyn.v1.Resume
-	(*Resumed)(nil),         // 21: tolkyn.v1.Resumed
-	(*Snapshot)(nil),        // 22: tolkyn.v1.Snapshot
-	(*Ping)(nil),            // 23: tolkyn.v1.Ping
-	(*Pong)(nil),            // 24: tolkyn.v1.Pong
-	(*Join)(nil),            // 25: tolkyn.v1.Join
-	(*Device)(nil),          // 26: tolkyn.v1.Device
-	(*Joined)(nil),          // 27: tolkyn.v1.Joined
-	(*Roster)(nil),          // 28: tolkyn.v1.Roster
-	(*RosterPage)(nil),      // 29: tolkyn.v1.RosterPage
-	(*RosterUpdate)(nil),    // 30: tolkyn.v1.RosterUpdate
-	(*Leave)(nil),           // 31: tolkyn.v1.Leave
-	(*Publish)(nil),         // 32: tolkyn.v1.Publish
-	(*Unpublish)(nil),       // 33: tolkyn.v1.Unpublish
-	(*Subscribe)(nil),       // 34: tolkyn.v1.Subscribe
-	(*Wish)(nil),            // 35: tolkyn.v1.Wish
-	(*Sdp)(nil),             // 36: tolkyn.v1.Sdp
-	(*Mute)(nil),            // 37: tolkyn.v1.Mute
-	(*Peer)(nil),            // 38: tolkyn.v1.Peer
-	(*Track)(nil),           // 39: tolkyn.v1.Track
-	(*PeerUpdate)(nil),      // 40: tolkyn.v1.PeerUpdate
-	(*TrackUpdate)(nil),     // 41: tolkyn.v1.TrackUpdate
-	(*SlotMap)(nil),         // 42: tolkyn.v1.SlotMap
-	(*Slot)(nil),            // 43: tolkyn.v1.Slot
-	(*Speakers)(nil),        // 44: tolkyn.v1.Speakers
-	(*Speaker)(nil),         // 45: tolkyn.v1.Speaker
-	(*LayersWanted)(nil),    // 46: tolkyn.v1.LayersWanted
-	(*EncodingWanted)(nil),  // 47: tolkyn.v1.EncodingWanted
-	(*CodecWanted)(nil),     // 48: tolkyn.v1.CodecWanted
-	(*LayerState)(nil),      // 49: tolkyn.v1.LayerState
-	(*SlotLayer)(nil),       // 50: tolkyn.v1.SlotLayer
-	(*ProfileWanted)(nil),   // 51: tolkyn.v1.ProfileWanted
-	(*Ok)(nil),              // 52: tolkyn.v1.Ok
-	(*Error)(nil),           // 53: tolkyn.v1.Error
-	(*Bye)(nil),             // 54: tolkyn.v1.Bye
+	(*IceServer)(nil),       // 17: tolkyn.v1.IceServer
+	(*IceServers)(nil),      // 18: tolkyn.v1.IceServers
+	(*Transports)(nil),      // 19: tolkyn.v1.Transports
+	(*Transport)(nil),       // 20: tolkyn.v1.Transport
+	(*Limits)(nil),          // 21: tolkyn.v1.Limits
+	(*Resume)(nil),          // 22: tolkyn.v1.Resume
+	(*Resumed)(nil),         // 23: tolkyn.v1.Resumed
+	(*Snapshot)(nil),        // 24: tolkyn.v1.Snapshot
+	(*Ping)(nil),            // 25: tolkyn.v1.Ping
+	(*Pong)(nil),            // 26: tolkyn.v1.Pong
+	(*Join)(nil),            // 27: tolkyn.v1.Join
+	(*Device)(nil),          // 28: tolkyn.v1.Device
+	(*Joined)(nil),          // 29: tolkyn.v1.Joined
+	(*Roster)(nil),          // 30: tolkyn.v1.Roster
+	(*RosterPage)(nil),      // 31: tolkyn.v1.RosterPage
+	(*RosterUpdate)(nil),    // 32: tolkyn.v1.RosterUpdate
+	(*Leave)(nil),           // 33: tolkyn.v1.Leave
+	(*Publish)(nil),         // 34: tolkyn.v1.Publish
+	(*Unpublish)(nil),       // 35: tolkyn.v1.Unpublish
+	(*Subscribe)(nil),       // 36: tolkyn.v1.Subscribe
+	(*Wish)(nil),            // 37: tolkyn.v1.Wish
+	(*Sdp)(nil),             // 38: tolkyn.v1.Sdp
+	(*Mute)(nil),            // 39: tolkyn.v1.Mute
+	(*Peer)(nil),            // 40: tolkyn.v1.Peer
+	(*Track)(nil),           // 41: tolkyn.v1.Track
+	(*PeerUpdate)(nil),      // 42: tolkyn.v1.PeerUpdate
+	(*TrackUpdate)(nil),     // 43: tolkyn.v1.TrackUpdate
+	(*SlotMap)(nil),         // 44: tolkyn.v1.SlotMap
+	(*Slot)(nil),            // 45: tolkyn.v1.Slot
+	(*Speakers)(nil),        // 46: tolkyn.v1.Speakers
+	(*Speaker)(nil),         // 47: tolkyn.v1.Speaker
+	(*LayersWanted)(nil),    // 48: tolkyn.v1.LayersWanted
+	(*EncodingWanted)(nil),  // 49: tolkyn.v1.EncodingWanted
+	(*CodecWanted)(nil),     // 50: tolkyn.v1.CodecWanted
+	(*LayerState)(nil),      // 51: tolkyn.v1.LayerState
+	(*SlotLayer)(nil),       // 52: tolkyn.v1.SlotLayer
+	(*ProfileWanted)(nil),   // 53: tolkyn.v1.ProfileWanted
+	(*Ok)(nil),              // 54: tolkyn.v1.Ok
+	(*Error)(nil),           // 55: tolkyn.v1.Error
+	(*Bye)(nil),             // 56: tolkyn.v1.Bye
 }
 var file_tolkyn_proto_depIdxs = []int32{
 	15, // 0: tolkyn.v1.ClientFrame.hello:type_name -> tolkyn.v1.Hello
-	20, // 1: tolkyn.v1.ClientFrame.resume:type_name -> tolkyn.v1.Resume
-	23, // 2: tolkyn.v1.ClientFrame.ping:type_name -> tolkyn.v1.Ping
-	25, // 3: tolkyn.v1.ClientFrame.join:type_name -> tolkyn.v1.Join
-	31, // 4: tolkyn.v1.ClientFrame.leave:type_name -> tolkyn.v1.Leave
-	32, // 5: tolkyn.v1.ClientFrame.publish:type_name -> tolkyn.v1.Publish
-	33, // 6: tolkyn.v1.ClientFrame.unpublish:type_name -> tolkyn.v1.Unpublish
-	34, // 7: tolkyn.v1.ClientFrame.subscribe:type_name -> tolkyn.v1.Subscribe
-	36, // 8: tolkyn.v1.ClientFrame.sdp:type_name -> tolkyn.v1.Sdp
-	37, // 9: tolkyn.v1.ClientFrame.mute:type_name -> tolkyn.v1.Mute
-	28, // 10: tolkyn.v1.ClientFrame.roster:type_name -> tolkyn.v1.Roster
+	22, // 1: tolkyn.v1.ClientFrame.resume:type_name -> tolkyn.v1.Resume
+	25, // 2: tolkyn.v1.ClientFrame.ping:type_name -> tolkyn.v1.Ping
+	27, // 3: tolkyn.v1.ClientFrame.join:type_name -> tolkyn.v1.Join
+	33, // 4: tolkyn.v1.ClientFrame.leave:type_name -> tolkyn.v1.Leave
+	34, // 5: tolkyn.v1.ClientFrame.publish:type_name -> tolkyn.v1.Publish
+	35, // 6: tolkyn.v1.ClientFrame.unpublish:type_name -> tolkyn.v1.Unpublish
+	36, // 7: tolkyn.v1.ClientFrame.subscribe:type_name -> tolkyn.v1.Subscribe
+	38, // 8: tolkyn.v1.ClientFrame.sdp:type_name -> tolkyn.v1.Sdp
+	39, // 9: tolkyn.v1.ClientFrame.mute:type_name -> tolkyn.v1.Mute
+	30, // 10: tolkyn.v1.ClientFrame.roster:type_name -> tolkyn.v1.Roster
 	16, // 11: tolkyn.v1.ServerFrame.welcome:type_name -> tolkyn.v1.Welcome
-	21, // 12: tolkyn.v1.ServerFrame.resumed:type_name -> tolkyn.v1.Resumed
-	22, // 13: tolkyn.v1.ServerFrame.snapshot:type_name -> tolkyn.v1.Snapshot
-	24, // 14: tolkyn.v1.ServerFrame.pong:type_name -> tolkyn.v1.Pong
-	27, // 15: tolkyn.v1.ServerFrame.joined:type_name -> tolkyn.v1.Joined
-	52, // 16: tolkyn.v1.ServerFrame.ok:type_name -> tolkyn.v1.Ok
-	53, // 17: tolkyn.v1.ServerFrame.error:type_name -> tolkyn.v1.Error
-	36, // 18: tolkyn.v1.ServerFrame.sdp:type_name -> tolkyn.v1.Sdp
-	40, // 19: tolkyn.v1.ServerFrame.peer_update:type_name -> tolkyn.v1.PeerUpdate
-	41, // 20: tolkyn.v1.ServerFrame.track_update:type_name -> tolkyn.v1.TrackUpdate
-	42, // 21: tolkyn.v1.ServerFrame.slot_map:type_name -> tolkyn.v1.SlotMap
-	44, // 22: tolkyn.v1.ServerFrame.speakers:type_name -> tolkyn.v1.Speakers
-	54, // 23: tolkyn.v1.ServerFrame.bye:type_name -> tolkyn.v1.Bye
-	29, // 24: tolkyn.v1.ServerFrame.roster_page:type_name -> tolkyn.v1.RosterPage
-	30, // 25: tolkyn.v1.ServerFrame.roster_update:type_name -> tolkyn.v1.RosterUpdate
-	46, // 26: tolkyn.v1.ServerFrame.layers_wanted:type_name -> tolkyn.v1.LayersWanted
-	48, // 27: tolkyn.v1.ServerFrame.codec_wanted:type_name -> tolkyn.v1.CodecWanted
-	49, // 28: tolkyn.v1.ServerFrame.layer_state:type_name -> tolkyn.v1.LayerState
-	51, // 29: tolkyn.v1.ServerFrame.profile_wanted:type_name -> tolkyn.v1.ProfileWanted
-	19, // 30: tolkyn.v1.Welcome.limits:type_name -> tolkyn.v1.Limits
-	18, // 31: tolkyn.v1.Welcome.transports:type_name -> tolkyn.v1.Transport
-	18, // 32: tolkyn.v1.Transports.transports:type_name -> tolkyn.v1.Transport
-	1,  // 33: tolkyn.v1.Transport.kind:type_name -> tolkyn.v1.Transport.Kind
-	38, // 34: tolkyn.v1.Snapshot.peers:type_name -> tolkyn.v1.Peer
-	42, // 35: tolkyn.v1.Snapshot.slots:type_name -> tolkyn.v1.SlotMap
-	36, // 36: tolkyn.v1.Join.offer:type_name -> tolkyn.v1.Sdp
-	39, // 37: tolkyn.v1.Join.tracks:type_name -> tolkyn.v1.Track
-	26, // 38: tolkyn.v1.Join.device:type_name -> tolkyn.v1.Device
-	2,  // 39: tolkyn.v1.Device.class:type_name -> tolkyn.v1.Device.Class
-	3,  // 40: tolkyn.v1.Device.thermal:type_name -> tolkyn.v1.Device.Thermal
-	36, // 41: tolkyn.v1.Joined.answer:type_name -> tolkyn.v1.Sdp
-	38, // 42: tolkyn.v1.Joined.peers:type_name -> tolkyn.v1.Peer
-	42, // 43: tolkyn.v1.Joined.slots:type_name -> tolkyn.v1.SlotMap
-	38, // 44: tolkyn.v1.RosterPage.peers:type_name -> tolkyn.v1.Peer
-	39, // 45: tolkyn.v1.Publish.tracks:type_name -> tolkyn.v1.Track
-	36, // 46: tolkyn.v1.Publish.offer:type_name -> tolkyn.v1.Sdp
-	35, // 47: tolkyn.v1.Subscribe.wishes:type_name -> tolkyn.v1.Wish
-	4,  // 48: tolkyn.v1.Sdp.type:type_name -> tolkyn.v1.Sdp.Type
-	0,  // 49: tolkyn.v1.Sdp.profile:type_name -> tolkyn.v1.Profile
-	39, // 50: tolkyn.v1.Peer.tracks:type_name -> tolkyn.v1.Track
-	5,  // 51: tolkyn.v1.Track.kind:type_name -> tolkyn.v1.Track.Kind
-	6,  // 52: tolkyn.v1.Track.source:type_name -> tolkyn.v1.Track.Source
-	7,  // 53: tolkyn.v1.PeerUpdate.change:type_name -> tolkyn.v1.PeerUpdate.Change
-	38, // 54: tolkyn.v1.PeerUpdate.peer:type_name -> tolkyn.v1.Peer
-	8,  // 55: tolkyn.v1.TrackUpdate.change:type_name -> tolkyn.v1.TrackUpdate.Change
-	39, // 56: tolkyn.v1.TrackUpdate.track:type_name -> tolkyn.v1.Track
-	43, // 57: tolkyn.v1.SlotMap.slots:type_name -> tolkyn.v1.Slot
-	38, // 58: tolkyn.v1.SlotMap.peers:type_name -> tolkyn.v1.Peer
-	45, // 59: tolkyn.v1.Speakers.speakers:type_name -> tolkyn.v1.Speaker
-	47, // 60: tolkyn.v1.LayersWanted.encodings:type_name -> tolkyn.v1.EncodingWanted
-	50, // 61: tolkyn.v1.LayerState.slots:type_name -> tolkyn.v1.SlotLayer
-	9,  // 62: tolkyn.v1.SlotLayer.limit:type_name -> tolkyn.v1.SlotLayer.Limit
-	0,  // 63: tolkyn.v1.ProfileWanted.profile:type_name -> tolkyn.v1.Profile
-	10, // 64: tolkyn.v1.Error.code:type_name -> tolkyn.v1.Error.Code
-	11, // 65: tolkyn.v1.Bye.reason:type_name -> tolkyn.v1.Bye.Reason
-	12, // 66: tolkyn.v1.Bye.action:type_name -> tolkyn.v1.Bye.Action
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	23, // 12: tolkyn.v1.ServerFrame.resumed:type_name -> tolkyn.v1.Resumed
+	24, // 13: tolkyn.v1.ServerFrame.snapshot:type_name -> tolkyn.v1.Snapshot
+	26, // 14: tolkyn.v1.ServerFrame.pong:type_name -> tolkyn.v1.Pong
+	29, // 15: tolkyn.v1.ServerFrame.joined:type_name -> tolkyn.v1.Joined
+	54, // 16: tolkyn.v1.ServerFrame.ok:type_name -> tolkyn.v1.Ok
+	55, // 17: tolkyn.v1.ServerFrame.error:type_name -> tolkyn.v1.Error
+	38, // 18: tolkyn.v1.ServerFrame.sdp:type_name -> tolkyn.v1.Sdp
+	42, // 19: tolkyn.v1.ServerFrame.peer_update:type_name -> tolkyn.v1.PeerUpdate
+	43, // 20: tolkyn.v1.ServerFrame.track_update:type_name -> tolkyn.v1.TrackUpdate
+	44, // 21: tolkyn.v1.ServerFrame.slot_map:type_name -> tolkyn.v1.SlotMap
+	46, // 22: tolkyn.v1.ServerFrame.speakers:type_name -> tolkyn.v1.Speakers
+	56, // 23: tolkyn.v1.ServerFrame.bye:type_name -> tolkyn.v1.Bye
+	31, // 24: tolkyn.v1.ServerFrame.roster_page:type_name -> tolkyn.v1.RosterPage
+	32, // 25: tolkyn.v1.ServerFrame.roster_update:type_name -> tolkyn.v1.RosterUpdate
+	48, // 26: tolkyn.v1.ServerFrame.layers_wanted:type_name -> tolkyn.v1.LayersWanted
+	50, // 27: tolkyn.v1.ServerFrame.codec_wanted:type_name -> tolkyn.v1.CodecWanted
+	51, // 28: tolkyn.v1.ServerFrame.layer_state:type_name -> tolkyn.v1.LayerState
+	53, // 29: tolkyn.v1.ServerFrame.profile_wanted:type_name -> tolkyn.v1.ProfileWanted
+	18, // 30: tolkyn.v1.ServerFrame.ice_servers:type_name -> tolkyn.v1.IceServers
+	21, // 31: tolkyn.v1.Welcome.limits:type_name -> tolkyn.v1.Limits
+	20, // 32: tolkyn.v1.Welcome.transports:type_name -> tolkyn.v1.Transport
+	17, // 33: tolkyn.v1.Welcome.ice_servers:type_name -> tolkyn.v1.IceServer
+	17, // 34: tolkyn.v1.IceServers.ice_servers:type_name -> tolkyn.v1.IceServer
+	20, // 35: tolkyn.v1.Transports.transports:type_name -> tolkyn.v1.Transport
+	1,  // 36: tolkyn.v1.Transport.kind:type_name -> tolkyn.v1.Transport.Kind
+	40, // 37: tolkyn.v1.Snapshot.peers:type_name -> tolkyn.v1.Peer
+	44, // 38: tolkyn.v1.Snapshot.slots:type_name -> tolkyn.v1.SlotMap
+	38, // 39: tolkyn.v1.Join.offer:type_name -> tolkyn.v1.Sdp
+	41, // 40: tolkyn.v1.Join.tracks:type_name -> tolkyn.v1.Track
+	28, // 41: tolkyn.v1.Join.device:type_name -> tolkyn.v1.Device
+	2,  // 42: tolkyn.v1.Device.class:type_name -> tolkyn.v1.Device.Class
+	3,  // 43: tolkyn.v1.Device.thermal:type_name -> tolkyn.v1.Device.Thermal
+	38, // 44: tolkyn.v1.Joined.answer:type_name -> tolkyn.v1.Sdp
+	40, // 45: tolkyn.v1.Joined.peers:type_name -> tolkyn.v1.Peer
+	44, // 46: tolkyn.v1.Joined.slots:type_name -> tolkyn.v1.SlotMap
+	40, // 47: tolkyn.v1.RosterPage.peers:type_name -> tolkyn.v1.Peer
+	41, // 48: tolkyn.v1.Publish.tracks:type_name -> tolkyn.v1.Track
+	38, // 49: tolkyn.v1.Publish.offer:type_name -> tolkyn.v1.Sdp
+	37, // 50: tolkyn.v1.Subscribe.wishes:type_name -> tolkyn.v1.Wish
+	4,  // 51: tolkyn.v1.Sdp.type:type_name -> tolkyn.v1.Sdp.Type
+	0,  // 52: tolkyn.v1.Sdp.profile:type_name -> tolkyn.v1.Profile
+	41, // 53: tolkyn.v1.Peer.tracks:type_name -> tolkyn.v1.Track
+	5,  // 54: tolkyn.v1.Track.kind:type_name -> tolkyn.v1.Track.Kind
+	6,  // 55: tolkyn.v1.Track.source:type_name -> tolkyn.v1.Track.Source
+	7,  // 56: tolkyn.v1.PeerUpdate.change:type_name -> tolkyn.v1.PeerUpdate.Change
+	40, // 57: tolkyn.v1.PeerUpdate.peer:type_name -> tolkyn.v1.Peer
+	8,  // 58: tolkyn.v1.TrackUpdate.change:type_name -> tolkyn.v1.TrackUpdate.Change
+	41, // 59: tolkyn.v1.TrackUpdate.track:type_name -> tolkyn.v1.Track
+	45, // 60: tolkyn.v1.SlotMap.slots:type_name -> tolkyn.v1.Slot
+	40, // 61: tolkyn.v1.SlotMap.peers:type_name -> tolkyn.v1.Peer
+	47, // 62: tolkyn.v1.Speakers.speakers:type_name -> tolkyn.v1.Speaker
+	49, // 63: tolkyn.v1.LayersWanted.encodings:type_name -> tolkyn.v1.EncodingWanted
+	52, // 64: tolkyn.v1.LayerState.slots:type_name -> tolkyn.v1.SlotLayer
+	9,  // 65: tolkyn.v1.SlotLayer.limit:type_name -> tolkyn.v1.SlotLayer.Limit
+	0,  // 66: tolkyn.v1.ProfileWanted.profile:type_name -> tolkyn.v1.Profile
+	10, // 67: tolkyn.v1.Error.code:type_name -> tolkyn.v1.Error.Code
+	11, // 68: tolkyn.v1.Bye.reason:type_name -> tolkyn.v1.Bye.Reason
+	12, // 69: tolkyn.v1.Bye.action:type_name -> tolkyn.v1.Bye.Action
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_tolkyn_proto_init() }
@@ -4381,6 +4544,7 @@ func file_tolkyn_proto_init() {
 		(*ServerFrame_CodecWanted)(nil),
 		(*ServerFrame_LayerState)(nil),
 		(*ServerFrame_ProfileWanted)(nil),
+		(*ServerFrame_IceServers)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4388,7 +4552,7 @@ func file_tolkyn_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tolkyn_proto_rawDesc), len(file_tolkyn_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   42,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

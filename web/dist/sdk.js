@@ -1,2 +1,2 @@
 // The SDK as one module under a name that stays: import { connect } from "/sdk.js";
-export * from "/assets/index-OMDSEGCN.js";
+export * from "/assets/index-KN7JW45M.js";

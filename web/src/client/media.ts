@@ -22,6 +22,10 @@ export interface MediaOptions {
   codecs: readonly VideoCodec[];
   /** The server is on this machine's loopback. */
   nearby: boolean;
+  /** The server's relays. */
+  relays: RTCIceServer[];
+  /** Through these alone. */
+  relayOnly: boolean;
   /** The ICE connection's state changed. */
   onState: (state: RTCIceConnectionState) => void;
   /** Nothing comes over UDP any more where packets were due; not sure: for a moment. */
@@ -64,7 +68,7 @@ export class Media {
       throw new TolkynError("unsupported-browser", "this browser lacks WebRTC or CompressionStream");
     }
     this.#options = options;
-    const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    const pc = new RTCPeerConnection(this.#configuration(options.relays));
     this.pc = pc;
     this.open("microphone");
     this.open("camera");
@@ -75,6 +79,28 @@ export class Media {
       if (pc.iceConnectionState === "connected") this.#vigil.start();
       options.onState(pc.iceConnectionState);
     };
+  }
+
+  // A server on this machine is reached without a relay.
+  #configuration(relays: RTCIceServer[]): RTCConfiguration {
+    const { nearby, relayOnly } = this.#options;
+    return {
+      bundlePolicy: "max-bundle",
+      iceServers: nearby && !relayOnly ? [] : relays,
+      iceTransportPolicy: relayOnly ? "relay" : "all",
+    };
+  }
+
+  /** Takes newer relays, for the next ICE restart; true: that is due, since what is in use goes through one of the old. */
+  async renew(relays: RTCIceServer[]): Promise<boolean> {
+    if (this.pc.signalingState === "closed") return false;
+    this.pc.setConfiguration(this.#configuration(relays));
+    const stats = await this.pc.getStats();
+    for (const s of stats.values()) {
+      if (s.type !== "candidate-pair" || !s.nominated || s.state !== "succeeded") continue;
+      if (stats.get(s.localCandidateId)?.candidateType === "relay") return true;
+    }
+    return false;
   }
 
   /**

@@ -58,6 +58,8 @@ export interface JoinOptions {
    * that the network is of the second generation, and where the server finds that the path carries no more.
    */
   saver?: boolean | "auto";
+  /** Media goes through the server's relays (TURN) alone, and the server learns none of our addresses. Without relays none flows. */
+  relayOnly?: boolean;
 }
 
 /** "connecting": joined, media on its way. "reconnecting": signaling or media is lost and being mended. */
@@ -199,6 +201,7 @@ export class Room extends Emitter<RoomEvents> {
   readonly #name: string;
   readonly #counts: SlotCounts;
   readonly #codecs: readonly VideoCodec[];
+  readonly #relayOnly: boolean;
   readonly #participants = new Map<string, MutableParticipant>();
   readonly #publications = new Map<Source, MutablePublication>();
   readonly #backups = new Map<string, Backup>(); // by track id
@@ -238,6 +241,7 @@ export class Room extends Emitter<RoomEvents> {
     this.device = device;
     this.#name = options.name;
     this.#codecs = codecsFor(options.codec ?? "auto", device);
+    this.#relayOnly = options.relayOnly ?? false;
     this.#saverAsked = options.saver ?? "auto";
     this.#saver = this.#fewSlots = this.#saverAsked === "auto" ? networkSaves() : this.#saverAsked;
     const limits = session.welcome.limits;
@@ -269,6 +273,7 @@ export class Room extends Emitter<RoomEvents> {
       session.on("snapshot", (s) => room.#snapshot(s));
       session.on("renewed", () => void room.#rejoin());
       session.on("state", (state) => room.#onSession(state));
+      session.on("relays", () => void room.#renewRelays());
       session.on("closed", ({ reason, error }) => room.#end(reason, error));
       await room.#join();
     } catch (e) {
@@ -579,7 +584,7 @@ export class Room extends Emitter<RoomEvents> {
   // networks brings: to go back by ourselves would be heard.
   async #onSilence(media: Media, sure: boolean): Promise<void> {
     const at = (): boolean => media === this.#media && this.#joined && this.#state !== "ended";
-    if (!at() || !media.advertised.some((a) => a.endsWith("/tcp"))) return;
+    if (!at() || this.#relayOnly || !media.advertised.some((a) => a.endsWith("/tcp"))) return;
     if (!sure) {
       this.#doubted = performance.now();
       return this.session.probe(true);
@@ -599,11 +604,20 @@ export class Room extends Emitter<RoomEvents> {
       device: this.device.class,
       codecs: this.#codecs,
       nearby: onLoopback(this.session.url),
+      relays: this.session.iceServers,
+      relayOnly: this.#relayOnly,
       onState: (s) => this.#onIceState(s),
       onSilence: (sure) => void this.#onSilence(media, sure),
       saver: () => this.#saver,
     });
     return media;
+  }
+
+  // What was allocated with credentials that run out ends with them.
+  async #renewRelays(): Promise<void> {
+    const media = this.#media;
+    const due = await media.renew(this.session.iceServers);
+    if (due && media === this.#media && this.#joined && this.session.state === "open") this.#mend();
   }
 
   #makeSlots(): void {

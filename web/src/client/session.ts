@@ -8,6 +8,7 @@ import {
   ResumeSchema,
   type Bye,
   type ClientFrame,
+  type IceServer,
   type ServerFrame,
   type Snapshot,
   type Welcome,
@@ -40,6 +41,8 @@ export interface SessionEvents {
   transport: Transport;
   /** Signaling round trip, milliseconds. */
   rtt: number;
+  /** There are newer relays (TURN), or newer credentials for them: see iceServers. */
+  relays: void;
   /** Over. Nothing comes after this. */
   closed: { reason: EndReason; error?: TolkynError };
 }
@@ -81,6 +84,7 @@ export class Session extends Emitter<SessionEvents> {
 
   #state: SessionState = "connecting";
   #welcome: Welcome | undefined;
+  #relays: readonly IceServer[] = [];
   #connection: Connection | undefined;
   #transport: Transport | undefined;
   #dialling = new AbortController(); // ends what is under way to get a connection
@@ -139,6 +143,15 @@ export class Session extends Emitter<SessionEvents> {
   /** Signaling round trip in ms; 0 before the first Pong. */
   get rtt(): number {
     return this.#rtt;
+  }
+
+  /** The server's relays for RTCPeerConnection, with the newest credentials. */
+  get iceServers(): RTCIceServer[] {
+    return this.#relays.map(({ urls, username, credential }) => ({
+      urls: urls.filter((u) => /^turns?:/.test(u)), // a browser refuses all of them for one that it does not know
+      username,
+      credential,
+    })).filter((s) => s.urls.length > 0);
   }
 
   /** When the server was last heard, on performance.now's clock. */
@@ -210,6 +223,7 @@ export class Session extends Emitter<SessionEvents> {
     );
     if (answer.case !== "welcome") throw new TolkynError("protocol", "Hello was answered by Bye");
     this.#welcome = answer.value;
+    this.#relays = answer.value.iceServers;
     this.#lastSeq = 0n;
   }
 
@@ -267,6 +281,10 @@ export class Session extends Emitter<SessionEvents> {
       return this.emit("snapshot", m.value);
     }
     if (m.case === "pong") return this.#pong(Number(m.value.clientTimeMs));
+    if (m.case === "iceServers") {
+      this.#relays = m.value.iceServers;
+      return this.emit("relays", undefined);
+    }
     if (f.id === 0n) {
       if (m.case === "error") this.#lastError = fromWire(m.value);
       else this.emit("event", m);

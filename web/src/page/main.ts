@@ -91,12 +91,13 @@ async function join(d: Decision, devices: ReturnType<typeof wantedDevices>): Pro
   });
 }
 
-// Codec, class of device and saving, for those who try them: see web/README.md.
-function asked(): Pick<sdk.JoinOptions, "codec" | "device" | "saver"> {
+// Codec, class of device, saving and relays, for those who try them: see web/README.md.
+function asked(): Pick<sdk.JoinOptions, "codec" | "device" | "saver" | "relayOnly"> {
   const codec = query.get("codec") as sdk.VideoCodec | null;
   const device = query.get("device") as sdk.DeviceClass | null;
   const saver = query.get("saver") === "1" || wantedSaver();
-  return { ...(codec ? { codec } : {}), ...(device ? { device: { class: device } } : {}), saver };
+  const relayOnly = query.has("relay");
+  return { ...(codec ? { codec } : {}), ...(device ? { device: { class: device } } : {}), saver, relayOnly };
 }
 
 // The room stays in the address, so that a reload comes back to it and the address can be shared.

@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tolkyn.proto.
  */
 export const file_tolkyn: GenFile = /*@__PURE__*/
-  fileDesc("Cgx0b2xreW4ucHJvdG8SCXRvbGt5bi52MSLAAwoLQ2xpZW50RnJhbWUSCgoCaWQYASABKAQSCwoDYWNrGAIgASgEEiEKBWhlbGxvGAogASgLMhAudG9sa3luLnYxLkhlbGxvSAASIwoGcmVzdW1lGAsgASgLMhEudG9sa3luLnYxLlJlc3VtZUgAEh8KBHBpbmcYDCABKAsyDy50b2xreW4udjEuUGluZ0gAEh8KBGpvaW4YDSABKAsyDy50b2xreW4udjEuSm9pbkgAEiEKBWxlYXZlGA4gASgLMhAudG9sa3luLnYxLkxlYXZlSAASJQoHcHVibGlzaBgPIAEoCzISLnRvbGt5bi52MS5QdWJsaXNoSAASKQoJdW5wdWJsaXNoGBAgASgLMhQudG9sa3luLnYxLlVucHVibGlzaEgAEikKCXN1YnNjcmliZRgRIAEoCzIULnRvbGt5bi52MS5TdWJzY3JpYmVIABIdCgNzZHAYEiABKAsyDi50b2xreW4udjEuU2RwSAASHwoEbXV0ZRgTIAEoCzIPLnRvbGt5bi52MS5NdXRlSAASIwoGcm9zdGVyGBQgASgLMhEudG9sa3luLnYxLlJvc3RlckgAQgkKB21lc3NhZ2UivwYKC1NlcnZlckZyYW1lEgoKAmlkGAEgASgEEgsKA3NlcRgCIAEoBBIlCgd3ZWxjb21lGAogASgLMhIudG9sa3luLnYxLldlbGNvbWVIABIlCgdyZXN1bWVkGAsgASgLMhIudG9sa3luLnYxLlJlc3VtZWRIABInCghzbmFwc2hvdBgMIAEoCzITLnRvbGt5bi52MS5TbmFwc2hvdEgAEh8KBHBvbmcYDSABKAsyDy50b2xreW4udjEuUG9uZ0gAEiMKBmpvaW5lZBgOIAEoCzIRLnRvbGt5bi52MS5Kb2luZWRIABIbCgJvaxgPIAEoCzINLnRvbGt5bi52MS5Pa0gAEiEKBWVycm9yGBAgASgLMhAudG9sa3luLnYxLkVycm9ySAASHQoDc2RwGBEgASgLMg4udG9sa3luLnYxLlNkcEgAEiwKC3BlZXJfdXBkYXRlGBIgASgLMhUudG9sa3luLnYxLlBlZXJVcGRhdGVIABIuCgx0cmFja191cGRhdGUYEyABKAsyFi50b2xreW4udjEuVHJhY2tVcGRhdGVIABImCghzbG90X21hcBgUIAEoCzISLnRvbGt5bi52MS5TbG90TWFwSAASJwoIc3BlYWtlcnMYFSABKAsyEy50b2xreW4udjEuU3BlYWtlcnNIABIdCgNieWUYFiABKAsyDi50b2xreW4udjEuQnllSAASLAoLcm9zdGVyX3BhZ2UYFyABKAsyFS50b2xreW4udjEuUm9zdGVyUGFnZUgAEjAKDXJvc3Rlcl91cGRhdGUYGCABKAsyFy50b2xreW4udjEuUm9zdGVyVXBkYXRlSAASMAoNbGF5ZXJzX3dhbnRlZBgZIAEoCzIXLnRvbGt5bi52MS5MYXllcnNXYW50ZWRIABIuCgxjb2RlY193YW50ZWQYGiABKAsyFi50b2xreW4udjEuQ29kZWNXYW50ZWRIABIsCgtsYXllcl9zdGF0ZRgbIAEoCzIVLnRvbGt5bi52MS5MYXllclN0YXRlSAASMgoOcHJvZmlsZV93YW50ZWQYHCABKAsyGC50b2xreW4udjEuUHJvZmlsZVdhbnRlZEgAQgkKB21lc3NhZ2UiJgoFSGVsbG8SDQoFdG9rZW4YASABKAkSDgoGY2xpZW50GAIgASgJIv8BCgdXZWxjb21lEhIKCnNlc3Npb25faWQYASABKAkSFAoMcmVzdW1lX3Rva2VuGAIgASgMEhEKCXJlc3VtZV9tcxgDIAEoDRIhCgZsaW1pdHMYBCABKAsyES50b2xreW4udjEuTGltaXRzEhAKCGlkZW50aXR5GAUgASgJEgwKBHJvb20YBiABKAkSDwoHcHVibGlzaBgHIAEoCBIRCglzdWJzY3JpYmUYCCABKAgSFgoOc2VydmVyX3RpbWVfbXMYCSABKAMSDgoGc2VydmVyGAogASgJEigKCnRyYW5zcG9ydHMYCyADKAsyFC50b2xreW4udjEuVHJhbnNwb3J0IjYKClRyYW5zcG9ydHMSKAoKdHJhbnNwb3J0cxgBIAMoCzIULnRvbGt5bi52MS5UcmFuc3BvcnQipgEKCVRyYW5zcG9ydBInCgRraW5kGAEgASgOMhkudG9sa3luLnYxLlRyYW5zcG9ydC5LaW5kEgwKBHBvcnQYAiABKA0SDAoEcGF0aBgDIAEoCRIaChJjZXJ0aWZpY2F0ZV9zaGEyNTYYBCADKAwiOAoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASCAoEUVVJQxABEhAKDFdFQlRSQU5TUE9SVBACImoKBkxpbWl0cxIXCg9tYXhfZnJhbWVfYnl0ZXMYASABKA0SFQoNbWF4X3NkcF9ieXRlcxgCIAEoDRIXCg9tYXhfYXVkaW9fc2xvdHMYAyABKA0SFwoPbWF4X3ZpZGVvX3Nsb3RzGAQgASgNIkQKBlJlc3VtZRISCgpzZXNzaW9uX2lkGAEgASgJEhQKDHJlc3VtZV90b2tlbhgCIAEoDBIQCghsYXN0X3NlcRgDIAEoBCIbCgdSZXN1bWVkEhAKCGZyb21fc2VxGAEgASgEIn8KCFNuYXBzaG90EgsKA3NlcRgBIAEoBBIeCgVwZWVycxgCIAMoCzIPLnRvbGt5bi52MS5QZWVyEiEKBXNsb3RzGAMgASgLMhIudG9sa3luLnYxLlNsb3RNYXASDgoGam9pbmVkGAQgASgIEhMKC3Jvc3Rlcl9zaXplGAUgASgNIh4KBFBpbmcSFgoOY2xpZW50X3RpbWVfbXMYASABKAMiNgoEUG9uZxIWCg5jbGllbnRfdGltZV9tcxgBIAEoAxIWCg5zZXJ2ZXJfdGltZV9tcxgCIAEoAyJ4CgRKb2luEgwKBG5hbWUYASABKAkSHQoFb2ZmZXIYAiABKAsyDi50b2xreW4udjEuU2RwEiAKBnRyYWNrcxgDIAMoCzIQLnRvbGt5bi52MS5UcmFjaxIhCgZkZXZpY2UYBCABKAsyES50b2xreW4udjEuRGV2aWNlIsMCCgZEZXZpY2USJgoFY2xhc3MYASABKA4yFy50b2xreW4udjEuRGV2aWNlLkNsYXNzEhAKCGRlY29kZXJzGAIgASgNEg0KBWNvcmVzGAMgASgNEhQKDHNhdmluZ19wb3dlchgEIAEoCBIqCgd0aGVybWFsGAUgASgOMhkudG9sa3luLnYxLkRldmljZS5UaGVybWFsEhkKEWhhcmR3YXJlX2VuY29kZXJzGAYgAygJIj0KBUNsYXNzEhUKEUNMQVNTX1VOU1BFQ0lGSUVEEAASBwoDTE9XEAESCgoGTk9STUFMEAISCAoESElHSBADIlQKB1RoZXJtYWwSFwoTVEhFUk1BTF9VTlNQRUNJRklFRBAAEgsKB05PTUlOQUwQARIICgRGQUlSEAISCwoHU0VSSU9VUxADEgwKCENSSVRJQ0FMEAQikQEKBkpvaW5lZBIPCgdwZWVyX2lkGAEgASgJEh4KBmFuc3dlchgCIAEoCzIOLnRvbGt5bi52MS5TZHASHgoFcGVlcnMYAyADKAsyDy50b2xreW4udjEuUGVlchIhCgVzbG90cxgEIAEoCzISLnRvbGt5bi52MS5TbG90TWFwEhMKC3Jvc3Rlcl9zaXplGAUgASgNIiYKBlJvc3RlchINCgVhZnRlchgBIAEoCRINCgVsaW1pdBgCIAEoDSJICgpSb3N0ZXJQYWdlEh4KBXBlZXJzGAEgAygLMg8udG9sa3luLnYxLlBlZXISDAoEc2l6ZRgCIAEoDRIMCgRtb3JlGAMgASgIIhwKDFJvc3RlclVwZGF0ZRIMCgRzaXplGAEgASgNIgcKBUxlYXZlIkoKB1B1Ymxpc2gSIAoGdHJhY2tzGAEgAygLMhAudG9sa3luLnYxLlRyYWNrEh0KBW9mZmVyGAIgASgLMg4udG9sa3luLnYxLlNkcCIeCglVbnB1Ymxpc2gSEQoJdHJhY2tfaWRzGAEgAygJIlIKCVN1YnNjcmliZRIfCgZ3aXNoZXMYASADKAsyDy50b2xreW4udjEuV2lzaBIUCgx2aWRlb19wYXVzZWQYAiABKAgSDgoGbGFzdF9uGAMgASgNImoKBFdpc2gSDwoHcGVlcl9pZBgBIAEoCRIQCgh0cmFja19pZBgCIAEoCRIOCgZoaWRkZW4YAyABKAgSEAoIcHJpb3JpdHkYBCABKA0SDQoFd2lkdGgYBSABKA0SDgoGaGVpZ2h0GAYgASgNIpMBCgNTZHASIQoEdHlwZRgBIAEoDjITLnRvbGt5bi52MS5TZHAuVHlwZRIPCgdkZWZsYXRlGAIgASgMEiMKB3Byb2ZpbGUYAyABKA4yEi50b2xreW4udjEuUHJvZmlsZSIzCgRUeXBlEhQKEFRZUEVfVU5TUEVDSUZJRUQQABIJCgVPRkZFUhABEgoKBkFOU1dFUhACIicKBE11dGUSEAoIdHJhY2tfaWQYASABKAkSDQoFbXV0ZWQYAiABKAgiWQoEUGVlchIPCgdwZWVyX2lkGAEgASgJEhAKCGlkZW50aXR5GAIgASgJEgwKBG5hbWUYAyABKAkSIAoGdHJhY2tzGAQgAygLMhAudG9sa3luLnYxLlRyYWNrIqYCCgVUcmFjaxIQCgh0cmFja19pZBgBIAEoCRIjCgRraW5kGAIgASgOMhUudG9sa3luLnYxLlRyYWNrLktpbmQSJwoGc291cmNlGAMgASgOMhcudG9sa3luLnYxLlRyYWNrLlNvdXJjZRILCgNtaWQYBCABKAkSDQoFbXV0ZWQYBSABKAgSEQoJYmFja3VwX29mGAYgASgJIjIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEgkKBUFVRElPEAESCQoFVklERU8QAiJaCgZTb3VyY2USFgoSU09VUkNFX1VOU1BFQ0lGSUVEEAASDgoKTUlDUk9QSE9ORRABEgoKBkNBTUVSQRACEgoKBlNDUkVFThADEhAKDFNDUkVFTl9BVURJTxAEIpEBCgpQZWVyVXBkYXRlEiwKBmNoYW5nZRgBIAEoDjIcLnRvbGt5bi52MS5QZWVyVXBkYXRlLkNoYW5nZRIdCgRwZWVyGAIgASgLMg8udG9sa3luLnYxLlBlZXIiNgoGQ2hhbmdlEhYKEkNIQU5HRV9VTlNQRUNJRklFRBAAEgoKBkpPSU5FRBABEggKBExFRlQQAiLIAQoLVHJhY2tVcGRhdGUSLQoGY2hhbmdlGAEgASgOMh0udG9sa3luLnYxLlRyYWNrVXBkYXRlLkNoYW5nZRIPCgdwZWVyX2lkGAIgASgJEh8KBXRyYWNrGAMgASgLMhAudG9sa3luLnYxLlRyYWNrIlgKBkNoYW5nZRIWChJDSEFOR0VfVU5TUEVDSUZJRUQQABINCglQVUJMSVNIRUQQARIPCgtVTlBVQkxJU0hFRBACEgkKBU1VVEVEEAMSCwoHVU5NVVRFRBAEIkkKB1Nsb3RNYXASHgoFc2xvdHMYASADKAsyDy50b2xreW4udjEuU2xvdBIeCgVwZWVycxgCIAMoCzIPLnRvbGt5bi52MS5QZWVyIjYKBFNsb3QSCwoDbWlkGAEgASgJEg8KB3BlZXJfaWQYAiABKAkSEAoIdHJhY2tfaWQYAyABKAkiMAoIU3BlYWtlcnMSJAoIc3BlYWtlcnMYASADKAsyEi50b2xreW4udjEuU3BlYWtlciIpCgdTcGVha2VyEg8KB3BlZXJfaWQYASABKAkSDQoFbGV2ZWwYAiABKA0iTgoMTGF5ZXJzV2FudGVkEhAKCHRyYWNrX2lkGAEgASgJEiwKCWVuY29kaW5ncxgCIAMoCzIZLnRvbGt5bi52MS5FbmNvZGluZ1dhbnRlZCJQCg5FbmNvZGluZ1dhbnRlZBILCgNyaWQYASABKAkSDgoGd2FudGVkGAIgASgIEg8KB3NwYXRpYWwYAyABKA0SEAoIdGVtcG9yYWwYBCABKA0iPgoLQ29kZWNXYW50ZWQSEAoIdHJhY2tfaWQYASABKAkSDQoFY29kZWMYAiABKAkSDgoGd2FudGVkGAMgASgIIjEKCkxheWVyU3RhdGUSIwoFc2xvdHMYASADKAsyFC50b2xreW4udjEuU2xvdExheWVyIp0CCglTbG90TGF5ZXISCwoDbWlkGAEgASgJEg0KBXdpZHRoGAIgASgNEg4KBmhlaWdodBgDIAEoDRIQCghlbmNvZGluZxgEIAEoDRIPCgdzcGF0aWFsGAUgASgNEhAKCHRlbXBvcmFsGAYgASgNEg8KB2JpdHJhdGUYByABKA0SKQoFbGltaXQYCCABKA4yGi50b2xreW4udjEuU2xvdExheWVyLkxpbWl0InMKBUxpbWl0EhUKEUxJTUlUX1VOU1BFQ0lGSUVEEAASCAoETk9ORRABEggKBFdJU0gQAhINCglQVUJMSVNIRVIQAxINCglCQU5EV0lEVEgQBBIKCgZERVZJQ0UQBRIJCgVDT0RFQxAGEgoKBlBBVVNFRBAHIjQKDVByb2ZpbGVXYW50ZWQSIwoHcHJvZmlsZRgBIAEoDjISLnRvbGt5bi52MS5Qcm9maWxlIgQKAk9rIrkCCgVFcnJvchIjCgRjb2RlGAEgASgOMhUudG9sa3luLnYxLkVycm9yLkNvZGUSDwoHbWVzc2FnZRgCIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgDIAEoDRINCgVmYXRhbBgEIAEoCCLSAQoEQ29kZRIUChBDT0RFX1VOU1BFQ0lGSUVEEAASDAoIUFJPVE9DT0wQARIQCgxVTkFVVEhPUklaRUQQAhINCglGT1JCSURERU4QAxINCglST09NX0ZVTEwQBBIICgRCVVNZEAUSCAoEUkFURRAGEgsKB0JBRF9TRFAQBxIVChFVTlNVUFBPUlRFRF9DT0RFQxAIEg0KCVRPT19MQVJHRRAJEg0KCU5PVF9GT1VORBAKEhIKDlJFU1VNRV9FWFBJUkVEEAsSDAoISU5URVJOQUwQDCKhAgoDQnllEiUKBnJlYXNvbhgBIAEoDjIVLnRvbGt5bi52MS5CeWUuUmVhc29uEiUKBmFjdGlvbhgCIAEoDjIVLnRvbGt5bi52MS5CeWUuQWN0aW9uIocBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASCAoETEVGVBABEgwKCFJFUExBQ0VEEAISDAoIU0hVVERPV04QAxILCgdUSU1FT1VUEAQSCgoGS0lDS0VEEAUSEgoOUFJPVE9DT0xfRVJST1IQBhISCg5JTlRFUk5BTF9FUlJPUhAHIkIKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIICgRTVE9QEAESCgoGUkVTVU1FEAISCgoGUkVKT0lOEAMqNwoHUHJvZmlsZRIXChNQUk9GSUxFX1VOU1BFQ0lGSUVEEAASCAoERlVMTBABEgkKBVNBVkVSEAJCKVonZ2l0aHViLmNvbS90b2xreW4vdG9sa3luL3NpZ25hbGluZy93aXJlYgZwcm90bzM");
+  fileDesc("Cgx0b2xreW4ucHJvdG8SCXRvbGt5bi52MSLAAwoLQ2xpZW50RnJhbWUSCgoCaWQYASABKAQSCwoDYWNrGAIgASgEEiEKBWhlbGxvGAogASgLMhAudG9sa3luLnYxLkhlbGxvSAASIwoGcmVzdW1lGAsgASgLMhEudG9sa3luLnYxLlJlc3VtZUgAEh8KBHBpbmcYDCABKAsyDy50b2xreW4udjEuUGluZ0gAEh8KBGpvaW4YDSABKAsyDy50b2xreW4udjEuSm9pbkgAEiEKBWxlYXZlGA4gASgLMhAudG9sa3luLnYxLkxlYXZlSAASJQoHcHVibGlzaBgPIAEoCzISLnRvbGt5bi52MS5QdWJsaXNoSAASKQoJdW5wdWJsaXNoGBAgASgLMhQudG9sa3luLnYxLlVucHVibGlzaEgAEikKCXN1YnNjcmliZRgRIAEoCzIULnRvbGt5bi52MS5TdWJzY3JpYmVIABIdCgNzZHAYEiABKAsyDi50b2xreW4udjEuU2RwSAASHwoEbXV0ZRgTIAEoCzIPLnRvbGt5bi52MS5NdXRlSAASIwoGcm9zdGVyGBQgASgLMhEudG9sa3luLnYxLlJvc3RlckgAQgkKB21lc3NhZ2Ui7QYKC1NlcnZlckZyYW1lEgoKAmlkGAEgASgEEgsKA3NlcRgCIAEoBBIlCgd3ZWxjb21lGAogASgLMhIudG9sa3luLnYxLldlbGNvbWVIABIlCgdyZXN1bWVkGAsgASgLMhIudG9sa3luLnYxLlJlc3VtZWRIABInCghzbmFwc2hvdBgMIAEoCzITLnRvbGt5bi52MS5TbmFwc2hvdEgAEh8KBHBvbmcYDSABKAsyDy50b2xreW4udjEuUG9uZ0gAEiMKBmpvaW5lZBgOIAEoCzIRLnRvbGt5bi52MS5Kb2luZWRIABIbCgJvaxgPIAEoCzINLnRvbGt5bi52MS5Pa0gAEiEKBWVycm9yGBAgASgLMhAudG9sa3luLnYxLkVycm9ySAASHQoDc2RwGBEgASgLMg4udG9sa3luLnYxLlNkcEgAEiwKC3BlZXJfdXBkYXRlGBIgASgLMhUudG9sa3luLnYxLlBlZXJVcGRhdGVIABIuCgx0cmFja191cGRhdGUYEyABKAsyFi50b2xreW4udjEuVHJhY2tVcGRhdGVIABImCghzbG90X21hcBgUIAEoCzISLnRvbGt5bi52MS5TbG90TWFwSAASJwoIc3BlYWtlcnMYFSABKAsyEy50b2xreW4udjEuU3BlYWtlcnNIABIdCgNieWUYFiABKAsyDi50b2xreW4udjEuQnllSAASLAoLcm9zdGVyX3BhZ2UYFyABKAsyFS50b2xreW4udjEuUm9zdGVyUGFnZUgAEjAKDXJvc3Rlcl91cGRhdGUYGCABKAsyFy50b2xreW4udjEuUm9zdGVyVXBkYXRlSAASMAoNbGF5ZXJzX3dhbnRlZBgZIAEoCzIXLnRvbGt5bi52MS5MYXllcnNXYW50ZWRIABIuCgxjb2RlY193YW50ZWQYGiABKAsyFi50b2xreW4udjEuQ29kZWNXYW50ZWRIABIsCgtsYXllcl9zdGF0ZRgbIAEoCzIVLnRvbGt5bi52MS5MYXllclN0YXRlSAASMgoOcHJvZmlsZV93YW50ZWQYHCABKAsyGC50b2xreW4udjEuUHJvZmlsZVdhbnRlZEgAEiwKC2ljZV9zZXJ2ZXJzGB0gASgLMhUudG9sa3luLnYxLkljZVNlcnZlcnNIAEIJCgdtZXNzYWdlIiYKBUhlbGxvEg0KBXRva2VuGAEgASgJEg4KBmNsaWVudBgCIAEoCSKqAgoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEhQKDHJlc3VtZV90b2tlbhgCIAEoDBIRCglyZXN1bWVfbXMYAyABKA0SIQoGbGltaXRzGAQgASgLMhEudG9sa3luLnYxLkxpbWl0cxIQCghpZGVudGl0eRgFIAEoCRIMCgRyb29tGAYgASgJEg8KB3B1Ymxpc2gYByABKAgSEQoJc3Vic2NyaWJlGAggASgIEhYKDnNlcnZlcl90aW1lX21zGAkgASgDEg4KBnNlcnZlchgKIAEoCRIoCgp0cmFuc3BvcnRzGAsgAygLMhQudG9sa3luLnYxLlRyYW5zcG9ydBIpCgtpY2Vfc2VydmVycxgMIAMoCzIULnRvbGt5bi52MS5JY2VTZXJ2ZXIiUwoJSWNlU2VydmVyEgwKBHVybHMYASADKAkSEAoIdXNlcm5hbWUYAiABKAkSEgoKY3JlZGVudGlhbBgDIAEoCRISCgpleHBpcmVzX21zGAQgASgDIjcKCkljZVNlcnZlcnMSKQoLaWNlX3NlcnZlcnMYASADKAsyFC50b2xreW4udjEuSWNlU2VydmVyIjYKClRyYW5zcG9ydHMSKAoKdHJhbnNwb3J0cxgBIAMoCzIULnRvbGt5bi52MS5UcmFuc3BvcnQipgEKCVRyYW5zcG9ydBInCgRraW5kGAEgASgOMhkudG9sa3luLnYxLlRyYW5zcG9ydC5LaW5kEgwKBHBvcnQYAiABKA0SDAoEcGF0aBgDIAEoCRIaChJjZXJ0aWZpY2F0ZV9zaGEyNTYYBCADKAwiOAoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASCAoEUVVJQxABEhAKDFdFQlRSQU5TUE9SVBACImoKBkxpbWl0cxIXCg9tYXhfZnJhbWVfYnl0ZXMYASABKA0SFQoNbWF4X3NkcF9ieXRlcxgCIAEoDRIXCg9tYXhfYXVkaW9fc2xvdHMYAyABKA0SFwoPbWF4X3ZpZGVvX3Nsb3RzGAQgASgNIkQKBlJlc3VtZRISCgpzZXNzaW9uX2lkGAEgASgJEhQKDHJlc3VtZV90b2tlbhgCIAEoDBIQCghsYXN0X3NlcRgDIAEoBCIbCgdSZXN1bWVkEhAKCGZyb21fc2VxGAEgASgEIn8KCFNuYXBzaG90EgsKA3NlcRgBIAEoBBIeCgVwZWVycxgCIAMoCzIPLnRvbGt5bi52MS5QZWVyEiEKBXNsb3RzGAMgASgLMhIudG9sa3luLnYxLlNsb3RNYXASDgoGam9pbmVkGAQgASgIEhMKC3Jvc3Rlcl9zaXplGAUgASgNIh4KBFBpbmcSFgoOY2xpZW50X3RpbWVfbXMYASABKAMiNgoEUG9uZxIWCg5jbGllbnRfdGltZV9tcxgBIAEoAxIWCg5zZXJ2ZXJfdGltZV9tcxgCIAEoAyJ4CgRKb2luEgwKBG5hbWUYASABKAkSHQoFb2ZmZXIYAiABKAsyDi50b2xreW4udjEuU2RwEiAKBnRyYWNrcxgDIAMoCzIQLnRvbGt5bi52MS5UcmFjaxIhCgZkZXZpY2UYBCABKAsyES50b2xreW4udjEuRGV2aWNlIsMCCgZEZXZpY2USJgoFY2xhc3MYASABKA4yFy50b2xreW4udjEuRGV2aWNlLkNsYXNzEhAKCGRlY29kZXJzGAIgASgNEg0KBWNvcmVzGAMgASgNEhQKDHNhdmluZ19wb3dlchgEIAEoCBIqCgd0aGVybWFsGAUgASgOMhkudG9sa3luLnYxLkRldmljZS5UaGVybWFsEhkKEWhhcmR3YXJlX2VuY29kZXJzGAYgAygJIj0KBUNsYXNzEhUKEUNMQVNTX1VOU1BFQ0lGSUVEEAASBwoDTE9XEAESCgoGTk9STUFMEAISCAoESElHSBADIlQKB1RoZXJtYWwSFwoTVEhFUk1BTF9VTlNQRUNJRklFRBAAEgsKB05PTUlOQUwQARIICgRGQUlSEAISCwoHU0VSSU9VUxADEgwKCENSSVRJQ0FMEAQikQEKBkpvaW5lZBIPCgdwZWVyX2lkGAEgASgJEh4KBmFuc3dlchgCIAEoCzIOLnRvbGt5bi52MS5TZHASHgoFcGVlcnMYAyADKAsyDy50b2xreW4udjEuUGVlchIhCgVzbG90cxgEIAEoCzISLnRvbGt5bi52MS5TbG90TWFwEhMKC3Jvc3Rlcl9zaXplGAUgASgNIiYKBlJvc3RlchINCgVhZnRlchgBIAEoCRINCgVsaW1pdBgCIAEoDSJICgpSb3N0ZXJQYWdlEh4KBXBlZXJzGAEgAygLMg8udG9sa3luLnYxLlBlZXISDAoEc2l6ZRgCIAEoDRIMCgRtb3JlGAMgASgIIhwKDFJvc3RlclVwZGF0ZRIMCgRzaXplGAEgASgNIgcKBUxlYXZlIkoKB1B1Ymxpc2gSIAoGdHJhY2tzGAEgAygLMhAudG9sa3luLnYxLlRyYWNrEh0KBW9mZmVyGAIgASgLMg4udG9sa3luLnYxLlNkcCIeCglVbnB1Ymxpc2gSEQoJdHJhY2tfaWRzGAEgAygJIlIKCVN1YnNjcmliZRIfCgZ3aXNoZXMYASADKAsyDy50b2xreW4udjEuV2lzaBIUCgx2aWRlb19wYXVzZWQYAiABKAgSDgoGbGFzdF9uGAMgASgNImoKBFdpc2gSDwoHcGVlcl9pZBgBIAEoCRIQCgh0cmFja19pZBgCIAEoCRIOCgZoaWRkZW4YAyABKAgSEAoIcHJpb3JpdHkYBCABKA0SDQoFd2lkdGgYBSABKA0SDgoGaGVpZ2h0GAYgASgNIpMBCgNTZHASIQoEdHlwZRgBIAEoDjITLnRvbGt5bi52MS5TZHAuVHlwZRIPCgdkZWZsYXRlGAIgASgMEiMKB3Byb2ZpbGUYAyABKA4yEi50b2xreW4udjEuUHJvZmlsZSIzCgRUeXBlEhQKEFRZUEVfVU5TUEVDSUZJRUQQABIJCgVPRkZFUhABEgoKBkFOU1dFUhACIicKBE11dGUSEAoIdHJhY2tfaWQYASABKAkSDQoFbXV0ZWQYAiABKAgiWQoEUGVlchIPCgdwZWVyX2lkGAEgASgJEhAKCGlkZW50aXR5GAIgASgJEgwKBG5hbWUYAyABKAkSIAoGdHJhY2tzGAQgAygLMhAudG9sa3luLnYxLlRyYWNrIqYCCgVUcmFjaxIQCgh0cmFja19pZBgBIAEoCRIjCgRraW5kGAIgASgOMhUudG9sa3luLnYxLlRyYWNrLktpbmQSJwoGc291cmNlGAMgASgOMhcudG9sa3luLnYxLlRyYWNrLlNvdXJjZRILCgNtaWQYBCABKAkSDQoFbXV0ZWQYBSABKAgSEQoJYmFja3VwX29mGAYgASgJIjIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEgkKBUFVRElPEAESCQoFVklERU8QAiJaCgZTb3VyY2USFgoSU09VUkNFX1VOU1BFQ0lGSUVEEAASDgoKTUlDUk9QSE9ORRABEgoKBkNBTUVSQRACEgoKBlNDUkVFThADEhAKDFNDUkVFTl9BVURJTxAEIpEBCgpQZWVyVXBkYXRlEiwKBmNoYW5nZRgBIAEoDjIcLnRvbGt5bi52MS5QZWVyVXBkYXRlLkNoYW5nZRIdCgRwZWVyGAIgASgLMg8udG9sa3luLnYxLlBlZXIiNgoGQ2hhbmdlEhYKEkNIQU5HRV9VTlNQRUNJRklFRBAAEgoKBkpPSU5FRBABEggKBExFRlQQAiLIAQoLVHJhY2tVcGRhdGUSLQoGY2hhbmdlGAEgASgOMh0udG9sa3luLnYxLlRyYWNrVXBkYXRlLkNoYW5nZRIPCgdwZWVyX2lkGAIgASgJEh8KBXRyYWNrGAMgASgLMhAudG9sa3luLnYxLlRyYWNrIlgKBkNoYW5nZRIWChJDSEFOR0VfVU5TUEVDSUZJRUQQABINCglQVUJMSVNIRUQQARIPCgtVTlBVQkxJU0hFRBACEgkKBU1VVEVEEAMSCwoHVU5NVVRFRBAEIkkKB1Nsb3RNYXASHgoFc2xvdHMYASADKAsyDy50b2xreW4udjEuU2xvdBIeCgVwZWVycxgCIAMoCzIPLnRvbGt5bi52MS5QZWVyIjYKBFNsb3QSCwoDbWlkGAEgASgJEg8KB3BlZXJfaWQYAiABKAkSEAoIdHJhY2tfaWQYAyABKAkiMAoIU3BlYWtlcnMSJAoIc3BlYWtlcnMYASADKAsyEi50b2xreW4udjEuU3BlYWtlciIpCgdTcGVha2VyEg8KB3BlZXJfaWQYASABKAkSDQoFbGV2ZWwYAiABKA0iTgoMTGF5ZXJzV2FudGVkEhAKCHRyYWNrX2lkGAEgASgJEiwKCWVuY29kaW5ncxgCIAMoCzIZLnRvbGt5bi52MS5FbmNvZGluZ1dhbnRlZCJQCg5FbmNvZGluZ1dhbnRlZBILCgNyaWQYASABKAkSDgoGd2FudGVkGAIgASgIEg8KB3NwYXRpYWwYAyABKA0SEAoIdGVtcG9yYWwYBCABKA0iPgoLQ29kZWNXYW50ZWQSEAoIdHJhY2tfaWQYASABKAkSDQoFY29kZWMYAiABKAkSDgoGd2FudGVkGAMgASgIIjEKCkxheWVyU3RhdGUSIwoFc2xvdHMYASADKAsyFC50b2xreW4udjEuU2xvdExheWVyIp0CCglTbG90TGF5ZXISCwoDbWlkGAEgASgJEg0KBXdpZHRoGAIgASgNEg4KBmhlaWdodBgDIAEoDRIQCghlbmNvZGluZxgEIAEoDRIPCgdzcGF0aWFsGAUgASgNEhAKCHRlbXBvcmFsGAYgASgNEg8KB2JpdHJhdGUYByABKA0SKQoFbGltaXQYCCABKA4yGi50b2xreW4udjEuU2xvdExheWVyLkxpbWl0InMKBUxpbWl0EhUKEUxJTUlUX1VOU1BFQ0lGSUVEEAASCAoETk9ORRABEggKBFdJU0gQAhINCglQVUJMSVNIRVIQAxINCglCQU5EV0lEVEgQBBIKCgZERVZJQ0UQBRIJCgVDT0RFQxAGEgoKBlBBVVNFRBAHIjQKDVByb2ZpbGVXYW50ZWQSIwoHcHJvZmlsZRgBIAEoDjISLnRvbGt5bi52MS5Qcm9maWxlIgQKAk9rIrkCCgVFcnJvchIjCgRjb2RlGAEgASgOMhUudG9sa3luLnYxLkVycm9yLkNvZGUSDwoHbWVzc2FnZRgCIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgDIAEoDRINCgVmYXRhbBgEIAEoCCLSAQoEQ29kZRIUChBDT0RFX1VOU1BFQ0lGSUVEEAASDAoIUFJPVE9DT0wQARIQCgxVTkFVVEhPUklaRUQQAhINCglGT1JCSURERU4QAxINCglST09NX0ZVTEwQBBIICgRCVVNZEAUSCAoEUkFURRAGEgsKB0JBRF9TRFAQBxIVChFVTlNVUFBPUlRFRF9DT0RFQxAIEg0KCVRPT19MQVJHRRAJEg0KCU5PVF9GT1VORBAKEhIKDlJFU1VNRV9FWFBJUkVEEAsSDAoISU5URVJOQUwQDCKhAgoDQnllEiUKBnJlYXNvbhgBIAEoDjIVLnRvbGt5bi52MS5CeWUuUmVhc29uEiUKBmFjdGlvbhgCIAEoDjIVLnRvbGt5bi52MS5CeWUuQWN0aW9uIocBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASCAoETEVGVBABEgwKCFJFUExBQ0VEEAISDAoIU0hVVERPV04QAxILCgdUSU1FT1VUEAQSCgoGS0lDS0VEEAUSEgoOUFJPVE9DT0xfRVJST1IQBhISCg5JTlRFUk5BTF9FUlJPUhAHIkIKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIICgRTVE9QEAESCgoGUkVTVU1FEAISCgoGUkVKT0lOEAMqNwoHUHJvZmlsZRIXChNQUk9GSUxFX1VOU1BFQ0lGSUVEEAASCAoERlVMTBABEgkKBVNBVkVSEAJCKVonZ2l0aHViLmNvbS90b2xreW4vdG9sa3luL3NpZ25hbGluZy93aXJlYgZwcm90bzM");
 
 /**
  * ClientFrame is what a client sends.
@@ -254,6 +254,12 @@ export type ServerFrame = Message<"tolkyn.v1.ServerFrame"> & {
      */
     value: ProfileWanted;
     case: "profileWanted";
+  } | {
+    /**
+     * @generated from field: tolkyn.v1.IceServers ice_servers = 29;
+     */
+    value: IceServers;
+    case: "iceServers";
   } | { case: undefined; value?: undefined };
 };
 
@@ -362,6 +368,13 @@ export type Welcome = Message<"tolkyn.v1.Welcome"> & {
    * @generated from field: repeated tolkyn.v1.Transport transports = 11;
    */
   transports: Transport[];
+
+  /**
+   * Relays (TURN) for media where nothing reaches the server directly. Newer ones follow in IceServers before they run out.
+   *
+   * @generated from field: repeated tolkyn.v1.IceServer ice_servers = 12;
+   */
+  iceServers: IceServer[];
 };
 
 /**
@@ -370,6 +383,64 @@ export type Welcome = Message<"tolkyn.v1.Welcome"> & {
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
   messageDesc(file_tolkyn, 3);
+
+/**
+ * IceServer is one entry of WebRTC's iceServers. The credentials are this session's alone, and end with it.
+ *
+ * @generated from message tolkyn.v1.IceServer
+ */
+export type IceServer = Message<"tolkyn.v1.IceServer"> & {
+  /**
+   * "turn:call.example.kz:3478?transport=udp" (RFC 7065): all of one server, the best first.
+   *
+   * @generated from field: repeated string urls = 1;
+   */
+  urls: string[];
+
+  /**
+   * @generated from field: string username = 2;
+   */
+  username: string;
+
+  /**
+   * @generated from field: string credential = 3;
+   */
+  credential: string;
+
+  /**
+   * Milliseconds since 1970 on the server's clock, at most an hour ahead: nothing can be allocated or refreshed afterwards.
+   *
+   * @generated from field: int64 expires_ms = 4;
+   */
+  expiresMs: bigint;
+};
+
+/**
+ * Describes the message tolkyn.v1.IceServer.
+ * Use `create(IceServerSchema)` to create a new message.
+ */
+export const IceServerSchema: GenMessage<IceServer> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 4);
+
+/**
+ * IceServers takes the place of those in Welcome, and of earlier ones: for the next gathering of candidates. It comes unasked
+ * (id 0, seq 0), before the credentials run out and after a Resume. Whose media goes through a relay restarts ICE with it.
+ *
+ * @generated from message tolkyn.v1.IceServers
+ */
+export type IceServers = Message<"tolkyn.v1.IceServers"> & {
+  /**
+   * @generated from field: repeated tolkyn.v1.IceServer ice_servers = 1;
+   */
+  iceServers: IceServer[];
+};
+
+/**
+ * Describes the message tolkyn.v1.IceServers.
+ * Use `create(IceServersSchema)` to create a new message.
+ */
+export const IceServersSchema: GenMessage<IceServers> = /*@__PURE__*/
+  messageDesc(file_tolkyn, 5);
 
 /**
  * Transports is what GET /v1/transports answers, as canonical proto3 JSON.
@@ -388,7 +459,7 @@ export type Transports = Message<"tolkyn.v1.Transports"> & {
  * Use `create(TransportsSchema)` to create a new message.
  */
 export const TransportsSchema: GenMessage<Transports> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 4);
+  messageDesc(file_tolkyn, 6);
 
 /**
  * Transport is one way to this server, on the host that the client knows it by.
@@ -429,7 +500,7 @@ export type Transport = Message<"tolkyn.v1.Transport"> & {
  * Use `create(TransportSchema)` to create a new message.
  */
 export const TransportSchema: GenMessage<Transport> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 5);
+  messageDesc(file_tolkyn, 7);
 
 /**
  * @generated from enum tolkyn.v1.Transport.Kind
@@ -457,7 +528,7 @@ export enum Transport_Kind {
  * Describes the enum tolkyn.v1.Transport.Kind.
  */
 export const Transport_KindSchema: GenEnum<Transport_Kind> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 5, 0);
+  enumDesc(file_tolkyn, 7, 0);
 
 /**
  * @generated from message tolkyn.v1.Limits
@@ -489,7 +560,7 @@ export type Limits = Message<"tolkyn.v1.Limits"> & {
  * Use `create(LimitsSchema)` to create a new message.
  */
 export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 6);
+  messageDesc(file_tolkyn, 8);
 
 /**
  * Resume continues a session on a new connection. Answered by Resumed (the missed events follow) or, when they are no
@@ -519,7 +590,7 @@ export type Resume = Message<"tolkyn.v1.Resume"> & {
  * Use `create(ResumeSchema)` to create a new message.
  */
 export const ResumeSchema: GenMessage<Resume> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 7);
+  messageDesc(file_tolkyn, 9);
 
 /**
  * @generated from message tolkyn.v1.Resumed
@@ -538,7 +609,7 @@ export type Resumed = Message<"tolkyn.v1.Resumed"> & {
  * Use `create(ResumedSchema)` to create a new message.
  */
 export const ResumedSchema: GenMessage<Resumed> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 8);
+  messageDesc(file_tolkyn, 10);
 
 /**
  * Snapshot is the whole state, for a client whose missed events are gone. It answers Resume, or comes unasked (id 0) when
@@ -584,7 +655,7 @@ export type Snapshot = Message<"tolkyn.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 9);
+  messageDesc(file_tolkyn, 11);
 
 /**
  * @generated from message tolkyn.v1.Ping
@@ -603,7 +674,7 @@ export type Ping = Message<"tolkyn.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 10);
+  messageDesc(file_tolkyn, 12);
 
 /**
  * @generated from message tolkyn.v1.Pong
@@ -625,7 +696,7 @@ export type Pong = Message<"tolkyn.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 11);
+  messageDesc(file_tolkyn, 13);
 
 /**
  * Join enters the token's room and carries the first offer, so that media starts one round trip earlier. A second Join in
@@ -666,7 +737,7 @@ export type Join = Message<"tolkyn.v1.Join"> & {
  * Use `create(JoinSchema)` to create a new message.
  */
 export const JoinSchema: GenMessage<Join> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 12);
+  messageDesc(file_tolkyn, 14);
 
 /**
  * Device is what a client knows of the machine it runs on. What it does not know it leaves out.
@@ -720,7 +791,7 @@ export type Device = Message<"tolkyn.v1.Device"> & {
  * Use `create(DeviceSchema)` to create a new message.
  */
 export const DeviceSchema: GenMessage<Device> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 13);
+  messageDesc(file_tolkyn, 15);
 
 /**
  * @generated from enum tolkyn.v1.Device.Class
@@ -753,7 +824,7 @@ export enum Device_Class {
  * Describes the enum tolkyn.v1.Device.Class.
  */
 export const Device_ClassSchema: GenEnum<Device_Class> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 13, 0);
+  enumDesc(file_tolkyn, 15, 0);
 
 /**
  * Thermal is the operating system's word for how hot the device is.
@@ -791,7 +862,7 @@ export enum Device_Thermal {
  * Describes the enum tolkyn.v1.Device.Thermal.
  */
 export const Device_ThermalSchema: GenEnum<Device_Thermal> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 13, 1);
+  enumDesc(file_tolkyn, 15, 1);
 
 /**
  * Joined answers Join.
@@ -837,7 +908,7 @@ export type Joined = Message<"tolkyn.v1.Joined"> & {
  * Use `create(JoinedSchema)` to create a new message.
  */
 export const JoinedSchema: GenMessage<Joined> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 14);
+  messageDesc(file_tolkyn, 16);
 
 /**
  * Roster asks for a page of those in the room, in join order; answered by RosterPage. From then on the client hears of
@@ -866,7 +937,7 @@ export type Roster = Message<"tolkyn.v1.Roster"> & {
  * Use `create(RosterSchema)` to create a new message.
  */
 export const RosterSchema: GenMessage<Roster> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 15);
+  messageDesc(file_tolkyn, 17);
 
 /**
  * @generated from message tolkyn.v1.RosterPage
@@ -897,7 +968,7 @@ export type RosterPage = Message<"tolkyn.v1.RosterPage"> & {
  * Use `create(RosterPageSchema)` to create a new message.
  */
 export const RosterPageSchema: GenMessage<RosterPage> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 16);
+  messageDesc(file_tolkyn, 18);
 
 /**
  * RosterUpdate: the number of those in a large room changed; at most one a second. In a small one PeerUpdate tells of each.
@@ -916,7 +987,7 @@ export type RosterUpdate = Message<"tolkyn.v1.RosterUpdate"> & {
  * Use `create(RosterUpdateSchema)` to create a new message.
  */
 export const RosterUpdateSchema: GenMessage<RosterUpdate> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 17);
+  messageDesc(file_tolkyn, 19);
 
 /**
  * Leave ends the media session and the signaling session; answered by Ok, then Bye.
@@ -931,7 +1002,7 @@ export type Leave = Message<"tolkyn.v1.Leave"> & {
  * Use `create(LeaveSchema)` to create a new message.
  */
 export const LeaveSchema: GenMessage<Leave> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 18);
+  messageDesc(file_tolkyn, 20);
 
 /**
  * Publish describes tracks on m-lines that a later (or the same) Sdp offer opens.
@@ -957,7 +1028,7 @@ export type Publish = Message<"tolkyn.v1.Publish"> & {
  * Use `create(PublishSchema)` to create a new message.
  */
 export const PublishSchema: GenMessage<Publish> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 19);
+  messageDesc(file_tolkyn, 21);
 
 /**
  * Unpublish ends tracks by id; answered by Ok. The m-line stays for reuse.
@@ -976,7 +1047,7 @@ export type Unpublish = Message<"tolkyn.v1.Unpublish"> & {
  * Use `create(UnpublishSchema)` to create a new message.
  */
 export const UnpublishSchema: GenMessage<Unpublish> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 20);
+  messageDesc(file_tolkyn, 22);
 
 /**
  * Subscribe states what this client wants to see, in order of preference. Tracks not named fill the free slots in join
@@ -1010,7 +1081,7 @@ export type Subscribe = Message<"tolkyn.v1.Subscribe"> & {
  * Use `create(SubscribeSchema)` to create a new message.
  */
 export const SubscribeSchema: GenMessage<Subscribe> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 21);
+  messageDesc(file_tolkyn, 23);
 
 /**
  * @generated from message tolkyn.v1.Wish
@@ -1060,7 +1131,7 @@ export type Wish = Message<"tolkyn.v1.Wish"> & {
  * Use `create(WishSchema)` to create a new message.
  */
 export const WishSchema: GenMessage<Wish> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 22);
+  messageDesc(file_tolkyn, 24);
 
 /**
  * Sdp is an offer from the client or the answer to it: the client is always the offerer (RFC 3264). Also the way of an
@@ -1094,7 +1165,7 @@ export type Sdp = Message<"tolkyn.v1.Sdp"> & {
  * Use `create(SdpSchema)` to create a new message.
  */
 export const SdpSchema: GenMessage<Sdp> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 23);
+  messageDesc(file_tolkyn, 25);
 
 /**
  * @generated from enum tolkyn.v1.Sdp.Type
@@ -1120,7 +1191,7 @@ export enum Sdp_Type {
  * Describes the enum tolkyn.v1.Sdp.Type.
  */
 export const Sdp_TypeSchema: GenEnum<Sdp_Type> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 23, 0);
+  enumDesc(file_tolkyn, 25, 0);
 
 /**
  * Mute says that a track of the sender is silent or dark; answered by Ok and told to others by TrackUpdate.
@@ -1144,7 +1215,7 @@ export type Mute = Message<"tolkyn.v1.Mute"> & {
  * Use `create(MuteSchema)` to create a new message.
  */
 export const MuteSchema: GenMessage<Mute> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 24);
+  messageDesc(file_tolkyn, 26);
 
 /**
  * @generated from message tolkyn.v1.Peer
@@ -1176,7 +1247,7 @@ export type Peer = Message<"tolkyn.v1.Peer"> & {
  * Use `create(PeerSchema)` to create a new message.
  */
 export const PeerSchema: GenMessage<Peer> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 25);
+  messageDesc(file_tolkyn, 27);
 
 /**
  * @generated from message tolkyn.v1.Track
@@ -1225,7 +1296,7 @@ export type Track = Message<"tolkyn.v1.Track"> & {
  * Use `create(TrackSchema)` to create a new message.
  */
 export const TrackSchema: GenMessage<Track> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 26);
+  messageDesc(file_tolkyn, 28);
 
 /**
  * @generated from enum tolkyn.v1.Track.Kind
@@ -1251,7 +1322,7 @@ export enum Track_Kind {
  * Describes the enum tolkyn.v1.Track.Kind.
  */
 export const Track_KindSchema: GenEnum<Track_Kind> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 26, 0);
+  enumDesc(file_tolkyn, 28, 0);
 
 /**
  * @generated from enum tolkyn.v1.Track.Source
@@ -1287,7 +1358,7 @@ export enum Track_Source {
  * Describes the enum tolkyn.v1.Track.Source.
  */
 export const Track_SourceSchema: GenEnum<Track_Source> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 26, 1);
+  enumDesc(file_tolkyn, 28, 1);
 
 /**
  * PeerUpdate: somebody joined or left.
@@ -1311,7 +1382,7 @@ export type PeerUpdate = Message<"tolkyn.v1.PeerUpdate"> & {
  * Use `create(PeerUpdateSchema)` to create a new message.
  */
 export const PeerUpdateSchema: GenMessage<PeerUpdate> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 27);
+  messageDesc(file_tolkyn, 29);
 
 /**
  * @generated from enum tolkyn.v1.PeerUpdate.Change
@@ -1337,7 +1408,7 @@ export enum PeerUpdate_Change {
  * Describes the enum tolkyn.v1.PeerUpdate.Change.
  */
 export const PeerUpdate_ChangeSchema: GenEnum<PeerUpdate_Change> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 27, 0);
+  enumDesc(file_tolkyn, 29, 0);
 
 /**
  * TrackUpdate: a track of a peer was published, muted, unmuted or unpublished.
@@ -1366,7 +1437,7 @@ export type TrackUpdate = Message<"tolkyn.v1.TrackUpdate"> & {
  * Use `create(TrackUpdateSchema)` to create a new message.
  */
 export const TrackUpdateSchema: GenMessage<TrackUpdate> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 28);
+  messageDesc(file_tolkyn, 30);
 
 /**
  * @generated from enum tolkyn.v1.TrackUpdate.Change
@@ -1402,7 +1473,7 @@ export enum TrackUpdate_Change {
  * Describes the enum tolkyn.v1.TrackUpdate.Change.
  */
 export const TrackUpdate_ChangeSchema: GenEnum<TrackUpdate_Change> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 28, 0);
+  enumDesc(file_tolkyn, 30, 0);
 
 /**
  * SlotMap says what flows in each of the receiver's slots from now on. It is always whole, never a difference.
@@ -1428,7 +1499,7 @@ export type SlotMap = Message<"tolkyn.v1.SlotMap"> & {
  * Use `create(SlotMapSchema)` to create a new message.
  */
 export const SlotMapSchema: GenMessage<SlotMap> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 29);
+  messageDesc(file_tolkyn, 31);
 
 /**
  * @generated from message tolkyn.v1.Slot
@@ -1459,7 +1530,7 @@ export type Slot = Message<"tolkyn.v1.Slot"> & {
  * Use `create(SlotSchema)` to create a new message.
  */
 export const SlotSchema: GenMessage<Slot> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 30);
+  messageDesc(file_tolkyn, 32);
 
 /**
  * Speakers lists who speaks, loudest first; at most five, and empty when nobody does.
@@ -1478,7 +1549,7 @@ export type Speakers = Message<"tolkyn.v1.Speakers"> & {
  * Use `create(SpeakersSchema)` to create a new message.
  */
 export const SpeakersSchema: GenMessage<Speakers> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 31);
+  messageDesc(file_tolkyn, 33);
 
 /**
  * @generated from message tolkyn.v1.Speaker
@@ -1502,7 +1573,7 @@ export type Speaker = Message<"tolkyn.v1.Speaker"> & {
  * Use `create(SpeakerSchema)` to create a new message.
  */
 export const SpeakerSchema: GenMessage<Speaker> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 32);
+  messageDesc(file_tolkyn, 34);
 
 /**
  * LayersWanted tells a publisher which encodings of a track somebody watches. Those that nobody does are not to be sent.
@@ -1526,7 +1597,7 @@ export type LayersWanted = Message<"tolkyn.v1.LayersWanted"> & {
  * Use `create(LayersWantedSchema)` to create a new message.
  */
 export const LayersWantedSchema: GenMessage<LayersWanted> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 33);
+  messageDesc(file_tolkyn, 35);
 
 /**
  * @generated from message tolkyn.v1.EncodingWanted
@@ -1562,7 +1633,7 @@ export type EncodingWanted = Message<"tolkyn.v1.EncodingWanted"> & {
  * Use `create(EncodingWantedSchema)` to create a new message.
  */
 export const EncodingWantedSchema: GenMessage<EncodingWanted> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 34);
+  messageDesc(file_tolkyn, 36);
 
 /**
  * CodecWanted asks a publisher for a second publication of a track in another codec, because somebody cannot decode the
@@ -1594,7 +1665,7 @@ export type CodecWanted = Message<"tolkyn.v1.CodecWanted"> & {
  * Use `create(CodecWantedSchema)` to create a new message.
  */
 export const CodecWantedSchema: GenMessage<CodecWanted> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 35);
+  messageDesc(file_tolkyn, 37);
 
 /**
  * LayerState says what the video slots of this client receive, and why not more. Only slots that changed are named.
@@ -1613,7 +1684,7 @@ export type LayerState = Message<"tolkyn.v1.LayerState"> & {
  * Use `create(LayerStateSchema)` to create a new message.
  */
 export const LayerStateSchema: GenMessage<LayerState> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 36);
+  messageDesc(file_tolkyn, 38);
 
 /**
  * @generated from message tolkyn.v1.SlotLayer
@@ -1673,7 +1744,7 @@ export type SlotLayer = Message<"tolkyn.v1.SlotLayer"> & {
  * Use `create(SlotLayerSchema)` to create a new message.
  */
 export const SlotLayerSchema: GenMessage<SlotLayer> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 37);
+  messageDesc(file_tolkyn, 39);
 
 /**
  * @generated from enum tolkyn.v1.SlotLayer.Limit
@@ -1738,7 +1809,7 @@ export enum SlotLayer_Limit {
  * Describes the enum tolkyn.v1.SlotLayer.Limit.
  */
 export const SlotLayer_LimitSchema: GenEnum<SlotLayer_Limit> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 37, 0);
+  enumDesc(file_tolkyn, 39, 0);
 
 /**
  * ProfileWanted asks for an offer with another profile: the way to this client does not carry the sound of the one it has.
@@ -1757,7 +1828,7 @@ export type ProfileWanted = Message<"tolkyn.v1.ProfileWanted"> & {
  * Use `create(ProfileWantedSchema)` to create a new message.
  */
 export const ProfileWantedSchema: GenMessage<ProfileWanted> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 38);
+  messageDesc(file_tolkyn, 40);
 
 /**
  * Ok answers a request that returns nothing else.
@@ -1772,7 +1843,7 @@ export type Ok = Message<"tolkyn.v1.Ok"> & {
  * Use `create(OkSchema)` to create a new message.
  */
 export const OkSchema: GenMessage<Ok> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 39);
+  messageDesc(file_tolkyn, 41);
 
 /**
  * Error answers a request that failed, or (id 0) precedes the Bye of a broken session.
@@ -1810,7 +1881,7 @@ export type Error = Message<"tolkyn.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 40);
+  messageDesc(file_tolkyn, 42);
 
 /**
  * @generated from enum tolkyn.v1.Error.Code
@@ -1896,7 +1967,7 @@ export enum Error_Code {
  * Describes the enum tolkyn.v1.Error.Code.
  */
 export const Error_CodeSchema: GenEnum<Error_Code> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 40, 0);
+  enumDesc(file_tolkyn, 42, 0);
 
 /**
  * Bye is the last frame of a session.
@@ -1920,7 +1991,7 @@ export type Bye = Message<"tolkyn.v1.Bye"> & {
  * Use `create(ByeSchema)` to create a new message.
  */
 export const ByeSchema: GenMessage<Bye> = /*@__PURE__*/
-  messageDesc(file_tolkyn, 41);
+  messageDesc(file_tolkyn, 43);
 
 /**
  * @generated from enum tolkyn.v1.Bye.Reason
@@ -1977,7 +2048,7 @@ export enum Bye_Reason {
  * Describes the enum tolkyn.v1.Bye.Reason.
  */
 export const Bye_ReasonSchema: GenEnum<Bye_Reason> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 41, 0);
+  enumDesc(file_tolkyn, 43, 0);
 
 /**
  * @generated from enum tolkyn.v1.Bye.Action
@@ -2008,7 +2079,7 @@ export enum Bye_Action {
  * Describes the enum tolkyn.v1.Bye.Action.
  */
 export const Bye_ActionSchema: GenEnum<Bye_Action> = /*@__PURE__*/
-  enumDesc(file_tolkyn, 41, 1);
+  enumDesc(file_tolkyn, 43, 1);
 
 /**
  * Profile is what the sound of a session may cost.
