@@ -20,18 +20,27 @@ type media struct {
 	advertise []netip.Addr
 }
 
-// openMedia opens the media ports, UDP and TCP on the same number, one for each shard, and starts the SFU on them.
-func openMedia(c config.Config, log *slog.Logger) (*media, error) {
+// openMedia opens the media ports, UDP and TCP on the same number, one for each shard, and starts the SFU on them. Behind the one
+// port, which is nil without, they are for nobody: then they are on loopback, and ICE-TCP comes from there.
+func openMedia(c config.Config, one *onePort, log *slog.Logger) (*media, error) {
 	address, err := addrPort(c.Media.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("media.listen: %w", err)
+	}
+	shards := c.Media.ShardsOf(runtime.GOMAXPROCS(0))
+	var listeners []net.Listener
+	if one != nil {
+		address = one.at
 	}
 	advertise, err := advertised(c.Media.Advertise, address.Addr())
 	if err != nil {
 		return nil, fmt.Errorf("media.advertise: %w", err)
 	}
+	if one != nil {
+		address, c.Media.TCP = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0), false
+		listeners = one.feeds(shards)
+	}
 	m := &media{advertise: advertise}
-	var listeners []net.Listener
 	fail := func(err error) (*media, error) {
 		for _, s := range m.sockets {
 			_ = s.Close()
@@ -41,7 +50,7 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 		}
 		return nil, err
 	}
-	for range c.Media.ShardsOf(runtime.GOMAXPROCS(0)) {
+	for range shards {
 		socket, tcp, err := mediaSockets(address, c.Media)
 		if err != nil {
 			return fail(err)
@@ -58,6 +67,7 @@ func openMedia(c config.Config, log *slog.Logger) (*media, error) {
 		Sockets:       m.sockets,
 		TCP:           listeners,
 		Advertise:     advertise,
+		Front:         one.front(),
 		MaxPeers:      c.Limits.PeersPerRoom,
 		MaxAudioSlots: c.Limits.AudioSlots,
 		MaxVideoSlots: c.Limits.VideoSlots,

@@ -44,6 +44,7 @@ func decideMode(c config.Config, origins config.Origins) (mode, error) {
 	for _, listener := range []struct{ key, address string }{
 		{"http.listen", c.HTTP.Listen},
 		{"http.tls_listen", c.HTTP.TLSListen},
+		{onePortKey, c.OnePort.Listen},
 		{"quic.listen", c.QUIC.Listen},
 		{"media.listen", c.Media.Listen},
 	} {
@@ -75,7 +76,7 @@ func isLoopback(address string) bool {
 // openLAN gives the listeners of lan mode their addresses where nothing else was asked for. Plain HTTP stays on loopback:
 // browsers allow no camera over it elsewhere.
 func openLAN(c *config.Config, origins config.Origins) {
-	if origins.Of("http.tls_listen") == "" {
+	if origins.Of("http.tls_listen") == "" && c.OnePort.Listen == "" {
 		c.HTTP.TLSListen = ":8443"
 	}
 	if origins.Of("quic.listen") == "" {

@@ -21,9 +21,9 @@ type quicPort struct {
 	told bool
 }
 
-// openQUIC opens the port; nil when it is switched off.
-func openQUIC(c config.Config, s *state, shown certificates, log *slog.Logger) (*quicPort, error) {
-	if c.QUIC.Listen == "" {
+// openQUIC opens the port; nil when it is switched off. one is the one port, behind which it then is; nil without.
+func openQUIC(c config.Config, one *onePort, s *state, shown certificates, log *slog.Logger) (*quicPort, error) {
+	if c.QUIC.Listen == "" && one == nil {
 		return nil, nil
 	}
 	secret, err := s.secret()
@@ -33,6 +33,9 @@ func openQUIC(c config.Config, s *state, shown certificates, log *slog.Logger) (
 	// The library takes buffers as large as it may have, and would say on standard error, which holds our log, that it
 	// wanted more: those are for downloads, not for a few small frames. The name is valid: it cannot fail.
 	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
+	if one != nil {
+		return &quicPort{socket: one.packets, secret: secret, shown: shown, told: true}, nil
+	}
 	socket, err := listenUDP("quic.listen", "quic", c.QUIC.Listen)
 	if err != nil {
 		return nil, err

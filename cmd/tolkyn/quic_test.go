@@ -224,7 +224,7 @@ func TestQUICPortInUse(t *testing.T) {
 	defer func() { require.NoError(t, taken.Close()) }()
 	c := config.Default()
 	c.QUIC.Listen = taken.LocalAddr().String()
-	_, err = openQUIC(c, quietState(t.TempDir()), certificates{}, slog.New(slog.DiscardHandler))
+	_, err = openQUIC(c, nil, quietState(t.TempDir()), certificates{}, slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "quic.listen: "+c.QUIC.Listen+" (udp) is in use by another program")
 	require.ErrorContains(t, err, "--quic")
 }

@@ -131,6 +131,7 @@ type node struct {
 	load   *load
 	media  *media
 	shown  certificates
+	one    *onePort  // nil: off
 	quic   *quicPort // nil: off
 	plane  *plane
 	fronts []front
@@ -146,6 +147,7 @@ type front struct {
 	key, flag string // what configures its address
 	scheme    string
 	tls       *tls.Config // https only
+	ready     bool        // what the listener yields has its handshake behind it
 	listener  net.Listener
 	server    *http.Server // nil until there is something to serve
 }
@@ -158,15 +160,24 @@ func openNode(c config.Config, who mode, child *supervisor.Child, log *slog.Logg
 			err = errors.Join(err, n.close())
 		}
 	}()
-	if n.media, err = openMedia(c, log); err != nil {
+	if n.one, err = openOnePort(c); err != nil {
+		return nil, err
+	}
+	if n.media, err = openMedia(c, n.one, log); err != nil {
 		return nil, err
 	}
 	kept := openState(c.StateDir, log)
 	if n.shown, err = openCertificates(c, kept, n.media.advertise, log, time.Now()); err != nil {
 		return nil, err
 	}
-	if n.quic, err = openQUIC(c, kept, n.shown, log); err != nil {
+	if n.quic, err = openQUIC(c, n.one, kept, n.shown, log); err != nil {
 		return nil, err
+	}
+	if n.one != nil {
+		if err = n.openBehindOnePort(log); err != nil {
+			return nil, err
+		}
+		c.HTTP.TLSListen = "" // it is behind the one port
 	}
 	for _, f := range []struct {
 		front
@@ -188,10 +199,12 @@ func openNode(c config.Config, who mode, child *supervisor.Child, log *slog.Logg
 		f := &n.fronts[i]
 		handler := admin
 		if f.key != adminKey {
-			handler = secured(n.plane.mux, f.tls != nil && c.HTTP.CertificateFile != "")
+			handler = secured(n.plane.mux, f.tls != nil && (c.HTTP.CertificateFile != "" || c.ACME.Host != ""))
 		}
 		f.server = newHTTPServer(handler, log)
-		f.server.TLSConfig = f.tls
+		if !f.ready {
+			f.server.TLSConfig = f.tls
+		}
 	}
 	n.failed = make(chan error, len(n.fronts)+1)
 	return n, nil
@@ -226,6 +239,9 @@ func (n *node) start(ctx context.Context, hangups <-chan os.Signal) {
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.running.Go(func() { n.load.run(ctx, n.media.packets, n.media.sfu.Busy, n.log) })
 	n.running.Go(func() { n.shown.run(ctx, hangups) })
+	if n.one != nil {
+		n.one.serve(&n.running, ctx.Done())
+	}
 	if n.quic != nil {
 		n.running.Go(func() {
 			if err := n.quic.serve(n.plane.sessions); err != nil {
@@ -244,7 +260,7 @@ func (n *node) start(ctx context.Context, hangups <-chan os.Signal) {
 }
 
 func (f front) serve() error {
-	if f.tls != nil {
+	if f.tls != nil && !f.ready {
 		return f.server.ServeTLS(f.listener, "", "")
 	}
 	return f.server.Serve(f.listener)
@@ -281,6 +297,9 @@ func (n *node) close() error {
 	}
 	if n.quic != nil {
 		_ = n.quic.socket.Close()
+	}
+	if n.one != nil {
+		n.one.close()
 	}
 	if n.media == nil {
 		return nil

@@ -13,8 +13,12 @@ func flagKeys() map[string]string {
 	return map[string]string{
 		"listen":     "http.listen",
 		"tls-listen": "http.tls_listen",
+		"one-port":   "one_port.listen",
 		"quic":       "quic.listen",
+		"roles":      "roles",
 		"media":      "media.listen",
+		"turn":       "turn.listen",
+		"turn-tls":   "turn.tls_listen",
 		"advertise":  "media.advertise",
 		"shards":     "media.shards",
 		"admin":      "admin.listen",
@@ -32,9 +36,13 @@ func addSettingFlags(cmd *cobra.Command) {
 	d := config.Default()
 	f := cmd.Flags()
 	f.Bool("lan", false, "let the devices of the local network in: all interfaces, HTTPS with a self-made certificate")
+	f.StringSlice("roles", d.Roles, "what this process does: sfu and signaling, turn, or all three")
+	f.String("turn", d.TURN.Listen, "address of the relay (TURN), UDP and TCP (with --lan :3478); empty for none")
+	f.String("turn-tls", "", "address of the relay over TLS (with a certificate port 5349); empty for none")
 	f.StringSlice("advertise", nil, "IP addresses at which clients reach this machine, instead of the one found")
 	f.String("listen", d.HTTP.Listen, "address of HTTP and WebSocket")
 	f.String("tls-listen", d.HTTP.TLSListen, "address of HTTPS and secure WebSocket (with --lan :8443)")
+	f.String("one-port", d.OnePort.Listen, "address, :443 as a rule, behind which all is for clients in networks that let nothing else out")
 	f.String("quic", d.QUIC.Listen, "UDP address of QUIC and WebTransport (with --lan :8443); empty for none")
 	f.String("media", d.Media.Listen, "address of the media port, UDP and TCP (with --lan :7882)")
 	f.Int("shards", d.Media.Shards, "event loops for media, a core and a port each; 0: by the cores of this machine")

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tolkyn/tolkyn/turn"
 )
 
 // patience is how long a client may take to say what it wants, its TLS handshake included.
@@ -28,7 +30,7 @@ const (
 type Config struct {
 	// TLS has the certificates. The Mux adds the names of what it serves to NextProtos.
 	TLS *tls.Config
-	// TURN takes a client of the relay, over TLS (a *tls.Conn) or plain TCP, and owns the connection. first has been read off it. It
+	// TURN takes a client of the relay, over TLS (a *tls.Conn over a turn.Conn) or plain TCP, and owns the connection. first has been read off it. It
 	// returns at once.
 	TURN func(conn net.Conn, secure bool, first []byte)
 	// Media takes an ICE-TCP connection whose first frame is a check for our ufrag, and owns it. The frame is yet
@@ -167,7 +169,7 @@ func (m *Mux) sort(held *place) {
 		give(ServedMedia, func() { m.cfg.Media(&begun{Conn: conn, read: frame}, ufrag) })
 	case opening == Hello && m.cfg.TLS != nil:
 		under := &bounded{begun: *plain, left: maxHandshake}
-		inner := tls.Server(under, m.cfg.TLS)
+		inner := tls.Server(turn.Wrap(under), m.cfg.TLS)
 		if inner.HandshakeContext(context.Background()) != nil { // the deadline bounds it
 			fail()
 			return
