@@ -24,6 +24,9 @@ func announce(out io.Writer, m mode, url string) error {
 	case local:
 		_, err := fmt.Fprintf(out, "Tolkyn is ready: open %s\n", url)
 		return err
+	case relayAlone:
+		_, err := fmt.Fprintf(out, "Tolkyn relays at %s\n", url)
+		return err
 	case production:
 		_, err := fmt.Fprintf(out, "Tolkyn is ready at %s\n", url)
 		return err

@@ -44,6 +44,9 @@ func openCertificates(c config.Config, s *state, addresses []netip.Addr, log *sl
 	return all, err
 }
 
+// trusted says whether an authority vouches for what is shown.
+func (c certificates) trusted() bool { return c.filed != nil || c.acme != nil }
+
 // https configures TLS for the page; nil when there is no certificate for it.
 func (c certificates) https() *tls.Config {
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}

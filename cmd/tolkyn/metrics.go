@@ -13,13 +13,15 @@ import (
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/signaling"
+	"github.com/tolkyn/tolkyn/turn"
 )
 
 // figures are the Stats() of the parts. A part that does not answer now says false, and shows nothing.
 type figures struct {
 	load      *load
-	sfu       func() (sfu.Stats, bool)
+	sfu       func() (sfu.Stats, bool) // nil where the roles are elsewhere, likewise signaling
 	signaling func() signaling.Stats
+	turn      func() turn.Stats // nil without a relay
 	child     *supervisor.Child // nil without a supervisor
 }
 
@@ -53,10 +55,15 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	e := emitter{out}
 	c.figures.load.collect(e)
-	if stats, ok := c.figures.sfu(); ok {
-		collectSFU(e, stats)
+	if c.figures.sfu != nil {
+		if stats, ok := c.figures.sfu(); ok {
+			collectSFU(e, stats)
+		}
+		collectSignaling(e, c.figures.signaling())
 	}
-	collectSignaling(e, c.figures.signaling())
+	if c.figures.turn != nil {
+		collectTURN(e, c.figures.turn())
+	}
 	if c.figures.child != nil {
 		collectRestarts(e, c.figures.child.Restarts)
 	}
@@ -266,6 +273,36 @@ func collectSignaling(e emitter, stats signaling.Stats) {
 	e.counter("tolkyn_quic_datagrams_total", "Datagrams read.", stats.QUIC.Datagrams)
 	e.counter("tolkyn_quic_dropped_datagrams_total", "Those of them without an answer: no Ping, or too many.", stats.QUIC.DatagramDrops)
 	e.counter("tolkyn_quic_stopped_streams_total", "Streams that clients opened beside their control stream.", stats.QUIC.UnaskedStreams)
+}
+
+// collectTURN shows what the relay does: by the way of clients to it, and by reasons of a fixed list.
+func collectTURN(e emitter, stats turn.Stats) {
+	held, ever, open := map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
+	packets, bytes := map[string]uint64{}, map[string]uint64{}
+	for i, name := range [...]string{turn.UDP: "udp", turn.TCP: "tcp", turn.TLS: "tls"} {
+		w := stats.Ways[i]
+		held[name], ever[name], open[name] = uint64(w.Allocations), w.Allocated, uint64(w.Connections)
+		for path, t := range map[string]turn.Traffic{"to_peers": w.ToPeers, "from_peers": w.FromPeers, "handed_over": w.HandedOver} {
+			packets[path] += t.Packets
+			bytes[path] += t.Bytes
+		}
+	}
+	delete(open, "udp")
+	e.now("tolkyn_turn_allocations", "Allocations now, by how clients reach the relay.", "transport", held)
+	e.by("tolkyn_turn_allocations_opened_total", "Allocations made.", "transport", ever)
+	e.now("tolkyn_turn_connections", "Connections of clients now, those without an allocation included.", "transport", open)
+	e.by("tolkyn_turn_packets_total", "Packets relayed: to peers and from them through sockets, or handed over to the SFU of this process.",
+		"path", packets)
+	e.by("tolkyn_turn_bytes_total", "Bytes of those packets, without headers.", "path", bytes)
+	e.by("tolkyn_turn_refused_total", "Requests and connections refused.", "reason", stats.Refused)
+	e.by("tolkyn_turn_dropped_packets_total", "Packets that went no further.", "reason", stats.Dropped)
+	e.gauge("tolkyn_turn_workers", "Goroutines that move packets.", float64(stats.Workers))
+	e.gauge("tolkyn_turn_workers_busy", "Of them, those that have clients to serve now.", float64(stats.Busy))
+	draining := 0.0
+	if stats.Draining {
+		draining = 1
+	}
+	e.gauge("tolkyn_turn_draining", "1 when new allocations are refused, since the relay is about to end.", draining)
 }
 
 func collectRestarts(e emitter, restarts supervisor.Restarts) {

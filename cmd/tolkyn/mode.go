@@ -18,6 +18,8 @@ const (
 	lan
 	// production: tokens signed by the keys of the configuration, and no others.
 	production
+	// relayAlone: nobody joins here; who has credentials of TURN relays.
+	relayAlone
 )
 
 // String names the mode for the log.
@@ -27,6 +29,8 @@ func (m mode) String() string {
 		return "local"
 	case lan:
 		return "lan"
+	case relayAlone:
+		return "relay"
 	default:
 		return "production"
 	}
@@ -36,6 +40,8 @@ func (m mode) String() string {
 // everybody.
 func decideMode(c config.Config, origins config.Origins) (mode, error) {
 	switch {
+	case !c.Has(config.RoleSignaling):
+		return relayAlone, nil
 	case len(c.Signaling.Keys) > 0:
 		return production, nil
 	case c.LAN.Enabled:
@@ -47,6 +53,8 @@ func decideMode(c config.Config, origins config.Origins) (mode, error) {
 		{onePortKey, c.OnePort.Listen},
 		{"quic.listen", c.QUIC.Listen},
 		{"media.listen", c.Media.Listen},
+		{"turn.listen", c.TURN.Listen},
+		{"turn.tls_listen", c.TURN.TLSListen},
 	} {
 		if listener.address != "" && !isLoopback(listener.address) {
 			return 0, config.Problems{{
@@ -84,5 +92,8 @@ func openLAN(c *config.Config, origins config.Origins) {
 	}
 	if origins.Of("media.listen") == "" {
 		c.Media.Listen = ":7882"
+	}
+	if origins.Of("turn.listen") == "" {
+		c.TURN.Listen = ":3478"
 	}
 }

@@ -113,18 +113,11 @@ func (o *onePort) stand(unit *sfu.SFU, shown *tls.Config, log *slog.Logger) {
 	o.redirect = newHTTPServer(toHTTPS(int(o.at.Port())), log)
 }
 
-// openBehindOnePort puts the SFU, the page and the relay behind the one port.
-func (n *node) openBehindOnePort(log *slog.Logger) error {
+// openBehindOnePort puts the SFU and the page behind the one port; openRelay the relay.
+func (n *node) openBehindOnePort(log *slog.Logger) {
 	shown := n.shown.https()
 	n.one.stand(n.media.sfu, shown, log)
 	n.fronts = append(n.fronts, front{key: onePortKey, scheme: "https", tls: shown, ready: true, listener: n.one.mux.HTTPS()})
-	cfg := turn.Config{Path: n.media.sfu, RelayAddresses: n.media.advertise, Logger: log}
-	n.one.relays(&cfg, n.media.advertise)
-	var err error
-	if n.one.relay, err = turn.New(cfg); err != nil {
-		return fmt.Errorf("one_port.listen: %w", err)
-	}
-	return nil
 }
 
 // relays sets what a relay is told that reads the one port.

@@ -33,9 +33,9 @@ type plane struct {
 }
 
 // openPlane puts the page, the doors of this mode and the sessions on one mux. pagePorts are the TCP ports it is served
-// on; q is nil without QUIC.
+// on; q is nil without QUIC, relays without TURN.
 func openPlane(
-	c config.Config, who mode, unit *sfu.SFU, admission *load, pagePorts []uint16, q *quicPort, log *slog.Logger,
+	c config.Config, who mode, unit *sfu.SFU, admission *load, pagePorts []uint16, q *quicPort, relays *relay, log *slog.Logger,
 ) (*plane, error) {
 	p := &plane{mux: http.NewServeMux()}
 	p.mux.Handle("/", web.Handler(q.pagePorts()...))
@@ -51,7 +51,7 @@ func openPlane(
 	if err != nil {
 		return nil, fmt.Errorf("http.trusted_proxies: %w", err)
 	}
-	p.sessions, err = signaling.New(signaling.Config{
+	settings := signaling.Config{
 		SFU:      unit,
 		Verifier: verifier,
 		Admit: func() (bool, time.Duration) {
@@ -70,8 +70,11 @@ func openPlane(
 		VideoSlots:      c.Limits.VideoSlots,
 		Name:            "tolkyn " + readBuild().version,
 		Logger:          log,
-	})
-	if err != nil {
+	}
+	if relays != nil {
+		settings.Relays, settings.Revoke = relays.servers, relays.revoke
+	}
+	if p.sessions, err = signaling.New(settings); err != nil {
 		return nil, err
 	}
 	p.mux.Handle("/v1/ws", p.sessions)

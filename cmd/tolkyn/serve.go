@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,6 +72,7 @@ func serve(ctx context.Context, c config.Config, origins config.Origins, child *
 	if c.LAN.Enabled {
 		openLAN(&c, origins)
 	}
+	leaveOut(&c)
 	log, err := newLogger(logs, c.Log)
 	if err != nil {
 		return fmt.Errorf("log.level: %w", err)
@@ -77,7 +80,7 @@ func serve(ctx context.Context, c config.Config, origins config.Origins, child *
 	// Not restored at the end: an echo that comes while the process ends must not make a failure of it.
 	ctx, hangups, restoreSignals := takeSignals(ctx, isTerminal(logs))
 
-	n, err := openNode(c, who, child, log)
+	n, err := openNode(c, origins, who, child, log)
 	if err != nil {
 		return err
 	}
@@ -86,7 +89,7 @@ func serve(ctx context.Context, c config.Config, origins config.Origins, child *
 		err = child.Ready() // before anybody reads that we have started: from then on a crash is one
 	}
 	log.Info("started", "mode", who.String(), "version", readBuild().version, "pid", os.Getpid(), "supervised", child != nil,
-		"advertise", n.media.advertise, n.listening())
+		"advertise", n.advertise(), n.listening())
 	if err = errors.Join(err, announce(out, who, n.url())); err != nil {
 		return errors.Join(err, n.stop(ctx))
 	}
@@ -129,10 +132,11 @@ type node struct {
 	who    mode
 	log    *slog.Logger
 	load   *load
-	media  *media
+	media  *media // nil: the roles are elsewhere, likewise plane
 	shown  certificates
 	one    *onePort  // nil: off
 	quic   *quicPort // nil: off
+	relay  *relay    // nil: there is none
 	plane  *plane
 	fronts []front
 	failed chan error         // one place for each front and for QUIC
@@ -153,7 +157,7 @@ type front struct {
 }
 
 // openNode opens every socket. When one cannot be had it closes the others again.
-func openNode(c config.Config, who mode, child *supervisor.Child, log *slog.Logger) (_ *node, err error) {
+func openNode(c config.Config, origins config.Origins, who mode, child *supervisor.Child, log *slog.Logger) (_ *node, err error) {
 	n := &node{who: who, log: log, load: newLoad(c.Limits), asking: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
@@ -163,21 +167,24 @@ func openNode(c config.Config, who mode, child *supervisor.Child, log *slog.Logg
 	if n.one, err = openOnePort(c); err != nil {
 		return nil, err
 	}
-	if n.media, err = openMedia(c, n.one, log); err != nil {
-		return nil, err
+	if c.Has(config.RoleSFU) {
+		if n.media, err = openMedia(c, n.one, log); err != nil {
+			return nil, err
+		}
 	}
 	kept := openState(c.StateDir, log)
-	if n.shown, err = openCertificates(c, kept, n.media.advertise, log, time.Now()); err != nil {
+	if n.shown, err = openCertificates(c, kept, n.advertise(), log, time.Now()); err != nil {
 		return nil, err
 	}
 	if n.quic, err = openQUIC(c, n.one, kept, n.shown, log); err != nil {
 		return nil, err
 	}
 	if n.one != nil {
-		if err = n.openBehindOnePort(log); err != nil {
-			return nil, err
-		}
+		n.openBehindOnePort(log)
 		c.HTTP.TLSListen = "" // it is behind the one port
+	}
+	if n.relay, err = openRelay(c, origins, n.media, n.one, kept, n.shown, log); err != nil {
+		return nil, err
 	}
 	for _, f := range []struct {
 		front
@@ -191,10 +198,17 @@ func openNode(c config.Config, who mode, child *supervisor.Child, log *slog.Logg
 			return nil, err
 		}
 	}
-	if n.plane, err = openPlane(c, who, n.media.sfu, n.load, n.pagePorts(), n.quic, log); err != nil {
-		return nil, err
+	all := figures{load: n.load, child: child}
+	if n.media != nil {
+		if n.plane, err = openPlane(c, who, n.media.sfu, n.load, n.pagePorts(), n.quic, n.relay, log); err != nil {
+			return nil, err
+		}
+		all.sfu, all.signaling = n.mediaStats, n.plane.sessions.Stats
 	}
-	admin := newAdmin(n.load, n.probe, newMetrics(figures{n.load, n.mediaStats, n.plane.sessions.Stats, child}), c.Admin.Pprof)
+	if n.relay != nil && n.relay.server != nil {
+		all.turn = n.relay.server.Stats
+	}
+	admin := newAdmin(n.load, n.probe, newMetrics(all), c.Admin.Pprof)
 	for i := range n.fronts {
 		f := &n.fronts[i]
 		handler := admin
@@ -237,7 +251,11 @@ func (n *node) pagePorts() []uint16 {
 // start runs the fronts, QUIC, the load's sampler and what looks after the certificates. stop waits for them.
 func (n *node) start(ctx context.Context, hangups <-chan os.Signal) {
 	ctx, n.cancel = context.WithCancel(ctx)
-	n.running.Go(func() { n.load.run(ctx, n.media.packets, n.media.sfu.Busy, n.log) })
+	packets, busy := func() uint64 { return 0 }, func() []time.Duration { return nil }
+	if n.media != nil {
+		packets, busy = n.media.packets, n.media.sfu.Busy
+	}
+	n.running.Go(func() { n.load.run(ctx, packets, busy, n.log) })
 	n.running.Go(func() { n.shown.run(ctx, hangups) })
 	if n.one != nil {
 		n.one.serve(&n.running, ctx.Done())
@@ -266,17 +284,13 @@ func (f front) serve() error {
 	return f.server.Serve(f.listener)
 }
 
-// stop refuses new work, says Bye, lets open requests end, and closes everything.
+// stop refuses new work, says Bye, lets the relay's clients and open requests end, and closes everything.
 func (n *node) stop(ctx context.Context) error {
+	n.load.Drain()
+	err := n.sayBye(ctx)
+	n.relay.stop(ctx, n.log)
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	n.load.Drain()
-	err := n.plane.sessions.Close(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		// A client's slowness is no failure of ours.
-		n.log.Warn("cut off clients that did not take their leave in time", "limit", drainTimeout)
-		err = nil
-	}
 	for _, f := range n.fronts {
 		_ = f.server.Shutdown(ctx) // What does not end in time, close ends.
 	}
@@ -284,6 +298,22 @@ func (n *node) stop(ctx context.Context) error {
 	n.cancel()
 	n.running.Wait()
 	n.log.Info("stopped")
+	return err
+}
+
+// sayBye ends the sessions.
+func (n *node) sayBye(ctx context.Context) error {
+	if n.plane == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	err := n.plane.sessions.Close(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		// A client's slowness is no failure of ours.
+		n.log.Warn("cut off clients that did not take their leave in time", "limit", drainTimeout)
+		err = nil
+	}
 	return err
 }
 
@@ -298,13 +328,14 @@ func (n *node) close() error {
 	if n.quic != nil {
 		_ = n.quic.socket.Close()
 	}
+	err := n.relay.close()
 	if n.one != nil {
 		n.one.close()
 	}
 	if n.media == nil {
-		return nil
+		return err
 	}
-	return n.media.sfu.Close()
+	return errors.Join(err, n.media.sfu.Close())
 }
 
 // probe says whether the media path answers: each shard's loop takes its turn.
@@ -324,6 +355,9 @@ func (n *node) mediaStats() (sfu.Stats, bool) {
 // askMedia asks the shards for their figures. One asks at a time, so that a shard that is stuck holds one goroutine and
 // not one for each probe.
 func (n *node) askMedia(ctx context.Context) (sfu.Stats, error) {
+	if n.media == nil {
+		return sfu.Stats{}, nil
+	}
 	select {
 	case n.asking <- struct{}{}:
 	case <-ctx.Done():
@@ -352,11 +386,19 @@ func (n *node) askMedia(ctx context.Context) (sfu.Stats, error) {
 
 // listening names every bound address by its key, with the numbers that were given for port 0.
 func (n *node) listening() slog.Attr {
-	var ports []string
-	for _, s := range n.media.sockets {
-		ports = append(ports, s.LocalAddr().String())
+	var bound []any
+	if n.media != nil {
+		var ports []string
+		for _, s := range n.media.sockets {
+			ports = append(ports, s.LocalAddr().String())
+		}
+		bound = append(bound, slog.String("media.listen", strings.Join(ports, ",")))
 	}
-	bound := []any{slog.String("media.listen", strings.Join(ports, ","))}
+	if n.relay != nil {
+		for _, key := range slices.Sorted(maps.Keys(n.relay.bound)) {
+			bound = append(bound, slog.String(key, n.relay.bound[key]))
+		}
+	}
 	if n.quic != nil {
 		bound = append(bound, slog.String("quic.listen", n.quic.socket.LocalAddr().String()))
 	}
@@ -366,8 +408,19 @@ func (n *node) listening() slog.Attr {
 	return slog.Group("listening", bound...)
 }
 
-// url is where people open the page: over TLS where there is a certificate.
+// advertise are the addresses that clients are told.
+func (n *node) advertise() []netip.Addr {
+	if n.media == nil {
+		return nil
+	}
+	return n.media.advertise
+}
+
+// url is where people open the page, over TLS where there is a certificate; or where the relay is, alone.
 func (n *node) url() string {
+	if n.plane == nil {
+		return n.relay.urlsFor("")[0]
+	}
 	best := n.fronts[0]
 	for _, f := range n.fronts {
 		if f.scheme == "https" {

@@ -34,7 +34,7 @@ func startServe(t *testing.T, args ...string) *process {
 	binary, err := exec.LookPath("tolkyn") // testscript put this very test binary there under this name.
 	require.NoError(t, err)
 	args = append([]string{
-		"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--quic", "127.0.0.1:0",
+		"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--turn", "127.0.0.1:0",
 		"--state", t.TempDir(),
 	}, args...)
 	p := &process{Cmd: exec.CommandContext(t.Context(), binary, args...), log: &bytes.Buffer{}}

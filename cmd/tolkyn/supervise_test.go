@@ -37,7 +37,7 @@ func watch(t *testing.T, args ...string) *watched {
 	binary, err := exec.LookPath("tolkyn")
 	require.NoError(t, err)
 	args = append([]string{
-		"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--quic", "127.0.0.1:0",
+		"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--turn", "127.0.0.1:0",
 		"--state", t.TempDir(), "--supervisor",
 	}, args...)
 	w := &watched{Cmd: exec.CommandContext(t.Context(), binary, args...)}

@@ -62,7 +62,7 @@ type server struct {
 func startServer(t *testing.T) *server {
 	t.Helper()
 	s := &server{log: &syncBuffer{}}
-	cmd := exec.Command(buildServer(t), "serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--quic", "127.0.0.1:0",
+	cmd := exec.Command(buildServer(t), "serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--turn", "127.0.0.1:0",
 		"--admin", "127.0.0.1:0", "--state", t.TempDir(), "--log-level", "debug", "--log-format", "text")
 	cmd.Stderr = s.log
 	out, err := cmd.StdoutPipe()

@@ -9,6 +9,8 @@ import (
 
 // Config is all that can be set.
 type Config struct {
+	// What this process does: sfu and signaling, turn, or all three. "turn" alone is a relay for SFUs in other processes.
+	Roles []string `koanf:"roles" jsonschema:"enum=sfu,enum=signaling,enum=turn"`
 	// What browsers reach: the page and the signaling sessions.
 	HTTP HTTP `koanf:"http"`
 	// Everything behind one number.
@@ -19,6 +21,8 @@ type Config struct {
 	QUIC QUIC `koanf:"quic"`
 	// The media ports.
 	Media Media `koanf:"media"`
+	// The relay for clients whose network lets nothing else through.
+	TURN TURN `koanf:"turn"`
 	// Who may join, and from which pages.
 	Signaling Signaling `koanf:"signaling"`
 	// Probes and metrics for the operator; keep it off the public network.
@@ -183,12 +187,18 @@ type Supervisor struct {
 // Default returns the values that hold where nothing is set: a server on loopback for one's own machine.
 func Default() Config {
 	return Config{
-		HTTP: HTTP{Listen: "127.0.0.1:8080"},
-		ACME: ACME{Directory: LetsEncrypt},
-		QUIC: QUIC{Listen: "127.0.0.1:8443"},
+		Roles: []string{RoleSFU, RoleSignaling, RoleTURN},
+		HTTP:  HTTP{Listen: "127.0.0.1:8080"},
+		ACME:  ACME{Directory: LetsEncrypt},
+		QUIC:  QUIC{Listen: "127.0.0.1:8443"},
 		Media: Media{
 			Listen: "127.0.0.1:7882", TCP: true, Shards: 1,
 			CongestionControl: true, StartBitrate: 1_000_000, MinBitrate: 30_000, MaxBitrate: 50_000_000,
+		},
+		TURN: TURN{
+			Listen: "127.0.0.1:3478", Realm: "turn", CredentialLifetime: time.Hour, RelayPorts: "49152-65535",
+			Allocations: 16_384, AllocationsPerUser: 16, AllocationsPerIP: 512, PeersPerUser: 5, PeersPerIP: 100,
+			Connections: 16_384, ConnectionsPerIP: 512,
 		},
 		Signaling:  Signaling{Resume: time.Minute},
 		Admin:      Admin{Listen: "127.0.0.1:9090"},

@@ -76,6 +76,9 @@ func Load(from Sources) (Config, Origins, error) {
 // decode lays what was merged over the defaults.
 func decode(merged *koanf.Koanf) (Config, error) {
 	config := Default()
+	if merged.Exists("roles") {
+		config.Roles = nil // or the defaults would fill up what is shorter
+	}
 	err := merged.UnmarshalWithConf("", &config, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result:      &config,
 		TagName:     "koanf",

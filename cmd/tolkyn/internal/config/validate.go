@@ -34,10 +34,12 @@ func validate(c *Config, origins Origins) Problems {
 	if c.Media.Listen == "" {
 		v.problem("media.listen", "got nothing, want an address, for example :7882")
 	}
-	if c.HTTP.Listen == "" && c.HTTP.TLSListen == "" && c.OnePort.Listen == "" && !c.LAN.Enabled {
+	if c.Has(RoleSignaling) && c.HTTP.Listen == "" && c.HTTP.TLSListen == "" && c.OnePort.Listen == "" && !c.LAN.Enabled {
 		v.problem("http.listen", "is off and http.tls_listen too: nobody could join, set one of them")
 	}
+	v.roles(c)
 	v.certificate(c)
+	v.turn(c)
 	v.onePort(c)
 	v.acme(c)
 	if _, err := c.HTTP.Proxies(); err != nil {
