@@ -47,6 +47,10 @@ type Config struct {
 	Own   []netip.AddrPort // our media addresses, as clients know them, reached by Path
 	Allow []netip.Prefix   // peers beside Own; empty: none, and then no relay socket is ever opened
 
+	// OldChannels lets clients bind the channels 0x5000 to 0x7FFF too, which RFC 5766 had and RFC 8656 has no more: coturn's client
+	// and others choose among all. At the one port such a datagram of a client's may then be taken for QUIC's.
+	OldChannels bool
+
 	Workers int    // goroutines that move packets; 0: one a processor. One works while the load is low
 	Limits  Limits // zero fields: as documented there
 

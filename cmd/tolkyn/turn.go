@@ -110,7 +110,7 @@ func (r *relay) elsewhere() *relay {
 
 // relayConfig is all but listeners.
 func relayConfig(t config.TURN, m *media) (turn.Config, error) {
-	cfg := turn.Config{Realm: t.Realm, Workers: t.Workers, Limits: turn.Limits{
+	cfg := turn.Config{Realm: t.Realm, Workers: t.Workers, OldChannels: t.OldChannels, Limits: turn.Limits{
 		Allocations: limitOf(t.Allocations), AllocationsPerUser: limitOf(t.AllocationsPerUser), AllocationsPerIP: limitOf(t.AllocationsPerIP),
 		BitsPerUser: limitOf(t.BitsPerUser), BitsPerIP: limitOf(t.BitsPerIP),
 		PeersPerUser: limitOf(t.PeersPerUser), PeersPerIP: limitOf(t.PeersPerIP),

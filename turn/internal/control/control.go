@@ -76,6 +76,9 @@ type Config struct {
 	Lifetime    time.Duration // of an allocation that asks for none or less; 10 min when 0
 	MaxLifetime time.Duration // 1 h when 0
 
+	// OldChannels also lets clients bind 0x5000 to 0x7FFF, as RFC 5766 §11 had it: coturn's own client and others choose among all.
+	OldChannels bool
+
 	MaxPermissions int // of an allocation; 32 when 0; more: 508
 	MaxChannels    int // likewise
 

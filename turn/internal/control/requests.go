@@ -416,7 +416,11 @@ func (c *Core) channelBind(t time.Duration, a *Allocation) {
 	a.prune(t)
 	value, ok := c.in.get(channelNumber)
 	to, some := c.in.get(xorPeerAddress)
-	if !ok || !some || len(value) != 4 || value[0] < 0x40 || value[0] > 0x4F {
+	most := byte(0x4F)
+	if c.cfg.OldChannels {
+		most = 0x7F
+	}
+	if !ok || !some || len(value) != 4 || value[0] < 0x40 || value[0] > most {
 		c.fail(400)
 		return
 	}

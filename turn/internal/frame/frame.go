@@ -87,7 +87,7 @@ func size(b []byte) (int, error) {
 	switch {
 	case len(b) == 0:
 		return 0, nil
-	case b[0] >= 64 && b[0] <= 79: // RFC 8656 §12: channels 0x4000 to 0x4FFF
+	case b[0] >= 64 && b[0] <= 127: // channels 0x4000 to 0x4FFF (RFC 8656 §12), to 0x7FFF in RFC 5766 §11
 		if len(b) < channelHeader {
 			return 0, nil
 		}

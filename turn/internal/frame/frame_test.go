@@ -79,7 +79,6 @@ func TestWhatNoFrameBegins(t *testing.T) {
 		"giant STUN":            {[]byte{0, 1, 0xFF, 0xFC}, frame.ErrTooLong},
 		"STUN of odd length":    {[]byte{0, 1, 0, 1}, frame.ErrForeign},
 		"no cookie":             {[]byte{0, 1, 0, 0, 1, 2, 3, 4}, frame.ErrForeign},
-		"a reserved channel":    {[]byte{0x50}, frame.ErrForeign},
 		"TLS":                   {[]byte{22, 3, 1}, frame.ErrForeign},
 		"HTTP":                  {[]byte("GET / HTTP/1.1\r\n"), frame.ErrTooLong},
 		"RTP":                   {[]byte{0x80, 111}, frame.ErrForeign},

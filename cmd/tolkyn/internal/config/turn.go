@@ -48,6 +48,9 @@ type TURN struct {
 	// Networks that clients may reach through the relay beside our own media, which needs no entry: the media addresses of SFUs in other
 	// processes, for example 203.0.113.7/32. Reserved ranges count only where they are named exactly, or a part of them is.
 	Allow []string `koanf:"allow"`
+	// Also let clients bind the channels 0x5000 to 0x7FFF, which RFC 5766 had and RFC 8656 has no more. Browsers, pion and most others
+	// stay below; coturn's own client and what is built on it choose among all.
+	OldChannels bool `koanf:"old_channels"`
 	// Users with passwords that do not end, for tests and for clients that are told of them elsewhere.
 	Users []TURNUser `koanf:"users"`
 	// Goroutines that move packets; 0: one a processor. One works while the load is low. From 0 to 256.
