@@ -1,7 +1,7 @@
 # The verbs of this repository. `make help` lists them; everything runs without make too, as the recipes show.
 
 .DEFAULT_GOAL := help
-.PHONY: build test test-peers race lint bench bench-signaling bench-light bench-compare bench-media fuzz help
+.PHONY: build test test-peers race lint bench bench-signaling bench-light bench-compare bench-media bench-turn fuzz help
 
 build: ## the binary, ./tolkyn
 	CGO_ENABLED=0 go build -trimpath -o tolkyn ./cmd/tolkyn
@@ -35,6 +35,9 @@ bench-media: ## what codecs, layers, meetings, pairs and rooms of a thousand cos
 
 bench-compare: ## Tolkyn beside a stock pion SFU, LiveKit and Janus (root, 25 minutes)
 	scripts/bench-compare
+
+bench-turn: ## what relaying a packet and an allocation cost beside coturn (apt install coturn; 30 minutes)
+	go run ./bench/turn
 
 fuzz: ## every fuzz target, FUZZ_SECONDS in all (default 300)
 	scripts/fuzz
