@@ -14,8 +14,12 @@ import (
 func (c *Core) authenticate(now time.Time, t time.Duration, from Client) bool {
 	m := &c.in
 	if m.integrity == 0 && m.integrity256 == 0 {
-		if from.Way == UDP && len(m.raw) < headerSize+8 {
-			// Without even the transport or lifetime that every client names, 401 would be answered with more than it is worth.
+		size := len(m.raw)
+		if m.fingerprint {
+			size -= 8 // is answered with one
+		}
+		if from.Way == UDP && size < headerSize+8 {
+			// Without even the transport or lifetime that clients name, 401 would be more than 1.5 times what was sent.
 			c.refuse(t, from, 400)
 			return false
 		}
