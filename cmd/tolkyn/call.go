@@ -33,7 +33,7 @@ type callFlags struct {
 	token, tokenFile             string
 	play                         []string
 	record                       string
-	loop, quiet, asJSON          bool
+	loop, quiet, asJSON, relay   bool
 	duration                     time.Duration
 }
 
@@ -71,6 +71,7 @@ func newCall() *cobra.Command {
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token, read anew for each session")
 	flags.StringVar(&f.identity, "identity", "", "who joins, where the server gives the token; default: a guest")
 	flags.StringVar(&f.name, "name", "", "name to show; default: the identity")
+	flags.BoolVar(&f.relay, "relay", false, "media through the server's relay (TURN) alone")
 	flags.BoolVar(&f.quiet, "quiet", false, "no table, the summary alone")
 	flags.BoolVar(&f.asJSON, "json", false, "write the summary as JSON to stdout, and the table to stderr")
 	cmd.MarkFlagsMutuallyExclusive("for", "duration")
@@ -96,7 +97,7 @@ func runCall(ctx context.Context, f callFlags, out, errs io.Writer) error {
 	c := caller.Config{
 		Server: f.server, Token: token, Room: f.room, Name: f.name,
 		Play: f.play, Loop: f.loop, Record: f.record, For: f.duration,
-		Client: client.Options{Settings: func(s *webrtc.SettingEngine) {
+		Client: client.Options{RelayOnly: f.relay, Settings: func(s *webrtc.SettingEngine) {
 			// pion would write to stderr whatever happens to a connection that is being closed.
 			s.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard}
 		}},

@@ -36,6 +36,6 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().String("config", "", "configuration file in YAML (or TOLKYN_CONFIG)")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newCall(), newBench(), newToken(), newConfig(), newVersion())
+	root.AddCommand(newServe(), newCall(), newDoctor(), newBench(), newToken(), newConfig(), newVersion())
 	return root
 }

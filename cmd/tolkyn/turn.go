@@ -314,6 +314,11 @@ func (r *relay) urlsFor(host string) []string {
 	case r.server == nil || !r.told:
 		return nil
 	}
+	return r.ownURLs(host)
+}
+
+// ownURLs are those of the relay in this process.
+func (r *relay) ownURLs(host string) []string {
 	host = cmp.Or(r.host, host)
 	if r.host == "" && (host == "" || host == "localhost") && r.address.IsValid() {
 		host = r.address.String() // "localhost" may be ::1 first, where nobody listens

@@ -56,6 +56,8 @@ type Options struct {
 	// RelayOnly lets media go through the server's relays (TURN) alone, over UDP, TCP or TLS: our own addresses stay unknown to it, and
 	// deployments are tested. Without relays nothing flows.
 	RelayOnly bool
+	// Relays says which of the server's relays may be used, by URL (RFC 7065); nil: all.
+	Relays func(url string) bool
 	// Bandwidth bounds the estimate of what our uplink carries; the zero value means bwe's defaults.
 	Bandwidth bwe.Config
 	// Unpaced has everything leave at once and nothing be paused, whatever the path carries: for tests and for load on links that are
@@ -101,6 +103,7 @@ type Client struct {
 	trace       Trace
 	nearby      bool // the server is on this machine's loopback
 	relayOnly   bool
+	relays      func(url string) bool
 	bandwidth   bwe.Config
 	unpaced     bool
 	noFEC       bool
@@ -129,7 +132,7 @@ func Dial(ctx context.Context, url string, token TokenSource, options Options) (
 	if options.Dial != nil {
 		transport.Proxy, transport.DialContext = nil, options.Dial
 	}
-	c := &Client{transport: transport, settings: options.Settings, dial: options.Dial, listenMedia: options.ListenMedia, trace: options.Trace, nearby: onLoopback(u), relayOnly: options.RelayOnly, bandwidth: options.Bandwidth, unpaced: options.Unpaced, noFEC: options.NoFEC}
+	c := &Client{transport: transport, settings: options.Settings, dial: options.Dial, listenMedia: options.ListenMedia, trace: options.Trace, nearby: onLoopback(u), relayOnly: options.RelayOnly, relays: options.Relays, bandwidth: options.Bandwidth, unpaced: options.Unpaced, noFEC: options.NoFEC}
 	if c.session, err = openSession(ctx, newRoad(u, transport, options), token, options.GiveUpAfter, options.Logger); err != nil {
 		transport.CloseIdleConnections()
 		return nil, fmt.Errorf("client: %w", err)

@@ -50,7 +50,8 @@ func (c *Client) ice() webrtc.Configuration {
 	for _, server := range servers {
 		var urls []string
 		for _, url := range server.GetUrls() {
-			if _, err := stun.ParseURI(url); err == nil { // pion would refuse all of them
+			// pion would refuse all of them for one that it does not know.
+			if _, err := stun.ParseURI(url); err == nil && (c.relays == nil || c.relays(url)) {
 				urls = append(urls, url)
 			}
 		}
