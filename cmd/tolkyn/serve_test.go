@@ -44,7 +44,7 @@ func startServe(t *testing.T, args ...string) *process {
 	require.NoError(t, p.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err, "%s", p.log)
-	p.url = regexp.MustCompile(`https?://\S+`).FindString(line)
+	p.url = regexp.MustCompile(`(https?://|turns?:)\S+`).FindString(line)
 	require.NotEmpty(t, p.url, line)
 	return p
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -307,7 +308,14 @@ func echo(local netip.Addr) (*net.UDPConn, error) {
 	if local.Is6() {
 		network = "udp6"
 	}
-	socket, err := net.ListenUDP(network, nil)
+	// Not one that is taken for a relayed address: those from 49152 on.
+	var socket *net.UDPConn
+	var err error
+	for range 100 {
+		if socket, err = net.ListenUDP(network, &net.UDPAddr{Port: 16384 + rand.IntN(16384)}); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
