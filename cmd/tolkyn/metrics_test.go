@@ -17,6 +17,7 @@ import (
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/supervisor"
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling"
+	"github.com/tolkyn/tolkyn/turn"
 )
 
 // scrape is what a scraper reads of some figures.
@@ -40,6 +41,14 @@ func scrape(t *testing.T) string {
 				Errors: map[string]uint64{"RATE": 3},
 			}
 		},
+		turn: func() turn.Stats {
+			stats := turn.Stats{
+				Refused: map[string]uint64{"over_quota": 1}, Dropped: map[string]uint64{"late": 2}, Workers: 4, Busy: 1, Draining: true,
+			}
+			stats.Ways[turn.UDP] = turn.WayStats{Allocations: 11, Allocated: 12, HandedOver: turn.Traffic{Packets: 13, Bytes: 14}}
+			stats.Ways[turn.TLS] = turn.WayStats{Allocations: 21, Connections: 22, HandedOver: turn.Traffic{Packets: 23}, ToPeers: turn.Traffic{Packets: 24}}
+			return stats
+		},
 		child: &supervisor.Child{Restarts: supervisor.Restarts{Panics: 1, Signals: 2}},
 	})
 	recorder := httptest.NewRecorder()
@@ -61,6 +70,15 @@ func TestMetricsByTransport(t *testing.T) {
 		`tolkyn_quic_handshakes_lost_total{fate="refused"} 9`,
 		`tolkyn_supervisor_restarts_total{reason="signal"} 2`,
 		`tolkyn_supervisor_restarts_total{reason="exit"} 0`,
+		`tolkyn_turn_allocations{transport="udp"} 11`,
+		`tolkyn_turn_allocations{transport="tcp"} 0`,
+		`tolkyn_turn_allocations_opened_total{transport="udp"} 12`,
+		`tolkyn_turn_connections{transport="tls"} 22`,
+		`tolkyn_turn_packets_total{path="handed_over"} 36`,
+		`tolkyn_turn_packets_total{path="to_peers"} 24`,
+		`tolkyn_turn_refused_total{reason="over_quota"} 1`,
+		`tolkyn_turn_dropped_packets_total{reason="late"} 2`,
+		`tolkyn_turn_draining 1`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}

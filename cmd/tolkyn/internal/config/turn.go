@@ -208,7 +208,7 @@ func (v *validator) turn(c *Config) {
 			v.problem(fmt.Sprintf("turn.urls[%d]", i), "got %q, want for example turn:turn.example.kz:3478?transport=udp or turns:turn.example.kz:5349", url)
 		}
 	}
-	if strings.ContainsAny(t.Host, "/?[]@ ") {
+	if _, _, err := net.SplitHostPort(t.Host); err == nil || strings.ContainsAny(t.Host, "/?[]@ ") {
 		v.problem("turn.host", "got %q, want a name or an IP address alone, without port", t.Host)
 	}
 	if strings.ContainsAny(t.Realm, "\"\\\x00") || t.Realm == "" || len(t.Realm) > 127 {
