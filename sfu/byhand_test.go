@@ -187,7 +187,13 @@ func (c *byHand) offer(print string, offered []string) string {
 }
 
 func (c *byHand) readAnswer(sdp string) {
+	var number, component, port uint16
+	var priority uint32
+	var transport, host string
 	for line := range strings.SplitSeq(sdp, "\r\n") {
+		if port == 0 {
+			_, _ = fmt.Sscanf(line, "a=candidate:%d %d %s %d %s %d", &number, &component, &transport, &priority, &host, &port)
+		}
 		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
 			c.toUfrag = v
 		}
@@ -195,7 +201,7 @@ func (c *byHand) readAnswer(sdp string) {
 			c.toPwd = v
 		}
 	}
-	c.server = net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.w.host.Addr(), 7882))
+	c.server = net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.w.host.Addr(), port)) // of the first candidate
 }
 
 // handshake checks the path, agrees on keys and keeps checking as browsers do.

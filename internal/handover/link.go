@@ -28,8 +28,8 @@ type Config struct {
 	// Addr is what the client's packets come from as the SFU shall see it: the relayed address, or the client's own at the one
 	// port. Checks are answered with it.
 	Addr netip.AddrPort
-	// To is the client's own address, where its packets leave for. Clients of one host are one path to congestion control, whether
-	// they come through our relay or not.
+	// To is the client's own address, where its packets leave for; with Stream it may be left out. Clients of one host are one path to
+	// congestion control, whether they come through our relay or not.
 	To netip.AddrPort
 	// Stream says that the client is reached over TCP or TLS, by Carrier.Send alone.
 	Stream bool
@@ -60,6 +60,9 @@ type Link struct {
 // New returns a Link without a channel.
 func New(cfg Config) *Link {
 	cfg.Addr = netip.AddrPortFrom(cfg.Addr.Addr().Unmap(), cfg.Addr.Port())
+	if !cfg.To.IsValid() {
+		cfg.To = cfg.Addr
+	}
 	cfg.To = netip.AddrPortFrom(cfg.To.Addr().Unmap(), cfg.To.Port())
 	return &Link{cfg: cfg}
 }

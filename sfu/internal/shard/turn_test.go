@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tolkyn/tolkyn/codec"
+	"github.com/tolkyn/tolkyn/internal/handover"
 	"github.com/tolkyn/tolkyn/internal/packet"
 	"github.com/tolkyn/tolkyn/internal/rtcp"
 	"github.com/tolkyn/tolkyn/internal/seq"
@@ -24,6 +25,8 @@ type still struct {
 	udp.Socket
 	in  [][]byte
 	out int
+
+	flushed func(q *udp.Queue) // sees what leaves; may be nil
 }
 
 var publisherAddr = netip.MustParseAddrPort("192.0.2.1:5000")
@@ -39,6 +42,9 @@ func (s *still) Read(b *udp.Batch) (int, error) {
 
 func (s *still) Flush(q *udp.Queue) error {
 	s.out += q.Len()
+	if s.flushed != nil && q.Len() > 0 {
+		s.flushed(q)
+	}
 	q.Reset()
 	return nil
 }
@@ -55,6 +61,7 @@ type fan struct {
 	sent   int
 	bursts [4][]byte
 	size   int
+	by     *handover.Link // of the publisher; nil: he comes through the socket
 
 	round33  bool                   // a round takes 33 ms by the shard's clock, and subscribers tell of what has come
 	arrivals rtcp.TransportRecorder // of any subscriber: all get the same
@@ -66,6 +73,11 @@ func newFan(t testing.TB, subscribers, size int) *fan { return newFanOf(t, subsc
 
 // newFanOf is newFan with congestion control, and subscribers who tell of what has come.
 func newFanOf(t testing.TB, subscribers, size int, congestion *bwe.Config) *fan {
+	return newFanBy(t, subscribers, size, congestion, nil)
+}
+
+// newFanBy is newFanOf with everybody behind a Link that another loop carries; nil: nobody.
+func newFanBy(t testing.TB, subscribers, size int, congestion *bwe.Config, carried func(f *fan, from netip.AddrPort) *handover.Link) *fan {
 	f := &fan{t: t, socket: &still{}, number: 1<<16 + 1, size: size}
 	f.shard = newShard(Config{Socket: f.socket, Congestion: congestion, Gone: func(id PeerID, r Reason) { t.Errorf("peer %d is gone: %d", id, r) }})
 	key := func(n byte) srtp.Key {
@@ -78,8 +90,17 @@ func newFanOf(t testing.TB, subscribers, size int, congestion *bwe.Config) *fan 
 		AddPeer{ID: id}.apply(f.shard, f.shard.now())
 		Keys{ID: id, Local: key(byte(id)), Remote: key(1)}.apply(f.shard, f.shard.now())
 		p := f.shard.peers[id]
-		f.shard.allow(f.shard.now(), p, path{addr: from})
-		f.shard.moveTo(f.shard.now(), p, path{addr: from})
+		at := path{addr: from}
+		if carried != nil {
+			l := carried(f, from)
+			at = f.shard.pathOf(l)
+			f.shard.keep(at.via)
+			if id == 1 {
+				f.by = l
+			}
+		}
+		f.shard.allow(f.shard.now(), p, at)
+		f.shard.moveTo(f.shard.now(), p, at)
 	}
 	add(1, publisherAddr)
 	Publish{ID: 1, Track: 1, MID: "0", Ext: handshake.ExtensionIDs{TransportSeq: 3}, Encodings: []Encoding{{Config: uplink.Config{
@@ -116,7 +137,11 @@ func (f *fan) round() {
 			}
 		}
 		f.bursts[i] = b[:f.sealer.SealRTP(b, n, n+f.size, f.number)]
-		f.socket.in = append(f.socket.in, f.bursts[i])
+		if f.by != nil {
+			f.shard.Deliver(f.by, f.bursts[i])
+		} else {
+			f.socket.in = append(f.socket.in, f.bursts[i])
+		}
 		f.bursts[i] = b
 		f.number++
 	}
@@ -210,7 +235,10 @@ func TestAPictureThatFitsLeavesAtOnce(t *testing.T) {
 }
 
 func benchmarkTurn(b *testing.B, subscribers, size int) {
-	f := newFan(b, subscribers, size)
+	benchmarkTurnOf(b, newFan(b, subscribers, size))
+}
+
+func benchmarkTurnOf(b *testing.B, f *fan) {
 	for range 400 {
 		f.round()
 	}
