@@ -171,7 +171,7 @@ func (c *conn) flush(now time.Time) (done bool, err error) {
 			return c.wait(n, now)
 		}
 		c.given += n
-		c.stuck = 0
+		c.since = time.Time{}
 		c.held.drop(count)
 	}
 	return true, nil
@@ -180,7 +180,7 @@ func (c *conn) flush(now time.Time) (done bool, err error) {
 // wait is what flush does when the stream must not be given more: it holds full bytes, or took as many and no more.
 func (c *conn) wait(full int, now time.Time) (done bool, err error) {
 	c.lane.dropped(late, c.held.fresh(now))
-	if full != c.stuck {
+	if full != c.stuck || c.since.IsZero() {
 		c.stuck, c.since = full, now
 	} else if now.Sub(c.since) >= writeTimeout {
 		return true, os.ErrDeadlineExceeded
@@ -190,10 +190,7 @@ func (c *conn) wait(full int, now time.Time) (done bool, err error) {
 
 // cut forgets n bytes that left, which end in the middle of a frame: what is left of that always leaves.
 func (o *outbox) cut(n int) {
-	if n == 0 {
-		return
-	}
-	for n >= o.parts[o.from].size {
+	for n > 0 && n >= o.parts[o.from].size {
 		n -= o.parts[o.from].size
 		o.drop(1)
 	}

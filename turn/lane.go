@@ -59,6 +59,7 @@ type lane struct {
 	linked       map[*allocation]struct{} // that have links
 	ended        bool
 	lastOf       cached
+	next         time.Time // when it must have its next turn
 	expiry       time.Time // of the core
 	sweep        time.Time
 	look         time.Time // of the stalled
@@ -225,7 +226,7 @@ func (l *lane) readClients(port udp.Port) {
 
 // datagram is one from a client over UDP.
 func (l *lane) datagram(port udp.Port, from control.Client, b []byte) {
-	if len(b) < 4 || b[0] > 0x4f || b[0] > 3 && b[0] < 0x40 {
+	if len(b) < 4 || b[0] > l.server.lastChannel || b[0] > 3 && b[0] < 0x40 {
 		l.stranger(port, from.Addr, b)
 		return
 	}

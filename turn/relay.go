@@ -136,13 +136,9 @@ func (al *allocation) link(own netip.AddrPort) *link {
 		al.end(al.links[i])
 	}
 	k := &link{of: al, own: own}
-	cfg := handover.Config{Addr: al.relayed(own.Addr()), Carrier: k}
-	if al.conn != nil {
-		cfg.Stream = true
-	} else {
-		cfg.Port, cfg.To = al.port, al.a.Client.Addr
-	}
-	k.Link = handover.New(cfg)
+	k.Link = handover.New(handover.Config{
+		Addr: al.relayed(own.Addr()), To: al.a.Client.Addr, Stream: al.conn != nil, Port: al.port, Carrier: k,
+	})
 	if channel, ok := al.a.Channel(al.lane.now, own); ok {
 		k.through(channel)
 	}

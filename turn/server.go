@@ -23,17 +23,19 @@ import (
 // Server relays. All methods are safe from any goroutine.
 type Server struct {
 	// Fixed after New.
-	cfg     Config
-	rules   *peers.Rules
-	quotas  *quotas
-	ports   *relayPorts
-	users   *users
-	log     reports
-	addrs   []netip.AddrPort
-	lanes   []*lane
-	workers []*worker
-	alive   context.Context // until Close
-	kill    context.CancelFunc
+	cfg    Config
+	rules  *peers.Rules
+	quotas *quotas
+	ports  *relayPorts
+	users  *users
+	log    reports
+	// lastChannel is the first byte of the highest channel that there can be.
+	lastChannel byte
+	addrs       []netip.AddrPort
+	lanes       []*lane
+	workers     []*worker
+	alive       context.Context // until Close
+	kill        context.CancelFunc
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -49,6 +51,24 @@ type Server struct {
 
 // New binds the UDP addresses and serves them and the listeners, until Close. An error is one of the configuration, or of binding.
 func New(cfg Config) (*Server, error) {
+	s, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range s.workers {
+		s.joined.Go(w.run)
+	}
+	for _, l := range cfg.TCP {
+		s.joined.Go(func() { s.accept(l, TCP) })
+	}
+	for _, l := range cfg.TLS {
+		s.joined.Go(func() { s.accept(l, TLS) })
+	}
+	return s, nil
+}
+
+// open returns a server that is bound and does not run.
+func open(cfg Config) (*Server, error) {
 	if cfg.Realm == "" {
 		cfg.Realm = "turn"
 	}
@@ -63,18 +83,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, quotas: newQuotas(cfg.Limits.withDefaults()), log: reports{logger: cfg.Logger}}
 	s.alive, s.kill = context.WithCancel(context.Background())
+	s.lastChannel = 0x4F
+	if cfg.OldChannels {
+		s.lastChannel = 0x7F
+	}
 	s.users = newUsers(cfg.Realm, cfg.Secrets, cfg.Users)
 	if err := s.bind(); err != nil {
 		return nil, errors.Join(err, s.unbind())
-	}
-	for _, w := range s.workers {
-		s.joined.Go(w.run)
-	}
-	for _, l := range cfg.TCP {
-		s.joined.Go(func() { s.accept(l, TCP) })
-	}
-	for _, l := range cfg.TLS {
-		s.joined.Go(func() { s.accept(l, TLS) })
 	}
 	return s, nil
 }
@@ -112,7 +127,7 @@ func (s *Server) bind() error {
 	s.rules = peers.New(s.cfg.Own, s.cfg.Allow)
 	s.refuseOurselves()
 	core := control.Config{
-		Realm: s.cfg.Realm, Key: s.users.key, Admit: s.admit, Left: s.left, Permit: s.permit, Draining: s.drains, Peers: s.rules,
+		Realm: s.cfg.Realm, Key: s.users.key, Admit: s.admit, Left: s.left, Permit: s.permit, Draining: s.drains, Peers: s.rules, OldChannels: s.cfg.OldChannels,
 		IPv4: s.ports.address(false).IsValid(), IPv6: s.ports.address(true).IsValid(),
 	}
 	_, _ = rand.Read(core.NonceKey[:]) // never fails
@@ -126,7 +141,9 @@ func (s *Server) bind() error {
 		}
 		s.workers = append(s.workers, &worker{server: s, index: i, group: group})
 	}
-	s.workers[0].given = slices.Clone(s.lanes)
+	for _, l := range s.lanes {
+		s.workers[0].give(l)
+	}
 	s.workers[0].owns = len(s.lanes)
 	return nil
 }
@@ -302,6 +319,9 @@ func (s *Server) Close() error {
 	}
 	s.joined.Wait()
 	for _, l := range s.lanes {
+		if !l.ended { // on its way between two workers
+			l.end()
+		}
 		l.take() // connections that came meanwhile
 	}
 	return errors.Join(errs...)

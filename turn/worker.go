@@ -2,6 +2,7 @@ package turn
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/udp"
@@ -32,47 +33,39 @@ type worker struct {
 	ready    []udp.Key
 	measured time.Time
 	slept    time.Duration // since then
-	packets  int           // likewise
 	rate     int           // packets in a second, of the last 10 ms
 	counted  time.Time
 	count    int
-	ended    bool
 
 	// Guarded by Server.mu.
 	owns  int // lanes, those that are on their way to it too
 	load  float64
 	given []*lane
+
+	gifts atomic.Bool // there may be some in given
 }
 
 // run serves until the server closes.
 func (w *worker) run() {
 	w.measured = time.Now()
 	w.counted = w.measured
+	all := true // lanes are looked at whether they were told of or not
 	for {
-		w.receive()
+		all = w.receive() || all
 		if w.server.closing.Load() {
 			w.close()
 			return
 		}
-		handled, next := 0, time.Now().Add(sweepEvery)
-		for _, l := range w.lanes {
-			n, at := l.turn()
-			handled += n
-			if at.Before(next) {
-				next = at
-			}
-		}
+		handled, next := w.turn(all)
 		now := time.Now()
 		w.measure(now, handled)
-		if handled > 0 && w.rate >= together*int(time.Second/coalesce) {
+		if all = handled > 0 && w.rate >= together*int(time.Second/coalesce); all {
 			pause(coalesce)
 			w.slept += time.Since(now)
 			continue
 		}
-		// Waiting for at least a moment lets what others asked for be seen: they wake the lanes' groups.
-		wait := max(next.Sub(now), 0)
 		var err error
-		if w.ready, err = w.group.Wait(wait, w.ready[:0]); err != nil {
+		if w.ready, err = w.group.Wait(max(next.Sub(now), 0), w.ready[:0]); err != nil {
 			w.close()
 			return
 		}
@@ -80,8 +73,28 @@ func (w *worker) run() {
 	}
 }
 
-// receive takes the lanes that others gave.
-func (w *worker) receive() {
+// turn gives a turn to the lanes that were told of, or whose time has come, or to all.
+func (w *worker) turn(all bool) (handled int, next time.Time) {
+	now := time.Now()
+	next = now.Add(sweepEvery)
+	for _, l := range w.lanes {
+		if all || !now.Before(l.next) || slices.Contains(w.ready, udp.Key(l.index)) {
+			var n int
+			n, l.next = l.turn()
+			handled += n
+		}
+		if l.next.Before(next) {
+			next = l.next
+		}
+	}
+	return handled, next
+}
+
+// receive takes the lanes that others gave, and reports whether there were any.
+func (w *worker) receive() bool {
+	if !w.gifts.Swap(false) {
+		return false
+	}
 	w.server.mu.Lock()
 	given := w.given
 	w.given = nil
@@ -90,6 +103,7 @@ func (w *worker) receive() {
 		w.lanes = append(w.lanes, l)
 		_ = w.group.Join(l.group, udp.Key(l.index)) // both are of one form
 	}
+	return len(given) > 0
 }
 
 // measure notes the load and, now and then, moves lanes.
@@ -123,6 +137,7 @@ func (w *worker) give(l *lane) {
 	w.server.mu.Lock()
 	w.given = append(w.given, l)
 	w.server.mu.Unlock()
+	w.gifts.Store(true)
 	w.group.Wake()
 }
 
