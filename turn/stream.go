@@ -2,7 +2,7 @@ package turn
 
 import (
 	"crypto/tls"
-	"errors"
+	"encoding/binary"
 	"net"
 	"time"
 
@@ -127,13 +127,30 @@ type sealed struct {
 
 func (s *sealed) Read(b []byte) (int, error) { return s.tls.Read(b) }
 
-// Write takes all of b or, while what it took before has not gone, nothing.
+// Write takes all of b or, while what it took before has not gone, nothing. Each frame gets a record of its own: coturn's client
+// and others take a record for a frame.
 func (s *sealed) Write(b []byte) (int, error) {
-	if err := s.flush(); err != nil || len(s.below.out) > 0 || len(b) == 0 {
+	if err := s.flush(); err != nil || len(s.below.out) > 0 {
 		return 0, err
 	}
-	n, err := s.tls.Write(b)
-	return n, errors.Join(err, s.flush())
+	taken := len(b)
+	for len(b) > 0 {
+		n := frameSize(b)
+		if _, err := s.tls.Write(b[:n]); err != nil {
+			return 0, err
+		}
+		b = b[n:]
+	}
+	return taken, s.flush()
+}
+
+// frameSize is that of the first of our own frames in b, padded.
+func frameSize(b []byte) int {
+	n := int(binary.BigEndian.Uint16(b[2:])) + 20
+	if b[0] >= 0x40 {
+		n -= 16
+	}
+	return min((n+3)&^3, len(b))
 }
 
 // flush writes what is sealed.
