@@ -213,7 +213,7 @@ func (s *Shard) Forget(l *handover.Link) {
 
 // forget lets go of the Links that Forget named.
 func (s *Shard) forget() {
-	if !s.forgotten.any.Swap(false) {
+	if !s.forgotten.any.Load() || !s.forgotten.any.Swap(false) {
 		return
 	}
 	for {

@@ -122,6 +122,23 @@ func newFanBy(t testing.TB, subscribers, size int, congestion *bwe.Config, carri
 
 // round is a burst of four packets, forwarded to everybody.
 func (f *fan) round() {
+	f.shoot(func(b []byte) {
+		if f.by != nil {
+			f.shard.Deliver(f.by, b)
+		} else {
+			f.socket.in = append(f.socket.in, b)
+		}
+	})
+	for f.shard.turn() {
+	}
+	if f.round33 {
+		f.tell()
+		f.shard.epoch = f.shard.epoch.Add(-time.Second / 30)
+	}
+}
+
+// shoot makes the next four packets, which stay as they are until the next call.
+func (f *fan) shoot(put func(b []byte)) {
 	for i := range f.bursts {
 		b := f.bursts[i]
 		if b == nil {
@@ -137,21 +154,11 @@ func (f *fan) round() {
 			}
 		}
 		f.bursts[i] = b[:f.sealer.SealRTP(b, n, n+f.size, f.number)]
-		if f.by != nil {
-			f.shard.Deliver(f.by, f.bursts[i])
-		} else {
-			f.socket.in = append(f.socket.in, f.bursts[i])
-		}
+		put(f.bursts[i])
 		f.bursts[i] = b
 		f.number++
 	}
 	f.sent++
-	for f.shard.turn() {
-	}
-	if f.round33 {
-		f.tell()
-		f.shard.epoch = f.shard.epoch.Add(-time.Second / 30)
-	}
 }
 
 // tell has all subscribers tell of what has come, every other round.
