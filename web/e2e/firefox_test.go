@@ -71,13 +71,16 @@ type bidiMessage struct {
 	Params  json.RawMessage `json:"params"`
 }
 
-// startFirefox starts a headless Firefox. It ends with the test.
-func startFirefox(t *testing.T) *firefox {
+// startFirefox starts a headless Firefox, which trusts these authorities besides its own. It ends with the test.
+func startFirefox(t *testing.T, trusted ...*authority) *firefox {
 	t.Helper()
 	path := findProgram(t, "firefox-esr", "firefox-esr", "firefox")
 	profile := t.TempDir()
 	sound := startSound(t)
 	require.NoError(t, os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600))
+	for _, a := range trusted {
+		a.trustIn(t, profile)
+	}
 	cmd := exec.Command(path, "--headless", "--no-remote", "--new-instance", "--profile", profile,
 		"--remote-debugging-port", "0", "about:blank")
 	cmd.Env = append(os.Environ(), "HOME="+profile, "PULSE_SERVER="+sound, "MOZ_CRASHREPORTER_DISABLE=1")

@@ -31,11 +31,21 @@ if (!window.e2e) {
   // UDP to the server takes another way, "127.0.0.1 4000", which a test may cut; TCP does not.
   const udpVia = (sdp) => sdp.replace(/^(a=candidate:\S+ \d+ udp \d+) \S+ \d+/gim, `$1 ${e2e.udpVia}`);
 
+  // Of the relays that the page is told of, those alone whose URL matches.
+  const through = (c) => {
+    if (!e2e.relayBy || !c?.iceServers) return c;
+    const iceServers = c.iceServers.map((s) => ({ ...s, urls: [s.urls].flat().filter((u) => e2e.relayBy.test(u)) }));
+    return { ...c, iceServers: iceServers.filter((s) => s.urls.length > 0) };
+  };
+
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
-    constructor(...args) {
-      super(...args);
+    constructor(c, ...args) {
+      super(through(c), ...args);
       e2e.peers.push(this);
+    }
+    setConfiguration(c) {
+      return super.setConfiguration(through(c));
     }
     get localDescription() {
       const d = super.localDescription;
@@ -311,17 +321,24 @@ if (!window.e2e) {
   // --- a call by the SDK ----------------------------------------------------------------------------------------------
 
   /** Joins the room of this name with a source of this look, or without one the browser's fake devices, and watches and hears every slot that is ever filled. */
-  e2e.join = async ({ name, room, look, slots, codec, device, saver, blind }) => {
+  // A server that can be reached from elsewhere hands out no tokens: the test has put one into e2e.token.
+  const tokenFor = async (room, name) => {
+    if (e2e.token) return e2e.token;
     const answer = await fetch(`/v1/dev-token?room=${room}&identity=${name}`);
     const pass = await answer.json();
     if (!pass.token) throw new Error(`no token: ${answer.status} ${pass.error}`);
+    return pass.token;
+  };
+
+  e2e.join = async ({ name, room, look, slots, codec, device, saver, blind, relayOnly }) => {
+    const token = await tokenFor(room, name);
     // Firefox uses all its addresses only while the page holds a device, and this one's source is none.
     if (navigator.userAgent.includes("Firefox")) e2e.device = await navigator.mediaDevices.getUserMedia({ audio: true });
     const stream = look ? await e2e.source(look) : await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
-    const client = await tolkyn.sdk.connect(location.origin, pass.token);
+    const client = await tolkyn.sdk.connect(location.origin, token);
     e2e.session = client.session;
     const [camera] = stream.getVideoTracks(), [microphone] = stream.getAudioTracks();
-    const more = { ...(codec && { codec }), ...(device && { device }), ...(saver !== undefined && { saver }) };
+    const more = { ...(codec && { codec }), ...(device && { device }), ...(saver !== undefined && { saver }), ...(relayOnly && { relayOnly }) };
     e2e.room = await client.join({ name, ...(!blind && { camera }), microphone, slots, ...more });
     e2e.wanted = []; // what the server said of layers, with when
     e2e.session.on("event", (m) => {

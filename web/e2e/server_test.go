@@ -58,12 +58,14 @@ type server struct {
 }
 
 // startServer runs the binary until the test ends, and then wants a clean exit. A failing test shows its log and
-// metrics.
-func startServer(t *testing.T) *server {
+// metrics. more are further flags.
+func startServer(t *testing.T, more ...string) *server {
 	t.Helper()
 	s := &server{log: &syncBuffer{}}
-	cmd := exec.Command(buildServer(t), "serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--turn", "127.0.0.1:0",
-		"--admin", "127.0.0.1:0", "--state", t.TempDir(), "--log-level", "debug", "--log-format", "text")
+	cmd := exec.Command(buildServer(t), append([]string{
+		"serve", "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--turn", "127.0.0.1:0",
+		"--admin", "127.0.0.1:0", "--state", t.TempDir(), "--log-level", "debug", "--log-format", "text",
+	}, more...)...)
 	cmd.Stderr = s.log
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
