@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,15 +51,21 @@ func metricOf(t *testing.T, admin, name string) string {
 // allocate makes an allocation over UDP, which release ends.
 func allocate(t *testing.T, port int, c credential.Credential) (release func() error) {
 	t.Helper()
+	holder := dialTURN(t, port, c)
+	_, err := holder.Allocate(false)
+	require.NoError(t, err)
+	return holder.Release
+}
+
+func dialTURN(t *testing.T, port int, c credential.Credential) *doctor.Client {
+	t.Helper()
 	uri, err := stun.ParseURI(fmt.Sprintf("turn:127.0.0.1:%d?transport=udp", port))
 	require.NoError(t, err)
 	holder, err := doctor.Dial(t.Context(), uri, nil, 5*time.Second)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, holder.Close()) })
 	holder.User, holder.Password = c.Username, c.Password
-	_, err = holder.Allocate(false)
-	require.NoError(t, err)
-	return holder.Release
+	return holder
 }
 
 // TestACallThroughTheRelay: two clients that let media go through the relay alone, by one way to it, which hands over to the SFU in the
@@ -83,7 +90,10 @@ func TestACallThroughTheRelay(t *testing.T) {
 			require.NoError(t, json.Unmarshal(told.Bytes(), &report), "%s", told)
 			require.Len(t, report.Received, 1)
 			require.Greater(t, report.Received[0].Seconds, 2.0)
-			require.NotContains(t, []string{"", "0"}, metricOf(t, admin, `tolkyn_turn_packets_total{path="handed_over"}`))
+			handed, err := strconv.Atoi(metricOf(t, admin, `tolkyn_turn_packets_total{path="handed_over"}`))
+			require.NoError(t, err)
+			require.Greater(t, handed, 150, "4 s of a voice are 200")
+			require.Equal(t, "0", metricOf(t, admin, `tolkyn_udp_datagrams_total{direction="in"}`), "nothing comes to the media port itself")
 			require.Equal(t, "0", metricOf(t, admin, `tolkyn_turn_packets_total{path="to_peers"}`))
 			require.Eventually(t, func() bool { return metricOf(t, admin, `tolkyn_turn_allocations{transport="`+transport+`"}`) == "0" },
 				5*time.Second, 20*time.Millisecond, "what a session was given ends with it")
@@ -119,7 +129,7 @@ func TestARelayAlone(t *testing.T) {
 	dir, port, admin := t.TempDir(), freePort(t), fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	file := filepath.Join(dir, "tolkyn.yaml")
 	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil,
-		"roles: [turn]\nturn:\n  listen: 127.0.0.1:%d\n  secret: %s\n  allow: [127.0.0.1/32]\n  drain: 20s\n", port, sharedSecret), 0o600))
+		"roles: [turn]\nturn:\n  listen: 127.0.0.1:%d\n  secret: %s\n  allow: [127.0.0.1/32]\n  drain: 20s\n  alternate: 127.0.0.1:9\n", port, sharedSecret), 0o600))
 	p := startServe(t, "--config", file, "--turn", fmt.Sprintf("127.0.0.1:%d", port), "--admin", admin)
 	response, _ := get(t, "http://"+admin+"/readyz")
 	require.Equal(t, http.StatusOK, response.StatusCode)
@@ -135,6 +145,11 @@ func TestARelayAlone(t *testing.T) {
 	response, body := get(t, "http://"+admin+"/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	require.Contains(t, body, "draining")
+	late := dialTURN(t, port, c)
+	_, err := late.Allocate(false)
+	refused := new(doctor.Refusal)
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, 300, refused.Code, "another one takes it")
 	require.NoError(t, release())
 	began := time.Now()
 	require.NoError(t, p.Wait(), "%s", p.log)

@@ -74,6 +74,7 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 		webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
 	})
 	settings.SetIncludeLoopbackCandidate(c.nearby)
+	settings.DisableActiveTCP(c.relayOnly) // pion would dial the server's ICE-TCP address whatever its policy is
 	if saver {
 		settings.SetICETimeouts(saverSilence, saverFailed, saverKeepalive)
 	}
