@@ -75,6 +75,7 @@ var floors = []struct {
 	{"internal/red", []string{"codec", "internal/seq"}},
 	{"internal/capture", nil},
 	{"internal/framed", nil},
+	{"internal/handover", []string{"internal/udp"}},
 	{"internal/udp", []string{"internal/netsim", "internal/packet"}},
 	{"internal/netsim", []string{"internal/udp", "internal/packet"}},
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tolkyn/tolkyn/internal/handover"
@@ -496,5 +497,79 @@ func TestWhoClaimsAnothersLinkHasToProveIt(t *testing.T) {
 		require.GreaterOrEqual(t, mallory.got("anna"), 248)
 		require.Zero(t, w.shard().PathChanges)
 		require.Positive(t, w.shard().Drops.ForgedSTUN)
+	})
+}
+
+// TestOneRelayedAddressBeforeTwoOfOurs: a client checks all candidates through its relay, and so comes by a link for each, all of one
+// address; rooms are on different shards, which the port names, and the front's port names none.
+func TestOneRelayedAddressBeforeTwoOfOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const front = firstMedia + 8
+		w := newWorldOf(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond}, sfu.Config{Sockets: make([]udp.Socket, 2), Front: sfu.Front{UDP: front}})
+		defer w.close()
+		r := w.newRelay(relayKind{})
+		var all []*client
+		for i := range 4 {
+			all = append(all, r.newClient(fmt.Sprintf("%c", 'a'+i)).join(fmt.Sprintf("room%d", i/2)).talk())
+		}
+		for i, c := range all {
+			c.hears(5*time.Second, all[i^1])
+		}
+		time.Sleep(5 * time.Second)
+		before := all[3].got(all[2], false)
+		time.Sleep(5 * time.Second)
+		require.InDelta(t, 250, all[3].got(all[2], false)-before, 3)
+		st, _ := w.sfu.Stats()
+		for _, s := range st.Shards {
+			require.Equal(t, 2, s.Peers)
+			require.Equal(t, 4, s.Links, "two each")
+		}
+		require.Zero(t, st.Strayed)
+		for key, l := range r.links {
+			require.Equal(t, r.numbers[key.client], l.Addr())
+		}
+	})
+}
+
+// TestARelayedClientRestartsICE: its new checks come by the link that it has.
+func TestARelayedClientRestartsICE(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOf(t, 1, netsim.LinkConfig{Delay: 20 * time.Millisecond}, sfu.Config{Front: sfu.Front{UDP: relayPort, Only: true}})
+		defer w.close()
+		r := w.newRelay(relayKind{bare: true})
+		anna := r.newClient("anna").join("demo").talk()
+		boris := r.newClient("boris").join("demo").talk()
+		anna.hears(5*time.Second, boris)
+		for range 3 { // the ufrag before the last is forgotten
+			boris.negotiate(&webrtc.OfferOptions{ICERestart: true})
+			restarted := time.Now()
+			time.Sleep(6 * time.Second)
+			require.Less(t, gapAfter(anna, boris, false, restarted), 200*time.Millisecond)
+			require.Less(t, gapAfter(boris, anna, false, restarted), 200*time.Millisecond)
+		}
+		require.Equal(t, 2, w.shard().Links)
+		st, _ := w.sfu.Stats()
+		require.Zero(t, st.Strayed)
+
+		// Who has left is found no more.
+		ufrag := ""
+		for line := range strings.SplitSeq(boris.joined.Answer, "\r\n") {
+			if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+				ufrag = v
+			}
+		}
+		_, known := w.sfu.Home([]byte(ufrag))
+		require.False(t, known, "three generations ago")
+		for line := range strings.SplitSeq(anna.joined.Answer, "\r\n") {
+			if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+				ufrag = v
+			}
+		}
+		home, known := w.sfu.Home([]byte(ufrag))
+		require.True(t, known)
+		require.Zero(t, home)
+		anna.leave()
+		_, known = w.sfu.Home([]byte(ufrag))
+		require.False(t, known)
 	})
 }
