@@ -6,6 +6,7 @@
 //	   └──────────────────────────────────────────────────────┤
 //	              caller: pion's SDP, ICE, DTLS  ◄─────────────┤
 //	              shard: every packet, key, queue and timer ◄──┘
+//	              ▲ its own sockets, and SFU.Deliver: clients behind our relay or the one port (handover.Link)
 //	                 feedback ─► bwe: estimate ─┬─► pace: may it leave?
 //	                                            └─► alloc: what does each slot show?
 //

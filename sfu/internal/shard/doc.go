@@ -1,7 +1,7 @@
 // Package shard is the event loop that owns a core's packets: one goroutine, one UDP socket, every key, queue, timer,
 // uplink and downlink of the peers placed on it.
 //
-//	           socket.Read (≤ 64 datagrams)                 inbox (commands of rooms and peers)
+//	           socket.Read (≤ 64 datagrams), ring of Links  inbox (commands of rooms and peers)
 //	                    │ first byte                                │
 //	  ┌─────────────────┼───────────────┐                           ▼
 //	STUN              DTLS         SRTP, SRTCP                add, keys, publish, assign …
@@ -13,6 +13,10 @@
 //	be heard from and sent to                                downlink.Next ─► seal into the send slot ◄┘
 //	                                                                 │
 //	                                       socket.Flush (runs to one destination leave as one GSO message)
+//
+// Clients that another loop carries, our own relay's or the one port's, are behind a handover.Link: what they send waits in a ring,
+// and what is sealed for them is written into a queue for each socket of that loop. transport.go has what is different about them
+// and about ICE-TCP.
 //
 // A track has encodings, each an uplink with its history. A slot is assigned a track and a view of it; the shard decides,
 // with the ladder, which encoding and layer the slot shows, and tells the publisher which of them anybody wants:
@@ -48,7 +52,7 @@
 // (what subscribers are told they get), voices.go (who speaks), forward.go (ready queue and sealing), gate.go (who waits for
 // room), congestion.go (what has left, and what the path carries), feedback.go (timers, RTCP both ways), arrivals.go (what
 // subscribers tell of what has come), remb.go (what publishers are told of theirs), pipe.go and mirror.go (other shards),
-// tcp.go (ICE-TCP), wheel.go (timers), stats.go.
+// transport.go (clients beside the socket), tcp.go (ICE-TCP), ring.go (what Links bring), wheel.go (timers), stats.go.
 //
 // A check of a connected peer is answered here; pion gets only those before keys exist and those around an ICE restart.
 // Media moves to an address once a check of our own was answered there (path.go has the rules).
