@@ -153,6 +153,8 @@ func collectSFU(e emitter, stats sfu.Stats) {
 		"duplicate": shard.Drops.Duplicate, "too_old": shard.Drops.TooOld, "gate_full": shard.Drops.GateFull,
 		"unsealed": shard.Drops.Unsealed, "nack_flood": shard.Drops.NACKFlood, "tcp_stale": shard.Drops.TCPStale,
 		"repair_overflow": shard.Drops.RepairOverflow, "repair_stale": shard.Drops.RepairStale, "feedback_flood": shard.Drops.FeedbackFlood,
+		"link_unsent": shard.Drops.LinkUnsent, "link_overflow": shard.Drops.LinkOverflow, "link_flood": shard.Drops.LinkFlood,
+		"link_oversize": shard.Drops.LinkOversize,
 		"track_flood": shard.Drops.TrackFlood, "peer_flood": shard.Drops.PeerFlood, "pipe_overflow": shard.Drops.PipeOverflow,
 	})
 	e.seconds("tolkyn_sfu_shard_busy_seconds_total", "Time that the shards' loops did not sleep: each is one core at most.", shard.Busy)
