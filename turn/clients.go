@@ -257,6 +257,7 @@ func (l *lane) close(c *conn) {
 
 // sweepAll looks at what has a deadline.
 func (l *lane) sweepAll() {
+	l.expiry = l.core.Expire(l.now) // what came since it was last asked may run out sooner
 	limits := &l.server.quotas.limits
 	for _, c := range l.conns {
 		a := l.core.Find(c.client)

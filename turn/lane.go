@@ -306,11 +306,12 @@ func (l *lane) data(from control.Client, b []byte) bool {
 // sendIndication is the second byte of its type, 0x0016; the first is 0.
 const sendIndication = 0x16
 
-// forTURN says whether a STUN message is one for a TURN server rather than a check of ICE's, which has a USERNAME in a Binding, or
-// the answer to one.
+// forTURN says whether a STUN message is one for a TURN server rather than of ICE: a check has a USERNAME, and its answer and its
+// indication are no requests.
 func forTURN(b []byte) bool {
-	check, answer := b[0] == 0 && b[1] == 0x01 && len(b) > 20+8, b[0] == 1 && (b[1] == 0x01 || b[1] == 0x11)
-	return !check && !answer
+	const binding, class = 0x0001, 0x0110
+	kind := int(b[0])<<8 | int(b[1])
+	return kind&^class != binding || kind == binding && len(b) <= 20+8 // a bare one, perhaps with FINGERPRINT
 }
 
 // request lets the core answer, and gives a new allocation its data side.

@@ -11,3 +11,10 @@ func pause(d time.Duration) {
 	t := unix.NsecToTimespec(int64(d))
 	_ = unix.Nanosleep(&t, nil) // a signal ends it early, which does no harm
 }
+
+// threadTime is how long the calling thread has run.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) // Linux has this clock
+	return time.Duration(t.Nano())
+}

@@ -16,7 +16,9 @@ const (
 	together = 2
 	// measureEvery is how often a worker looks at its load.
 	measureEvery = 250 * time.Millisecond
-	// busy is the share of a processor above which a worker gives half of its lanes to another; idle is the share below which
+	// sampleEvery is of how many turns one is looked at more closely.
+	sampleEvery = 16
+	// busyShare is the share of a processor above which a worker gives half of its lanes to another; idleShare is that below which
 	// it gives all of them to one that could do both's work.
 	busyShare, idleShare = 0.7, 0.2
 )
@@ -33,6 +35,9 @@ type worker struct {
 	ready    []udp.Key
 	measured time.Time
 	slept    time.Duration // since then
+	turns    int
+	took     time.Duration // by turns that were sampled, since measured
+	ran      time.Duration // of that on a processor
 	rate     int           // packets in a second, of the last 10 ms
 	counted  time.Time
 	count    int
@@ -56,7 +61,7 @@ func (w *worker) run() {
 			w.close()
 			return
 		}
-		handled, next := w.turn(all)
+		handled, next := w.sampled(all)
 		now := time.Now()
 		w.measure(now, handled)
 		if all = handled > 0 && w.rate >= together*int(time.Second/coalesce); all {
@@ -71,6 +76,22 @@ func (w *worker) run() {
 		}
 		w.slept += time.Since(now)
 	}
+}
+
+// sampled is turn, and looks at each sampleEvery-th how much of its time the processor was ours: on a machine that others keep busy
+// a turn takes long and is no reason to use more of it.
+func (w *worker) sampled(all bool) (handled int, next time.Time) {
+	if w.turns++; w.turns%sampleEvery != 0 {
+		return w.turn(all)
+	}
+	began, used := time.Now(), threadTime()
+	handled, next = w.turn(all)
+	took, ran := time.Since(began), threadTime()-used
+	if ran >= 0 && ran <= took+time.Millisecond { // else it changed its thread meanwhile
+		w.took += took
+		w.ran += ran
+	}
+	return handled, next
 }
 
 // turn gives a turn to the lanes that were told of, or whose time has come, or to all.
@@ -118,7 +139,10 @@ func (w *worker) measure(now time.Time, handled int) {
 		return
 	}
 	load := 1 - w.slept.Seconds()/past.Seconds()
-	w.measured, w.slept = now, 0
+	if w.took > 0 {
+		load *= min(w.ran.Seconds()/w.took.Seconds(), 1)
+	}
+	w.measured, w.slept, w.took, w.ran = now, 0, 0, 0
 	for _, m := range w.server.balance(w, load) {
 		w.lanes = slices.DeleteFunc(w.lanes, func(l *lane) bool { return l == m.lane })
 		w.group.Leave(m.lane.group)
