@@ -233,22 +233,19 @@ func TestReaderThatNeverReads(t *testing.T) {
 	peer, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer peer.Close()
-	raw := newRawClient(t, f.dial(t, turn.TCP))
+	conn := f.dial(t, turn.TCP)
+	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(16<<10)) // it is full soon
+	raw := newRawClient(t, conn)
 	relayed := raw.allocate()
 	raw.bind(0x4000, peer.LocalAddr())
 	b := make([]byte, 1000)
-	eventually2(t, 20*time.Second, "the end of the connection", func() bool {
+	require.Eventually(t, func() bool {
 		for range 20 {
 			_, _ = peer.WriteTo(b, net.UDPAddrFromAddrPort(relayed))
 		}
 		return f.Stats().Refused["slow_reader"] == 1
-	})
+	}, 3*patience, 5*time.Millisecond, "the end of the connection")
 	eventually(t, "the end of its allocation", func() bool { return f.Stats().Ways[turn.TCP].Allocations == 0 })
-}
-
-func eventually2(t testing.TB, within time.Duration, what string, is func() bool) {
-	t.Helper()
-	require.Eventually(t, is, within, 5*time.Millisecond, what)
 }
 
 // Nothing is relayed to ourselves: to what we listen on, to relay ports of ours, or to what the rules deny.
