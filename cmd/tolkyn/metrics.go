@@ -22,6 +22,7 @@ type figures struct {
 	sfu       func() (sfu.Stats, bool) // nil where the roles are elsewhere, likewise signaling
 	signaling func() signaling.Stats
 	turn      func() turn.Stats // nil without a relay
+	one       *onePort          // nil without the one port
 	child     *supervisor.Child // nil without a supervisor
 }
 
@@ -63,6 +64,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.figures.turn != nil {
 		collectTURN(e, c.figures.turn())
+	}
+	if c.figures.one != nil {
+		c.figures.one.collect(e)
 	}
 	if c.figures.child != nil {
 		collectRestarts(e, c.figures.child.Restarts)
@@ -155,7 +159,7 @@ func collectSFU(e emitter, stats sfu.Stats) {
 		"repair_overflow": shard.Drops.RepairOverflow, "repair_stale": shard.Drops.RepairStale, "feedback_flood": shard.Drops.FeedbackFlood,
 		"link_unsent": shard.Drops.LinkUnsent, "link_overflow": shard.Drops.LinkOverflow, "link_flood": shard.Drops.LinkFlood,
 		"link_oversize": shard.Drops.LinkOversize,
-		"track_flood": shard.Drops.TrackFlood, "peer_flood": shard.Drops.PeerFlood, "pipe_overflow": shard.Drops.PipeOverflow,
+		"track_flood":   shard.Drops.TrackFlood, "peer_flood": shard.Drops.PeerFlood, "pipe_overflow": shard.Drops.PipeOverflow,
 	})
 	e.seconds("tolkyn_sfu_shard_busy_seconds_total", "Time that the shards' loops did not sleep: each is one core at most.", shard.Busy)
 	e.gauge("tolkyn_handshake_waiting", "Peers that wait at the handshake gate now.", float64(shard.Gate.Waiting))

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/config"
+	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/oneport"
 	"github.com/tolkyn/tolkyn/cmd/tolkyn/internal/supervisor"
 	"github.com/tolkyn/tolkyn/sfu"
 	"github.com/tolkyn/tolkyn/signaling"
@@ -49,6 +50,7 @@ func scrape(t *testing.T) string {
 			stats.Ways[turn.TLS] = turn.WayStats{Allocations: 21, Connections: 22, HandedOver: turn.Traffic{Packets: 23}, ToPeers: turn.Traffic{Packets: 24}}
 			return stats
 		},
+		one:   &onePort{mux: oneport.New(nil, oneport.Config{}), datagrams: oneport.NewDatagrams(nil, nil)},
 		child: &supervisor.Child{Restarts: supervisor.Restarts{Panics: 1, Signals: 2}},
 	})
 	recorder := httptest.NewRecorder()
@@ -79,6 +81,8 @@ func TestMetricsByTransport(t *testing.T) {
 		`tolkyn_turn_refused_total{reason="over_quota"} 1`,
 		`tolkyn_turn_dropped_packets_total{reason="late"} 2`,
 		`tolkyn_turn_draining 1`,
+		`tolkyn_oneport_connections_total{for="ice_tcp"} 0`,
+		`tolkyn_oneport_dropped_datagrams_total{reason="stray"} 0`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}

@@ -84,10 +84,20 @@ func (o *onePort) front() sfu.Front {
 func (o *onePort) feeds(shards int) []net.Listener {
 	var all []net.Listener
 	for range shards {
-		o.media = append(o.media, oneport.NewFeed(o.listener.Addr()))
+		o.media = append(o.media, oneport.NewFeed(o.listener))
 		all = append(all, o.media[len(o.media)-1])
 	}
 	return all
+}
+
+// warn tells of what does not work everywhere: Chromium takes no candidate on a port below 1,024 but 80 and 443 of public addresses.
+func (o *onePort) warn(advertise []netip.Addr, log *slog.Logger) {
+	for _, a := range advertise {
+		if o.at.Port() < 1024 && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()) {
+			log.Warn("Chromium sends no media to ports below 1024 of private addresses: "+
+				"name this host's public address in media.advertise, or choose a number from 1024 on", "one_port.listen", o.at, "advertise", a)
+		}
+	}
 }
 
 // stand puts the SFU behind it. shown has the certificates.
@@ -116,6 +126,7 @@ func (o *onePort) stand(unit *sfu.SFU, shown *tls.Config, log *slog.Logger) {
 // openBehindOnePort puts the SFU and the page behind the one port; openRelay the relay.
 func (n *node) openBehindOnePort(log *slog.Logger) {
 	shown := n.shown.https()
+	n.one.warn(n.media.advertise, log)
 	n.one.stand(n.media.sfu, shown, log)
 	n.fronts = append(n.fronts, front{key: onePortKey, scheme: "https", tls: shown, ready: true, listener: n.one.mux.HTTPS()})
 }
@@ -161,6 +172,20 @@ func (o *onePort) close() {
 	_ = o.redirect.Close()
 	o.datagrams.Close()
 	_ = o.packets.Close()
+}
+
+// collect turns its figures into metrics.
+func (o *onePort) collect(e emitter) {
+	taken, datagrams := o.mux.Stats(), o.datagrams.Stats()
+	served := map[string]uint64{"nothing": taken.Strange, "crowded_out": taken.Lost}
+	for what, n := range taken.Served {
+		served[oneport.Served(what).String()] = n
+	}
+	e.by("tolkyn_oneport_connections_total", "Connections to the one port by what they were for.", "for", served)
+	e.gauge("tolkyn_oneport_connections_waiting", "Connections of which it is not known yet what they are for.", float64(taken.Waiting))
+	e.gauge("tolkyn_oneport_links", "Addresses whose media comes to the one port over UDP now.", float64(datagrams.Links))
+	e.by("tolkyn_oneport_dropped_datagrams_total", "Datagrams of strangers that went no further, and links ended to make room for others.", "reason",
+		map[string]uint64{"stray": datagrams.Stray, "crowded_out": datagrams.Crowded, "quic_late": datagrams.Late})
 }
 
 // toHTTPS leads browsers that came without TLS to the same page over HTTPS on a port.

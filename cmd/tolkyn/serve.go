@@ -198,7 +198,7 @@ func openNode(c config.Config, origins config.Origins, who mode, child *supervis
 			return nil, err
 		}
 	}
-	all := figures{load: n.load, child: child}
+	all := figures{load: n.load, one: n.one, child: child}
 	if n.media != nil {
 		if n.plane, err = openPlane(c, who, n.media.sfu, n.load, n.pagePorts(), n.quic, n.relay, log); err != nil {
 			return nil, err

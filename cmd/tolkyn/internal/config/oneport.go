@@ -37,6 +37,9 @@ const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 
 func (v *validator) onePort(c *Config) {
 	v.address("one_port.listen", c.OnePort.Listen, ":443")
+	if c.OnePort.Listen != "" && !c.Has(RoleSFU) {
+		v.problem("one_port.listen", "is for a whole server: a relay alone has turn.listen and turn.tls_listen, which may be :443")
+	}
 	if c.OnePort.Listen != "" && c.HTTP.CertificateFile == "" && c.ACME.Host == "" && !c.LAN.Enabled {
 		v.problem("one_port.listen", "needs http.certificate_file and http.key_file, acme.host, or lan.enabled for a self-made certificate")
 	}

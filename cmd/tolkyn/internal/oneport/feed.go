@@ -7,17 +7,17 @@ import (
 
 // Feed is a net.Listener of connections that another one has accepted. All methods are safe from any goroutine.
 type Feed struct {
-	// Fixed after newFeed.
-	addr   net.Addr
+	// Fixed after NewFeed.
+	of     net.Listener
 	conns  chan net.Conn
 	closed chan struct{}
 
 	once sync.Once // closes closed
 }
 
-// NewFeed returns a Feed that says it listens on addr.
-func NewFeed(addr net.Addr) *Feed {
-	return &Feed{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+// NewFeed returns a Feed of connections that come to a listener, whose address it says is its own.
+func NewFeed(of net.Listener) *Feed {
+	return &Feed{of: of, conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 // Give hands a connection to who accepts next. When the feed is closed, so is the connection.
@@ -35,12 +35,12 @@ func (f *Feed) Accept() (net.Conn, error) {
 	case conn := <-f.conns:
 		return conn, nil
 	case <-f.closed:
-		return nil, &net.OpError{Op: "accept", Net: f.addr.Network(), Addr: f.addr, Err: net.ErrClosed}
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: f.Addr(), Err: net.ErrClosed}
 	}
 }
 
 // Addr is that of the one port.
-func (f *Feed) Addr() net.Addr { return f.addr }
+func (f *Feed) Addr() net.Addr { return f.of.Addr() }
 
 // Close ends Accept. The one port stays open.
 func (f *Feed) Close() error {

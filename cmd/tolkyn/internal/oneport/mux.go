@@ -81,7 +81,7 @@ type Stats struct {
 
 // New returns a Mux of the listener, which it owns from then on.
 func New(listener net.Listener, cfg Config) *Mux {
-	m := &Mux{listener: listener, cfg: cfg, https: NewFeed(listener.Addr()), http: NewFeed(listener.Addr())}
+	m := &Mux{listener: listener, cfg: cfg, https: NewFeed(listener), http: NewFeed(listener)}
 	if cfg.TLS != nil {
 		m.cfg.TLS = cfg.TLS.Clone()
 		m.cfg.TLS.NextProtos = slices.Concat([]string{alpnHTTP2, alpnHTTP1, alpnTURN, alpnSTUN}, cfg.TLS.NextProtos)
