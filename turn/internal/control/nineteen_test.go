@@ -10,7 +10,7 @@ import (
 )
 
 // nineteen are the points that relays were measured by, each from an Allocate that has gone well, or from nothing. The answer that
-// the RFCs ask for stands beside them. beside_test.go asks pion/turn the same.
+// the RFCs ask for stands beside them. beside_linux_test.go asks pion/turn the same.
 var nineteen = []struct {
 	name string
 	want int

@@ -82,7 +82,7 @@ func TestWhatNoFrameBegins(t *testing.T) {
 		"TLS":                   {[]byte{22, 3, 1}, frame.ErrForeign},
 		"HTTP":                  {[]byte("GET / HTTP/1.1\r\n"), frame.ErrTooLong},
 		"RTP":                   {[]byte{0x80, 111}, frame.ErrForeign},
-		"rubbish behind STUN":   {append(bytes.Clone(request), 'x'), frame.ErrForeign},
+		"rubbish behind STUN":   {append(bytes.Clone(request), 0x80), frame.ErrForeign},
 	} {
 		_, err := read(&frame.Reader{}, c.b)
 		require.ErrorIs(t, err, c.want, name)
