@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,19 +26,19 @@ func TestACallOutlivesItsCredentials(t *testing.T) {
 	n.start(t.Context(), nil)
 	defer func() { require.NoError(t, n.stop(t.Context())) }()
 
-	var restarts atomic.Int32
 	token := client.Token(tokenOf(t, n.url()))
-	session, err := client.Dial(t.Context(), n.url(), token, client.Options{
-		RelayOnly: true, Trace: client.Trace{ICE: func() { restarts.Add(1) }},
-	})
+	session, err := client.Dial(t.Context(), n.url(), token, client.Options{RelayOnly: true})
 	require.NoError(t, err)
 	first := session.Welcome().GetIceServers()[0].GetUsername()
 	room, err := session.Join(t.Context(), client.JoinOptions{Name: "aru", AudioSlots: 1, VideoSlots: -1})
 	require.NoError(t, err)
 	began := time.Now()
 	path := func() string {
+		if room.State() != client.Connected { // before that pion has nothing to tell, and is still making it
+			return ""
+		}
 		pair, err := room.Connection().SCTP().Transport().ICETransport().GetSelectedCandidatePair()
-		if err != nil || pair == nil || room.State() != client.Connected {
+		if err != nil || pair == nil {
 			return ""
 		}
 		require.Equal(t, webrtc.ICECandidateTypeRelay, pair.Local.Typ)
