@@ -407,6 +407,18 @@ func TestChannels(t *testing.T) {
 	require.Equal(t, peers.Allowed, verdict)
 }
 
+// TestOldChannels: RFC 5766's channels are bound where the operator has that, and no others.
+func TestOldChannels(t *testing.T) {
+	w := newWorld(t, func(cfg *control.Config) { cfg.OldChannels = true })
+	k := w.client("alice", aliceAt)
+	require.Zero(t, k.allocateCode())
+	require.Zero(t, k.code(stun.MethodChannelBind, channel(0x7FFF), peer(peerA)))
+	require.Equal(t, 400, k.code(stun.MethodChannelBind, channel(0x8000), peer(peerB)))
+	to, verdict := k.allocation().Peer(w.now, 0x7FFF)
+	require.Equal(t, peerA, to)
+	require.Equal(t, peers.Allowed, verdict)
+}
+
 // TestLimits: 486 where the user has enough, 508 where there is no more, and what was admitted is given back.
 func TestLimits(t *testing.T) {
 	held, permits := 0, 2
