@@ -56,7 +56,7 @@ func start(t testing.TB, change func(*turn.Config)) *fixture {
 		Users:          map[string]string{user: password, "bob": password},
 		Allow:          []netip.Prefix{netip.PrefixFrom(loopback, 32)},
 		Workers:        2,
-		Limits:         turn.Limits{PeersPerUser: -1},
+		Limits:         turn.Limits{PeersPerUser: -1, AuthDeadline: time.Minute}, // a busy machine takes its time
 	}
 	if change != nil {
 		change(&cfg)
