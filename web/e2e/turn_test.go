@@ -9,7 +9,7 @@ import (
 
 // TestRelay: browsers that may use relays alone hold a call through ours, over UDP, TCP and TLS.
 func TestRelay(t *testing.T) {
-	ca := newAuthority(t, "localhost") // browsers that dial TURN over TLS want a name
+	ca := newAuthority(t, "localhost") // Firefox dials TURN over TLS by name alone
 	s := startServer(t, "--config", ca.settings(t), "--turn-tls", "127.0.0.1:0")
 	chrome := startChromium(t, chromedp.Env("HOME="+ca.home(t)))
 	pages := map[person]tab{bob: chrome.tab(t)}

@@ -251,3 +251,21 @@ func TestQUIC(t *testing.T) {
 	require.NoError(t, socket.Close())
 	running.Wait()
 }
+
+// BenchmarkTake is what finding whom a media packet is for costs, beside reading and delivering it.
+func BenchmarkTake(b *testing.B) {
+	d := oneport.NewDatagrams(quiet{newHouse()}, nil)
+	socket, err := udp.Listen(netip.MustParseAddrPort("127.0.0.1:0"), udp.Config{})
+	require.NoError(b, err)
+	defer func() { _ = socket.Close() }()
+	for n := range 1000 {
+		d.Take(check(b), client(n), socket)
+	}
+	media, n := make([]byte, 1100), 0
+	media[0] = 128
+	b.ReportAllocs()
+	for b.Loop() {
+		n = (n + 7) % 1000
+		d.Take(media, client(n), socket)
+	}
+}
