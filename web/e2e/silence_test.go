@@ -139,6 +139,7 @@ func TestUDPDiesUnderAVoice(t *testing.T) {
 // TestSilenceIsNotDeath: who is alone hears nothing, and nothing is done about it; nor where the only one who spoke mutes himself, or
 // is himself cut off: a whole audience would join again at once.
 func TestSilenceIsNotDeath(t *testing.T) {
+	t.Parallel()
 	s, browser := startServer(t), startChromium(t)
 	mine, other := browser.tab(t), browser.tab(t)
 	load(t, mine, alice, s.url)

@@ -303,6 +303,7 @@ func checkStamps(t *testing.T, kind string, got []readStamp, of source.Stamp) {
 
 // TestReadersInJavaScript: they read what Go wrote, and nothing else.
 func TestReadersInJavaScript(t *testing.T) {
+	t.Parallel()
 	p := startChromium(t).tab(t)
 	show(t, p, "readers", "data:text/html,<!doctype html>")
 	eval[any](t, p, "void eval(%v)", source.ReadJS)
@@ -348,6 +349,7 @@ func TestReadersInJavaScript(t *testing.T) {
 
 // TestWritersInJavaScript: what they write is what Go writes, and is read by Go.
 func TestWritersInJavaScript(t *testing.T) {
+	t.Parallel()
 	p := startChromium(t).tab(t)
 	show(t, p, "writers", "data:text/html,<!doctype html>")
 	eval[any](t, p, "void eval(%v)", source.ReadJS)

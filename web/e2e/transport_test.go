@@ -63,6 +63,7 @@ func TestWebTransport(t *testing.T) {
 
 // TestWebTransportFromLocalhost: a page of localhost dials 127.0.0.1, and is the server's own there, too.
 func TestWebTransportFromLocalhost(t *testing.T) {
+	t.Parallel()
 	s, browser := startServer(t), startChromium(t)
 	p := browser.tab(t)
 	loadSlow(t, p, alice, strings.Replace(s.url, "127.0.0.1", "localhost", 1))
@@ -75,6 +76,7 @@ func TestWebTransportFromLocalhost(t *testing.T) {
 // TestWebTransportBlocked: on a network that drops UDP the call goes over WebSocket, and the next one without trying, until
 // ten minutes have passed.
 func TestWebTransportBlocked(t *testing.T) {
+	t.Parallel()
 	for name, start := range browsers {
 		t.Run(name, func(t *testing.T) {
 			s, chrome := startServer(t), startChromium(t)

@@ -31,6 +31,7 @@ func hearsTone(t *testing.T, p tab, other person) {
 // TestChromiumsVoicesAreRepaired: both ways of repair are agreed on, and are used where packets are lost. What Chromium sends
 // again is what it sent before, byte for byte: anything else under the same number would break the cipher.
 func TestChromiumsVoicesAreRepaired(t *testing.T) {
+	t.Parallel()
 	s, browser := startServer(t), startChromium(t)
 	mine, other := browser.tab(t), browser.tab(t)
 	w := speak(t, s, mine, alice, false)
@@ -63,6 +64,7 @@ func TestChromiumsVoicesAreRepaired(t *testing.T) {
 // TestSavingCostsLittle measures on the wire what a call with two who save costs, and what Chromium does in it: speech in packets of
 // 60 ms, nothing but a few packets in silence, and next to none when everybody is muted.
 func TestSavingCostsLittle(t *testing.T) {
+	t.Parallel()
 	s, browser := startServer(t), startChromium(t)
 	mine, other := browser.tab(t), browser.tab(t)
 	w := speak(t, s, mine, alice, true)
@@ -134,6 +136,7 @@ const soundRecorded = `(async () => {
 
 // TestSavingBeginsInACall and ends again, while everybody is heard.
 func TestSavingBeginsInACall(t *testing.T) {
+	t.Parallel()
 	s, browser := startServer(t), startChromium(t)
 	mine, other := browser.tab(t), browser.tab(t)
 	w := speak(t, s, mine, alice, false)
