@@ -45,6 +45,7 @@ var floors = []struct {
 	{"turn/internal/frame", nil},
 	{"turn/internal/control", []string{"turn/credential", "turn/internal/peers"}},
 	{"web/...", nil},
+	{"scripts/...", nil},
 	{"bench/...", slices.Concat([]string{"bench/...", "signaling/client", "signaling/wire", "codec", "internal/..."}, publicCores)},
 	{"sfu/bwe/pionbwe", []string{"sfu/bwe", "sfu/pace"}},
 	{"sfu/internal/shard", slices.Concat([]string{
