@@ -102,6 +102,7 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 		return nil, err
 	}
 	holes.rtt = func() time.Duration { return pathOf(pc).RTT }
+	holes.overTCP = func() bool { return detour.over.Load() != nil }
 	repairs.rtt = holes.rtt
 	m := &media{pc: pc, api: api, names: named, missing: holes, parity: repairs, bwe: estimator, detour: detour, mux: mux, made: time.Now(), saver: saver, slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
 	// What comes on ICE's goroutines may not ask pion for the pair: while it closes it waits for them and holds the lock of that.

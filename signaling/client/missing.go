@@ -41,7 +41,9 @@ type askedFor struct{}
 type missing struct {
 	interceptor.NoOp
 
-	rtt func() time.Duration // of the path; 0: not known. Fixed before the first stream
+	// Fixed before the first stream.
+	rtt     func() time.Duration // of the path; 0: not known
+	overTCP func() bool          // TCP carries the call: what it has not brought was too old to be sent
 
 	answered atomic.Bool // the server takes NACKs of sound
 
@@ -70,7 +72,9 @@ type hole struct {
 	times     int       // it was asked for
 }
 
-func newMissing() *missing { return &missing{rtt: func() time.Duration { return 0 }} }
+func newMissing() *missing {
+	return &missing{rtt: func() time.Duration { return 0 }, overTCP: func() bool { return false }}
+}
 
 // isVoice says whether it is up to missing to ask for a stream's packets. Of both payload types of a voice it is Opus that nack is
 // answered for: what comes first may be either.
@@ -173,7 +177,11 @@ func (s *voiceHoles) take(now time.Time, p *rtp.Packet) (wasAsked bool) {
 		if sound, read := codec.ReadOpus(own); read {
 			s.ticks = min(s.ticks, uint32(sound.Samples)) // before it there may have been silence
 		}
-		for n := max(highest+1, number-min(number, mostMissing)); n < number; n++ {
+		far := seq.Extended(mostMissing)
+		if s.ticks > 0 {
+			far = min(far, seq.Extended(uint32(voiceUseful*48000/time.Second)/s.ticks)) // as when the path has changed
+		}
+		for n := max(highest+1, number-min(number, far)); n < number; n++ {
 			s.holes = append(s.holes, hole{
 				number: n, timestamp: p.Timestamp - uint32(number-n)*s.ticks, since: now, again: now.Add(reorderGrace),
 			})
@@ -233,10 +241,14 @@ func (m *missing) ask() {
 	if rtt <= 0 {
 		rtt = unknownRTT
 	}
+	quiet := m.overTCP()
 	m.mu.Lock()
 	now := time.Now()
 	var packets []rtcp.Packet
 	for _, s := range m.streams {
+		if quiet {
+			s.holes = nil
+		}
 		if numbers := s.due(now, rtt); len(numbers) > 0 {
 			packets = append(packets, &rtcp.TransportLayerNack{MediaSSRC: s.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(numbers)})
 		}

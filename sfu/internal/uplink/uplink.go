@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/tolkyn/tolkyn/codec"
@@ -293,7 +294,7 @@ func (u *Uplink) store(
 	newest := e > u.highest
 	switch {
 	case newest:
-		u.advance(now, e)
+		u.advance(now, e, payload)
 	case u.highest-e >= window:
 		u.stats.TooOld++
 		return TooOld
@@ -362,8 +363,8 @@ func (u *Uplink) inspect(p *Packet, h *packet.Header, payload, descriptor []byte
 	return ok
 }
 
-// advance moves the highest number to e and notes the numbers skipped as missing.
-func (u *Uplink) advance(now time.Duration, e seq.Extended) {
+// advance moves the highest number to e, of the packet with payload, and notes the numbers skipped as missing.
+func (u *Uplink) advance(now time.Duration, e seq.Extended, payload []byte) {
 	skipped := e - u.highest - 1
 	if skipped >= window {
 		u.seen = [window / 64]uint64{}
@@ -373,9 +374,22 @@ func (u *Uplink) advance(now time.Duration, e seq.Extended) {
 		}
 	}
 	if skipped > 0 && (u.cfg.NACK || u.cfg.Codec.Video()) {
-		u.giveUp(now, u.missing.add(now, u.highest+1, e, u.copies, u.eager()))
+		first := max(u.highest+1, e-min(u.useful(payload), skipped))
+		u.giveUp(now, int(first-u.highest-1)+u.missing.add(now, first, e, u.copies, u.eager()))
 	}
 	u.highest = e
+}
+
+// useful is how many packets before one with payload may still be asked for: of a voice those of a playout. What is lost while a path
+// changes is older, and all of it at once would stand before what is said now, for a second on a path that carries no more than
+// a voice.
+func (u *Uplink) useful(payload []byte) seq.Extended {
+	if u.cfg.Codec == codec.Opus {
+		if lasts := time.Duration(duration(payload)) * time.Second / 48000; lasts > 0 {
+			return seq.Extended(u.playout / lasts)
+		}
+	}
+	return math.MaxInt64
 }
 
 // noteKeyframe remembers where the newest keyframe starts: p, at arrival index i. Whatever was missing before it no longer
