@@ -59,7 +59,7 @@ const (
 	Voice  Profile = iota // 32 kbit/s in packets of 20 ms
 	Thin                  // 12 kbit/s in packets of 60 ms: what a bad network still carries
 	Robust                // 24 kbit/s in packets of 20 ms, each with a coarse copy of the one before (LBRR, RFC 6716 §2.1.7)
-	Lean                  // 8 kbit/s in packets of 60 ms: where the network carries no more
+	Lean                  // 8 kbit/s in packets of 120 ms, whose headers take half as much: where the network carries no more
 )
 
 // Profiles is how many there are.
@@ -73,10 +73,7 @@ func (p Profile) Bitrate() int { return [Profiles]int{32_000, 12_000, 24_000, 8_
 
 // PacketTime is how long a packet plays.
 func (p Profile) PacketTime() time.Duration {
-	if p == Thin || p == Lean {
-		return 60 * time.Millisecond
-	}
-	return 20 * time.Millisecond
+	return [Profiles]time.Duration{Voice: 20, Thin: 60, Robust: 20, Lean: 120}[p] * time.Millisecond
 }
 
 // ExpectedLoss is what its encoder was told of the network, in percent: from 1 on it makes in-band FEC, as far as the bitrate

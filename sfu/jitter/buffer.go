@@ -42,6 +42,9 @@ type Config struct {
 	// Repair is how far behind the fastest packets a copy, or a packet that was overtaken, may come and still be waited for, 0 to Max; 250 ms, what 400 ms from
 	// mouth to ear (ITU-T G.114) leave beside a path of 150. Copies of what is there are never waited for.
 	Repair time.Duration
+	// Patience is what Repair becomes while more than a twentieth of what is said comes between the two, Repair to Max; 800 ms. Of
+	// two who hear each other late, and two of whom each misses a word in twenty, the first understand each other.
+	Patience time.Duration
 	// Packets is how many can wait, 8 to 4096; 256: 5 s of 20 ms packets, at 64 bytes each.
 	Packets int
 }
@@ -58,6 +61,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Repair == 0 {
 		c.Repair = min(250*time.Millisecond, c.Max)
+	}
+	if c.Patience == 0 {
+		c.Patience = max(min(800*time.Millisecond, c.Max), c.Repair)
 	}
 	if c.Packets == 0 {
 		c.Packets = 256
@@ -77,6 +83,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("check jitter.Config: Start %v: use 0 to Max (%v)", c.Start, c.Max)
 	case c.Repair < 0 || c.Repair > c.Max:
 		return fmt.Errorf("check jitter.Config: Repair %v: use 0 to Max (%v)", c.Repair, c.Max)
+	case c.Patience < c.Repair || c.Patience > c.Max:
+		return fmt.Errorf("check jitter.Config: Patience %v: use Repair (%v) to Max (%v)", c.Patience, c.Repair, c.Max)
 	case c.Packets < 8 || c.Packets > 4096:
 		return fmt.Errorf("check jitter.Config: Packets %d: use 8 to 4096", c.Packets)
 	}
@@ -90,6 +98,7 @@ type Buffer struct {
 
 	queue   queue
 	delays  delays
+	late    latecomers
 	numbers seq.Unwrapper
 	stats   Stats
 	now     time.Duration // the latest told
@@ -173,7 +182,8 @@ func (b *Buffer) insert(now time.Duration, p Packet) Verdict {
 		}
 		verdict := b.place(entry{packet: p, begin: begin, arrived: now})
 		if verdict == Accepted || verdict == Late && b.gaveUp(begin) {
-			b.delays.repair(now, now-b.line(begin), b.config.Repair)
+			b.repaired(now-b.line(begin), p)
+			b.delays.repair(now, now-b.line(begin), b.repair())
 		}
 		return verdict
 	}
@@ -193,12 +203,32 @@ func (b *Buffer) insert(now time.Duration, p Packet) Verdict {
 	}
 	// What was repaired on its way here, out of a silence even, may be as late as no path makes it; and where in a silence something
 	// is heard, nobody knows. The first tells what the base is, whatever it says.
-	if !b.delays.opened || !overtaken && !p.Quiet || transit-b.delays.base <= b.config.Repair {
+	if overtaken && !p.Quiet && b.delays.opened {
+		b.repaired(transit, p)
+	} else {
+		b.late.heard(b.duration(int64(p.Samples)))
+	}
+	if !b.delays.opened || !overtaken && !p.Quiet || transit-b.delays.base <= b.repair() {
 		b.delays.observe(now, transit)
 	}
 	b.see(number)
 	b.newest = max(b.newest, begin)
 	return b.place(entry{packet: p, number: number, begin: begin, arrived: now})
+}
+
+// repair is how far behind the fastest packets what was repaired is waited for.
+func (b *Buffer) repair() time.Duration {
+	if b.late.on {
+		return b.config.Patience
+	}
+	return b.config.Repair
+}
+
+// repaired notes what came in place of something lost.
+func (b *Buffer) repaired(transit time.Duration, p Packet) {
+	if late := transit - b.delays.base; late > b.config.Repair && late <= b.config.Patience {
+		b.late.worth(b.duration(int64(p.Samples)))
+	}
 }
 
 // begin lays the timestamp line through p.

@@ -157,6 +157,9 @@ func (b *Buffer) bridge(here time.Duration, left int) int {
 		b.hush(lost)
 	}
 	wait := lost - int64(b.still.concealed)
+	if b.late.on && b.delay(here, b.position) < b.target() {
+		wait = max(wait, 1) // it will come yet, and so will others as late
+	}
 	if paused {
 		wait -= int64(b.still.silent) // nobody knows where in the silence it was
 	}
@@ -223,6 +226,9 @@ func (b *Buffer) judge(e *entry) int {
 	spare := delay - needed - b.duration(int64(edge))
 	if spare < -shortBy || b.tempo == Expand && spare < 0 {
 		b.tempo = Expand
+		if b.late.on && spare < -fastBeyond {
+			return -min(b.period/stretchFast, grid-edge) // until the delay is there, each hole stays one
+		}
 		return -min(b.period/stretch, grid-edge)
 	}
 	if spare < 0 {

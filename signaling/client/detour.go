@@ -62,6 +62,7 @@ type detour struct {
 	redial   time.Duration
 	vigil    vigil
 	asked    map[[stun.TransactionIDSize]byte]question
+	mapping  string                          // our address as the server sees it over UDP; empty: not known
 	requests [8][stun.TransactionIDSize]byte // of the server over UDP, the newest ones: to be answered there
 	request  int
 }
@@ -114,7 +115,7 @@ func (d *detour) forget() {
 		d.spare.close()
 		d.spare = nil
 	}
-	d.vigil, d.dialAt, d.redial = vigil{}, time.Time{}, redialFirst
+	d.vigil, d.dialAt, d.redial, d.mapping = vigil{}, time.Time{}, redialFirst, ""
 	clear(d.asked)
 }
 
@@ -178,6 +179,8 @@ func (d *detour) look() time.Duration {
 	if gone := d.tendSpare(); gone && d.over.Load() != nil {
 		d.over.Store(nil) // UDP may be dead or not: there is nothing else
 		d.vigil.back(now)
+	} else if gone {
+		d.vigil.lostTCP()
 	}
 	for {
 		order, wait := d.vigil.poll(now, d.over.Load() != nil)
@@ -314,6 +317,9 @@ func (d *detour) answered(b []byte, over *link) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q, ok := d.asked[id]
+	if over == nil {
+		d.noteMapping(b)
+	}
 	if !ok {
 		if over == nil {
 			d.vigil.answer(d.now(), false) // to a check of pion's
@@ -334,6 +340,22 @@ func (d *detour) answered(b []byte, over *link) bool {
 	}
 	d.kick()
 	return true
+}
+
+// noteMapping takes from an answer over UDP as whom the server sees us. A NAT that has forgotten us has most likely forgotten the spare
+// connection as well, which would be found out when it is needed. Under mu.
+func (d *detour) noteMapping(answer []byte) {
+	m := stun.Message{Raw: answer}
+	var mapped stun.XORMappedAddress
+	if m.Decode() != nil || mapped.GetFrom(&m) != nil {
+		return
+	}
+	now := mapped.String()
+	if before := d.mapping; before != "" && before != now && d.spare != nil && time.Since(d.spare.asked) >= redialDoubt {
+		d.ask(d.spare, d.way.Load(), false)
+		d.kick()
+	}
+	d.mapping = now
 }
 
 // arrived notes a packet from a socket; false: it is not for pion.

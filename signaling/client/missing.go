@@ -23,8 +23,9 @@ const (
 	// leastAgain is how soon after the first time a packet is asked for again, and twice as soon each time after that: the server may
 	// miss it too, and wait for its own repair.
 	leastAgain = 50 * time.Millisecond
-	// voiceUseful is how old a hole is asked for at most: a voice that is held back longer for its holes is worse than they are.
-	voiceUseful = 400 * time.Millisecond
+	// voiceUseful is how old a hole is asked for at most: a voice that is held back longer for its holes is worse than they are. Where
+	// a round trip is so long that a second try would not be answered by then, 2.5 of them, and no longer than usefulMost.
+	voiceUseful, usefulMost = 400 * time.Millisecond, 800 * time.Millisecond
 	// mostMissing is how many holes are kept: of more in a row nobody waits for the first.
 	mostMissing = 32
 	// unknownRTT is taken until the path's is measured.
@@ -62,6 +63,7 @@ type voiceHoles struct {
 	newest  rtp.Header // of the packet with the highest number
 	ticks   uint32     // of the clock, from packet to packet
 	holes   []hole     // by number
+	trip    time.Duration
 }
 
 type hole struct {
@@ -179,7 +181,7 @@ func (s *voiceHoles) take(now time.Time, p *rtp.Packet) (wasAsked bool) {
 		}
 		far := seq.Extended(mostMissing)
 		if s.ticks > 0 {
-			far = min(far, seq.Extended(uint32(voiceUseful*48000/time.Second)/s.ticks)) // as when the path has changed
+			far = min(far, seq.Extended(uint32(useful(s.trip)*48000/time.Second)/s.ticks)) // as when the path has changed
 		}
 		for n := max(highest+1, number-min(number, far)); n < number; n++ {
 			s.holes = append(s.holes, hole{
@@ -201,9 +203,13 @@ func (s *voiceHoles) take(now time.Time, p *rtp.Packet) (wasAsked bool) {
 	return wasAsked
 }
 
+// useful is how old a hole is asked for.
+func useful(rtt time.Duration) time.Duration { return min(max(voiceUseful, rtt*5/2), usefulMost) }
+
 // due forgets what is of no use any more and returns the numbers to ask for now; those are due again after a round trip.
 func (s *voiceHoles) due(now time.Time, rtt time.Duration) []uint16 {
-	s.holes = slices.DeleteFunc(s.holes, func(h hole) bool { return now.Sub(h.since) > voiceUseful })
+	s.trip = rtt
+	s.holes = slices.DeleteFunc(s.holes, func(h hole) bool { return now.Sub(h.since) > useful(rtt) })
 	var numbers []uint16
 	for i := range s.holes {
 		if h := &s.holes[i]; !now.Before(h.again) {

@@ -101,6 +101,9 @@ func (v *vigil) back(now time.Duration) {
 
 func (v *vigil) calm() { v.doubted, v.asks, v.askedTCP, v.answerTrip = 0, 0, false, 0 }
 
+// lostTCP notes that the connection has ended over which TCP was asked: in doubt it is asked over another one.
+func (v *vigil) lostTCP() { v.askedTCP = false }
+
 // limit is how long silence is nothing special.
 func (v *vigil) limit() time.Duration { return min(max(doubtGaps*v.gap, doubtLeast), doubtMost) }
 

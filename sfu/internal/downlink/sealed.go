@@ -8,10 +8,11 @@ import (
 )
 
 const (
-	// 500 ms: voice older than that is never played.
-	sealedKeep = 500 * time.Millisecond
+	// 1 s: voice older than that is never played. Where a third is lost on a round trip of 250 ms, half of what is asked for again is
+	// older than 500.
+	sealedKeep = time.Second
 
-	// 64 packets cover 500 ms down to 10-ms packets.
+	// 64 packets cover a second down to 16-ms packets.
 	sealedPackets = 64
 
 	// 4 kB is half a second of voice at 32 kbit/s with its headers; it doubles up to 64 kB for music.
@@ -47,7 +48,7 @@ func (d *Downlink) StoreSealed(number seq.Extended, sealed []byte) {
 }
 
 // Sealed answers a NACK for the slot's sequence number with the bytes sent before; nil when they are gone, older than
-// 500 ms, were sent again less than a round trip ago, later packets bring a copy, or the budget of Resend is spent. They are valid
+// 1 s, were sent again less than a round trip ago, later packets bring a copy, or the budget of Resend is spent. They are valid
 // until the next StoreSealed.
 func (d *Downlink) Sealed(now time.Duration, sequence uint16) []byte {
 	if d.sealed == nil {

@@ -286,13 +286,15 @@ func (s *Shard) handleBlocks(now time.Duration, p *peer, part rtcp.Packet) {
 	}
 }
 
-// setRTT tells everything of a peer that paces itself by the round trip. Smoothed like TCP's (RFC 6298).
+// setRTT tells everything of a peer that paces itself by the round trip. Smoothed like TCP's (RFC 6298); where samples are seconds
+// apart, as of who saves, the newest counts for more.
 func (s *Shard) setRTT(now time.Duration, p *peer, sample time.Duration) {
 	if p.rtt == 0 {
 		p.rtt = sample
 	} else {
-		p.rtt += (sample - p.rtt) / 8
+		p.rtt += time.Duration(float64(sample-p.rtt) * min(max((now-p.rttAt).Seconds(), 1)/8, 1))
 	}
+	p.rttAt = now
 	if g := p.congestion; g != nil {
 		g.estimator.RoundTrip(now, sample)
 	}

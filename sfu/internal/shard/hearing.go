@@ -286,6 +286,11 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 	if p.destination.stream() {
 		mode, most = voice.Plain, voice.Plain // TCP sends again what is lost: copies would only fill the queue before it
 	}
+	if p.saves && c.NACK {
+		// Nothing but reports tells of such a path, and on 24 kbit/s copies are the queue in which requests for the rest wait: what is
+		// asked for again costs as many bytes as are lost.
+		mode, most = voice.Plain, voice.Plain
+	}
 	if p.congestion.known() {
 		h.allowRepair(p)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/tolkyn/tolkyn/internal/packet"
-	"github.com/tolkyn/tolkyn/internal/srtp"
 	"github.com/tolkyn/tolkyn/sfu/internal/handshake"
 )
 
@@ -90,6 +89,7 @@ type pathCheck struct {
 	to    path
 	move  bool // media goes there once it is answered
 	at    time.Duration
+	first time.Duration // try
 	tries int
 }
 
@@ -248,8 +248,8 @@ func (s *Shard) receiveResponse(now time.Duration, b []byte, from path) {
 		s.suspect = p
 		s.heard(p, now)
 		s.allow(now, p, from)
-		if check.tries == 1 { // which of several tries was answered is unknown (Karn)
-			s.setRTT(now, p, now-check.at)
+		if check.tries == 1 || p.rtt == 0 { // which of several tries was answered is unknown (Karn); too long is better than a guess
+			s.setRTT(now, p, now-check.first)
 		}
 		if check.move {
 			s.moveTo(now, p, from)
@@ -360,42 +360,39 @@ func (s *Shard) moveTo(now time.Duration, p *peer, to path) {
 }
 
 // strayRTP looks at media from an address nobody proved: when it opens under the keys of the publisher of its SSRC, that
-// peer has moved, and a check goes there at once. The packet itself is dropped: media moves only after the check. A transport
-// begins with a check of the client's.
+// peer has moved, and a check goes there at once. It is heard from there, whose keys say whose it is; what is for the peer goes
+// there only after the check. A transport begins with a check of the client's.
 func (s *Shard) strayRTP(now time.Duration, b []byte, from path) {
+	if h, ok := packet.ParseHeader(b); ok && from.via == nil {
+		if p := s.ssrcs[h.SSRC]; p.mayStray(from) && s.receiveRTP(now, p, b) {
+			s.strayed(now, p, from)
+			return
+		}
+	}
 	s.stats.Drops.UnknownSource++
-	h, ok := packet.ParseHeader(b)
-	if !ok || from.via != nil {
-		return
+}
+
+// mayStray reports whether a packet from an address nobody proved is looked at: of one address at a time, that of the check under
+// way. A flood of packets with false addresses costs a few checks a second, not one each.
+func (p *peer) mayStray(from path) bool {
+	return p != nil && p.opener != nil && (!p.check.move || p.check.to == from)
+}
+
+func (s *Shard) strayed(now time.Duration, p *peer, from path) {
+	if !p.check.move {
+		s.prove(now, p, from)
 	}
-	p := s.ssrcs[h.SSRC]
-	if p == nil || p.opener == nil || p.check.move {
-		return // one check at a time: a flood of captured packets makes a few checks a second, not one each
-	}
-	s.suspect = p
-	if _, _, v := p.opener.OpenRTP(b, &h); v != srtp.OK {
-		s.stats.Drops.opened(v)
-		return
-	}
-	s.prove(now, p, from)
 }
 
 // strayRTCP is the same for reports, all that a muted publisher sends.
 func (s *Shard) strayRTCP(now time.Duration, b []byte, from path) {
+	if len(b) >= 8 && from.via == nil {
+		if p := s.ssrcs[binary.BigEndian.Uint32(b[4:])]; p.mayStray(from) && s.receiveRTCP(now, p, b) {
+			s.strayed(now, p, from)
+			return
+		}
+	}
 	s.stats.Drops.UnknownSource++
-	if len(b) < 8 || from.via != nil {
-		return
-	}
-	p := s.ssrcs[binary.BigEndian.Uint32(b[4:])]
-	if p == nil || p.opener == nil || p.check.move {
-		return
-	}
-	s.suspect = p
-	if _, v := p.opener.OpenRTCP(b); v != srtp.OK {
-		s.stats.Drops.opened(v)
-		return
-	}
-	s.prove(now, p, from)
 }
 
 // measure checks the present path for its round trip, now and then, and so renews the consent to send there.
@@ -433,7 +430,9 @@ func (s *Shard) sendCheck(now time.Duration, p *peer) {
 		}
 		return
 	}
-	p.check.at = now
+	if p.check.at = now; p.check.tries == 0 {
+		p.check.first = now
+	}
 	p.check.tries++
 	local := p.credentials[len(p.credentials)-1].ufrag
 	s.stun = p.remote.secret.AppendCheck(s.stun[:0], p.check.tx, p.remote.ufrag, local, uint64(p.id))

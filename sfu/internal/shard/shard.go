@@ -413,6 +413,7 @@ type peer struct {
 	reports time.Duration // next sender and receiver reports
 	ssrc    uint32        // sender of our own RTCP
 	rtt     time.Duration
+	rttAt   time.Duration // of the newest sample
 	asked   int           // sequence numbers of NACKs since askedAt
 	askedAt time.Duration // nackInterval begins
 	gone    bool

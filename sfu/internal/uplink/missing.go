@@ -32,6 +32,8 @@ const (
 	unaskedPlayout = 100 * time.Millisecond
 	// 400 ms: the longest browsers' jitter buffers were seen to wait for a NACKed voice packet is half of it.
 	audioPlayout = 400 * time.Millisecond
+	// 800 ms: jitter.Config.Patience.
+	audioMost = 800 * time.Millisecond
 
 	// 256 packets, a second of video at 2.5 Mbit/s: a keyframe costs less than resending a larger hole.
 	maxMissing = 256

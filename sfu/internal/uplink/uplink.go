@@ -386,7 +386,7 @@ func (u *Uplink) advance(now time.Duration, e seq.Extended, payload []byte) {
 func (u *Uplink) useful(payload []byte) seq.Extended {
 	if u.cfg.Codec == codec.Opus {
 		if lasts := time.Duration(duration(payload)) * time.Second / 48000; lasts > 0 {
-			return seq.Extended(u.playout / lasts)
+			return seq.Extended(u.patience() / lasts)
 		}
 	}
 	return math.MaxInt64

@@ -15,12 +15,16 @@ const (
 	keyframePatience = 3 * time.Second
 )
 
-// 5 %: a request in ten finds no answer, and a voice has time for three at most.
-const eagerAt = 0.05
+// 5 %: a request in ten finds no answer, and a voice has time for three at most. On a round trip of 150 ms and more it is waited for
+// longer (patience), and what is sent twice for nothing fills a path that is thin, as those are.
+const (
+	eagerAt   = 0.05
+	eagerTrip = 150 * time.Millisecond
+)
 
 // eager reports whether a voice's packets are asked for as often as it may help: where many are lost, and no copies come.
 func (u *Uplink) eager() bool {
-	return !u.cfg.Codec.Video() && u.report.loss >= eagerAt && u.copies.reach == 0
+	return !u.cfg.Codec.Video() && u.report.loss >= eagerAt && u.copies.reach == 0 && u.rtt.gate() < eagerTrip
 }
 
 // keyframeWish merges everybody's wishes for a keyframe into few requests.
@@ -79,12 +83,7 @@ func (u *Uplink) Poll(now time.Duration) Output {
 	u.output = u.output[:0]
 	var out Output
 	if len(u.missing.list) > 0 {
-		rtt, _ := u.rtt.value()
-		playout := u.playout
-		if u.cfg.Codec.Video() && u.cfg.NACK {
-			playout = min(max(playout, rtt*5/2), videoHistory)
-		}
-		next, givenUp := u.missing.poll(now, u.rtt.gate(), playout, u.eager(), u.ask)
+		next, givenUp := u.missing.poll(now, u.rtt.gate(), u.patience(), u.eager(), u.ask)
 		u.giveUp(now, givenUp)
 		out.Next = next
 	}
@@ -98,6 +97,20 @@ func (u *Uplink) Poll(now time.Duration) Output {
 	}
 	out.NACK, out.PLI = u.output, due
 	return out
+}
+
+// patience is how long a packet is asked for: on long paths 2.5 round trips, so that a second try can be answered; never beyond the
+// history of pictures, nor what a voice that is repaired so is waited for.
+func (u *Uplink) patience() time.Duration {
+	most := audioMost
+	switch {
+	case u.cfg.Codec.Video() && !u.cfg.NACK:
+		return u.playout
+	case u.cfg.Codec.Video():
+		most = videoHistory
+	}
+	rtt, _ := u.rtt.value()
+	return min(max(u.playout, rtt*5/2), most)
 }
 
 // StopNACK has nothing asked for again: see Config.NACK for when that is not safe.
