@@ -109,7 +109,7 @@ type Track struct {
 	// What it is. A caller has at most one of each.
 	Media Media `yaml:"media" json:"media" jsonschema:"required,enum=microphone,enum=camera,enum=screen"`
 	// Of a microphone: voice (Opus, 32 kbit/s, 20 ms a packet; the default), robust (24 kbit/s, 20 ms, with in-band FEC), saver
-	// (12 kbit/s, 60 ms) or lean (8 kbit/s, 60 ms). Of camera and screen: the size of the picture at 30 frames a second, 180p
+	// (12 kbit/s, 60 ms) or lean (6 kbit/s, 120 ms). Of camera and screen: the size of the picture at 30 frames a second, 180p
 	// (120 kbit/s), 360p (400 kbit/s) or 720p (1.2 Mbit/s; the default).
 	Profile Profile `yaml:"profile,omitempty" json:"profile" jsonschema:"enum=voice,enum=robust,enum=saver,enum=lean,enum=180p,enum=360p,enum=720p"`
 	// Simulcast encodings, the profile's size and as many smaller ones. The default is 1, no simulcast.
@@ -139,7 +139,7 @@ const (
 	Voice  Profile = "voice"  // Opus, 32 kbit/s, 20 ms a packet
 	Robust Profile = "robust" // Opus, 24 kbit/s, 20 ms a packet, with in-band FEC: 50 kbit/s on the wire
 	Saver  Profile = "saver"  // Opus, 12 kbit/s, 60 ms a packet: 21 kbit/s on the wire
-	Lean   Profile = "lean"   // Opus, 8 kbit/s, 60 ms a packet: 17 kbit/s on the wire
+	Lean   Profile = "lean"   // Opus, 6 kbit/s, 120 ms a packet: 10 kbit/s on the wire, 22 with two copies of each
 	P180   Profile = "180p"   // 320×180
 	P360   Profile = "360p"   // 640×360
 	P720   Profile = "720p"   // 1280×720

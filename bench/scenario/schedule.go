@@ -70,7 +70,7 @@ var (
 	sounds   = []Profile{Voice, Robust, Saver, Lean}
 	pictures = []Profile{P180, P360, P720} // from small to large: each has those before it as lower layers
 	bitrates = map[Profile]Rate{
-		Voice: 32_000, Robust: 24_000, Saver: 12_000, Lean: 8_000, P180: 120_000, P360: 400_000, P720: 1_200_000,
+		Voice: 32_000, Robust: 24_000, Saver: 12_000, Lean: 6_000, P180: 120_000, P360: 400_000, P720: 1_200_000,
 	}
 )
 

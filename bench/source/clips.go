@@ -59,17 +59,17 @@ const (
 	Voice  Profile = iota // 32 kbit/s in packets of 20 ms
 	Thin                  // 12 kbit/s in packets of 60 ms: what a bad network still carries
 	Robust                // 24 kbit/s in packets of 20 ms, each with a coarse copy of the one before (LBRR, RFC 6716 §2.1.7)
-	Lean                  // 8 kbit/s in packets of 120 ms, whose headers take half as much: where the network carries no more
+	Lean                  // 6 kbit/s in packets of 120 ms, whose headers take half as much: where the network carries no more
 )
 
 // Profiles is how many there are.
 const Profiles = 4
 
 // String names the profile as its clips are named.
-func (p Profile) String() string { return [Profiles]string{"32k", "12k", "24k", "8k"}[p] }
+func (p Profile) String() string { return [Profiles]string{"32k", "12k", "24k", "6k"}[p] }
 
 // Bitrate is what its encoder was told to make, in bits a second.
-func (p Profile) Bitrate() int { return [Profiles]int{32_000, 12_000, 24_000, 8_000}[p] }
+func (p Profile) Bitrate() int { return [Profiles]int{32_000, 12_000, 24_000, 6_000}[p] }
 
 // PacketTime is how long a packet plays.
 func (p Profile) PacketTime() time.Duration {
@@ -81,7 +81,7 @@ func (p Profile) PacketTime() time.Duration {
 func (p Profile) ExpectedLoss() int { return [Profiles]int{Robust: 20}[p] }
 
 // stampEvery is how many packets share a stamp: 22 bytes in each packet would be a sixth of what a bad network carries.
-func (p Profile) stampEvery() uint32 { return [Profiles]uint32{1, 4, 4, 4}[p] }
+func (p Profile) stampEvery() uint32 { return [Profiles]uint32{1, 4, 4, 8}[p] }
 
 // Clips are all that is embedded, read once. Safe from any goroutine, as are the Clips of many Players.
 type Clips struct {

@@ -41,6 +41,7 @@ type media struct {
 	names   *names
 	missing *missing
 	parity  *parity
+	protect *protect           // nil: voices leave as they come
 	bwe     *pionbwe.Estimator // of our uplink; nil: what is sent leaves at once
 	detour  *detour
 	mux     ice.UDPMux // nil: pion opens a socket on each address
@@ -94,7 +95,11 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 	chain.Add(holes)
 	repairs := newParity(!c.noFEC)
 	chain.Add(repairs)
-	estimator, err := control(engine, chain, c, saver, named, repairs, settings.LoggerFactory)
+	var protects *protect
+	if saver {
+		protects = newProtect()
+	}
+	estimator, err := control(engine, chain, c, saver, named, repairs, protects, settings.LoggerFactory)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +111,10 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 	holes.rtt = func() time.Duration { return pathOf(pc).RTT }
 	holes.overTCP = func() bool { return detour.over.Load() != nil }
 	repairs.rtt = holes.rtt
-	m := &media{pc: pc, api: api, names: named, missing: holes, parity: repairs, bwe: estimator, detour: detour, mux: mux, made: time.Now(), saver: saver, slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
+	if protects != nil {
+		protects.overTCP = holes.overTCP
+	}
+	m := &media{pc: pc, api: api, names: named, missing: holes, protect: protects, parity: repairs, bwe: estimator, detour: detour, mux: mux, made: time.Now(), saver: saver, slots: map[*webrtc.RTPReceiver]*Slot{}, ice: webrtc.ICEConnectionStateNew}
 	// What comes on ICE's goroutines may not ask pion for the pair: while it closes it waits for them and holds the lock of that.
 	var overUDP atomic.Bool
 	pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
@@ -131,7 +139,7 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 }
 
 // control puts into the chain what repairs, reports and paces.
-func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client, saver bool, named *names, repairs *parity, logs logging.LoggerFactory) (*pionbwe.Estimator, error) {
+func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client, saver bool, named *names, repairs *parity, protects *protect, logs logging.LoggerFactory) (*pionbwe.Estimator, error) {
 	var estimator *pionbwe.Estimator
 	if !c.unpaced {
 		estimator = pionbwe.New(pionbwe.Config{Config: c.bandwidth, Priority: named.priority})
@@ -176,6 +184,9 @@ func control(engine *webrtc.MediaEngine, chain *interceptor.Registry, c *Client,
 		}
 	}
 	chain.Add(newArrivals())
+	if protects != nil {
+		chain.Add(protects) // the last one: what is kept to be sent again has its copies, as it left
+	}
 	return estimator, nil
 }
 
@@ -308,6 +319,9 @@ func (m *media) answer(packed *wire.Sdp) error {
 	}
 	m.missing.answered.Store(answersNACK(text))
 	m.parity.answered(text)
+	if m.protect != nil {
+		m.protect.answered.Store(takesRED(text))
+	}
 	if local := m.pc.PendingLocalDescription(); local != nil {
 		m.detour.aim(local.SDP, text)
 	}

@@ -73,6 +73,10 @@ func (s *Shard) tend(now time.Duration, p *peer) {
 	for _, u := range p.uplinks {
 		s.pollUplink(now, u)
 	}
+	if p.hearing.due {
+		p.hearing.due = false
+		s.tendHearing(now, p)
+	}
 	s.tendTracks(now, p)
 	s.tendVoices(now, p)
 	s.tellLayers(now, p)

@@ -288,7 +288,7 @@ func (s *Shard) seal(now time.Duration, p *peer, sl *slot, c pace.Class, dst []b
 	s.stats.PacketsOut++
 	s.stats.BytesOut += uint64(size)
 	if sl.ear != nil {
-		s.uttered(p, sl, out, size)
+		s.uttered(now, p, sl, out, size)
 	}
 	s.left(now, p, sl, c, out, size)
 	if sl.own != nil && p.destination.via == nil {

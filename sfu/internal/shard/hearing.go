@@ -48,6 +48,8 @@ type hearing struct {
 	fec    bool       // all he hears carries in-band FEC
 	repair float64    // that slots were told they may cost
 	tendAt time.Duration
+	due    bool // it is decided anew by the clock, too
+	begun  bool // protected before anything was lost, as long as that costs little
 
 	lossless bool          // nothing is kept to be sent again
 	lossyTo  time.Duration // until then at least
@@ -83,7 +85,7 @@ type ear struct {
 }
 
 // uttered notes that a packet of sound leaves.
-func (s *Shard) uttered(p *peer, sl *slot, out downlink.Out, size int) {
+func (s *Shard) uttered(now time.Duration, p *peer, sl *slot, out downlink.Out, size int) {
 	h, e := &p.hearing, sl.ear
 	mode := voice.Plain
 	if out.Redundant > 0 {
@@ -99,6 +101,10 @@ func (s *Shard) uttered(p *peer, sl *slot, out downlink.Out, size int) {
 			e.through = out.Seq - 1
 		}
 		e.newest = max(e.newest, out.Seq)
+		if p.saves && now >= h.tendAt {
+			h.due = true // his first report is seconds away
+			s.wheel.arm(&p.timer, now)
+		}
 		return
 	}
 	if int(h.next-h.told) == len(h.untold) {
@@ -279,17 +285,22 @@ func (s *Shard) tendHearing(now time.Duration, p *peer) {
 	}
 	h.rate(now, p)
 	c.Plain, c.Copy = h.plain, h.copied
+	if bounded := p.saves && c.NACK; bounded {
+		c.Most = saverMost
+		if !h.begun {
+			h.begun = true
+			h.path.Begin(now, voice.Light)
+		}
+	}
 	if lossless := now >= h.lossyTo; lossless != h.lossless {
 		h.setLossless(p, lossless)
 	}
 	mode, most := h.path.Decide(now, c), h.path.Needs()
+	if c.Most != 0 {
+		most = mode
+	}
 	if p.destination.stream() {
 		mode, most = voice.Plain, voice.Plain // TCP sends again what is lost: copies would only fill the queue before it
-	}
-	if p.saves && c.NACK {
-		// Nothing but reports tells of such a path, and on 24 kbit/s copies are the queue in which requests for the rest wait: what is
-		// asked for again costs as many bytes as are lost.
-		mode, most = voice.Plain, voice.Plain
 	}
 	if p.congestion.known() {
 		h.allowRepair(p)

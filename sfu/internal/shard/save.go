@@ -16,6 +16,11 @@ const (
 	// not answered is followed by the next at once, so that 25 have to be lost in a row until the consent is over.
 	saverMeasures = saverReports - 500*time.Millisecond
 
+	// saverMost is what sound with its copies may take of the way to who saves and asks for what is lost, bits a second with all
+	// headers. Nothing but reports tells of such a path, and on 24 kbit/s more copies are the queue in which requests wait. A voice
+	// of 6 kbit/s in packets of 120 ms has room for two of each packet; one of 12 in packets of 60 has none, and is asked for again.
+	saverMost = 23 * bwe.Kbps
+
 	// thinBitrate is less than a voice of 24 kbit/s in packets of 20 ms takes with its headers (45 kbit/s), and twice what one takes
 	// that is saved. thinFor is longer than a queue of before takes to drain.
 	thinBitrate = 40 * bwe.Kbps

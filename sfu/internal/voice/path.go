@@ -132,6 +132,7 @@ type Conditions struct {
 
 	// What sound takes: all of it without copies; and one copy of each packet.
 	Plain, Copy bwe.Bitrate
+	Most        bwe.Bitrate // that sound may take with its copies, whatever the path carries; 0: no bound
 }
 
 // Tell takes what became of the next packet of a stream whose losses r counts.
@@ -147,6 +148,12 @@ func (p *Path) Tell(now time.Duration, r *Run, lost bool) {
 		p.lost += float64(min(r.lost, mostRun)) - float64(p.lost*runsFade)
 		r.lost = 0
 	}
+}
+
+// Begin has a path be taken for one that needs a mode, until it is known better.
+func (p *Path) Begin(now time.Duration, m Mode) {
+	p.turn(now)
+	p.need, p.since, p.block = max(p.need, m), now, count{}
 }
 
 // Report takes how many packets were lost of so many, not which.
@@ -224,6 +231,9 @@ func (p *Path) Decide(now time.Duration, c Conditions) Mode {
 	m := p.bounded()
 	if c.NACK && m == Light && p.sure < resendsMost && c.RTT > 0 && c.RTT <= resendsTrip {
 		m = Plain
+	}
+	for c.Most != 0 && m != Plain && (c.Plain == 0 || c.takes(m) > float64(c.Most)) {
+		m = c.less(m)
 	}
 	if !c.ByPackets {
 		return p.tryLess(now, m, &c)
