@@ -39,7 +39,7 @@ func TestAPicturePlaysOnThroughItsLoops(t *testing.T) {
 
 func TestSoundPlaysOnThroughItsLoops(t *testing.T) {
 	c := load(t)
-	for profile, ticks := range []int{960, 2880, 960, 2880} {
+	for profile, ticks := range []int{960, 2880, 960, 5760} {
 		p := c.Audio(2, Profile(profile), Sender(6, 0, 0))
 		first := take(t, p)
 		for i := 1; i < 700; i++ {
@@ -48,7 +48,7 @@ func TestSoundPlaysOnThroughItsLoops(t *testing.T) {
 			f := take(t, p)
 			require.EqualValues(t, i*ticks, f.Timestamp-first.Timestamp)
 			got, ok := ReadOpus(f.Data)
-			require.Equal(t, Profile(profile) == Voice || i%4 == 0, ok)
+			require.Equal(t, i%int(Profile(profile).stampEvery()) == 0, ok)
 			if ok {
 				require.Equal(t, uint32(i), got.Frame)
 			}

@@ -160,7 +160,7 @@ func TestSealedBytesAreSentAgain(t *testing.T) {
 	}
 	for i, n := range numbers {
 		b := s.d.Sealed(s.now, n)
-		require.Equal(t, i >= 175, b != nil, "%d: 500 ms", i)
+		require.Equal(t, i >= 150, b != nil, "%d: a second", i)
 		if b == nil {
 			continue
 		}
