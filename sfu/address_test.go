@@ -129,6 +129,7 @@ func TestANATRebindIsFollowedByMedia(t *testing.T) {
 					require.LessOrEqual(t, gapAfter(anna, boris, video, rebound), limit, "to the rebound client, video %v", video)
 					require.LessOrEqual(t, gapAfter(boris, anna, video, rebound), limit, "from the rebound client, video %v", video)
 				}
+				require.LessOrEqual(t, gapAfter(boris, anna, false, rebound), 200*time.Millisecond, "whose keys say whose it is")
 				require.EqualValues(t, 1, w.shard().PathChanges)
 			})
 		})

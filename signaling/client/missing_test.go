@@ -99,9 +99,11 @@ func TestAnOutageIsNotAskedForWhole(t *testing.T) {
 	s := &voiceHoles{ssrc: 7}
 	s.take(now, voicePacket(t, 0))
 	s.take(now, voicePacket(t, 500))
-	got := holesOf(s, now.Add(reorderGrace), 0)
-	require.Len(t, got, mostMissing)
+	got := holesOf(s, now.Add(reorderGrace), 300*time.Millisecond)
+	require.Len(t, got, 20, "400 ms")
 	require.Equal(t, 499, got[len(got)-1])
+	s.take(now, voicePacket(t, 1000))
+	require.Len(t, s.holes, mostMissing, "750 ms on so long a way would be more")
 	s.take(now, voicePacket(t, 9000)) // no loss: it begins anew
 	require.Empty(t, s.holes)
 }

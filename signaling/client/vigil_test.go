@@ -139,3 +139,18 @@ func TestBothDead(t *testing.T) {
 	require.False(t, overTCP)
 	require.LessOrEqual(t, asked, 20+2*60)
 }
+
+// A NAT that has forgotten us ends the spare connection with the first question over it: the next one goes over another.
+func TestTCPThatEndsInDoubtIsAskedAnew(t *testing.T) {
+	var v vigil
+	v.hear(0)
+	v.hear(20 * time.Millisecond)
+	now := time.Second
+	order, _ := v.poll(now, false)
+	require.Equal(t, askTCP, order)
+	order, _ = v.poll(now, false)
+	require.Equal(t, askUDP, order)
+	v.lostTCP()
+	order, _ = v.poll(now, false)
+	require.Equal(t, askTCP, order)
+}

@@ -117,6 +117,24 @@ func TestCopiesFillHoles(t *testing.T) {
 }
 
 // A pause among several that are missing: their numbers go on, their timestamps jump.
+// TestAnOutageOfAVoiceIsNotAskedForWhole: what is older than playout waits is of no use, and all of it at once would delay what is.
+func TestAnOutageOfAVoiceIsNotAskedForWhole(t *testing.T) {
+	for rtt, want := range map[time.Duration]int{50 * time.Millisecond: 20, 200 * time.Millisecond: 25, time.Second: 40} {
+		u, all := newVoice(), speak(200)
+		u.SetRTT(rtt)
+		say := func(now time.Duration, i int) {
+			h := &packet.Header{Sequence: all[i].e.Uint16(), Timestamp: all[i].stamp, SSRC: 1, PayloadType: plainType, Size: 12}
+			require.Equal(t, Stored, u.Handle(now, h, all[i].e, all[i].payload, Extensions{}, nil))
+		}
+		say(0, 0)
+		say(2*time.Second, 100)
+		asked := u.Poll(2*time.Second + reorderWait).NACK
+		require.Len(t, asked, want)
+		require.Equal(t, all[99].e.Uint16(), asked[want-1])
+		require.EqualValues(t, 99-want, u.Stats().GivenUp)
+	}
+}
+
 func TestCopiesAmongPauses(t *testing.T) {
 	all := speak(8, 2, 4)
 	for name, c := range map[string]struct {

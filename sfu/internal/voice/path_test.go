@@ -246,6 +246,33 @@ func TestCopiesStayWithinTheBudget(t *testing.T) {
 	}
 }
 
+// TestCopiesStayBelowWhatSoundMayTake: who counts each byte is asked what he misses, where copies would be more.
+func TestCopiesStayBelowWhatSoundMayTake(t *testing.T) {
+	for most, want := range map[bwe.Bitrate]Mode{0: Most, plain + 2*copied: Most, plain + 2*copied - 1: Medium, plain + copied - 1: Plain} {
+		for _, reports := range []bool{false, true} {
+			c := newCall(t, 1)
+			c.loss, c.c.Most, c.reports = 0.4, most, reports
+			c.live(10 * time.Second)
+			require.Equal(t, want, c.mode, "%v, reports %v", most, reports)
+			require.Equal(t, Most, c.Needs())
+		}
+	}
+	c := newCall(t, 1)
+	c.loss, c.c.Most, c.c.Plain = 0.4, 1000*bwe.Kbps, 0
+	c.live(10 * time.Second)
+	require.Equal(t, Plain, c.mode, "nobody knows what they would take")
+}
+
+// TestAPathMayBeginWithCopies: they are there before anything was lost, and go when nothing is.
+func TestAPathMayBeginWithCopies(t *testing.T) {
+	c := newCall(t, 1)
+	c.Begin(c.now, Light)
+	c.live(5 * time.Second)
+	require.Equal(t, Light, c.mode)
+	c.live(10 * time.Second)
+	require.Equal(t, Plain, c.mode)
+}
+
 // TestMoreIsTriedWhereAnEstimateIsHeld: seldom where a queue shows that there is no more, and as long as there is need where there is.
 func TestMoreIsTriedWhereAnEstimateIsHeld(t *testing.T) {
 	each(t, func(c *call) { // there is room: the estimate follows what is sent
