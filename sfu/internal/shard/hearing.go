@@ -227,6 +227,9 @@ func (s *Shard) hearNACK(now time.Duration, p *peer, sl *slot, sequence uint16) 
 	}
 	e.asks = true
 	p.hearing.lossyTo = now + losslessAfter
+	if p.hearing.mode != voice.Plain {
+		return // copies have brought most of what was lost, and nobody asks for that: reports tell
+	}
 	number := e.extend(sequence)
 	if number <= e.through || number > e.newest {
 		return // asked again
@@ -251,10 +254,12 @@ func (s *Shard) hearReports(now time.Duration, p *peer, part rtcp.Packet) {
 		if lost > 0 {
 			p.hearing.lossyTo = now + losslessAfter
 		}
-		if sl.ear.asks {
-			sl.ear.tell(now, &p.hearing.path, sl.ear.extend(uint16(b.HighestSeq)))
-		} else {
+		switch number := sl.ear.extend(uint16(b.HighestSeq)); {
+		case sl.ear.asks && p.hearing.mode == voice.Plain:
+			sl.ear.tell(now, &p.hearing.path, number)
+		default:
 			p.hearing.path.Report(now, lost, expected)
+			sl.ear.through = max(sl.ear.through, min(number, sl.ear.newest))
 		}
 	}
 	s.tendHearing(now, p)
