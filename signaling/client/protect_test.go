@@ -67,7 +67,7 @@ func TestAVoiceThatSavesBringsCopiesWhereTheyCostLittle(t *testing.T) {
 		first, begins  int
 		afterTheyCount int
 	}{
-		{"6 kbit/s", 93, true, false, 0, 1, 2},
+		{"5 kbit/s", 73, true, false, 0, 1, 2},
 		{"8 kbit/s", 123, true, false, 0, 1, 1},
 		{"16 kbit/s", 241, true, false, 0, 0, 0},
 		{"a server without RED", 93, false, false, 0, 0, 0},
@@ -94,15 +94,15 @@ func TestCopiesEndWithLoss(t *testing.T) {
 		_, _, err = read.Read(make([]byte, 1500), nil)
 		require.NoError(t, err)
 	}
-	s.say(t, protectSoon+1, 93)
+	s.say(t, protectSoon+1, 73)
 	for range calmReports - 1 {
 		report(0)
-		require.Equal(t, protectCopies, s.say(t, 1, 93))
+		require.Equal(t, protectCopies, s.say(t, 1, 73))
 	}
 	report(0)
-	require.Zero(t, s.say(t, 1, 93))
+	require.Zero(t, s.say(t, 1, 73))
 	report(calmLoss)
-	require.Equal(t, protectCopies, s.say(t, 1, 93))
+	require.Equal(t, protectCopies, s.say(t, 1, 73))
 	s.UnbindLocalStream(&interceptor.StreamInfo{SSRC: 7})
 	require.Empty(t, s.calm)
 }
