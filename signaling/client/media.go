@@ -28,7 +28,6 @@ const (
 	saverSilence   = 12 * time.Second // two checks that are not answered
 	saverFailed    = 30 * time.Second
 	saverReports   = 2500 * time.Millisecond
-	saverFlight    = 300 * time.Millisecond // more than a long round trip: each DTLS flight of the server's is 200 ms of 24 kbit/s
 )
 
 // media is one PeerConnection in the shape the server expects: first the m-lines that send, then the receive slots, later
@@ -79,7 +78,6 @@ func newMedia(c *Client, saver bool, onICE func(*media, webrtc.ICEConnectionStat
 	settings.DisableActiveTCP(c.relayOnly) // pion would dial the server's ICE-TCP address whatever its policy is
 	if saver {
 		settings.SetICETimeouts(saverSilence, saverFailed, saverKeepalive)
-		settings.SetDTLSRetransmissionInterval(saverFlight)
 	}
 	detour := newDetour(c.dial, &c.volume)
 	mux, err := detour.beneath(&settings, c.listenMedia)

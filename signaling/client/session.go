@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	dialTimeout    = 6 * time.Second  // TCP, TLS, the upgrade and the first answer on a bad network
+	dialTimeout    = 10 * time.Second // TCP, TLS, the upgrade and the first answer on a bad network
 	requestTimeout = 20 * time.Second // a join behind the handshake gate waits at most a few seconds
 	writeTimeout   = 10 * time.Second
 	pingEvery      = 5 * time.Second
