@@ -2,6 +2,7 @@ package sfu_test
 
 import (
 	"slices"
+	"sort"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,6 +180,63 @@ func TestAPathThatGetsThinAndWideAgain(t *testing.T) {
 			n.requireVoice(start.Add(time.Second), 400*time.Millisecond)
 			n.live(10 * time.Second)
 			require.Equal(t, byte('f'), n.shows())
+		})
+	}
+}
+
+// reel is six seconds of pictures of so many bytes, with a keyframe each second: seven times as large, the first fourteen times. So are
+// the clips of bench/source.
+func reel(size int) []int {
+	all := make([]int, 180)
+	for i := range all {
+		all[i] = size * (70 + i*37%61) / 100
+		if i%30 == 0 {
+			all[i] = 7 * size
+		}
+	}
+	all[0] = 14 * size
+	return all
+}
+
+// TestKeyframesOnAPathThatGetsThin: 2.5 and 0.6 Mbit/s in turn, and encodings of 0.12, 0.4 and 1.2 Mbit/s with a keyframe each second.
+// Two of them fit the thin path, each keyframe for itself takes a quarter of a second of it. They wait at the server, not in front of
+// the voice, and no layer goes or comes for them.
+func TestKeyframesOnAPathThatGetsThin(t *testing.T) {
+	for seed := range uint64(2) {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNarrow(t, seed+1, 2_500_000)
+			defer n.close()
+			for i, size := range []int{365, 1300, 3900} {
+				n.lenses[i].reel.Store(new(reel(size)))
+			}
+			n.until(10*time.Second, "the largest picture", func() bool { return n.shows() == 'f' })
+			n.live(6 * time.Second)
+			switches, long, all := 0, 0, 0
+			for range 3 {
+				fell := time.Now()
+				n.carry(600_000)
+				n.live(10 * time.Second)
+				waited := n.queues(fell.Add(1500*time.Millisecond), time.Now())
+				all += len(waited)
+				long += len(waited) - sort.Search(len(waited), func(i int) bool { return waited[i] > 50*time.Millisecond })
+				before := byte('f')
+				for _, a := range n.arrivals(fell.Add(1100 * time.Millisecond)) { // what waited at the fall has come by then
+					if a.lens != before {
+						switches++
+						before = a.lens
+					}
+				}
+				n.carry(2_500_000)
+				back := n.until(8*time.Second, "the largest picture again", func() bool { return n.shows() == 'f' })
+				n.live(15*time.Second - back)
+				for _, a := range n.arrivals(time.Now().Add(-11 * time.Second)) {
+					require.Equal(t, byte('f'), a.lens, "which fits")
+				}
+			}
+			t.Logf("%d of %d packets of the voice waited for more than 50 ms, %d switches on the thin path", long, all, switches)
+			require.Less(t, long, all/50, "behind keyframes")
+			require.LessOrEqual(t, switches, 3+1, "one at each fall, and one more in half a minute of it")
+			require.Greater(t, all, 3*8500/20*99/100, "the voice, from 1.5 s after each fall on")
 		})
 	}
 }

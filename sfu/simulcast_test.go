@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,7 @@ type lens struct {
 	rid   string
 	lines int
 	track *webrtc.TrackLocalStaticRTP
+	reel  atomic.Pointer[[]int] // bytes of its pictures, over and over, each thirtieth a keyframe; nil: packets of 700 bytes, no keyframe unasked
 }
 
 // simulcast adds a screen's worth of encodings to a client that has not joined yet: a track in 180, 360 and 720 lines, named
@@ -71,16 +73,26 @@ func (c *client) watchLens(sender *webrtc.RTPSender, l *lens) {
 // shoot sends 30 pictures a second of an encoding. MID and RID are on the first packets only, as browsers do.
 func (c *client) shoot(sender *webrtc.RTPSender, l *lens) {
 	p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: uint16(rand.Uint32()), Timestamp: rand.Uint32()}}
-	picture, tl0, named := uint16(rand.Uint32()), uint8(rand.Uint32()), 0
+	picture, tl0, named, place := uint16(rand.Uint32()), uint8(rand.Uint32()), 0, 0
 	for c.pause(time.Second / 30) {
 		p.Timestamp += 3000
 		if l.paused.Load() || !c.isConnected() {
 			continue
 		}
 		key := l.keyframe.Swap(false)
-		packets := l.lines / 90
+		packets, size := l.lines/90, 700
+		if reel := l.reel.Load(); reel != nil {
+			if key {
+				place = (place + 29) / 30 * 30
+			}
+			bytes := (*reel)[place%len(*reel)]
+			key = place%30 == 0
+			place++
+			packets = (bytes + 1099) / 1100
+			size = bytes / packets
+		}
 		for i := range packets {
-			p.Payload = vp8Packet(key, i == 0, picture, tl0, 700)
+			p.Payload = vp8Packet(key, i == 0, picture, tl0, size)
 			if i == 0 && key {
 				binary.LittleEndian.PutUint16(p.Payload[12:], uint16(l.lines*16/9))
 				binary.LittleEndian.PutUint16(p.Payload[14:], uint16(l.lines))

@@ -37,6 +37,7 @@ type busy struct {
 	left       time.Duration
 	bits, span float64       // passed, and in how many seconds; fading
 	all        passage       // the same, and nothing fades
+	stands     share         // what has passed since something of ours stands there without a break, of one burst or not
 	last       time.Duration // when the measure last grew
 	stalled    time.Duration // when a stall ended; 0: never
 }
@@ -56,9 +57,32 @@ func (b *busy) arrive(number uint64, s *sent, at, wait time.Duration, c *control
 			b.last = at
 		}
 	}
+	if s.at >= b.left {
+		b.stands = share{}
+	} else if took := at - b.arrived; took >= 0 && took <= stall {
+		b.stands.add(int(s.size), took)
+	}
 	if at >= b.arrived {
 		b.number, b.sent, b.arrived, b.left = number, s.at, at, s.at+wait
 	}
+}
+
+// share is our part of what the bottleneck passes while it always has something of ours: what others send shows as less. Averages over
+// 100 ms took the time before the queue for that, and each keyframe for a neighbour.
+type share struct{ bits, span float32 } // and in how many seconds; fading
+
+func (m *share) add(size int, took time.Duration) {
+	keep := max(0, 1-float32(took.Seconds()/busyFade))
+	m.bits = float32(m.bits*keep) + float32(size*8)
+	m.span = float32(m.span*keep) + float32(took.Seconds())
+}
+
+// rate is in bits a second; 0: too little for a measure.
+func (m share) rate() float64 {
+	if m.span < busyLeast {
+		return 0
+	}
+	return float64(m.bits / m.span)
 }
 
 // passage is what has passed back to back, in how many microseconds. Both wrap: differences of a second count.
@@ -84,6 +108,9 @@ func fall(bursts, lately, newest float64) (now float64, far bool) {
 	}
 	return bursts, false
 }
+
+// restart has the measure begin anew from a rate: what was before is of another path, and would fade for a second.
+func (b *busy) restart(rate float64) { b.bits, b.span = rate*busyLeast, busyLeast }
 
 // age has what was measured fade by time as well, until a packet arrives.
 func (b *busy) age(at time.Duration) {

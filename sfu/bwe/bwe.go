@@ -70,6 +70,7 @@ type Estimate struct {
 	Target Bitrate // for everything that is sent: audio, video, repair, padding
 	Lasts  Bitrate // what Target returns to when a queue of now has drained, else the same: layers are chosen by it
 	Pacing Bitrate // at which bursts may leave, at least Target
+	Passes Bitrate // what may leave for long so that none of it stands in the bottleneck, at least Target; 0: that is not known
 	Window int     // bytes that may be in flight, beyond which only audio leaves; 0: no bound
 
 	InFlight int // bytes sent that feedback has not told of; Window holds against them and what leaves from now on

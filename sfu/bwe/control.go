@@ -123,9 +123,13 @@ func (c *control) step(now time.Duration, e *Estimator) {
 	c.limit(e)
 }
 
-// idle reports whether a queue is none of ours.
+// idle reports whether a queue is none of ours: we send little, and it is short, or nothing of ours stands behind anything of ours yet. A
+// path that has become thin makes that happen at once, one that stood still for a moment does not.
 func (c *control) idle(now time.Duration, e *Estimator, q float64) bool {
-	return e.wants > 0 && q < deepQueue && e.sending.rate(now) < idleShare*c.rate
+	if e.wants == 0 || e.sending.rate(now) >= idleShare*c.rate {
+		return false
+	}
+	return q < deepQueue || e.bursts(now) == 0 && e.busy.stands.rate() == 0
 }
 
 // limit keeps the rate between the configured ends.
@@ -216,12 +220,17 @@ func (c *control) passes(now time.Duration, e *Estimator, q float64) float64 {
 	if e.busy.stood(e.delay.now()) && bursts > 0 {
 		return bursts // what arrived while nothing could is no measure
 	}
-	bursts, fell := fall(bursts, lately, e.delay.newest())
+	before := bursts
+	bursts, fell := fall(before, lately, e.delay.newest())
+	if bursts < before {
+		e.busy.restart(bursts)
+	}
 	if fell {
 		share = min(share, bursts)
 	}
-	if !c.draining && !fell && bursts > 0 && share > 0 && !e.probes.disturbs(now) {
-		if bursts > float64((sharedBursts+min(sharedJitter*e.delay.jitter().Seconds(), sharedJittered))*share) {
+	standing := e.busy.stands.rate() / (1 - min(e.loss.random(), lossMost))
+	if !c.draining && !fell && bursts > 0 && standing > 0 && !e.probes.disturbs(now) {
+		if bursts > float64((sharedBursts+min(sharedJitter*e.delay.jitter().Seconds(), sharedJittered))*standing) {
 			c.contested += float64((1 - c.contested) * sharedRise)
 		} else {
 			c.contested -= float64(c.contested * sharedFall)
@@ -230,8 +239,8 @@ func (c *control) passes(now time.Duration, e *Estimator, q float64) float64 {
 	switch {
 	case c.shared():
 		return share
-	case bursts > 0 && q > measureDeep:
-		return min(bursts, share) // what it was before the queue fades from bursts slowly
+	case bursts > 0 && q > measureDeep && standing > 0:
+		return min(bursts, standing) // what it was before the queue fades from bursts slowly
 	case bursts > 0:
 		return bursts
 	}

@@ -28,6 +28,8 @@ const (
 	// Delay that wavers by less is the bursts of video, the rest is the path's jitter.
 	noiseFloor = 0.003
 	noiseFade  = 1.0 / 16 // reports: about a second
+	// What is farther off than twice the usual counts as that and 1 ms: jitter is in each report, and a keyframe's queue in some.
+	noiseTimes, noiseMore = 2.0, 0.001
 
 	unknownDelay = time.Duration(math.MaxInt64)
 )
@@ -55,9 +57,9 @@ func (s short) duration() time.Duration { return time.Duration(s) * time.Microse
 //	              └────────────────────► t
 type delay struct {
 	known  bool
+	head   int32         // of the newest in ring
 	offset time.Duration // takes an arrival to the sender's clock, the delay of the first packet taken off
 	ring   [samples]sample
-	head   int // of the newest
 	count  int
 
 	base   [baseBuckets]time.Duration // shortest delays, a ring
@@ -113,7 +115,7 @@ func (d *delay) report(m message, busy passage) {
 
 // back is the sample so many before the newest.
 func (d *delay) back(i int) *sample {
-	at := d.head - i
+	at := int(d.head) - i
 	if at < 0 {
 		at += samples
 	}
@@ -144,7 +146,7 @@ func (d *delay) turn(n int64) {
 func (d *delay) wobble(least float64) {
 	if d.count > 2 {
 		off := math.Abs(least-2*d.least[0]+d.least[1]) / 2
-		d.noise += float64((off - d.noise) * noiseFade)
+		d.noise += float64((min(off, noiseTimes*d.noise+noiseMore) - d.noise) * noiseFade)
 	}
 	d.least[1], d.least[0] = d.least[0], least
 }

@@ -261,6 +261,9 @@ func (e *Estimator) Poll(now time.Duration) Estimate {
 		Delivered:  Bitrate(e.delay.delivered(300 * time.Millisecond)),
 		AppLimited: sent < float64(limitedShare*float64(target)),
 	}
+	if known := c.known(now, e); known > 0 {
+		est.Passes = max(Bitrate(known), target)
+	}
 	est.Next = e.next(now)
 	return est
 }

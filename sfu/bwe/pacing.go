@@ -17,6 +17,8 @@ const (
 	backlogPacing = 1.02                    // of what passes: what waited while a deep queue drained does not refill it
 	afterDeep     = 1500 * time.Millisecond // for so long
 
+	knownOver = 1.05 // times the capacity of before: who sends more has found more
+
 	burstSlack = 2 * time.Millisecond // packets of a burst come from timers
 )
 
@@ -55,4 +57,18 @@ func (c *control) congested(now time.Duration) bool {
 // gap is how far apart packets of one burst leave at most.
 func (c *control) gap(size int) time.Duration {
 	return burstSlack + time.Duration(float64(size*8)/c.rate*float64(time.Second))
+}
+
+// known is what may leave so that no more comes to the bottleneck than it passes of ours, in bits a second, where that is known to a few
+// percent; else 0. What bursts show is forgotten in a fifth of a second without any; what passed when a queue stood last holds as long as
+// the rate is no higher.
+func (c *control) known(now time.Duration, e *Estimator) float64 {
+	passes := e.bursts(now)
+	switch {
+	case c.shared() || c.compete.on || e.ecn.early(now):
+		return 0
+	case c.congested(now), passes == 0 && c.rate <= float64(knownOver*c.capacity):
+		passes = c.capacity
+	}
+	return passes / (1 - min(e.loss.random(), lossMost)) // what is lost before it does not come
 }

@@ -1,6 +1,7 @@
 package bwe
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 	"unsafe"
@@ -93,6 +94,27 @@ func TestDelayTellsTheQueueThatStands(t *testing.T) {
 	require.Less(t, d.queue(), 6*ms)
 }
 
+// Jitter is in each report and is known in three seconds. The queue of a keyframe each second is none, though it is as long.
+func TestAKeyframesQueueIsNoJitter(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	var jittered, keyed delay
+	jittered.local(0, 0)
+	keyed.local(0, 0)
+	for i := range 100 {
+		now := time.Duration(i) * 50 * ms
+		jittered.report(one(now, time.Duration(random.IntN(40))*ms), passage{})
+		queue := time.Duration(0)
+		if i%20 < 3 {
+			queue = []time.Duration{30 * ms, 60 * ms, 20 * ms}[i%20]
+		}
+		keyed.report(one(now, queue), passage{})
+		require.Less(t, keyed.jitter(), 2*ms, now)
+		if now > 3*time.Second {
+			require.Greater(t, jittered.jitter(), 8*ms, now)
+		}
+	}
+}
+
 func TestDeliveredIsNeverMoreThanWasSent(t *testing.T) {
 	var d delay
 	d.local(0, 0)
@@ -133,6 +155,56 @@ func TestBurstsTellTheCapacity(t *testing.T) {
 	frame(time.Second, 200*ms)
 	require.True(t, b.stood(time.Second+400*ms))
 	require.Zero(t, b.rate(time.Second+800*ms), "the path stood still: that is no rate")
+}
+
+// Our share is of the time in which something of ours stands in the queue, be it of one burst or not. A pause between bursts is none of it,
+// nor is a moment in which the path stands still and lets all pass at once then.
+func TestOurShareIsOfTheTimeThatWeStandInTheQueue(t *testing.T) {
+	var b busy
+	number := uint64(0)
+	arrive := func(sentAt, at time.Duration) {
+		number++
+		b.arrive(number, &sent{at: sentAt, size: 1000}, at, at-sentAt, &control{rate: 1e6})
+	}
+	for i := range 30 { // one each 20 ms, which is no burst; 25 ms each by what others send between
+		arrive(time.Duration(i)*20*ms, 10*ms+time.Duration(i)*25*ms)
+	}
+	require.InDelta(t, 320e3, b.stands.rate(), 1e3)
+	require.Zero(t, b.rate(760*ms), "no burst")
+
+	arrive(2*time.Second, 2*time.Second+8*ms)
+	require.Zero(t, b.stands.rate(), "the queue was empty")
+	for i := range 5 {
+		arrive(2*time.Second+time.Duration(i)*ms, 2*time.Second+time.Duration(i+2)*8*ms)
+	}
+	require.InDelta(t, 1e6, b.stands.rate(), 1e3, "alone it is what bursts show")
+
+	for i := range 4 {
+		arrive(3*time.Second+time.Duration(i)*20*ms, 3*time.Second+70*ms)
+	}
+	require.Zero(t, b.stands.rate(), "a path that stood still")
+}
+
+// A keyframe of ten pictures, alone on a path that is twice what is sent, makes a queue and is no sign that others send.
+func TestKeyframesAreNoNeighbours(t *testing.T) {
+	c := newCall(Config{}, flat(2500*Kbps, 300*ms))
+	c.most = 1200 * Kbps
+	c.e.Wants(0, 1600*Kbps)
+	c.run(5*time.Second, nil)
+	for range 20 {
+		c.waiting += 40_000
+		c.run(time.Second, func() { require.False(t, c.e.control.shared(), c.now) })
+		require.GreaterOrEqual(t, c.last.Lasts, 1300*Kbps, c.now)
+	}
+}
+
+// What bursts showed before a fall is forgotten with it, and does not fade for a second.
+func TestAMeasureBeginsAnewAfterAFall(t *testing.T) {
+	c := newCall(Config{}, flat(2500*Kbps, 300*ms))
+	c.run(10*time.Second, nil)
+	c.link.Set(flat(600*Kbps, 300*ms))
+	c.run(400*ms, nil)
+	c.run(time.Second, func() { require.Less(t, c.e.busy.rate(c.e.delay.now()), 630e3, c.now) })
 }
 
 func TestLossesWhereTheQueueIsLongAreCongestion(t *testing.T) {

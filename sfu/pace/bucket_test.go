@@ -274,6 +274,47 @@ func TestMuchThatWaitsLeavesFaster(t *testing.T) {
 	}
 }
 
+// A keyframe leaves as fast as a picture at first, and then as the bottleneck passes it: no more than 25 ms and a packet stand there. What
+// waits longer than 50 ms does not change that, a probe does, and so does a bottleneck that is not known.
+func TestALongBurstLeavesAsItPasses(t *testing.T) {
+	const passes = 600_000 / 8 / 1000 // bytes a millisecond
+	for _, c := range []struct {
+		name   string
+		change func(*bwe.Estimate)
+		most   int // ms of queue
+		takes  int // ms until 18 kB have left
+	}{
+		{"known", func(e *bwe.Estimate) { e.Passes = 600 * bwe.Kbps }, 25 + 16, 230},
+		{"not known", func(*bwe.Estimate) {}, 130, 120},
+		{"a probe", func(e *bwe.Estimate) {
+			e.Passes, e.Probe = 600*bwe.Kbps, bwe.Probe{ID: 1, Rate: 1200 * bwe.Kbps, Bytes: 6000}
+		}, 60, 195},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b Bucket
+			e := bwe.Estimate{Target: 576 * bwe.Kbps, Pacing: 576 * 145 / 100 * bwe.Kbps, AppLimited: true}
+			c.change(&e)
+			b.SetEstimate(0, e)
+			stands, longest, waits, now := 0, 0, 18_000, time.Duration(0)
+			for ; waits > 0; now += ms {
+				stands = max(stands-passes, 0)
+				b.Queued(waits)
+				for waits > 0 {
+					if _, ok := b.Take(now, Video, 1200); !ok {
+						break
+					}
+					waits, stands = waits-1200, stands+1200
+				}
+				longest = max(longest, stands/passes)
+			}
+			t.Logf("%d ms stood there, %v until all had left", longest, now)
+			require.LessOrEqual(t, longest, c.most)
+			require.InEpsilon(t, c.takes, int(now/ms), 0.15)
+			require.Greater(t, longest, c.most*6/10)
+		})
+	}
+}
+
 func TestBucketIsSmall(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(Bucket{}), uintptr(96))
 }
@@ -309,6 +350,9 @@ func TestRateIsNeverExceeded(t *testing.T) {
 		e := estimate(bwe.Bitrate(rapid.IntRange(30, 20000).Draw(t, "kbps")) * bwe.Kbps)
 		e.Pacing = e.Target * bwe.Bitrate(rapid.IntRange(10, 25).Draw(t, "pacing")) / 10
 		e.AppLimited = rapid.Bool().Draw(t, "application limited")
+		if rapid.Bool().Draw(t, "the bottleneck is known") {
+			e.Passes = e.Target * bwe.Bitrate(rapid.IntRange(10, 30).Draw(t, "passes")) / 10
+		}
 		e.Loss = float64(rapid.IntRange(0, 100).Draw(t, "loss")) / 100
 		b.SetEstimate(0, e)
 		var left []sent
