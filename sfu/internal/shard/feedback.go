@@ -100,7 +100,7 @@ func (s *Shard) pollUplink(now time.Duration, u *published) {
 	if p.from != nil {
 		return // its own shard asks its publisher
 	}
-	if len(out.NACK) > 0 && (p.destination.tcp == nil || u.up.Codec().Video()) { // what TCP has not brought of a voice was too old to be sent
+	if len(out.NACK) > 0 && (!p.destination.stream() || u.up.Codec().Video()) { // what TCP has not brought of a voice was too old to be sent
 		s.stats.NACKsSent += uint64(len(out.NACK))
 		s.sendRTCP(now, p, func(b []byte) []byte { return rtcp.AppendNACK(b, p.ssrc, u.cfg.SSRC, out.NACK) })
 	}
