@@ -139,7 +139,8 @@ func TestARelayAlone(t *testing.T) {
 
 	c := credential.Mint([]byte(sharedSecret), credential.Subject{Tenant: "t", User: "u", Call: "c"}, time.Now(), time.Minute)
 	release := allocate(t, port, c)
-	require.Equal(t, "1", metricOf(t, admin, `tolkyn_turn_allocations{transport="udp"}`))
+	counted := func() bool { return metricOf(t, admin, `tolkyn_turn_allocations{transport="udp"}`) == "1" }
+	require.Eventually(t, counted, 10*time.Second, 10*time.Millisecond) // a turn of its worker later
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	require.Eventually(t, func() bool { return metricOf(t, admin, `tolkyn_turn_draining`) == "1" }, 10*time.Second, 10*time.Millisecond)
 	response, body := get(t, "http://"+admin+"/readyz")
