@@ -30,6 +30,10 @@ func steady() *course {
 		}
 		l := look{at: at}
 		l.receiver.Video.FramesDecoded = frames
+		l.receiver.Video.TotalInterFrameDelay = at.Seconds()
+		if at > 12*time.Second && at <= 13*time.Second {
+			l.receiver.Video.TotalInterFrameDelay = 12
+		}
 		l.receiver.Video.FrameHeight = 360
 		if at > 13*time.Second {
 			l.receiver.Video.FreezeCount, l.receiver.Video.TotalFreezesDuration = 1, 1
@@ -70,6 +74,28 @@ func TestParts(t *testing.T) {
 	require.InDelta(t, 0.25, all.limitedCPU, 1e-9)
 	require.Equal(t, 51.0, first.delay50)
 	require.Equal(t, 96.0, first.delay95)
+}
+
+// 15 pictures a second are 15 in each window, wherever readings fall between them, and one that is missing shows.
+func TestPicturesAtTheEdgesOfAWindow(t *testing.T) {
+	course := func(missing int) *course {
+		c := &course{length: 20 * time.Second}
+		for at := time.Duration(0); at <= 20*time.Second; at += 230 * time.Millisecond {
+			l := look{at: at}
+			for i := 0; float64(i)/15 <= at.Seconds(); i++ {
+				if i != missing {
+					l.receiver.Video.FramesDecoded++
+					l.receiver.Video.TotalInterFrameDelay = float64(i) / 15
+				}
+			}
+			c.looks = append(c.looks, l)
+		}
+		return c
+	}
+	require.InDelta(t, 15, course(1000).worst(0, 20*time.Second), 1e-9)
+	least := course(150).worst(0, 20*time.Second)
+	require.Less(t, least, 14.7)
+	require.Greater(t, least, 14.0)
 }
 
 // What is before the fifth second says nothing of the goal, and a call without pictures has none.

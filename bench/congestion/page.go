@@ -83,6 +83,7 @@ type incoming struct {
 	PacketsLost            float64 `json:"packetsLost"`
 	BytesReceived          float64 `json:"bytesReceived"`
 	FramesDecoded          float64 `json:"framesDecoded"`
+	TotalInterFrameDelay   float64 `json:"totalInterFrameDelay"` // s, between each picture decoded and the one before
 	FreezeCount            float64 `json:"freezeCount"`
 	TotalFreezesDuration   float64 `json:"totalFreezesDuration"` // s
 	FrameHeight            float64 `json:"frameHeight"`          // not a sum

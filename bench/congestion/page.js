@@ -106,8 +106,8 @@ globalThis.tolkynCongestion ??= (() => {
         if (s.type === "inbound-rtp" && (s.packetsReceived ?? 0) > (out[s.kind].packetsReceived ?? 0)) {
           out[s.kind] = {
             packetsReceived: s.packetsReceived, packetsLost: s.packetsLost, bytesReceived: s.bytesReceived + s.headerBytesReceived,
-            framesDecoded: s.framesDecoded ?? 0, freezeCount: s.freezeCount ?? 0, totalFreezesDuration: s.totalFreezesDuration ?? 0,
-            frameHeight: s.frameHeight ?? 0, retransmitted: s.retransmittedPacketsReceived ?? 0, nackCount: s.nackCount ?? 0,
+            framesDecoded: s.framesDecoded ?? 0, totalInterFrameDelay: s.totalInterFrameDelay ?? 0,
+            freezeCount: s.freezeCount ?? 0, totalFreezesDuration: s.totalFreezesDuration ?? 0, frameHeight: s.frameHeight ?? 0, retransmitted: s.retransmittedPacketsReceived ?? 0, nackCount: s.nackCount ?? 0,
             pliCount: s.pliCount ?? 0, concealedSamples: s.concealedSamples ?? 0, totalSamples: s.totalSamplesReceived ?? 0,
             silentConcealedSamples: s.silentConcealedSamples ?? 0,
           };
