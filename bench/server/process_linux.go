@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -27,6 +28,7 @@ type Tolkyn struct {
 
 	cmd    *exec.Cmd
 	logged chan struct{} // closed when its log has ended
+	lines  atomic.Int64
 }
 
 // Build makes the tolkyn binary of the tree that the caller stands in.
@@ -55,7 +57,7 @@ func Start(binary string, start func(*exec.Cmd) error, arguments ...string) (*To
 	started := make(chan map[string]string, 1)
 	go func() {
 		defer close(t.logged)
-		readLog(log, started)
+		readLog(log, started, &t.lines)
 	}()
 	select {
 	case t.Listening = <-started:
@@ -69,7 +71,7 @@ func Start(binary string, start func(*exec.Cmd) error, arguments ...string) (*To
 }
 
 // readLog looks for the line that says where the server listens, and passes warnings and errors on.
-func readLog(log io.Reader, started chan<- map[string]string) {
+func readLog(log io.Reader, started chan<- map[string]string, count *atomic.Int64) {
 	defer close(started)
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
@@ -78,6 +80,7 @@ func readLog(log io.Reader, started chan<- map[string]string) {
 			Msg       string            `json:"msg"`
 			Listening map[string]string `json:"listening"`
 		}
+		count.Add(1)
 		switch err := json.Unmarshal(lines.Bytes(), &line); {
 		case err == nil && line.Msg == "started":
 			started <- line.Listening
@@ -87,6 +90,9 @@ func readLog(log io.Reader, started chan<- map[string]string) {
 		}
 	}
 }
+
+// Lines is how many lines its log has so far.
+func (t *Tolkyn) Lines() int { return int(t.lines.Load()) }
 
 // PID is the process's id.
 func (t *Tolkyn) PID() int { return t.cmd.Process.Pid }

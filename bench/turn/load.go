@@ -13,7 +13,7 @@ import (
 	"github.com/tolkyn/tolkyn/bench/server"
 )
 
-// clients that send at once, each with an allocation of its own.
+// clients that send at once, each with an allocation of its own, except beside a flood.
 const clients = 50
 
 // load is what turnutils_uclient does.
@@ -41,7 +41,7 @@ func (b *bench) load(l load) error {
 		if err != nil {
 			return nil, err
 		}
-		sent, lost, err := l.play(b.ctx, one, port, b.messages)
+		sent, lost, err := l.play(b.ctx, one, port, b.messages, clients)
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +63,7 @@ func (b *bench) load(l load) error {
 var lostLine = regexp.MustCompile(`Total lost packets (\d+)`)
 
 // play runs the load to its end and returns how many messages were sent and how many did not come back.
-func (l load) play(ctx context.Context, s *subject, peer uint16, messages int) (sent, lost int, err error) {
+func (l load) play(ctx context.Context, s *subject, peer uint16, messages, clients int) (sent, lost int, err error) {
 	port := s.port
 	if l.tls {
 		port = s.tlsPort

@@ -32,6 +32,7 @@ const (
 type subject struct {
 	pid           int
 	port, tlsPort uint16
+	lines         func() int // of the log so far; coturn's is not counted
 	stop          func()
 }
 

@@ -45,7 +45,7 @@ func startTolkyn(binary, dir string, p pair) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &subject{pid: t.PID(), stop: t.Stop}
+	s := &subject{pid: t.PID(), stop: t.Stop, lines: t.Lines}
 	for key, port := range map[string]*uint16{"turn.listen": &s.port, "turn.tls_listen": &s.tlsPort} {
 		at, err := netip.ParseAddrPort(t.Listening[key])
 		if err != nil {
