@@ -67,6 +67,11 @@ func run() error {
 			return fmt.Errorf("allocations: %w", err)
 		}
 	}
+	if strings.Contains("turn_handed_over", *only) {
+		if err := b.handover(); err != nil {
+			return fmt.Errorf("handed over: %w", err)
+		}
+	}
 	if strings.Contains("turn_flood", *only) {
 		if err := b.flood(*binary, dir, certificate); err != nil {
 			return fmt.Errorf("flood: %w", err)
