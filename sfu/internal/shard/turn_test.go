@@ -3,6 +3,7 @@ package shard
 import (
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -227,18 +228,20 @@ func TestATurnThatCountsAllocatesNothing(t *testing.T) {
 // TestAPictureThatFitsLeavesAtOnce: a target a fifth above what is wanted is bounded by that and not by the path. In 20 ms of it
 // there is no room for a picture of 33 ms.
 func TestAPictureThatFitsLeavesAtOnce(t *testing.T) {
-	const carries = 1350 * bwe.Kbps // of 1.15 Mbit/s
-	f := newFanOf(t, 20, 1064, &bwe.Config{Start: carries, Min: carries, Max: carries})
-	f.round33 = true
-	for range 100 {
-		f.round()
-	}
-	before, sent := f.shard.stats.Halts, f.socket.out
-	for range 100 {
-		f.round()
-	}
-	require.Equal(t, before, f.shard.stats.Halts, "nobody waits")
-	require.Greater(t, f.socket.out-sent, 100*4*20-1)
+	synctest.Test(t, func(t *testing.T) { // where the clock stands still within a round, however busy the machine is
+		const carries = 1350 * bwe.Kbps // of 1.15 Mbit/s
+		f := newFanOf(t, 20, 1064, &bwe.Config{Start: carries, Min: carries, Max: carries})
+		f.round33 = true
+		for range 100 {
+			f.round()
+		}
+		before, sent := f.shard.stats.Halts, f.socket.out
+		for range 100 {
+			f.round()
+		}
+		require.Equal(t, before, f.shard.stats.Halts, "nobody waits")
+		require.Greater(t, f.socket.out-sent, 100*4*20-1)
+	})
 }
 
 func benchmarkTurn(b *testing.B, subscribers, size int) {
