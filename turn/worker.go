@@ -84,7 +84,7 @@ func (w *worker) run() {
 }
 
 // yield lets the scheduler run now and then, as a Wait does: Go's monitor takes the processor away from a goroutine that it finds
-// in a system call and that has not been scheduled for 10 ms, and is then busy at that every 20 µs: a fifth of the CPU time.
+// in a system call and that has not been scheduled for 10 ms, and is then busy at that every 20 µs.
 func (w *worker) yield(now time.Time) {
 	if now.Sub(w.yielded) >= yieldEvery {
 		w.yielded = now

@@ -1,11 +1,11 @@
-// Elsewhere checks that all packages are sound Go where no test runs: names, types and files of another system and processor.
+// Command elsewhere checks that all packages are sound Go where no test runs: names, types and files of another system and processor.
 //
 //	go list -deps ──▶ files for this GOOS and GOARCH, what is imported first ──▶ go/types
 //
 //	go run ./scripts/elsewhere linux/arm64 darwin/arm64 windows/amd64
 //
 // It reads our packages and all that they import, bodies included, and finds what a file for one system lacks or has twice, and
-// what is used wrongly or not at all. Code is not generated and nothing is linked: that takes twenty times as long.
+// what is used wrongly or not at all. Code is not generated and nothing is linked: that takes minutes.
 package main
 
 import (
