@@ -3,14 +3,8 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"fmt"
-	"os/exec"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tolkyn/tolkyn/bench/report"
@@ -28,7 +22,7 @@ func codecs(ctx context.Context, b *bench, name string) ([]report.Result, error)
 	}
 	var out []report.Result
 	for _, m := range append(read, next...) {
-		if values := m.time(); len(values) > 0 && !strings.Contains(m.name, "memcpy") { // of the machine, for comparison
+		if values := m.time(); len(values) > 0 && !strings.Contains(m.Name, "memcpy") { // of the machine, for comparison
 			out = append(out, report.New(b.command(name), name+"_"+m.row(), "ns", values, nil))
 		}
 	}
@@ -43,21 +37,18 @@ func rings(ctx context.Context, b *bench, name string) ([]report.Result, error) 
 	}
 	var out []report.Result
 	for _, m := range all {
-		out = append(out, report.New(b.command(name), name+"_"+strings.TrimPrefix(m.row(), "ring_"), "B", m.values["ring-B"], nil))
+		out = append(out, report.New(b.command(name), name+"_"+strings.TrimPrefix(m.row(), "ring_"), "B", m.Values["ring-B"], nil))
 	}
 	return out, nil
 }
 
 // measured is one Go benchmark: of each unit a value a run.
-type measured struct {
-	name   string // without Benchmark and the number of processors
-	values map[string][]float64
-}
+type measured struct{ report.GoBenchmark }
 
 // time prefers the process's own time, in which a busy machine does not show, and what is of one packet where one turn has several.
 func (m measured) time() []float64 {
 	for _, unit := range []string{"cpu-ns/op", "ns/packet", "ns/op"} {
-		if values := m.values[unit]; len(values) > 0 {
+		if values := m.Values[unit]; len(values) > 0 {
 			return values
 		}
 	}
@@ -66,7 +57,7 @@ func (m measured) time() []float64 {
 
 // row names what was measured as codec and decision: Inspect/vp8-key is vp8_key_inspect, Next/vp9/thinned is vp9_thinned.
 func (m measured) row() string {
-	what, of, parted := strings.Cut(m.name, "/")
+	what, of, parted := strings.Cut(m.Name, "/")
 	codec, decision, decided := strings.Cut(of, "/")
 	switch {
 	case strings.HasPrefix(what, "Inspect"):
@@ -92,41 +83,18 @@ func slug(text string) string {
 
 // goBench runs the benchmarks of a package that match, as often as rows are measured.
 func (b *bench) goBench(ctx context.Context, name, match, of string) ([]measured, error) {
-	arguments := []string{"test", "-run", "^$", "-bench", match, "-benchtime", "0.2s", "-count", strconv.Itoa(b.runs), of}
-	b.progress("%s: go %s", name, strings.Join(arguments, " "))
-	said, err := exec.CommandContext(ctx, "go", arguments...).CombinedOutput()
+	b.progress("%s: the benchmarks of %s", name, of)
+	found, err := report.GoBench(ctx, of, match, "0.2s", b.runs)
 	if err != nil {
-		return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(arguments, " "), err, said)
+		return nil, err
 	}
-	all := parseBench(said)
-	if len(all) == 0 {
-		return nil, fmt.Errorf("go %s: there is no such benchmark", strings.Join(arguments, " "))
-	}
-	return all, nil
+	return measuredOf(found), nil
 }
 
-var processors = regexp.MustCompile(`-[0-9]+$`)
-
-// parseBench reads Go's benchmark format: a name, how often it ran, then values with their units.
-func parseBench(text []byte) []measured {
-	var all []measured
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		name, ok := strings.CutPrefix(lines.Text(), "Benchmark")
-		if !ok || len(fields) < 4 {
-			continue
-		}
-		name = processors.ReplaceAllString(strings.Fields(name)[0], "")
-		i := slices.IndexFunc(all, func(m measured) bool { return m.name == name })
-		if i < 0 {
-			i = len(all)
-			all = append(all, measured{name, map[string][]float64{}})
-		}
-		for j := 2; j+1 < len(fields); j += 2 {
-			if v, err := strconv.ParseFloat(fields[j], 64); err == nil {
-				all[i].values[fields[j+1]] = append(all[i].values[fields[j+1]], v)
-			}
-		}
+func measuredOf(found []report.GoBenchmark) []measured {
+	all := make([]measured, len(found))
+	for i, m := range found {
+		all[i] = measured{m}
 	}
 	return all
 }

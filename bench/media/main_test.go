@@ -14,7 +14,7 @@ import (
 
 // What Go prints becomes rows named by codec and decision, with a value a run.
 func TestBenchmarksBecomeRows(t *testing.T) {
-	all := parseBench([]byte(`goos: linux
+	all := measuredOf(report.ParseGoBench([]byte(`goos: linux
 BenchmarkInspect/vp8-2         	100	        10.5 ns/op	       0 B/op
 BenchmarkInspect/vp8-2         	100	        12.5 ns/op	       0 B/op
 BenchmarkInspect/vp9-key-2     	100	        30 ns/op
@@ -24,7 +24,7 @@ BenchmarkNext/1100B-16         	100	        80 ns/op	        70 cpu-ns/op
 BenchmarkNextOf/vp9/all+descriptor-2    	100	        3300 ns/op	33 ns/packet	100 %sent
 BenchmarkRing/720p-2           	100	  50000 ns/op	    123456 ring-B
 ok  	x	1.2s
-`))
+`)))
 	got := map[string][]float64{}
 	for _, m := range all {
 		got[m.row()] = m.time()
@@ -33,8 +33,8 @@ ok  	x	1.2s
 		"vp8_inspect": {10.5, 12.5}, "vp9_key_inspect": {30}, "av1_key_inspect": {31}, "read_descriptor": {32}, "next_1100b": {70},
 		"vp9_all_descriptor": {33}, "ring_720p": {50000},
 	}, got)
-	require.Equal(t, []float64{123456}, all[len(all)-1].values["ring-B"])
-	require.Empty(t, parseBench([]byte("Benchmark\nBenchmarkX 1\n\n")))
+	require.Equal(t, []float64{123456}, all[len(all)-1].Values["ring-B"])
+	require.Empty(t, report.ParseGoBench([]byte("Benchmark\nBenchmarkX 1\n\n")))
 }
 
 // Every row's scenario is one, and each name chooses its row alone.
