@@ -68,7 +68,7 @@ type Limits struct {
 	AllocationsPerIP   int // 512: a carrier's NAT is one address
 	Allocations        int // 16,384 in all
 
-	BitsPerUser int // relayed bits a second each way, headers not counted; no limit
+	BitsPerUser int // bits a second each way, those of our own media too, headers not counted; no limit
 	BitsPerIP   int // likewise, of all users behind a client address; no limit
 
 	PeersPerUser int // new permissions for peers that are not Own, a second; 5, with a burst of 20

@@ -317,6 +317,45 @@ func TestQuotaOfBits(t *testing.T) {
 	require.Positive(t, stats.Dropped["over_rate"])
 }
 
+// What our own media sends to a client counts as what peers send, by whatever way it leaves.
+func TestQuotaOfBitsOfOurOwnMedia(t *testing.T) {
+	const rate, answers = 1_000_000, 40
+	eachWay(t, func(t *testing.T, way turn.Way) {
+		own := netip.MustParseAddrPort("127.0.0.1:5004")
+		p := newPath(t)
+		p.answers, p.sized = answers, 1000
+		f := start(t, func(c *turn.Config) {
+			c.Own, c.Path, c.Allow = []netip.AddrPort{own}, p, nil
+			c.Limits.BitsPerUser = rate
+		})
+		client := newRawClient(t, f.dial(t, way))
+		client.allocate()
+		client.bind(0x4000, net.UDPAddrFromAddrPort(own))
+		began, came := time.Now(), 0
+		for time.Since(began) < time.Second {
+			client.send(0x4000, []byte("more")) // 50 of these ask for 16 Mbit/s, and are nothing themselves
+			came += client.bytes(20 * time.Millisecond)
+		}
+		came += client.bytes(200 * time.Millisecond)
+		took := time.Since(began).Seconds()
+		require.Less(t, float64(8*came), rate*(took+0.5)*1.05, "and the burst of half a second; headers are not counted")
+		require.Greater(t, float64(8*came), rate*0.8, "what it may have, it has")
+		stats := f.Stats()
+		require.Positive(t, stats.Dropped["over_rate"])
+		require.Zero(t, stats.Ways[way].ToPeers.Packets)
+
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		require.Len(t, p.links, 1)
+		for l := range p.links {
+			for l.Pays(1000) {
+			}
+			require.False(t, l.Send([]byte("a picture"), false))
+			require.True(t, l.Send([]byte("a check"), true), "without it there would be no call")
+		}
+	})
+}
+
 func TestQuotaOfPeers(t *testing.T) {
 	f := start(t, func(c *turn.Config) {
 		c.Limits.PeersPerUser = 1

@@ -49,6 +49,9 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// inBits reports whether there is a limit in bits a second.
+func (l *Limits) inBits() bool { return l.BitsPerUser > 0 || l.BitsPerIP > 0 }
+
 // account is what one user, or one client address, takes.
 type account struct {
 	// Guarded by quotas.mu.

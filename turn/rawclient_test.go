@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -51,6 +52,21 @@ func (c *rawClient) frame() []byte {
 	_, err = io.ReadFull(c.conn, b[4:])
 	require.NoError(c.t, err)
 	return b
+}
+
+// bytes counts what comes within a time, frames or parts of them: none can be read afterwards.
+func (c *rawClient) bytes(within time.Duration) (came int) {
+	c.t.Helper()
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(within)))
+	b := make([]byte, 64<<10)
+	for {
+		n, err := c.conn.Read(b)
+		came += n
+		if err != nil {
+			require.ErrorIs(c.t, err, os.ErrDeadlineExceeded)
+			return came
+		}
+	}
 }
 
 // channelData waits for ChannelData and returns what it carries.

@@ -57,7 +57,7 @@ func (al *allocation) toPeer(peer netip.AddrPort, verdict peers.Verdict, data []
 		l.dropped(noPermission, 1)
 		return
 	}
-	if !al.passes(len(data), true) {
+	if !al.passes(len(data), true, l.now) {
 		l.dropped(overRate, 1)
 		return
 	}
@@ -84,13 +84,13 @@ func (al *allocation) relayed(peer netip.Addr) netip.AddrPort {
 	return al.a.Relayed[1]
 }
 
-// passes reports whether the user's and the address's rates allow so many bytes.
-func (al *allocation) passes(size int, up bool) bool {
+// passes reports whether the user's and the address's rates allow so many bytes. Any goroutine.
+func (al *allocation) passes(size int, up bool, at time.Time) bool {
 	limits := &al.lane.server.quotas.limits
-	if limits.BitsPerUser <= 0 && limits.BitsPerIP <= 0 {
+	if !limits.inBits() {
 		return true
 	}
-	user, ip, now := &al.user.down, &al.ip.down, al.lane.now.UnixNano()
+	user, ip, now := &al.user.down, &al.ip.down, at.UnixNano()
 	if up {
 		user, ip = &al.user.up, &al.ip.up
 	}
@@ -136,9 +136,11 @@ func (al *allocation) link(own netip.AddrPort) *link {
 		al.end(al.links[i])
 	}
 	k := &link{of: al, own: own}
-	k.Link = handover.New(handover.Config{
-		Addr: al.relayed(own.Addr()), To: al.a.Client.Addr, Stream: al.conn != nil, Port: al.port, Carrier: k,
-	})
+	cfg := handover.Config{Addr: al.relayed(own.Addr()), To: al.a.Client.Addr, Stream: al.conn != nil, Port: al.port, Carrier: k}
+	if al.lane.server.quotas.limits.inBits() {
+		cfg.Pays = k.pays
+	}
+	k.Link = handover.New(cfg)
 	if channel, ok := al.a.Channel(al.lane.now, own); ok {
 		k.through(channel)
 	}
@@ -188,8 +190,21 @@ func (al *allocation) bound(peer netip.AddrPort, channel uint16) {
 	}
 }
 
-// Send is handover.Carrier.Send: streams, and datagrams as long as there is no channel. Any goroutine.
+// pays is handover.Config.Pays: what the SFU sends counts as what a peer does. Any goroutine.
+func (k *link) pays(size int) bool {
+	if !k.of.passes(size, false, time.Now()) {
+		k.of.lane.server.unpaid.Add(1)
+		return false
+	}
+	return true
+}
+
+// Send is handover.Carrier.Send: streams, and datagrams as long as there is no channel. Checks and handshakes are counted, and leave
+// whatever was. Any goroutine.
 func (k *link) Send(_ *handover.Link, b []byte, always bool) bool {
+	if k.of.lane.server.quotas.limits.inBits() && !k.pays(len(b)) && !always {
+		return false
+	}
 	channel := uint16(k.channel.Load())
 	c := k.of.conn
 	if c == nil {
@@ -238,7 +253,7 @@ func (al *allocation) fromPeer(peer netip.AddrPort, data []byte) {
 		l.dropped(noPermission, 1)
 		return
 	}
-	if !al.passes(len(data), false) {
+	if !al.passes(len(data), false, l.now) {
 		l.dropped(overRate, 1)
 		return
 	}

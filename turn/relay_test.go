@@ -91,7 +91,9 @@ func (o opaque) Accept() (net.Conn, error) {
 
 // path is a PacketPath that echoes, as the SFU would answer: through the shard's own sender where there is a channel.
 type path struct {
-	t testing.TB
+	t       testing.TB
+	answers int // to each packet; 0: one
+	sized   int // bytes of an answer; 0: as long as what came
 
 	mu     sync.Mutex
 	links  map[*handover.Link]netip.AddrPort
@@ -112,9 +114,24 @@ func (p *path) Deliver(to netip.AddrPort, l *handover.Link, b []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.links[l] = to
+	if p.sized > 0 {
+		b = make([]byte, p.sized)
+	}
+	sent := true
+	for range max(p.answers, 1) {
+		sent = p.answer(l, b) && sent
+	}
+	return sent
+}
+
+// answer is called with mu held.
+func (p *path) answer(l *handover.Link, b []byte) bool {
 	port, client, header, n, ok := l.Datagrams()
 	if !ok {
 		return l.Send(b, false)
+	}
+	if !l.Pays(len(b)) {
+		return true // it may not leave, which is no fault
 	}
 	sender := p.via[port]
 	if sender == nil {

@@ -47,6 +47,7 @@ type Server struct {
 	turns    atomic.Uint32 // whose turn it is to get the next connection
 	numbers  atomic.Uint64 // of connections
 	refused  [refusals]atomic.Uint64
+	unpaid   atomic.Uint64 // packets of our own media that were above a limit in bits
 }
 
 // New binds the UDP addresses and serves them and the listeners, until Close. An error is one of the configuration, or of binding.

@@ -83,6 +83,7 @@ func (s *Server) Stats() Stats {
 	for i, name := range refusalNames {
 		all.Refused[name] = s.refused[i].Load()
 	}
+	all.Dropped[reasonNames[overRate]] = s.unpaid.Load()
 	for _, l := range s.lanes {
 		l.mu.Lock()
 		stats := l.stats

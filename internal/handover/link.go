@@ -36,7 +36,10 @@ type Config struct {
 	// Port is the socket that the client is reached through over UDP; none with Stream.
 	Port udp.Port
 	// Bare says that datagrams to the client have no header: at the one port. Else they need a channel; see Bind.
-	Bare    bool
+	Bare bool
+	// Pays says whether a datagram of so many bytes may leave, and counts it: by Datagrams the carrier does not see it. What goes by
+	// Carrier.Send the carrier counts itself. Called from any goroutine; it must not block. Nil: all may.
+	Pays    func(size int) bool
 	Carrier Carrier
 }
 
@@ -94,6 +97,10 @@ func (l *Link) Datagrams() (via udp.Port, to netip.AddrPort, header [HeaderSize]
 	header[0], header[1] = byte(c>>8), byte(c)
 	return l.cfg.Port, l.cfg.To, header, HeaderSize, c != 0
 }
+
+// Pays says whether a datagram of so many bytes, without the header, may leave by what Datagrams has said; see Config.Pays. False:
+// it is dropped.
+func (l *Link) Pays(size int) bool { return l.cfg.Pays == nil || l.cfg.Pays(size) }
 
 // Send sends a copy of b, at most MaxSize bytes; see Carrier.
 func (l *Link) Send(b []byte, always bool) bool {

@@ -57,6 +57,17 @@ func TestDatagramsNeedAChannelOrNone(t *testing.T) {
 	require.Equal(t, client, stream.Client())
 }
 
+func TestWhoPays(t *testing.T) {
+	require.True(t, handover.New(handover.Config{Carrier: &carrier{}}).Pays(1<<30), "nobody counts")
+	left := 2000
+	l := handover.New(handover.Config{Carrier: &carrier{}, Pays: func(size int) bool {
+		left -= size
+		return left >= 0
+	}})
+	require.True(t, l.Pays(1500))
+	require.False(t, l.Pays(501))
+}
+
 func TestALinkEndsOnce(t *testing.T) {
 	c := &carrier{}
 	l := handover.New(handover.Config{Carrier: c})

@@ -65,6 +65,32 @@ func TestWhatLeavesForALinkLiesSideBySide(t *testing.T) {
 	}
 }
 
+// TestWhatALinkDoesNotPayForDoesNotLeave: above a limit of the carrier's, packets are dropped and counted, and no other is.
+func TestWhatALinkDoesNotPayForDoesNotLeave(t *testing.T) {
+	var asked, paid, bytes uint64
+	f := newFanBy(t, 3, 1000, nil, func(f *fan, from netip.AddrPort) *handover.Link {
+		l := handover.New(handover.Config{Addr: from, To: from, Port: f.socket, Carrier: nobody{}, Pays: func(size int) bool {
+			bytes += uint64(size)
+			if asked++; asked%3 == 0 {
+				return false
+			}
+			paid++
+			return true
+		}})
+		l.Bind(0x4000 + from.Port()%0x1000)
+		return l
+	})
+	for range 100 {
+		f.round()
+	}
+	st := f.shard.stats
+	require.Equal(t, asked-paid, st.Drops.LinkUnsent)
+	require.Equal(t, paid, st.HandedOut)
+	require.EqualValues(t, paid, f.socket.out)
+	require.Greater(t, paid, uint64(600))
+	require.Greater(t, bytes, 100*4*3*uint64(1000), "they were asked by size")
+}
+
 // What it costs that clients are carried by another loop, beside the same clients on the shard's own socket, without the kernel's part
 // of either. One to one, half of the packets come in.
 func BenchmarkCarried(b *testing.B) {

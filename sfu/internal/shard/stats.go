@@ -81,7 +81,7 @@ type Drops struct {
 	RepairStale    uint64 // resends that waited too long for it
 	FeedbackFlood  uint64 // messages on what has come, beyond what a subscriber can have to tell
 	TCPStale       uint64 // media not queued behind a slow TCP connection
-	LinkUnsent     uint64 // media that the carrier of a Link did not take: behind a slow stream, or without a permission
+	LinkUnsent     uint64 // media that the carrier of a Link did not take: behind a slow stream, without a permission, above a limit in bits
 	LinkOverflow   uint64 // packets of Links that found the ring full
 	LinkFlood      uint64 // packets of a Link that had its share of the ring
 	LinkOversize   uint64 // packets of Links larger than any of WebRTC

@@ -76,6 +76,9 @@ func (s *Shard) sendBy(v *transport, b []byte) {
 			s.stats.Drops.LinkUnsent++
 			return
 		}
+	case !v.link.Pays(len(b)):
+		s.stats.Drops.LinkUnsent++
+		return
 	default:
 		if v.header == handover.HeaderSize {
 			v.frame[2], v.frame[3] = byte(len(b)>>8), byte(len(b))
