@@ -127,6 +127,7 @@ func (l *lane) adopt(nc net.Conn, client control.Client, born time.Time, first [
 		return
 	}
 	c := &conn{lane: l, client: client, born: born, heard: born}
+	c.frames.Spares = &l.spares
 	c.s = streamOf(nc, func() { l.call(c) })
 	_, c.pumped = c.s.(*pump)
 	c.key = l.add(c)

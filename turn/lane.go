@@ -10,6 +10,7 @@ import (
 
 	"github.com/tolkyn/tolkyn/internal/udp"
 	"github.com/tolkyn/tolkyn/turn/internal/control"
+	"github.com/tolkyn/tolkyn/turn/internal/frame"
 )
 
 const (
@@ -52,6 +53,7 @@ type lane struct {
 	calledBefore []*conn
 	room         []byte
 	scratch      []byte
+	spares       frame.Spares
 	writing      []*conn // have something to send
 	stalled      []*conn // have something that could not be sent
 	again        []*conn // have more to read

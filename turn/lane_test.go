@@ -26,6 +26,8 @@ type bench struct {
 	send   []byte // a Send indication to it
 	down   []byte // to the client
 	relay  netip.AddrPort
+
+	exchange func(t testing.TB, request []byte) []byte // and the answer to it
 }
 
 const channel = 0x4001
@@ -33,6 +35,19 @@ const channel = 0x4001
 var here = netip.MustParseAddr("127.0.0.1")
 
 func newBench(t testing.TB, change func(*Config)) *bench {
+	t.Helper()
+	b := openBench(t, change)
+	b.exchange = func(t testing.TB, request []byte) []byte {
+		_, err := b.client.WriteTo(request, b.s.addrs[0])
+		require.NoError(t, err)
+		return b.receive(t, b.client)
+	}
+	b.allocate(t)
+	return b
+}
+
+// openBench has no client yet.
+func openBench(t testing.TB, change func(*Config)) *bench {
 	t.Helper()
 	cfg := Config{
 		UDP: []netip.AddrPort{netip.AddrPortFrom(here, 0)}, Workers: 1, Users: map[string]string{"u": "p"},
@@ -53,20 +68,18 @@ func newBench(t testing.TB, change func(*Config)) *bench {
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, (*socket).Close()) })
 	}
-	to := b.peer.LocalAddr()
-	if len(cfg.Own) > 0 {
-		to = cfg.Own[0]
-	}
-	b.allocate(t, to)
 	return b
 }
 
-func (b *bench) allocate(t testing.TB, peer netip.AddrPort) {
+// allocate binds a channel to the peer, or to our own media where there is some.
+func (b *bench) allocate(t testing.TB) {
+	peer := b.peer.LocalAddr()
+	if own := b.s.cfg.Own; len(own) > 0 {
+		peer = own[0]
+	}
 	request := func(kind stun.MessageType, setters ...stun.Setter) *stun.Message {
 		m := stun.MustBuild(append([]stun.Setter{stun.TransactionID, kind}, setters...)...)
-		_, err := b.client.WriteTo(m.Raw, b.s.addrs[0])
-		require.NoError(t, err)
-		reply := &stun.Message{Raw: b.receive(t, b.client)}
+		reply := &stun.Message{Raw: b.exchange(t, m.Raw)}
 		require.NoError(t, reply.Decode())
 		return reply
 	}

@@ -40,7 +40,37 @@ type Conn struct {
 
 	// Owned by whoever reads and writes; after loosen by a lane.
 	s   stream
-	out []byte // sealed by crypto/tls, not yet written
+	out []byte  // sealed by crypto/tls, not yet written
+	in  records // that crypto/tls has been given
+	dry bool    // the last read took all there was
+}
+
+// records counts whole records of TLS in the bytes of a connection (RFC 8446 §5.1). The zero value stands at its beginning.
+type records struct {
+	whole int // and not taken yet
+	head  int // bytes of a header that have passed; recordHeader: all
+	left  int // bytes of the record still to come
+}
+
+const recordHeader = 5
+
+// pass notes the next bytes.
+func (r *records) pass(b []byte) {
+	for len(b) > 0 {
+		if r.head < recordHeader {
+			if r.head >= 3 { // behind type and version
+				r.left = r.left<<8 | int(b[0])
+			}
+			r.head, b = r.head+1, b[1:]
+		} else {
+			n := min(r.left, len(b))
+			r.left, b = r.left-n, b[n:]
+		}
+		if r.head == recordHeader && r.left == 0 {
+			r.head = 0
+			r.whole++
+		}
+	}
 }
 
 // Wrap returns conn as a connection that may lie below crypto/tls and stays cheap there: tls.Server(turn.Wrap(conn), …). A TCP
@@ -64,11 +94,18 @@ func (w wrapping) Accept() (net.Conn, error) {
 // NetConn is the connection within.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 
-func (c *Conn) Read(b []byte) (int, error) {
+func (c *Conn) Read(b []byte) (n int, err error) {
 	if c.s != nil {
-		return c.s.Read(b)
+		if c.dry {
+			return 0, errLater
+		}
+		n, err = c.s.Read(b)
+		c.dry = n < len(b)
+	} else {
+		n, err = c.Conn.Read(b)
 	}
-	return c.Conn.Read(b)
+	c.in.pass(b[:n])
+	return n, err
 }
 
 func (c *Conn) Write(b []byte) (int, error) {
@@ -125,7 +162,27 @@ type sealed struct {
 	tls    *tls.Conn
 }
 
-func (s *sealed) Read(b []byte) (int, error) { return s.tls.Read(b) }
+// Read opens a record at a time. crypto/tls is not asked in vain, which costs as much as a record: it takes 24 bytes of memory each
+// time that it needs more of the socket, which are all that a packet costs here, and less than that where several come together.
+func (s *sealed) Read(b []byte) (int, error) {
+	if s.below.dry && s.below.in.whole == 0 {
+		return 0, errLater
+	}
+	n, err := s.tls.Read(b)
+	switch {
+	case err != nil:
+		s.below.in.whole = 0 // those of a handshake bring nothing
+	case n < len(b) && s.below.in.whole > 0: // else there may be more of this one
+		s.below.in.whole--
+	}
+	return n, err
+}
+
+// told says it to what is below crypto/tls, too.
+func (s *sealed) told() {
+	s.below.dry = false
+	s.stream.told()
+}
 
 // Write takes all of b or, while what it took before has not gone, nothing. Each frame gets a record of its own: coturn's client
 // and others take a record for a frame.

@@ -21,10 +21,35 @@ const (
 	cookie        = 0x2112A442
 )
 
+// maxSpares bounds what Spares hold: 100 kB.
+const maxSpares = 64
+
+// Spares are buffers for beginnings of frames that the readers of one goroutine share: who keeps none holds no memory, and keeping one
+// costs none. The zero value is ready for use.
+type Spares struct{ free []*[MaxSize]byte }
+
+func (s *Spares) take() *[MaxSize]byte {
+	if s == nil || len(s.free) == 0 {
+		return new([MaxSize]byte)
+	}
+	b := s.free[len(s.free)-1]
+	s.free = s.free[:len(s.free)-1]
+	return b
+}
+
+func (s *Spares) give(b *[MaxSize]byte) {
+	if s != nil && len(s.free) < maxSpares {
+		s.free = append(s.free, b)
+	}
+}
+
 // Reader takes frames off one stream. The zero value is ready for use.
 type Reader struct {
-	kept []byte // the beginning of a frame; no memory is held while there is none
-	pad  int    // zeros still to come behind the last frame
+	Spares *Spares // nil: memory is taken for each frame that comes in pieces
+
+	room *[MaxSize]byte // of the beginning of a frame, or of the frame given out last; nil: neither lies here
+	kept []byte         // the beginning of a frame, in room
+	pad  int            // zeros still to come behind the last frame
 }
 
 // Next returns the first frame of b behind what earlier calls have kept, without padding, and what of b is left. An empty frame
@@ -33,6 +58,10 @@ func (r *Reader) Next(b []byte) (frame, rest []byte, err error) {
 	skip := min(r.pad, len(b))
 	r.pad, b = r.pad-skip, b[skip:]
 	if len(r.kept) == 0 {
+		if r.room != nil {
+			r.Spares.give(r.room)
+			r.room = nil
+		}
 		n, err := size(b)
 		if err != nil {
 			return nil, nil, err
@@ -41,7 +70,8 @@ func (r *Reader) Next(b []byte) (frame, rest []byte, err error) {
 			return b[:n], r.behind(b[0], n, b[n:]), nil
 		}
 		if len(b) > 0 {
-			r.kept = append(make([]byte, 0, max(n, stunHeader)), b...)
+			r.room = r.Spares.take()
+			r.kept = append(r.room[:0], b...)
 		}
 		return nil, nil, nil
 	}

@@ -126,6 +126,32 @@ func TestWholeFramesAreNotCopied(t *testing.T) {
 	}))
 }
 
+// TestFramesInPiecesCostNoMemory once there are spares, and readers that hold a frame each get a buffer each.
+func TestFramesInPiecesCostNoMemory(t *testing.T) {
+	var spares frame.Spares
+	one, two := &frame.Reader{Spares: &spares}, &frame.Reader{Spares: &spares}
+	first, second := frame.Pad(channel(0x4000, 1001), 1005), stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw
+	next := func(r *frame.Reader, b []byte) []byte {
+		f, _, err := r.Next(b)
+		if err != nil {
+			panic(err)
+		}
+		return f
+	}
+	both := func() {
+		next(one, first[:3])
+		next(two, second[:1])
+		f, g := next(one, first[3:]), next(two, second[1:])
+		if !bytes.Equal(f, first[:1005]) || !bytes.Equal(g, second) {
+			panic("a frame is another's")
+		}
+		next(one, first)
+		next(two, nil)
+	}
+	both()
+	require.Zero(t, testing.AllocsPerRun(100, both))
+}
+
 // FuzzReader: no bytes make it panic, hold more than a frame, or give out other bytes than it got.
 func FuzzReader(f *testing.F) {
 	f.Add(channel(0x4000, 3), uint8(2))
