@@ -23,6 +23,11 @@ var (
 		6b39353464364f4c33346f4c394653547679363473410014000b6578616d706c652e6f72670000080014f67024656dd64a3e02b8e0712e85c9a28ca89666`)  // §2.4
 )
 
+// Samples are these messages for tests from outside.
+var Samples = map[string][]byte{
+	"request": sampleRequest, "IPv4 response": sampleIPv4, "IPv6 response": sampleIPv6, "long-term credentials": sampleLongTerm,
+}
+
 func vector(text string) []byte {
 	b, err := hex.DecodeString(strings.NewReplacer("\n", "", "\t", "", " ", "").Replace(text))
 	if err != nil {
