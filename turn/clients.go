@@ -115,7 +115,7 @@ func (l *lane) closeRelayed(relayed netip.AddrPort, a *control.Allocation) {
 		return
 	}
 	if al, ok := a.Value.(*allocation); ok {
-		al.close()
+		al.close(relayed.Addr().Is4())
 	}
 }
 

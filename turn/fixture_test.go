@@ -173,7 +173,12 @@ func (f *fixture) mustAllocate(t testing.TB, stranger string, way turn.Way, name
 // echo is a peer that sends everything back to where it came from.
 func echo(t testing.TB) net.Addr {
 	t.Helper()
-	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	return echoAt(t, "127.0.0.1:0")
+}
+
+func echoAt(t testing.TB, address string) net.Addr {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", address)
 	require.NoError(t, err)
 	var done sync.WaitGroup
 	done.Go(func() {

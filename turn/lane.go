@@ -126,8 +126,10 @@ func (l *lane) remove(key udp.Key) {
 }
 
 // turn does what is there to be done without waiting, and returns how many packets that were and when it must be called again.
-func (l *lane) turn() (handled int, next time.Time) {
-	l.now = time.Now()
+func (l *lane) turn() (handled int, next time.Time) { return l.turnAt(time.Now()) }
+
+func (l *lane) turnAt(now time.Time) (handled int, next time.Time) {
+	l.now = now
 	l.handled = 0
 	var err error
 	if l.ready, err = l.group.Wait(0, l.ready[:0]); err != nil {

@@ -76,7 +76,7 @@ func newStreamBench(t testing.TB, way Way, change func(*Config)) *streamBench {
 				require.NotEmpty(t, m)
 				return m
 			default:
-				b.l.turn()
+				b.turn()
 				time.Sleep(100 * time.Microsecond)
 			}
 		}
@@ -98,7 +98,7 @@ func anyCertificate(t testing.TB) tls.Certificate {
 // until lets the lane work until something has come about, without allocating.
 func (b *streamBench) until(t testing.TB, what string, is func() bool) {
 	for range 100_000 {
-		b.l.turn()
+		b.turn()
 		if is() {
 			return
 		}
@@ -184,7 +184,7 @@ func TestHandingOverStreamsAllocatesNothing(t *testing.T) {
 				}
 				before := b.l.ways
 				b.until(t, "handed over", func() bool { return b.l.ways != before })
-				b.l.turn() // the answer was queued in the one before
+				b.turn() // the answer was queued in the one before
 				b.readWire(t)
 			}
 			for range 100 {

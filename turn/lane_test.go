@@ -28,7 +28,11 @@ type bench struct {
 	relay  netip.AddrPort
 
 	exchange func(t testing.TB, request []byte) []byte // and the answer to it
+	proof    []stun.Setter
+	late     time.Duration // the lane's clock is so much ahead
 }
+
+func (b *bench) turn() { b.l.turnAt(time.Now().Add(b.late)) }
 
 const channel = 0x4001
 
@@ -37,11 +41,6 @@ var here = netip.MustParseAddr("127.0.0.1")
 func newBench(t testing.TB, change func(*Config)) *bench {
 	t.Helper()
 	b := openBench(t, change)
-	b.exchange = func(t testing.TB, request []byte) []byte {
-		_, err := b.client.WriteTo(request, b.s.addrs[0])
-		require.NoError(t, err)
-		return b.receive(t, b.client)
-	}
 	b.allocate(t)
 	return b
 }
@@ -68,7 +67,48 @@ func openBench(t testing.TB, change func(*Config)) *bench {
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, (*socket).Close()) })
 	}
+	b.exchange = func(t testing.TB, request []byte) []byte {
+		_, err := b.client.WriteTo(request, b.s.addrs[0])
+		require.NoError(t, err)
+		return b.receive(t, b.client)
+	}
 	return b
+}
+
+// request sends a request, with credentials once there are some, and returns the answer.
+func (b *bench) request(t testing.TB, method stun.Method, setters ...stun.Setter) *stun.Message {
+	all := append([]stun.Setter{stun.TransactionID, stun.NewType(method, stun.ClassRequest)}, setters...)
+	reply := &stun.Message{Raw: b.exchange(t, stun.MustBuild(append(all, b.proof...)...).Raw)}
+	require.NoError(t, reply.Decode())
+	return reply
+}
+
+// granted is request where success is the answer.
+func (b *bench) granted(t testing.TB, method stun.Method, setters ...stun.Setter) *stun.Message {
+	t.Helper()
+	reply := b.request(t, method, setters...)
+	require.Equal(t, stun.ClassSuccessResponse, reply.Type.Class, "%v", reply.Attributes)
+	return reply
+}
+
+// login has the client greeted: it has credentials afterwards.
+func (b *bench) login(t testing.TB) {
+	var nonce stun.Nonce
+	require.NoError(t, nonce.GetFrom(b.request(t, stun.MethodAllocate, overUDP)))
+	key := md5.Sum([]byte("u:turn:p"))
+	b.proof = []stun.Setter{stun.NewUsername("u"), stun.NewRealm("turn"), nonce, stun.MessageIntegrity(key[:])}
+}
+
+var overUDP = stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}}
+
+func channelNumber(n uint16) stun.Setter {
+	return stun.RawAttribute{Type: stun.AttrChannelNumber, Value: []byte{byte(n >> 8), byte(n), 0, 0}}
+}
+
+func peerAt(peer netip.AddrPort) stun.Setter {
+	return setter(func(m *stun.Message) error {
+		return stun.XORMappedAddress{IP: net.IP(peer.Addr().AsSlice()), Port: int(peer.Port())}.AddToAs(m, stun.AttrXORPeerAddress)
+	})
 }
 
 // allocate binds a channel to the peer, or to our own media where there is some.
@@ -77,36 +117,16 @@ func (b *bench) allocate(t testing.TB) {
 	if own := b.s.cfg.Own; len(own) > 0 {
 		peer = own[0]
 	}
-	request := func(kind stun.MessageType, setters ...stun.Setter) *stun.Message {
-		m := stun.MustBuild(append([]stun.Setter{stun.TransactionID, kind}, setters...)...)
-		reply := &stun.Message{Raw: b.exchange(t, m.Raw)}
-		require.NoError(t, reply.Decode())
-		return reply
-	}
-	transport := stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}}
-	allocate := stun.NewType(stun.MethodAllocate, stun.ClassRequest)
-	refused := request(allocate, transport)
-	var nonce stun.Nonce
-	require.NoError(t, nonce.GetFrom(refused))
-	key := md5.Sum([]byte("u:turn:p"))
-	proof := []stun.Setter{stun.NewUsername("u"), stun.NewRealm("turn"), nonce, stun.MessageIntegrity(key[:])}
-	granted := request(allocate, append([]stun.Setter{transport}, proof...)...)
-	require.Equal(t, stun.ClassSuccessResponse, granted.Type.Class, granted)
+	b.login(t)
 	var relayed stun.XORMappedAddress
-	require.NoError(t, relayed.GetFromAs(granted, stun.AttrXORRelayedAddress))
+	require.NoError(t, relayed.GetFromAs(b.granted(t, stun.MethodAllocate, overUDP), stun.AttrXORRelayedAddress))
 	b.relay = netip.MustParseAddrPort(relayed.String())
-	at := setter(func(m *stun.Message) error {
-		return stun.XORMappedAddress{IP: net.IP(peer.Addr().AsSlice()), Port: int(peer.Port())}.AddToAs(m, stun.AttrXORPeerAddress)
-	})
-	bound := request(stun.NewType(stun.MethodChannelBind, stun.ClassRequest), append([]stun.Setter{
-		stun.RawAttribute{Type: stun.AttrChannelNumber, Value: []byte{channel >> 8, channel & 0xff, 0, 0}}, at,
-	}, proof...)...)
-	require.Equal(t, stun.ClassSuccessResponse, bound.Type.Class, "%v", bound.Attributes)
+	b.granted(t, stun.MethodChannelBind, channelNumber(channel), peerAt(peer))
 
 	b.down = make([]byte, 120)
 	h := channelHeader(channel, len(b.down))
 	b.up = append(h[:], b.down...)
-	b.send = stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication), at,
+	b.send = stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication), peerAt(peer),
 		stun.RawAttribute{Type: stun.AttrData, Value: b.down}).Raw
 }
 
@@ -117,7 +137,7 @@ func (s setter) AddTo(m *stun.Message) error { return s(m) }
 // receive lets the lane work until the socket has a datagram.
 func (b *bench) receive(t testing.TB, socket udp.Socket) []byte {
 	for range 1000 {
-		b.l.turn()
+		b.turn()
 		n, err := socket.Read(b.batch)
 		require.NoError(t, err)
 		if n > 0 {
@@ -135,14 +155,14 @@ func (b *bench) round(t testing.TB, up []byte) {
 	if _, err := b.client.WriteTo(up, b.s.addrs[0]); err != nil {
 		t.Fatal(err)
 	}
-	b.l.turn()
+	b.turn()
 	if n, err := b.peer.Read(b.batch); n != 1 || err != nil {
 		t.Fatal("the peer got", n, err)
 	}
 	if _, err := b.peer.WriteTo(b.down, b.relay); err != nil {
 		t.Fatal(err)
 	}
-	b.l.turn()
+	b.turn()
 	if n, err := b.client.Read(b.batch); n != 1 || err != nil {
 		t.Fatal("the client got", n, err)
 	}
@@ -174,7 +194,7 @@ func TestHandingOverAllocatesNothing(t *testing.T) {
 			if _, err := b.client.WriteTo(up, b.s.addrs[0]); err != nil {
 				t.Fatal(err)
 			}
-			b.l.turn()
+			b.turn()
 			if taken.packets != before+1 {
 				t.Fatal("it was not handed over")
 			}

@@ -291,9 +291,11 @@ func (al *allocation) fromPeer(peer netip.AddrPort, data []byte) {
 	traffic.Bytes += uint64(len(data))
 }
 
-// close ends what the allocation has of the shell's.
-func (al *allocation) close() {
-	for len(al.links) > 0 {
-		al.end(al.links[len(al.links)-1])
+// close ends what the allocation has of the shell's in one family, whose relayed address is given back.
+func (al *allocation) close(ipv4 bool) {
+	for i := len(al.links) - 1; i >= 0; i-- {
+		if k := al.links[i]; k.own.Addr().Is4() == ipv4 {
+			al.end(k)
+		}
 	}
 }

@@ -217,3 +217,12 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+// TestLoopbackIsNoIPv4: ::1 leads to no IPv4 address, so who is allowed it by name is.
+func TestLoopbackIsNoIPv4(t *testing.T) {
+	one := netip.MustParseAddrPort("[::1]:5000")
+	require.Equal(t, peers.Allowed, peers.New(nil, []netip.Prefix{netip.MustParsePrefix("::1/128")}).Check(one))
+	for _, wider := range []string{"::/0", "::/8", "::/96"} {
+		require.Equal(t, peers.Denied, peers.New(nil, []netip.Prefix{netip.MustParsePrefix(wider)}).Check(one), wider)
+	}
+}

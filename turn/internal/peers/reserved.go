@@ -129,9 +129,9 @@ func inside(ip netip.Addr) netip.Addr {
 	high, low := number6(ip)
 	switch {
 	case high == 0x0064_ff9b_0000_0000 && low>>32 == 0, // 64:ff9b::/96
-		high>>16 == 0x0064_ff9b_0001,        // 64:ff9b:1::/48, by the /96 in it
-		high == 0 && low>>32 == 0,           // IPv4-compatible
-		high == 0 && low>>32 == 0xffff_0000: // IPv4-translated
+		high>>16 == 0x0064_ff9b_0001,         // 64:ff9b:1::/48, by the /96 in it
+		high == 0 && low>>32 == 0 && low > 1, // IPv4-compatible; :: and ::1 are not (RFC 4291 §2.5.5.1)
+		high == 0 && low>>32 == 0xffff_0000:  // IPv4-translated
 		return netip.AddrFrom4([4]byte(b[12:]))
 	case high>>48 == 0x2002: // 6to4
 		return netip.AddrFrom4([4]byte(b[2:6]))
