@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,17 +72,28 @@ type bidiMessage struct {
 	Params  json.RawMessage `json:"params"`
 }
 
+// whereabouts of a Firefox: this machine's, or in a namespace.
+type whereabouts struct {
+	program string
+	prefs   string                                                               // further ones
+	dial    func(ctx context.Context, network, address string) (net.Conn, error) // reaches it; nil: as anything here
+}
+
 // startFirefox starts a headless Firefox, which trusts these authorities besides its own. It ends with the test.
 func startFirefox(t *testing.T, trusted ...*authority) *firefox {
 	t.Helper()
-	path := findProgram(t, "firefox-esr", "firefox-esr", "firefox")
+	return startFirefoxAt(t, whereabouts{program: findProgram(t, "firefox-esr", "firefox-esr", "firefox")}, trusted...)
+}
+
+func startFirefoxAt(t *testing.T, at whereabouts, trusted ...*authority) *firefox {
+	t.Helper()
 	profile := t.TempDir()
 	sound := startSound(t)
-	require.NoError(t, os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs+at.prefs), 0o600))
 	for _, a := range trusted {
 		a.trustIn(t, profile)
 	}
-	cmd := exec.Command(path, "--headless", "--no-remote", "--new-instance", "--profile", profile,
+	cmd := exec.Command(at.program, "--headless", "--no-remote", "--new-instance", "--profile", profile,
 		"--remote-debugging-port", "0", "about:blank")
 	cmd.Env = append(os.Environ(), "HOME="+profile, "PULSE_SERVER="+sound, "MOZ_CRASHREPORTER_DISABLE=1")
 	output, err := cmd.StderrPipe()
@@ -103,7 +115,8 @@ func startFirefox(t *testing.T, trusted ...*authority) *firefox {
 	t.Cleanup(func() { f.end(cmd, drained) })
 	select {
 	case url := <-address:
-		f.conn, _, err = websocket.Dial(ctx, url+"/session", nil)
+		through := &http.Client{Transport: &http.Transport{DialContext: at.dial}}
+		f.conn, _, err = websocket.Dial(ctx, url+"/session", &websocket.DialOptions{HTTPClient: through})
 		require.NoError(t, err, "connect to Firefox")
 	case <-ctx.Done():
 		require.FailNow(t, "Firefox did not say where it listens")

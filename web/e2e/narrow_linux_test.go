@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	be "encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -29,8 +32,8 @@ const narrowHost = "call.example.test"
 
 var narrowAddr = netip.MustParseAddr("203.0.113.7")
 
-// TestNarrow: on a network that lets out nothing but TCP to port 443, two Chromiums that know one name hold a call with picture,
-// directly and through the relay, and send nothing anywhere else.
+// TestNarrow: on a network that lets out nothing but TCP to port 443, Chromium and Firefox, who know one name, hold a call with picture,
+// directly and through the relay, and send nothing anywhere else. As soon as UDP to that port is let out, all of a call takes it.
 func TestNarrow(t *testing.T) {
 	var traffic destinations
 	network, err := netem.Open(netem.Config{Seed: 7, Links: []netem.Path{netem.RoundTrip(20 * time.Millisecond)}, Log: traffic.add})
@@ -38,19 +41,10 @@ func TestNarrow(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, network.Close()) })
 	narrow(t, network)
 	ca := newAuthority(t, narrowHost)
-	key := serveOnePort(t, network, ca)
-	pages := map[person]tab{}
-	for _, who := range []person{alice, bob} {
-		p := startChromiumIn(t, network, ca).tab(t)
-		pages[who] = p
-		load(t, p, who, "https://"+narrowHost)
-		token, err := signaling.Mint(key, signaling.Grants{
-			Tenant: "acme", Room: "e2e", Identity: who.name, Publish: true, Subscribe: true,
-		}, time.Now(), 0)
-		require.NoError(t, err)
-		eval[any](t, p, "(e2e.token = %v, null)", token)
-	}
-	enter(t, pages[alice], alice, slots{})
+	n := &narrowCall{key: serveOnePort(t, network, ca)}
+	n.arrive(t, alice, startChromiumIn(t, network, ca).tab(t))
+	enter(t, n.pages[alice], alice, slots{})
+	n.arrive(t, bob, startChromiumIn(t, network, ca).tab(t))
 	for _, how := range []struct {
 		name, relays string
 		relayed      bool
@@ -59,34 +53,87 @@ func TestNarrow(t *testing.T) {
 		{"through the relay", ".", true},
 	} {
 		t.Run(how.name, func(t *testing.T) {
-			eval[any](t, pages[bob], "(e2e.watched = {}, e2e.heard = {}, e2e.relayBy = new RegExp(%v), null)", how.relays)
-			// From being in the call to the first picture.
-			took := eval[float64](t, pages[bob], `(async () => {
-				const look = { color: e2e.palette[%v], tone: %v, fps: 25 };
-				await e2e.join({ name: "bob", room: "e2e", slots: {}, relayOnly: %v, look });
-				const began = performance.now();
-				await e2e.until(async () => e2e.sees("alice")?.frames > 0, %v);
-				return performance.now() - began;
-			})()`, bob.color, bob.tone, how.relayed, patience.Milliseconds())
-			meet(t, pages)
-			pair := eval[selected](t, pages[bob], pathOf)
-			t.Logf("the first picture %.0f ms after the join; %+v", took, pair)
-			require.Less(t, took, 1500.0, "ms from the join to the first picture")
+			pair := n.joins(t, bob, how.relays, how.relayed, 1500)
 			require.Equal(t, how.relayed, pair.Local == "relay", pair.Local)
-			require.Equal(t, "websocket", transport(t, pages[bob]))
-			for _, p := range pages {
-				require.Equal(t, []string{narrowHost}, eval[[]string](t, p, namesOf), "what the page loads and is told of")
-				require.Empty(t, eval[[]string](t, p, "e2e.errors"))
-			}
-			eval[any](t, pages[bob], "e2e.room.leave()")
-			await(t, pages[alice], "alice is told that bob left", `!e2e.present("bob")`)
+			require.NotEqual(t, "udp", pair.Protocol)
+			require.Equal(t, "websocket", transport(t, n.pages[bob]))
+			n.leaves(t, bob)
 		})
 	}
+	t.Run("Firefox", func(t *testing.T) {
+		n.arrive(t, carol, startFirefoxIn(t, network, ca).tab(t))
+		pair := n.joins(t, carol, ".", false, 3000)
+		require.NotEqual(t, "udp", pair.Protocol)
+		require.Equal(t, "websocket", transport(t, n.pages[carol]))
+		n.leaves(t, carol)
+	})
+	t.Run("UDP", func(t *testing.T) {
+		inServers(t, network, "nftables", "nft", "", "add", "rule", "inet", "narrow", "input", "udp", "dport", "443", "accept")
+		n.arrive(t, bob, n.pages[bob])
+		eval[any](t, n.pages[bob], "(e2e.slowSocket = 5000, null)") // else who is through first
+		pair := n.joins(t, bob, "none", false, float64(patience.Milliseconds()))
+		require.Equal(t, selected{Local: pair.Local, Protocol: "udp", Remote: netip.AddrPortFrom(narrowAddr, 443).String()}, pair)
+		require.NotEqual(t, "relay", pair.Local)
+		require.Equal(t, "webtransport", transport(t, n.pages[bob]))
+		n.leaves(t, bob)
+	})
 	server := netip.AddrPortFrom(narrowAddr, 443)
 	for to := range traffic.all() {
 		require.Equal(t, server, to.address, "%s: nobody but the server is spoken to", to.protocol)
 	}
 	require.Positive(t, traffic.all()[destination{"tcp", server}])
+}
+
+// narrowCall is a call by narrowHost.
+type narrowCall struct {
+	key   signaling.Key
+	pages map[person]tab
+}
+
+// arrive loads the page that somebody joins by.
+func (n *narrowCall) arrive(t *testing.T, who person, p tab) {
+	t.Helper()
+	if n.pages == nil {
+		n.pages = map[person]tab{}
+	}
+	n.pages[who] = p
+	load(t, p, who, "https://"+narrowHost)
+	token, err := signaling.Mint(n.key, signaling.Grants{
+		Tenant: "acme", Room: "e2e", Identity: who.name, Publish: true, Subscribe: true,
+	}, time.Now(), 0)
+	require.NoError(t, err)
+	eval[any](t, p, "(e2e.token = %v, null)", token)
+}
+
+// joins has somebody join alice by these relays, who has her picture within so many ms, and she his.
+func (n *narrowCall) joins(t *testing.T, who person, relays string, relayed bool, within float64) selected {
+	t.Helper()
+	p := n.pages[who]
+	eval[any](t, n.pages[alice], "(e2e.watched = {}, e2e.heard = {}, null)")
+	eval[any](t, p, "(e2e.watched = {}, e2e.heard = {}, e2e.relayBy = new RegExp(%v), null)", relays)
+	took := eval[float64](t, p, `(async () => {
+		const look = { color: e2e.palette[%v], tone: %v, fps: 25 };
+		await e2e.join({ name: %v, room: "e2e", slots: {}, relayOnly: %v, look });
+		const began = performance.now();
+		await e2e.until(async () => e2e.sees("alice")?.frames > 0, %v);
+		return performance.now() - began;
+	})()`, who.color, who.tone, who.name, relayed, patience.Milliseconds())
+	call := map[person]tab{alice: n.pages[alice], who: p}
+	meet(t, call)
+	pair := eval[selected](t, p, pathOf)
+	t.Logf("the first picture %.0f ms after the join; %+v", took, pair)
+	require.Less(t, took, within, "ms from the join to the first picture")
+	for _, p := range call {
+		require.Equal(t, []string{narrowHost}, eval[[]string](t, p, namesOf), "what the page loads and is told of")
+		require.Empty(t, eval[[]string](t, p, "e2e.errors"))
+	}
+	return pair
+}
+
+func (n *narrowCall) leaves(t *testing.T, who person) {
+	t.Helper()
+	eval[any](t, n.pages[who], "e2e.room.leave()")
+	await(t, n.pages[alice], "alice is told that "+who.name+" left", `!e2e.present(%v)`, who.name)
 }
 
 // selected is the path that media takes.
@@ -118,24 +165,23 @@ const namesOf = `(() => {
 // narrow gives the server narrowAddr, and drops what is not TCP to port 443, where it arrives: a sender learns nothing.
 func narrow(t *testing.T, network *netem.Network) {
 	t.Helper()
-	for _, command := range []struct {
-		apt, name, input string
-		args             []string
-	}{
-		{"iproute2", "ip", "", []string{"address", "add", narrowAddr.String() + "/32", "dev", "link0"}},
-		{"nftables", "nft", `table inet narrow {
-			chain input {
-				type filter hook input priority 0; policy drop;
-				iif lo accept
-				tcp dport 443 accept
-			}
-		}`, []string{"-f", "-"}},
-	} {
-		cmd, said := exec.Command(findProgram(t, command.apt, command.name), command.args...), &syncBuffer{}
-		cmd.Stdin, cmd.Stderr = strings.NewReader(command.input), said
-		require.NoError(t, network.Start(netem.Server, cmd))
-		require.NoError(t, cmd.Wait(), "%s", said)
-	}
+	inServers(t, network, "iproute2", "ip", "", "address", "add", narrowAddr.String()+"/32", "dev", "link0")
+	inServers(t, network, "nftables", "nft", `table inet narrow {
+		chain input {
+			type filter hook input priority 0; policy drop;
+			iif lo accept
+			tcp dport 443 accept
+		}
+	}`, "-f", "-")
+}
+
+// inServers runs a program of a Debian package in the server's namespace.
+func inServers(t *testing.T, network *netem.Network, apt, name, input string, args ...string) {
+	t.Helper()
+	cmd, said := exec.Command(findProgram(t, apt, name), args...), &syncBuffer{}
+	cmd.Stdin, cmd.Stderr = strings.NewReader(input), said
+	require.NoError(t, network.Start(netem.Server, cmd))
+	require.NoError(t, cmd.Wait(), "%s", said)
 }
 
 // serveOnePort runs a server behind one port on the server's side until the test ends, and returns what signs its tokens.
@@ -174,20 +220,38 @@ func serveOnePort(t *testing.T, network *netem.Network, ca *authority) signaling
 }
 
 // startChromiumIn starts a Chromium of its own on the client's side, where it finds narrowHost and no other name: it has errands of
-// its own. It ends with the test.
+// its own. It speaks WebTransport with servers whose authority only this machine trusts. It ends with the test.
 func startChromiumIn(t *testing.T, network *netem.Network, ca *authority) *chromium {
+	t.Helper()
+	return startChromium(t, chromedp.ExecPath(onClientsSide(t, network, findProgram(t, "chromium", "chromium", "chromium-browser", "google-chrome"))),
+		chromedp.Env("HOME="+ca.home(t)), chromedp.Flag("webtransport-developer-mode", true),
+		chromedp.Flag("host-resolver-rules", "MAP "+narrowHost+" "+narrowAddr.String()+", MAP * ~NOTFOUND, EXCLUDE "+narrowAddr.String()),
+		chromedp.Flag("disable-features", "Translate,WebRtcHideLocalIpsWithMdns,MediaRouter,OptimizationHints"))
+}
+
+// startFirefoxIn is startChromiumIn; every name is the server to it.
+func startFirefoxIn(t *testing.T, network *netem.Network, ca *authority) *firefox {
+	t.Helper()
+	return startFirefoxAt(t, whereabouts{
+		program: onClientsSide(t, network, findProgram(t, "firefox-esr", "firefox-esr", "firefox")),
+		prefs:   fmt.Sprintf("user_pref(\"network.dns.forceResolve\", %q);\n", narrowAddr),
+		dial: func(ctx context.Context, protocol, address string) (net.Conn, error) {
+			return network.Dial(ctx, netem.Client, protocol, address)
+		},
+	}, ca)
+}
+
+// onClientsSide is a program that runs another one in the client's namespace.
+func onClientsSide(t *testing.T, network *netem.Network, program string) string {
 	t.Helper()
 	var namespace string
 	require.NoError(t, network.In(netem.Client, func() error {
 		namespace = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
 		return nil
 	}))
-	inside := filepath.Join(t.TempDir(), "chromium")
-	require.NoError(t, os.WriteFile(inside, fmt.Appendf(nil, "#!/bin/sh\nexec nsenter --net=%s %s \"$@\"\n", namespace,
-		findProgram(t, "chromium", "chromium", "chromium-browser", "google-chrome")), 0o700))
-	return startChromium(t, chromedp.ExecPath(inside), chromedp.Env("HOME="+ca.home(t)),
-		chromedp.Flag("host-resolver-rules", "MAP "+narrowHost+" "+narrowAddr.String()+", MAP * ~NOTFOUND, EXCLUDE "+narrowAddr.String()),
-		chromedp.Flag("disable-features", "Translate,WebRtcHideLocalIpsWithMdns,MediaRouter,OptimizationHints"))
+	inside := filepath.Join(t.TempDir(), filepath.Base(program))
+	require.NoError(t, os.WriteFile(inside, fmt.Appendf(nil, "#!/bin/sh\nexec nsenter --net=%s %s \"$@\"\n", namespace, program), 0o700))
+	return inside
 }
 
 // destinations counts packets of clients by where they go.
@@ -230,5 +294,5 @@ func (d *destinations) add(p netem.Passage) {
 func (d *destinations) all() map[destination]int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.seen
+	return maps.Clone(d.seen)
 }
