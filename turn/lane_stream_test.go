@@ -144,9 +144,6 @@ func (b *streamBench) readWire(t testing.TB) {
 // padded is a frame as a stream has it.
 func padded(b []byte) []byte { return append(b, make([]byte, -len(b)&3)...) }
 
-// What crypto/tls takes, 24 bytes, each time that it needs more of the socket.
-var forMore = map[Way]float64{TLS: 1}
-
 // A packet that comes or leaves by a connection costs no memory; of TLS those that are read together cost what one does.
 func TestStreamsAllocateNothing(t *testing.T) {
 	for _, way := range []Way{TCP, TLS} {
@@ -158,7 +155,7 @@ func TestStreamsAllocateNothing(t *testing.T) {
 			}
 			require.LessOrEqual(t, testing.AllocsPerRun(500, func() { b.toPeer(t, up, 1) }), forMore[way], "%d %s", way, name)
 			require.LessOrEqual(t, testing.AllocsPerRun(100, func() { b.toPeer(t, up, 20) }), 5*forMore[way], "%d %s", way, name)
-			require.Zero(t, testing.AllocsPerRun(500, func() { b.toClient(t) }), "%d %s", way, name)
+			require.LessOrEqual(t, testing.AllocsPerRun(500, func() { b.toClient(t) }), toSeal[way], "%d %s", way, name)
 		}
 	}
 }
