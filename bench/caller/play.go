@@ -117,6 +117,7 @@ func (t *tape) play(ctx context.Context) error {
 	packet := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32N(1 << 15))}}
 	picture := uint16(rand.Uint32())
 	var buffer []byte
+	rests := false // the frame before went to nobody
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -129,12 +130,17 @@ func (t *tape) play(ctx context.Context) error {
 			continue
 		case <-timer.C:
 		}
+		rested := rests
+		if rests = t.muted.Load() || t.unwanted.Load(); rested && !rests {
+			player.Request(time.Since(began)) // as an encoder begins
+		}
 		frame, err := player.Take(buffer[:0], time.Since(began), time.Now().UnixMicro())
 		if err != nil {
 			return fmt.Errorf("play %s: %w", t.id, err)
 		}
 		buffer = frame.Data
-		if t.muted.Load() || t.unwanted.Load() {
+		if rests {
+			player.Rest()
 			continue
 		}
 		packet.Timestamp = frame.Timestamp

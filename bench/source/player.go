@@ -56,13 +56,16 @@ func (p *Player) Due() time.Duration {
 	return p.duration(at)
 }
 
-// Request asks for a picture that can be decoded alone: the clip jumps to its next one, which is due at once. A request right
-// after a keyframe counts as answered by it.
+// Request asks for a picture that can be decoded alone: the clip jumps to its next one, which is due at once. Who asks within 300 ms
+// of another request is answered by the same.
 func (p *Player) Request(now time.Duration) {
 	if p.video != nil {
 		p.reel.Request(p.ticks(now))
 	}
 }
+
+// Rest tells that the frame taken last went to nobody: as of an encoder that is off, it answers no request.
+func (p *Player) Rest() { p.reel.Rest() }
 
 // Take appends the next frame to dst, with a stamp that says it was sent at sent (µs since the Unix epoch). now is on the
 // clock of playing: whoever comes more than a second late goes on from there and does not send what it slept through all at

@@ -56,6 +56,21 @@ func TestSoundPlaysOnThroughItsLoops(t *testing.T) {
 	}
 }
 
+// What went to nobody answers nobody.
+func TestARequestOfWhoHasGotNothing(t *testing.T) {
+	p := load(t).Video(0, Low, 1)
+	for range 40 {
+		take(t, p)
+	}
+	p.Request(p.Due())
+	require.True(t, take(t, p).Keyframe)
+	p.Request(p.Due())
+	require.False(t, take(t, p).Keyframe, "it is on its way")
+	p.Rest()
+	p.Request(p.Due())
+	require.True(t, take(t, p).Keyframe)
+}
+
 func TestARequestBringsAKeyframe(t *testing.T) {
 	p := load(t).Video(0, Low, 1)
 	for range 40 {
