@@ -43,14 +43,17 @@ const (
 	starved                      // our uplink does not carry it
 )
 
-func (g *gate) set(why reasons, on bool) {
+// set says whether what was held back goes out from now on.
+func (g *gate) set(why reasons, on bool) (opened bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	before := g.shut
 	if on {
 		g.shut |= why
 	} else {
 		g.shut &^= why
 	}
+	return before != 0 && g.shut == 0
 }
 
 // ID implements webrtc.TrackLocal.

@@ -41,22 +41,27 @@ type SlotLayer struct {
 	Limit             Limit
 }
 
-// layersWanted opens and shuts the gates of a track's encodings and returns what its owner is to be told. The Room's mu is
-// held, here and below.
+// layersWanted opens and shuts the gates of a track's encodings and returns what its owner is to be told. Of one that opens a
+// picture is asked for: the server's own request came with the media, perhaps before this word, and what it brought was held back.
+// The Room's mu is held, here and below.
 func (p *publication) layersWanted(m *wire.LayersWanted) func() {
 	wanted := make([]EncodingWanted, 0, len(m.GetEncodings()))
+	var pictures []func()
 	for _, e := range m.GetEncodings() {
 		wanted = append(wanted, EncodingWanted{
 			RID: e.GetRid(), Wanted: e.GetWanted(), Spatial: int(e.GetSpatial()), Temporal: int(e.GetTemporal()),
 		})
-		for _, g := range p.gates {
-			if g.rid == e.GetRid() || e.GetRid() == "" { // the only one that is taken
-				g.set(unwanted, !e.GetWanted())
+		for i, g := range p.gates {
+			if g.rid != e.GetRid() && e.GetRid() != "" { // empty: the only one that is taken
+				continue
+			}
+			if asked := p.onKeyframeRequest(i); g.set(unwanted, !e.GetWanted()) && asked != nil {
+				pictures = append(pictures, asked)
 			}
 		}
 	}
 	p.limited = true
-	return p.tell(wanted)
+	return p.tell(wanted, pictures...)
 }
 
 // allWanted undoes what was said of a track by a server that knows it no more: of one that is new all is wanted, and who has
@@ -77,12 +82,20 @@ func (p *publication) allWanted() func() {
 // allLayers is how the server says it, too.
 const allLayers = 255
 
-func (p *publication) tell(wanted []EncodingWanted) func() {
+// tell is to be called when the Room's mu is free: pictures last, of encoders that know by then that they are wanted.
+func (p *publication) tell(wanted []EncodingWanted, pictures ...func()) func() {
 	told := p.local.OnLayersWanted
-	if told == nil {
+	if told == nil && len(pictures) == 0 {
 		return nil
 	}
-	return func() { told(wanted) }
+	return func() {
+		if told != nil {
+			told(wanted)
+		}
+		for _, asked := range pictures {
+			asked()
+		}
+	}
 }
 
 // layerState takes what the slots receive.

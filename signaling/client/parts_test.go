@@ -357,6 +357,31 @@ func TestAllOfATrackIsWantedByWhoKnowsItAnew(t *testing.T) {
 	require.Equal(t, unwanted, p.gates[0].shut)
 }
 
+// The server's own request is a packet of media and may come before the word that an encoding is wanted again: what it brought was
+// held back. So a picture is asked for with that word, of an encoding that goes out from then on.
+func TestWhatIsWantedAgainIsAskedForAPicture(t *testing.T) {
+	var did []string
+	encoding := func(rid string) Encoding {
+		return Encoding{RID: rid, Track: picture(t), OnKeyframeRequest: func() { did = append(did, rid) }}
+	}
+	p, err := newPublication(LocalTrack{
+		Encodings:      []Encoding{encoding("q"), encoding("f")},
+		OnLayersWanted: func([]EncodingWanted) { did = append(did, "told") },
+	})
+	require.NoError(t, err)
+	say := func(q, f bool) []string {
+		did = nil
+		p.layersWanted(&wire.LayersWanted{Encodings: []*wire.EncodingWanted{{Rid: "q", Wanted: q}, {Rid: "f", Wanted: f}}})()
+		return did
+	}
+	require.Equal(t, []string{"told"}, say(true, false))
+	require.Equal(t, []string{"told", "f"}, say(true, true))
+	require.Equal(t, []string{"told"}, say(false, true))
+	require.Equal(t, []string{"told", "q"}, say(true, false))
+	p.gates[1].set(starved, true)
+	require.Equal(t, []string{"told"}, say(true, true), "our uplink does not carry it: it is asked for when it does")
+}
+
 func TestNamesOfWhatIsSentNoMoreAreForgotten(t *testing.T) {
 	n := &names{bySSRC: map[uint32]*name{1: {}, 2: {}}}
 	n.UnbindLocalStream(&interceptor.StreamInfo{SSRC: 1})
