@@ -241,6 +241,49 @@ func TestKeyframesOnAPathThatGetsThin(t *testing.T) {
 	}
 }
 
+// TestTheOldEncodingLeavesAtOnce: the path falls from 2.5 to 0.6 Mbit/s shortly before a keyframe of what flows, which fills the
+// bottleneck for 0.3 s. Nothing may leave for as long, and the keyframe of what fits, which comes with it, is too old by then. The old
+// encoding does not go on for that, nor is what was lost of it sent again: its last packet comes when the queue of the fall has
+// passed, and the picture goes on within 200 ms.
+func TestTheOldEncodingLeavesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNarrow(t, 1, 2_500_000)
+		defer n.close()
+		n.net.SetPath(n.host, n.anna.host, netsim.LinkConfig{Delay: time.Millisecond})
+		for i, size := range []int{365, 1300, 3900} {
+			n.lenses[i].reel.Store(new(reel(size)))
+		}
+		fall := func(before time.Duration) {
+			n.until(8*time.Second, "the largest picture", func() bool { return n.shows() == 'f' })
+			n.live(4 * time.Second)
+			for _, l := range n.lenses {
+				l.keyframe.Store(true) // and each second from then on
+			}
+			n.live(time.Second - before)
+			n.carry(600_000)
+			n.live(3 * time.Second)
+			n.carry(2_500_000)
+		}
+		fall(0) // from now on the smaller ones are sent too, so that a fall costs no encoder a start
+		for before := 50 * time.Millisecond; before <= 350*time.Millisecond; before += 50 * time.Millisecond {
+			fall(before)
+			fell := time.Now().Add(-3 * time.Second)
+			last, gap, at := fell, time.Duration(0), fell
+			for _, a := range n.arrivals(fell) {
+				if a.lens == 'f' {
+					last = a.at
+				}
+				gap, at = max(gap, a.at.Sub(at)), a.at
+			}
+			t.Logf("%v before keyframes: the old encoding came until %v after the fall, the longest gap was %v", before, last.Sub(fell), gap)
+			// A round trip, two intervals of feedback and a picture until it leaves, 100 ms more where a keyframe hides the fall; what has left
+			// by then stands in a queue of 300 ms.
+			require.Less(t, last.Sub(fell), (50+2*100+34+100+25+300)*time.Millisecond)
+			require.Less(t, gap, 200*time.Millisecond, "pictures")
+		}
+	})
+}
+
 // TestVoiceGoesOnWhereNoPictureFits: 100 kbit/s carry a voice, and none of the pictures. The slot says so, and shows pictures
 // again as soon as they fit.
 func TestVoiceGoesOnWhereNoPictureFits(t *testing.T) {

@@ -106,6 +106,7 @@ type Downlink struct {
 	cursor      uint64        // arrival index in current of the next packet
 	nextCursor  uint64        // voice: the same in next
 	nextBy      time.Duration // voice: next takes over by then, silent or not
+	sheds       bool          // current is more than the path carries: next takes its place for that
 
 	// What waits.
 	paused bool
@@ -224,7 +225,7 @@ func (d *Downlink) Opens() (at time.Duration, ok bool) { return d.readyAt + d.ho
 // nothing when src is nil. Voice changes with src's next packet, and after handover without one; video keeps its old
 // source until src's keyframe.
 func (d *Downlink) Assign(now time.Duration, src *uplink.Uplink, participant uint32) {
-	d.lastNow = now
+	d.lastNow, d.sheds = now, false
 	if src != nil && !d.supports(src.Codec()) {
 		d.stats.Unsupported++
 		src = nil
@@ -254,7 +255,8 @@ func (d *Downlink) supports(c codec.Codec) bool {
 func (d *Downlink) Sources() (current, next *uplink.Uplink) { return d.current, d.next }
 
 // WantsKeyframe reports whether the slot waits for a keyframe of the source assigned last: from Ready until the switch, or
-// for layers that only a keyframe brings. The shard passes the wish to that uplink, which merges them.
+// for layers that only a keyframe brings. The shard passes the wish to that uplink, which merges them. now may lie ahead: one that
+// has come may be too old by the time pacing lets the slot go on.
 func (d *Downlink) WantsKeyframe(now time.Duration) bool {
 	if !d.ready || !d.cfg.Video || d.paused {
 		return false
@@ -306,6 +308,10 @@ func (d *Downlink) Next(now time.Duration, dst []byte, tseq uint16) (Out, State)
 	s := &d.ring[d.newest]
 	if d.fresh || p.Epoch != s.epoch {
 		return d.begin(now, p, dst, tseq)
+	}
+	if d.sheds && d.overtakes(p) {
+		d.awaitKeyframe()
+		return Out{}, Dropped
 	}
 	if now-p.Arrival > d.lag.patience && d.hurry(now, p) {
 		return Out{}, Dropped
@@ -361,7 +367,7 @@ func (d *Downlink) handOver(now time.Duration) {
 // enter switches video to the next source at its keyframe start.
 func (d *Downlink) enter(now time.Duration, i uint64, dst []byte, tseq uint16) (Out, State) {
 	src := d.next
-	d.current, d.currentName, d.next, d.asked = src, d.nextName, nil, d.nextWant
+	d.current, d.currentName, d.next, d.asked, d.sheds = src, d.nextName, nil, d.nextWant, false
 	p := src.At(i)
 	d.restart(now, d.goesOn(src, p))
 	d.cursor = src.EarliestAfter(i)

@@ -57,6 +57,23 @@ type lag struct {
 	thinnedAt time.Duration // behind last
 }
 
+// Shed says that the source assigned last takes the place of one that is more than the path carries. While its keyframe is on its way
+// that one flows on only as far as nothing of it has to wait: what waits would stand between the path and the keyframe, and its
+// pictures are shown out of the bottleneck's queue meanwhile. And nothing of it is sent again. Assign ends it.
+func (d *Downlink) Shed() { d.sheds = d.lag.patience != never && d.next != nil && d.next != d.current }
+
+// leaves reports whether the picture goes on at a keyframe of another source because the one before is more than the path carries.
+func (d *Downlink) leaves(now time.Duration) bool {
+	if !d.sheds || d.current == nil || d.next == nil {
+		return d.sheds
+	}
+	if p := d.current.At(d.cursor); p != nil && d.overtakes(p) {
+		return true
+	}
+	_, ok := d.entrance(now)
+	return ok
+}
+
 // SetPaused stops the slot's video, or lets it go on: for want of room, which is no fault of its source. A slot that is paused
 // forwards nothing, asks for nothing and keeps its stream whole. It goes on where it was when that was 150 ms ago at most, else
 // at a keyframe. Audio does not pause.

@@ -229,6 +229,63 @@ func TestASwitchPassesOverWhatWaits(t *testing.T) {
 	}
 }
 
+// Of an encoding that is more than the path carries goes out what need not wait, and no more of it once something has: not the rest of
+// a picture either, nor what was lost of it. The slot goes on at the smaller one's keyframe.
+func TestWhatIsShedDoesNotWait(t *testing.T) {
+	s := newPaced(t)
+	all := s.show(2, true)
+	low := newPublisher(codec.VP8, 2)
+	s.d.Assign(s.now, low.Uplink, 2)
+	s.d.Shed()
+	more := s.show(3, false)
+	require.Len(t, more, 6, "nothing waits")
+	all = append(all, more...)
+	_, ok := s.resend(all[len(all)-1].h.Sequence)
+	require.True(t, ok)
+
+	s.p.arrive(s.now, s.p.next(false, 3)...)
+	all = append(all, s.pass(1)...)
+	s.wait(41 * ms)
+	_, ok = s.resend(all[len(all)-2].h.Sequence)
+	require.False(t, ok)
+	require.Empty(t, s.drain())
+	require.Equal(t, uint64(2), s.d.Stats().Stale)
+	require.Empty(t, s.show(2, false))
+	_, ok = s.resend(all[len(all)-3].h.Sequence)
+	require.False(t, ok)
+	require.Equal(t, uint64(2), s.d.Stats().ResendUseless)
+	require.True(t, s.d.WantsKeyframe(s.now))
+
+	low.arrive(s.now, low.frame(true, 1)...)
+	require.True(t, s.d.WantsKeyframe(s.now+replayLimit+ms), "too old by then")
+	require.False(t, s.d.WantsKeyframe(s.now+replayLimit))
+	more = s.drain()
+	require.Len(t, more, 1)
+	require.Equal(t, uint32(2), more[0].source)
+	require.Equal(t, all[len(all)-1].h.Sequence+1, more[0].h.Sequence, "no hole, though the last picture has no end")
+
+	// It ends with the switch, or with another source; and without an estimate nothing waits for the path.
+	low.arrive(s.now, low.frame(false, 1)...)
+	s.wait(50 * ms)
+	require.Len(t, s.drain(), 1)
+	s.d.Shed()
+	low.arrive(s.now, low.frame(false, 1)...)
+	s.wait(50 * ms)
+	require.Len(t, s.drain(), 1, "there is no other")
+	s.d.Assign(s.now, s.p.Uplink, 1)
+	s.d.Shed()
+	s.d.Assign(s.now, low.Uplink, 2)
+	low.arrive(s.now, low.frame(false, 1)...)
+	s.wait(50 * ms)
+	require.Len(t, s.drain(), 1, "it was taken back")
+	s.d.SetRepair(0)
+	s.d.Assign(s.now, s.p.Uplink, 1)
+	s.d.Shed()
+	low.arrive(s.now, low.frame(false, 1)...)
+	s.wait(50 * ms)
+	require.Len(t, s.drain(), 1)
+}
+
 func TestAudioNeverWaits(t *testing.T) {
 	s := newTest(t, codec.Opus, nil)
 	s.d.SetRepair(0.05)

@@ -105,13 +105,15 @@ func (w *world) step() {
 	case 12:
 		w.pad(w.choose.below(1500, "size"))
 	case 13:
-		switch w.choose.below(4, "path") {
+		switch w.choose.below(5, "path") {
 		case 0:
 			w.d.SetRepair(float64(w.choose.below(3, "repair")) / 10)
 		case 1, 2:
 			w.d.SetPaused(w.now, !w.d.Paused())
 		case 3:
 			w.now += 200 * ms // pacing holds the slot back
+		case 4:
+			w.d.Shed()
 		}
 	}
 }

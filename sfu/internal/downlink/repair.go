@@ -62,12 +62,16 @@ func resends(share float64) (n uint8) {
 
 // worth reports whether it is of use to resend p, which went out with the number. What comes before a keyframe that has gone
 // out is of little: decoders go on at that, and where another source began with it, often because the path had no room for the one
-// before, of none. And what leaves the history within a round trip has been asked for in vain so
+// before, or is about to, of none. And what leaves the history within a round trip has been asked for in vain so
 // often that a keyframe is the better answer.
 func (d *Downlink) worth(now time.Duration, number seq.Extended, p *uplink.Packet) bool {
 	b := &d.rtx.budget
 	if b.share == 0 || !d.cfg.Video {
 		return true
+	}
+	if d.leaves(now) {
+		d.stats.ResendUseless++
+		return false
 	}
 	if number < d.rtx.keyframeAt {
 		if b.left < budgetFloor/2 || number < d.ring[d.newest].out {

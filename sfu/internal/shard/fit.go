@@ -203,6 +203,9 @@ func (s *Shard) fit(now time.Duration, sl *slot) {
 			s.stats.LayerSwitches++
 		}
 		s.assign(now, sl, u, sl.csrc)
+		if sl.choice.Limit == ladder.BandwidthLimit && before.Shows && show.Bits < before.Show.Bits {
+			sl.down.Shed()
+		}
 	}
 	if sl.chosen {
 		s.ask(now, sl, t.ladder.Open(show))
@@ -253,9 +256,7 @@ func (s *Shard) ask(now time.Duration, sl *slot, l codec.Layer) {
 	sl.layer = l
 	sl.variant.restless = true
 	sl.down.SetLayer(now, l)
-	if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
-		s.wantKeyframe(now, sl.source)
-	}
+	s.wish(now, sl)
 }
 
 // abandon ends what flows in a slot until its new source comes.
