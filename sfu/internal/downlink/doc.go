@@ -46,12 +46,12 @@
 // Packets are not queued for a subscriber: pacing holds the slot back, and its cursor lags behind the source's history. Backlog
 // tells by how much. From SetRepair on, when the path's rate is estimated, that is bounded for video; audio never waits.
 //
-//	waits longer than  40 ms   the source that takes over does not wait for it
+//	waits longer than  40 ms   the source that takes over does not wait for it; what is shed (Shed) is passed over
 //	                  150 ms   on to a keyframe that has come; without one, the highest temporal layer is left out, then the next
 //	                  400 ms   all is left out until a keyframe, which is asked for; not for that a keyframe itself was large
 //
 // What is passed over so ends a segment, and the next one begins with the keyframe: the subscriber sees no hole. A picture that
-// has begun goes out to its end, so that the thinnest path sees some whole. Layers come back when nothing has waited for 2 s.
+// has begun goes out to its end, so that the thinnest path sees some whole, but not one of what is shed. Layers come back when nothing has waited for 2 s.
 // SetPaused holds a slot for as long as the path has no room for it at all.
 //
 // Repair takes what media earns it, p/(1−p) and 5 points of its bytes, of which the last are kept for the base layer. Where more is
