@@ -26,12 +26,12 @@ type Reel struct {
 	rate   int64 // ticks a second
 	loop   bool
 
-	next    int
-	shift   int64 // from times in the file to times of playing
-	last    int64 // when the last frame was due
-	any     bool  // something went out
-	jumped  int64 // when a request was answered last
-	jumps   bool  // one has been, since Rest
+	next   int
+	shift  int64 // from times in the file to times of playing
+	last   int64 // when the last frame was due
+	any    bool  // something went out
+	jumped int64 // when a request was answered last
+	jumps  bool  // one has been, since Rest
 }
 
 // Next returns which frame comes next and when it is due, in ticks; false when the clip has been played.

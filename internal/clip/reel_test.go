@@ -100,7 +100,7 @@ func TestTimesOfPlayingRise(t *testing.T) {
 		r := reelOf(rapid.IntRange(1, 60).Draw(t, "frames"), rapid.IntRange(1, 40).Draw(t, "keyframe every"), rapid.Bool().Draw(t, "loop"))
 		last, jumped := int64(-1), int64(-90000)
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
-			i, at, ok := r.Next()
+			_, at, ok := r.Next()
 			if !ok {
 				return
 			}
@@ -111,8 +111,9 @@ func TestTimesOfPlayingRise(t *testing.T) {
 				r.Request(now)
 				switch {
 				case r.Jumps > jumps:
-					i, at, _ = r.Next()
-					require.True(t, r.keys[i])
+					var frame int
+					frame, at, _ = r.Next()
+					require.True(t, r.keys[frame])
 					require.InDelta(t, now, at, 1)
 					jumped = now
 				case r.Unanswered == unanswered:

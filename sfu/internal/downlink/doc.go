@@ -51,8 +51,8 @@
 //	                  400 ms   all is left out until a keyframe, which is asked for; not for that a keyframe itself was large
 //
 // What is passed over so ends a segment, and the next one begins with the keyframe: the subscriber sees no hole. A picture that
-// has begun goes out to its end, so that the thinnest path sees some whole, but not one of what is shed. Layers come back when nothing has waited for 2 s.
-// SetPaused holds a slot for as long as the path has no room for it at all.
+// has begun goes out to its end, so that the thinnest path sees some whole, but not one of what is shed. Layers come back when
+// nothing has waited for 2 s. SetPaused holds a slot for as long as the path has no room for it at all.
 //
 // Repair takes what media earns it, p/(1−p) and 5 points of its bytes, of which the last are kept for the base layer. Where more is
 // missing behind the last keyframe than a keyframe takes, or its last chance to be resent has come, a keyframe is asked for
