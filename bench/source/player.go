@@ -60,7 +60,7 @@ func (p *Player) Due() time.Duration {
 // of another request is answered by the same.
 func (p *Player) Request(now time.Duration) {
 	if p.video != nil {
-		p.reel.Request(p.ticks(now))
+		p.reel.Encode(p.ticks(now))
 	}
 }
 

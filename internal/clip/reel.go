@@ -6,9 +6,10 @@ import (
 )
 
 const (
-	// answered is how long a keyframe that was asked for answers whoever else asks: libwebrtc's senders make no two in 300 ms for
-	// requests. One that the clip brings by itself answers nobody: whoever asks has no use for it.
-	answered = 300 * time.Millisecond
+	// answered: a keyframe that went out so shortly before a request is on its way to whoever asked.
+	answered = 250 * time.Millisecond
+	// encoded is how long an encoder's keyframe that was asked for answers whoever else asks: libwebrtc's makes no two in 300 ms.
+	encoded = 300 * time.Millisecond
 	// maxLate: whoever is later than this was asleep, and goes on from here instead of sending all at once.
 	maxLate = time.Second
 )
@@ -26,12 +27,14 @@ type Reel struct {
 	rate   int64 // ticks a second
 	loop   bool
 
-	next   int
-	shift  int64 // from times in the file to times of playing
-	last   int64 // when the last frame was due
-	any    bool  // something went out
-	jumped int64 // when a request was answered last
-	jumps  bool  // one has been, since Rest
+	next    int
+	shift   int64 // from times in the file to times of playing
+	last    int64 // when the last frame was due
+	lastKey int64
+	any     bool // something went out
+	anyKey  bool
+	jumped  int64 // when Encode was answered last
+	jumps   bool  // it has been, since Rest
 }
 
 // Next returns which frame comes next and when it is due, in ticks; false when the clip has been played.
@@ -49,25 +52,41 @@ func (r *Reel) Next() (frame int, at int64, ok bool) {
 // Played moves past the frame that Next named.
 func (r *Reel) Played() {
 	r.last, r.any = r.shift+r.at[r.next], true
+	if r.keys[r.next] {
+		r.lastKey, r.anyKey = r.last, true
+	}
 	r.next++
 }
 
 // End is when the clip is over, as things stand.
 func (r *Reel) End() int64 { return r.shift + r.length }
 
-// Rest tells that what went out last reached nobody, as of an encoder that is off: it answers no request.
-func (r *Reel) Rest() { r.jumps = false }
-
 // Request asks for a keyframe now: what lies before the next one in the clip is skipped, and it is due at once. A request
-// right after another one is answered with it; one where no keyframe is left, without a loop, changes nothing.
+// right after a keyframe is taken as answered by it; one where none is left, without a loop, changes nothing.
 func (r *Reel) Request(now int64) {
-	if !r.any || r.jumps && now-r.jumped < r.rate*int64(answered)/int64(time.Second) {
+	if !r.any || r.anyKey && now-r.lastKey < r.rate*int64(answered)/int64(time.Second) {
 		return // the first frame is one
 	}
+	r.jump(now)
+}
+
+// Encode is Request as an encoder takes it: one that the clip has brought by itself answers nobody, for whoever asks has no use for it,
+// but only one that was asked for, for 300 ms.
+func (r *Reel) Encode(now int64) {
+	if r.any && (!r.jumps || now-r.jumped >= r.rate*int64(encoded)/int64(time.Second)) && r.jump(now) {
+		r.jumped, r.jumps = now, true
+	}
+}
+
+// Rest tells that what went out last reached nobody, as of an encoder that is off: it answers no Encode.
+func (r *Reel) Rest() { r.jumps = false }
+
+// jump goes on to the next keyframe; false where none is left.
+func (r *Reel) jump(now int64) bool {
 	i := slices.Index(r.keys[r.next:], true)
 	if i < 0 && !r.loop {
 		r.Unanswered++
-		return
+		return false
 	}
 	r.Jumps++
 	target := r.next + i
@@ -80,7 +99,7 @@ func (r *Reel) Request(now int64) {
 	}
 	r.next = target
 	r.shift = max(now, r.last+1) - r.at[target]
-	r.jumped, r.jumps = now, true
+	return true
 }
 
 // Late tells that the next frame can be sent no sooner than now; a long delay moves all that is to come.

@@ -51,18 +51,35 @@ func TestARequestJumpsToTheNextKeyframe(t *testing.T) {
 	require.Zero(t, r.Jumps, "the first frame is one")
 	play(r, 5)
 	r.Request(4*3000 + 100)
+	require.Zero(t, r.Jumps, "the one 133 ms ago answers it")
+	play(r, 7)
+	r.Request(34000)
+	frames, at := play(r, 2)
+	require.Equal(t, []int{30, 31}, frames)
+	require.Equal(t, []int64{34000, 37000}, at)
+	require.EqualValues(t, 18, r.Skipped)
+}
+
+// An encoder makes a keyframe for each request but those within 300 ms of another, whatever it has made by itself.
+func TestAnEncoderAnswersEachRequest(t *testing.T) {
+	r := reelOf(90, 30, false)
+	r.Encode(0)
+	require.Zero(t, r.Jumps, "the first frame is one")
+	play(r, 5)
+	r.Encode(4*3000 + 100)
 	frames, at := play(r, 2)
 	require.Equal(t, []int{30, 31}, frames, "the one 133 ms ago went by itself")
 	require.Equal(t, []int64{12100, 15100}, at)
-	require.EqualValues(t, 25, r.Skipped)
-	r.Request(16000)
+	r.Encode(16000)
 	frames, _ = play(r, 1)
 	require.Equal(t, []int{32}, frames, "it answers who asks 43 ms later")
 	r.Rest()
-	r.Request(19000)
-	frames, at = play(r, 1)
-	require.Equal(t, []int{60}, frames, "who has got nothing asks for the first time")
-	require.Equal(t, []int64{19000}, at)
+	r.Encode(19000)
+	frames, at = play(r, 2)
+	require.Equal(t, []int{60, 61}, frames, "who has got nothing asks for the first time")
+	require.Equal(t, []int64{19000, 22000}, at)
+	r.Encode(19000 + 27000)
+	require.EqualValues(t, 1, r.Unanswered)
 }
 
 func TestWithoutAKeyframeLeftPlayingGoesOn(t *testing.T) {
@@ -94,13 +111,13 @@ func TestWhoSleptGoesOnFromThere(t *testing.T) {
 }
 
 // TestTimesOfPlayingRise: whatever is asked and whenever, no two frames are due at once and none earlier than one before;
-// every request is a jump to a keyframe, is answered by the jump before it, or is counted.
+// every request is a jump to a keyframe, is answered by one just sent, or is counted.
 func TestTimesOfPlayingRise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := reelOf(rapid.IntRange(1, 60).Draw(t, "frames"), rapid.IntRange(1, 40).Draw(t, "keyframe every"), rapid.Bool().Draw(t, "loop"))
-		last, jumped := int64(-1), int64(-90000)
+		last, lastKey := int64(-1), int64(-1)
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
-			_, at, ok := r.Next()
+			i, at, ok := r.Next()
 			if !ok {
 				return
 			}
@@ -111,16 +128,17 @@ func TestTimesOfPlayingRise(t *testing.T) {
 				r.Request(now)
 				switch {
 				case r.Jumps > jumps:
-					var frame int
-					frame, at, _ = r.Next()
-					require.True(t, r.keys[frame])
+					i, at, _ = r.Next()
+					require.True(t, r.keys[i])
 					require.InDelta(t, now, at, 1)
-					jumped = now
 				case r.Unanswered == unanswered:
-					require.True(t, last < 0 || now-jumped < 27000)
+					require.True(t, last < 0 || now-lastKey < 90000/4)
 				}
 			}
 			last = at
+			if r.keys[i] {
+				lastKey = at
+			}
 			r.Played()
 		}
 	})
