@@ -255,8 +255,7 @@ func (d *Downlink) supports(c codec.Codec) bool {
 func (d *Downlink) Sources() (current, next *uplink.Uplink) { return d.current, d.next }
 
 // WantsKeyframe reports whether the slot waits for a keyframe of the source assigned last: from Ready until the switch, or
-// for layers that only a keyframe brings. The shard passes the wish to that uplink, which merges them. now may lie ahead: one that
-// has come may be too old by the time pacing lets the slot go on.
+// for layers that only a keyframe brings. The shard passes the wish to that uplink, which merges them.
 func (d *Downlink) WantsKeyframe(now time.Duration) bool {
 	if !d.ready || !d.cfg.Video || d.paused {
 		return false

@@ -256,7 +256,9 @@ func (s *Shard) ask(now time.Duration, sl *slot, l codec.Layer) {
 	sl.layer = l
 	sl.variant.restless = true
 	sl.down.SetLayer(now, l)
-	s.wish(now, sl)
+	if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
+		s.wantKeyframe(now, sl.source)
+	}
 }
 
 // abandon ends what flows in a slot until its new source comes.

@@ -256,7 +256,9 @@ func (s *Shard) afterServe(now time.Duration, sl *slot) {
 			s.mayTell(now, sl.owner)
 		}
 	}
-	s.wish(now, sl)
+	if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
+		s.wantKeyframe(now, sl.source)
+	}
 }
 
 // mayHear says whether media may be sent to a peer: keys, a proved address, and consent that has not run out.
@@ -353,7 +355,9 @@ func (sl *slot) show(s *Shard, now time.Duration, u *published) {
 		return
 	}
 	sl.begin(now)
-	s.wish(now, sl)
+	if sl.down.WantsKeyframe(now) {
+		s.wantKeyframe(now, u)
+	}
 	s.ready[sl.class].push(sl)
 }
 
@@ -402,18 +406,6 @@ func (s *Shard) leave(now time.Duration, sl *slot) {
 	s.unwatch(now, sl)
 	s.release(now, sl)
 	sl.source = nil
-}
-
-// wish asks for the keyframe that a slot waits for, as far as none has come that it can go on with by the time it may. While the
-// path's window is full it waits with that: the keyframe would be too old by then, and another one is to be had only half a second later.
-func (s *Shard) wish(now time.Duration, sl *slot) {
-	if sl.source == nil || sl.source.up == nil {
-		return
-	}
-	at := sl.owner.congestion.opens(now)
-	if at-now <= wishAhead && sl.down.WantsKeyframe(at) {
-		s.wantKeyframe(now, sl.source)
-	}
 }
 
 // wantKeyframe passes a wish to the publisher; the uplink merges them.

@@ -3,7 +3,6 @@ package shard
 import (
 	"time"
 
-	"github.com/tolkyn/tolkyn/sfu/bwe"
 	"github.com/tolkyn/tolkyn/sfu/pace"
 )
 
@@ -14,10 +13,6 @@ const (
 
 	// repairStale is how long a resend may wait: browsers have given the picture up by then, or asked again.
 	repairStale = 500 * time.Millisecond
-
-	// wishAhead is how long before a full window is short again a keyframe is asked for: it takes a round trip to come, and keeps for
-	// 300 ms. Feedback that tells of the window is 100 ms late.
-	wishAhead = 200 * time.Millisecond
 
 	// unpaced is a room that no turn uses up.
 	unpaced = 1 << 30
@@ -80,7 +75,6 @@ func (s *Shard) halt(now time.Duration, p *peer) {
 	for _, sl := range p.pending[video] {
 		bytes, _ := sl.down.Backlog(now)
 		backlog += bytes
-		s.wish(now, sl) // it may be long until it is served
 	}
 	g.bucket.Queued(backlog)
 	at := g.bucket.Next(now, pace.Video)
@@ -138,15 +132,6 @@ func (s *Shard) restGate(p *peer) {
 
 // holds says whether a peer is out of the video queue until its timer fires.
 func (g *congestion) holds() bool { return g != nil && g.gate.halted }
-
-// opens is about when pictures may leave as far as the window says: now, or when what is in flight beyond it has passed.
-func (g *congestion) opens(now time.Duration) time.Duration {
-	if !g.known() || g.estimate.Window == 0 {
-		return now
-	}
-	over := float64(max(g.estimate.InFlight-g.estimate.Window, 0)) * 8 / float64(max(g.estimate.Lasts, bwe.Kbps))
-	return now + time.Duration(over*float64(time.Second))
-}
 
 // waits says whether anything waits for a peer's turn beside its slots.
 func (g *congestion) waits() bool { return g.gate.waiting > 0 || g.bucket.Probing() }

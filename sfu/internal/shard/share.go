@@ -332,5 +332,7 @@ func (sl *slot) forgetGrant(now time.Duration) {
 // unpause has a slot go on that was paused: with what waits, or with a keyframe.
 func (s *Shard) unpause(now time.Duration, sl *slot) {
 	s.ready[sl.class].push(sl)
-	s.wish(now, sl)
+	if sl.source != nil && sl.source.up != nil && sl.down.WantsKeyframe(now) {
+		s.wantKeyframe(now, sl.source)
+	}
 }
