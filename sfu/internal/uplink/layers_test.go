@@ -362,6 +362,37 @@ func TestRatesByHand(t *testing.T) {
 	require.Empty(t, New(Config{Codec: codec.Opus}).Rates(0, nil))
 }
 
+// A keyframe that was asked for counts with a third of a second's worth, three seconds long, and once in all.
+func TestAKeyframeIsNoRate(t *testing.T) {
+	u := New(Config{Codec: codec.VP8, NACK: true})
+	now, n := time.Hour, first
+	send := func(payload []byte, size int) uint32 {
+		b := append(slices.Clone(payload), make([]byte, size-len(payload))...)
+		h := packet.Header{SSRC: 1, Timestamp: uint32(n) * 3000, Marker: true}
+		require.Equal(t, Stored, u.Handle(now, &h, n, b, Extensions{}, nil))
+		n++
+		now += 20 * ms
+		return u.Rates(now, nil)[0].Bits
+	}
+	send(keyframe(), 1000)
+	for range 249 {
+		send(delta(0), 500)
+	}
+	require.InDelta(t, 200_000, send(delta(0), 500), 6000)
+	require.InDelta(t, 200_000+8*1000/3, send(keyframe(), 1400), 6000)
+	sum := 0.0
+	for range 100 {
+		bits := send(delta(0), 500)
+		require.InDelta(t, 200_000+8*1400/3, bits, 8000)
+		sum += float64(bits) - 200_000
+	}
+	for range 100 {
+		sum += float64(send(delta(0), 500)) - 200_000
+	}
+	require.InDelta(t, 8*1400, sum*0.02, 8*600, "beside the bits a second that steps of 100 ms make more or less")
+	require.InDelta(t, 200_000, send(delta(0), 500), 6000)
+}
+
 // Of VP9 without a descriptor only the highest layer's size is told.
 func TestSizesOfLayersBelow(t *testing.T) {
 	u := New(Config{Codec: codec.VP9, NACK: true})

@@ -15,6 +15,11 @@ const (
 	// 200 ms: what a stream has brought before is mostly its keyframe, and says little of a second.
 	rateLeast = 200 * time.Millisecond
 
+	// 3 s: what keyframes bring counts as spread over that. One that was asked for is ten pictures large, and for a second the layer
+	// would be a third more than it is: a slot that had just risen to it fell for that.
+	keySpan  = 3 * time.Second
+	keySteps = int(keySpan/rateStep) + 1
+
 	// 4 spatial and 4 temporal layers: more than any browser makes. Higher ones count as the highest.
 	rateSpatial, rateTemporal = 4, 4
 )
@@ -38,6 +43,7 @@ type rates struct {
 	since, last time.Duration
 	any         bool
 	steps       [rateSteps][rateSpatial][rateTemporal]layerCount
+	keys        [keySteps][rateSpatial]uint32            // bytes of keyframes that are in bytes, of the base temporal layer, by number of the step
 	heard       [rateSpatial][rateTemporal]time.Duration // when a packet of the layer came last, plus 1; 0: never
 
 	width, height uint16 // as the payload tells, of the highest spatial layer
@@ -49,20 +55,24 @@ type layerCount struct {
 	frames     uint16
 }
 
-// add counts one packet; own: no higher spatial layer needs it.
-func (r *rates) add(now time.Duration, m *codec.Meta, size int, own bool) {
+// add counts one packet; key: it is of a keyframe; own: no higher spatial layer needs it.
+func (r *rates) add(now time.Duration, m *codec.Meta, size int, key, own bool) {
 	if step := int64(now / rateStep); step != r.step {
 		r.turn(step)
 	}
 	if !r.any || now-r.last >= rateSpan {
 		r.any, r.since = true, now
+		r.keys = [keySteps][rateSpatial]uint32{}
 	}
 	r.last = now
 	s, t := min(m.Layer.Spatial, rateSpatial-1), min(m.Layer.Temporal, rateTemporal-1)
 	c := &r.steps[r.index][s][t]
 	c.bytes += uint32(size)
-	if own {
+	switch {
+	case own:
 		c.own += uint32(size)
+	case key && t == 0:
+		r.keys[r.step%int64(keySteps)][s] += uint32(size)
 	}
 	if m.Start {
 		c.frames++
@@ -82,12 +92,26 @@ func (r *rates) turn(step int64) {
 		}
 		r.steps[r.index] = [rateSpatial][rateTemporal]layerCount{}
 	}
+	for n := max(r.step+1, step-int64(keySteps)+1); n <= step; n++ {
+		r.keys[n%int64(keySteps)] = [rateSpatial]uint32{}
+	}
 	r.step = max(r.step, step)
 }
 
-// Rates appends what each layer that sends brought within the last second, base first; nothing when none does. Of a stream
-// that began later, or again after a second of silence, it is what has come since, taken for at least 200 ms. Where only
-// the highest spatial layer's size is told, those below count as half as wide and high each. For decisions that come a few
+// keyed is what keyframes of a spatial layer brought of late: within the last second, which is among what was counted, and in all.
+func (r *rates) keyed(spatial uint8) (lately, all uint64) {
+	for i := range int64(keySteps) {
+		n := uint64(r.keys[(r.step+int64(keySteps)-i)%int64(keySteps)][spatial])
+		if all += n; i < rateSteps {
+			lately += n
+		}
+	}
+	return lately, all
+}
+
+// Rates appends what each layer that sends brought within the last second, base first; nothing when none does. Of a stream that began
+// later, or again after a second of silence, it is what has come since, taken for at least 200 ms. Keyframes count as spread over the
+// last three seconds. Where only the highest spatial layer's size is told, those below count as half as wide and high each. For decisions that come a few
 // times a second.
 func (u *Uplink) Rates(now time.Duration, dst []LayerRate) []LayerRate {
 	r := u.rates
@@ -96,6 +120,7 @@ func (u *Uplink) Rates(now time.Duration, dst []LayerRate) []LayerRate {
 	}
 	r.turn(int64(now / rateStep))
 	span := max(min(now-r.since, rateSpan+now%rateStep), rateLeast)
+	keys := max(min(now-r.since, keySpan+now%rateStep), rateLeast)
 	for s := range uint8(rateSpatial) {
 		width, height := u.size(s)
 		for t := range uint8(rateTemporal) {
@@ -107,6 +132,10 @@ func (u *Uplink) Rates(now time.Duration, dst []LayerRate) []LayerRate {
 			}
 			if bytes == 0 {
 				continue
+			}
+			if t == 0 {
+				lately, all := r.keyed(s)
+				bytes += all*uint64(span)/uint64(keys) - lately
 			}
 			dst = append(dst, LayerRate{
 				Layer:  codec.Layer{Spatial: s, Temporal: t},

@@ -328,14 +328,15 @@ func (u *Uplink) store(
 	i := u.history.push(p, descriptor, payload, now-u.interval)
 	u.stats.Packets++
 	u.stats.Bytes += uint64(len(payload))
-	if u.rates != nil && len(payload) > 0 {
-		u.rates.add(now, &p.Meta, len(payload), u.own(&p))
-	}
 	if p.Meta.Keyframe {
 		u.noteKeyframe(&p, i)
 	}
-	if p.Timestamp == u.keyPicture && u.hasKeyframe {
+	key := p.Timestamp == u.keyPicture && u.hasKeyframe
+	if key {
 		u.keyBytes += len(payload)
+	}
+	if u.rates != nil && len(payload) > 0 {
+		u.rates.add(now, &p.Meta, len(payload), key, u.own(&p))
 	}
 	return Stored
 }
