@@ -21,10 +21,10 @@ const (
 	// for 720. The first keyframes of three encodings come at once, and the largest of them shall be entered at its own.
 	usual = 1.5
 
-	// shortest is the least of a second that tells of the whole, and mostPictures how many a layer is expected to bring at most:
-	// half of 30, which is what the highest of temporal layers has.
+	// shortest is the least of a second that tells of the whole, and mostPictures how many a layer is expected to bring at most;
+	// of temporal layers the highest has half of that.
 	shortest     = 300 * time.Millisecond
-	mostPictures = 15
+	mostPictures = 30
 
 	// markEvery is how often a rate is marked. A second's rate falls for a second before a stream counts as silent: what is
 	// remembered of it is the higher of the last two marks, one of which is from before.
@@ -205,9 +205,14 @@ func (l *Ladder) Measure(now time.Duration, i int, heard time.Duration, rates []
 		if area := float64(have.Width) * float64(have.Height); area > 0 {
 			have.guess(uint32(min(area*usual/float64(beside(rates, r.Layer)), 1<<31)))
 		}
-		// What a part of a second brought is no second's. Too many are put right within a second; too few would be remembered of
-		// an encoding that stops before.
-		have.Frames = max(r.Frames, uint16(min(int64(r.Frames)*int64(measured)/int64(max(age, shortest)), mostPictures)))
+		// What a part of a second brought is no second's, and the part ends with the last packet: an encoding that stops brings
+		// nothing for as long as nobody has noticed. Too many are put right within a second; too few would be remembered, and a large
+		// picture that is taken for a stuttering one is not shown where a smaller moves.
+		most := int64(mostPictures)
+		if beside(rates, r.Layer) > 1 {
+			most /= 2
+		}
+		have.Frames = max(r.Frames, uint16(min(int64(r.Frames)*int64(measured)/int64(max(heard-e.began, shortest)), most)))
 	}
 	if age >= measured && now-e.marked >= markEvery {
 		e.marked = now
@@ -287,7 +292,7 @@ func (l *Ladder) Known(i int) bool {
 }
 
 // Rungs returns what there is to choose from, least bits first, and whether it differs in more than rates from what it was
-// when it was last asked for. The slice is valid until the next call.
+// when it was last asked for; a rate that is measured in the place of a guess is more. The slice is valid until the next call.
 func (l *Ladder) Rungs() (rungs []Rung, changed bool) {
 	l.before, l.rungs = l.rungs, l.before[:0]
 	reordered := l.order()
@@ -298,7 +303,7 @@ func (l *Ladder) Rungs() (rungs []Rung, changed bool) {
 		return cmp.Or(cmp.Compare(a.Bits, b.Bits), cmp.Compare(a.Encoding, b.Encoding), compareLayers(a.Layer, b.Layer))
 	})
 	changed = reordered || !slices.EqualFunc(l.before, l.rungs, func(a, b Rung) bool {
-		return a.same(&b) && a.Flows == b.Flows && a.Width == b.Width && a.Height == b.Height &&
+		return a.same(&b) && a.Flows == b.Flows && a.Guess == b.Guess && a.Width == b.Width && a.Height == b.Height &&
 			(a.Rate >= smooth) == (b.Rate >= smooth)
 	})
 	return l.rungs, changed

@@ -1,6 +1,9 @@
 package ladder
 
-import "cmp"
+import (
+	"cmp"
+	"math"
+)
 
 // Rates can be compared when they were measured at the same time: what an encoding brought before it was paused belongs to
 // another scene and another link, and a guess to none. So what flows ranks by its rate, and what does not by the rate that it
@@ -69,6 +72,11 @@ func (l *Ladder) order() (changed bool) {
 	for i := range l.encodings {
 		l.encodings[i].rank = l.rankOf(i, len(l.encodings))
 	}
+	for i := range l.encodings {
+		if e := &l.encodings[i]; e.at == 0 {
+			e.rank = l.between(e)
+		}
+	}
 	for i := range n {
 		for k := range i {
 			changed = changed || cmp.Compare(before[i], before[k]) != cmp.Compare(l.encodings[i].rank, l.encodings[k].rank)
@@ -92,6 +100,22 @@ func (l *Ladder) rankOf(i, hops int) uint64 {
 		return uint64(float64(o.bits()) * float64(e.area()) / float64(o.area()))
 	}
 	return own
+}
+
+// between is the rank of an encoding of which no second was ever known, kept below those of larger pictures and above those of
+// smaller ones that are known: bits do not grow as pictures do, and a view would be given the larger of two that fill it.
+func (l *Ladder) between(e *encoding) uint64 {
+	least, most := uint64(1), uint64(math.MaxUint64)
+	for k := range l.encodings {
+		switch o := &l.encodings[k]; {
+		case o.at == 0 || o.area() == 0 || e.area() == 0:
+		case o.area() < e.area():
+			least = max(least, o.rank+1)
+		case o.area() > e.area():
+			most = min(most, max(o.rank, 2)-1)
+		}
+	}
+	return min(max(e.rank, least), most)
 }
 
 // measure is what an encoding is compared to by size: the nearest that is measured now, else the one that was last. nil

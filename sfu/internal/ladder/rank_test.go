@@ -44,6 +44,20 @@ func TestAGuessRanksBySize(t *testing.T) {
 	require.Equal(t, 1, chooseFirst(t, rungs, View{}, 0).Want.Encoding)
 }
 
+// TestAGuessStaysBetweenItsNeighbours: four times what the smallest brings would be more than the largest does.
+func TestAGuessStaysBetweenItsNeighbours(t *testing.T) {
+	small, middle, large := plain(180_000, 320, 180), plain(345_000, 640, 360), plain(700_000, 1280, 720)
+	chosen := func(rungs []Rung) int {
+		require.Equal(t, 2, chooseFirst(t, rungs, View{}, 0).Want.Encoding)
+		return chooseFirst(t, rungs, View{Width: 640, Height: 360}, 0).Want.Encoding
+	}
+	l, now := New(3), ms
+	flow(l, &now, 600*ms, small, middle, large)
+	require.Equal(t, 1, chosen(flow(l, &now, 3*time.Second, small, nil, large)))
+	require.Equal(t, 1, chosen(flow(l, &now, 3*time.Second, small, nil, nil)), "a pause changes no order")
+	require.Equal(t, 1, chosen(flow(l, &now, 3*time.Second, nil, nil, nil)))
+}
+
 // TestARateOfAnotherSceneDoesNotRank: 360 lines brought 400 kbit/s when all moved. Now nothing does.
 func TestARateOfAnotherSceneDoesNotRank(t *testing.T) {
 	l, now := New(2), ms

@@ -43,3 +43,34 @@ func TestAScreenThatShowsLittleIsMeasured(t *testing.T) {
 	rungs, _ := l.Rungs()
 	require.Equal(t, uint32(50_000), rungs[0].Bits)
 }
+
+// Nobody wants an encoding that has just begun: it is stopped before a second of it is known, and counts as silent only later.
+// What is remembered is how its pictures came, without the time in which none did.
+func TestAnEncodingThatStopsInItsFirstSecondIsSmooth(t *testing.T) {
+	l := ladder.New(1)
+	const flowed = 400 * time.Millisecond
+	for now := time.Duration(0); now <= flowed+ladder.Silence+200*time.Millisecond; now += 200 * time.Millisecond {
+		heard := min(now, flowed) + 1
+		pictures := uint16(1 + heard*30/time.Second)
+		l.Measure(now+1, 0, heard, []ladder.LayerRate{{Bits: uint32(pictures) * 20_000, Frames: pictures, Width: 640, Height: 360}})
+		if now >= flowed {
+			rungs, _ := l.Rungs()
+			require.GreaterOrEqual(t, rungs[0].Rate, uint8(28), "after %v", now)
+			require.True(t, rungs[0].Guess)
+		}
+	}
+	require.False(t, l.Flows(0))
+}
+
+// What was guessed too low for a view is measured a second later: then it is chosen anew, though nothing else has changed.
+func TestAMeasuredRateIsNews(t *testing.T) {
+	l := ladder.New(1)
+	var news []time.Duration
+	for now := time.Duration(0); now <= 2*time.Second; now += 200 * time.Millisecond {
+		l.Measure(now+1, 0, now+1, []ladder.LayerRate{{Bits: 500_000, Frames: 30, Width: 640, Height: 360}})
+		if _, changed := l.Rungs(); changed {
+			news = append(news, now)
+		}
+	}
+	require.Equal(t, []time.Duration{0, time.Second}, news)
+}
