@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -13,7 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -398,32 +399,87 @@ func TestOpenRefusesNoLinks(t *testing.T) {
 	require.ErrorContains(t, err, "Config.Links")
 }
 
-// inode is the number of the namespace a side's thread is in.
-func inode(t *testing.T, n *netem.Network, side netem.Side) string {
-	t.Helper()
-	var name string
-	require.NoError(t, n.In(side, func() (err error) {
-		name, err = os.Readlink("/proc/thread-self/ns/net")
-		return err
-	}))
-	return name
+// stack is a namespace. Its name carries a number that the kernel gives to the next one, anybody's, as soon as it is free: what
+// else runs on the machine may have it then. No other ever has its cookie.
+type stack struct {
+	name   string
+	cookie uint64
 }
 
-// inUse says whether any thread of any process is in one of the namespaces, or anything is mounted on them.
-func inUse(t *testing.T, names ...string) bool {
+// present is the namespace that this thread is in.
+func present() (s stack, err error) {
+	if s.name, err = os.Readlink("/proc/thread-self/ns/net"); err != nil {
+		return s, err
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return s, err
+	}
+	s.cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	return s, errors.Join(err, unix.Close(fd))
+}
+
+// stackOf is the namespace that a side's thread is in.
+func stackOf(t *testing.T, n *netem.Network, side netem.Side) (s stack) {
+	t.Helper()
+	require.NoError(t, n.In(side, func() (err error) {
+		s, err = present()
+		return err
+	}))
+	return s
+}
+
+// leadsTo says whether a file is that namespace; false where it has ended since.
+func (s stack) leadsTo(t *testing.T, file string) bool {
+	t.Helper()
+	there, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(there)
+	runtime.LockOSThread()
+	own, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	require.NoError(t, err)
+	defer unix.Close(own)
+	if unix.Setns(there, unix.CLONE_NEWNET) != nil {
+		runtime.UnlockOSThread()
+		return false // the descriptor is another file by now
+	}
+	found, err := present()
+	require.NoError(t, unix.Setns(own, unix.CLONE_NEWNET)) // else the thread stays locked, and ends
+	runtime.UnlockOSThread()
+	require.NoError(t, err)
+	return found == s
+}
+
+// inUse says whether any thread of any process is in one of the namespaces, has it open, or it is mounted.
+func inUse(t *testing.T, stacks ...stack) bool {
 	t.Helper()
 	places, err := filepath.Glob("/proc/[0-9]*/task/[0-9]*/ns/net")
 	require.NoError(t, err)
 	files, err := filepath.Glob("/proc/[0-9]*/fd/*")
 	require.NoError(t, err)
 	for _, place := range append(places, files...) {
-		if to, err := os.Readlink(place); err == nil && slices.Contains(names, to) { // an error: it has ended since
-			return true
+		to, err := os.Readlink(place)
+		if err != nil {
+			continue // it has ended since
+		}
+		for _, s := range stacks {
+			if s.name == to && s.leadsTo(t, place) {
+				return true
+			}
 		}
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	require.NoError(t, err)
-	return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(string(mounts), name) })
+	for line := range strings.Lines(string(mounts)) {
+		for _, s := range stacks { // the fourth field is what is mounted, the fifth where (proc_pid_mountinfo(5))
+			if f := strings.Fields(line); f[3] == s.name && s.leadsTo(t, f[4]) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Nothing is left after Close: no namespace, no descriptor, no thread in another namespace than before.
@@ -436,18 +492,18 @@ func TestCloseLeavesNothing(t *testing.T) {
 		return len(entries)
 	}
 	before := descriptors()
-	var names []string
+	var stacks []stack
 	for range 5 {
 		n, err := netem.Open(netem.Config{Links: []netem.Path{{}, {}}})
 		require.NoError(t, err)
-		client, server := inode(t, n, netem.Client), inode(t, n, netem.Server)
+		client, server := stackOf(t, n, netem.Client), stackOf(t, n, netem.Server)
 		require.NotEqual(t, client, server)
-		require.NotEqual(t, own, client)
+		require.NotEqual(t, own, client.name)
 		require.True(t, inUse(t, client) && inUse(t, server))
 		require.NoError(t, n.Close())
-		names = append(names, client, server)
+		stacks = append(stacks, client, server)
 	}
-	require.Eventually(t, func() bool { return !inUse(t, names...) }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !inUse(t, stacks...) }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, before, descriptors())
 	now, err := os.Readlink("/proc/self/ns/net")
 	require.NoError(t, err)
@@ -465,8 +521,8 @@ func orphan() {
 	for _, side := range []netem.Side{netem.Client, netem.Server} {
 		if err == nil {
 			err = n.In(side, func() error {
-				name, err := os.Readlink("/proc/thread-self/ns/net")
-				fmt.Println(name)
+				s, err := present()
+				fmt.Println(s.name, s.cookie)
 				return err
 			})
 		}
@@ -484,10 +540,11 @@ func TestCrashLeavesNothing(t *testing.T) {
 	cmd.Env = append(os.Environ(), orphanEnv+"=1")
 	out, err := cmd.Output()
 	require.EqualError(t, err, "signal: killed")
-	names := strings.Fields(string(out))
-	require.Len(t, names, 2, string(out))
-	require.Contains(t, names[0], "net:[")
-	require.Eventually(t, func() bool { return !inUse(t, names...) }, 10*time.Second, 10*time.Millisecond)
+	var stacks [2]stack
+	_, err = fmt.Sscanln(strings.ReplaceAll(string(out), "\n", " "), &stacks[0].name, &stacks[0].cookie, &stacks[1].name, &stacks[1].cookie)
+	require.NoError(t, err, string(out))
+	require.Contains(t, stacks[0].name, "net:[")
+	require.Eventually(t, func() bool { return !inUse(t, stacks[:]...) }, 10*time.Second, 10*time.Millisecond)
 }
 
 // UDP and TCP share a link and not its loss.
