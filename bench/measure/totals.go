@@ -67,8 +67,13 @@ func (t *Totals) AddStream(s Stream, h Histograms) {
 	t.pool(s.Kind).add(h)
 }
 
-// AddCaller takes a caller's result.
-func (t *Totals) AddCaller(c Caller) { t.Callers = append(t.Callers, c) }
+// AddCaller takes a caller's result. Who reached no step has none of them, and not null: reports have a schema.
+func (t *Totals) AddCaller(c Caller) {
+	if c.Steps == nil {
+		c.Steps = map[Step]float64{}
+	}
+	t.Callers = append(t.Callers, c)
+}
 
 // Merge takes all of another process's.
 func (t *Totals) Merge(other *Totals) {

@@ -126,6 +126,18 @@ func TestTotalsTravel(t *testing.T) {
 	require.Len(t, left.Callers, 4)
 }
 
+// Of a caller that got nowhere a report has no steps, which its schema tells from null.
+func TestACallerThatReachedNothing(t *testing.T) {
+	var there measure.Totals
+	there.AddCaller(measure.Caller{Error: "refused"})
+	b, err := json.Marshal(&there)
+	require.NoError(t, err)
+	require.Contains(t, string(b), `"steps_ms":{}`)
+	var here measure.Totals
+	require.NoError(t, json.Unmarshal(b, &here))
+	require.NotNil(t, here.Callers[0].Steps)
+}
+
 func TestEvaluate(t *testing.T) {
 	run := call()
 	for _, c := range []struct {
