@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"math"
 	"time"
 
 	"github.com/tolkyn/tolkyn/sfu/bwe"
@@ -9,6 +10,11 @@ import (
 const (
 	// 1 s: what waits longer than that is behind every browser's jitter buffer.
 	longestWait = time.Second
+
+	// 1 s: with Blind, a packet of video leaves that often whatever holds it: 10 kbit/s, as TCP asks after its timeout.
+	longestHeld = longestWait
+
+	forever = time.Duration(math.MaxInt64)
 
 	// 2 MiB: what longestWait comes to at 16 Mbit/s, more than a browser sends in all.
 	mostQueued = 2 << 20
@@ -32,7 +38,13 @@ type Queue[T any] struct {
 	waiting [Classes]heap[T]
 	came    uint64 // items pushed so far
 	bytes   int
+	moved   time.Duration // video left last, or began to wait
 	stats   Stats
+
+	// Blind says that nobody tells of audio that has come. Audio alone may take more than the estimate, or than the bottleneck is known
+	// to pass, and a window may be full of packets that are lost: then no video leaves, nothing is told of, and an estimate that is
+	// too low stays so for good. So a packet of video leaves once a second all the same.
+	Blind bool
 
 	// Dropped is told of each item that does not leave, with the time; nil: nobody is. Set it before the first Push.
 	Dropped func(now time.Duration, it Item[T])
@@ -62,6 +74,9 @@ func (q *Queue[T]) Push(now time.Duration, it Item[T]) {
 	if it.Stale == 0 || it.Stale > latest {
 		it.Stale = latest
 	}
+	if it.Class == Video && len(q.waiting[Video]) == 0 {
+		q.moved = now
+	}
 	q.came++
 	q.bytes += it.Size
 	q.waiting[it.Class].push(entry[T]{order: uint64(it.Priority)<<56 | q.came, item: it})
@@ -90,16 +105,30 @@ func (q *Queue[T]) Pop(now time.Duration) (it Item[T], probe uint32, ok bool) {
 			continue
 		}
 		if probe, ok = q.Take(now, Class(c), first.Size); !ok {
-			continue // repair without a budget does not hold video up
+			if now < q.due(Class(c)) {
+				continue // repair without a budget does not hold video up
+			}
+			probe = q.Charge(now, Class(c), first.Size)
 		}
 		it = q.waiting[c].pop().item
 		q.bytes -= it.Size
 		q.Queued(q.bytes)
 		q.stats.Sent[c]++
 		q.stats.SentBytes[c] += uint64(it.Size)
+		if Class(c) == Video {
+			q.moved = now
+		}
 		return it, probe, true
 	}
 	return it, 0, false
+}
+
+// due is when the first of a class leaves whatever holds it.
+func (q *Queue[T]) due(c Class) time.Duration {
+	if !q.Blind || c != Video {
+		return forever
+	}
+	return q.moved + longestHeld
 }
 
 // fresh drops what has waited too long at the head of a class, and returns the item behind that; nil: there is none.
@@ -130,7 +159,7 @@ func (q *Queue[T]) Next(now time.Duration) time.Duration {
 		if q.fresh(now, Class(c)) == nil {
 			continue
 		}
-		if at := max(q.Bucket.Next(now, Class(c)), 1); next == 0 || at < next {
+		if at := max(min(q.Bucket.Next(now, Class(c)), q.due(Class(c))), 1); next == 0 || at < next {
 			next = at
 		}
 	}

@@ -46,6 +46,30 @@ func TestQueueOrder(t *testing.T) {
 	require.Equal(t, uint64(400), q.Stats().SentBytes[Video])
 }
 
+// TestQueueHoldsNothingForGood: a packet of video a second leaves beside audio that takes more than there is, and where the window
+// is full; and no more.
+func TestQueueHoldsNothingForGood(t *testing.T) {
+	for _, window := range []int{0, 1000} {
+		q := NewQueue[int]()
+		q.Blind = true
+		e := estimate(80 * bwe.Kbps) // 10 bytes a ms
+		e.Window, e.InFlight = window, window
+		e.Congested = true // or what waits would make it faster
+		q.SetEstimate(0, e)
+		var left []time.Duration
+		for now := 0 * ms; now < 5*time.Second; now += 10 * ms {
+			q.Push(now, Item[int]{Class: Audio, Size: 200})
+			if now >= time.Second {
+				q.Push(now, Item[int]{Class: Video, Size: 1000, Value: 1})
+			}
+			if slices.Contains(pop(q, now), 1) {
+				left = append(left, now)
+			}
+		}
+		require.Equal(t, []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second}, left)
+	}
+}
+
 func TestQueueLeavesAtItsRate(t *testing.T) {
 	q := NewQueue[int]()
 	q.SetEstimate(0, estimate(800*bwe.Kbps)) // 100 bytes a ms

@@ -94,6 +94,7 @@ func (e *Estimator) AddStream(info *interceptor.StreamInfo, writer interceptor.R
 	defer e.mu.Unlock()
 	e.streams[s.ssrc] = s
 	e.wide = e.wide || s.extension != 0
+	e.queue.Blind = e.queue.Blind || s.class == pace.Audio && s.extension == 0
 	return s
 }
 

@@ -234,6 +234,38 @@ func transportWide(told []left) rtcp.Packet {
 	return p
 }
 
+// Nothing is told for a while, and the estimate falls below what sound takes alone, which has no numbers. Pictures are let out now and
+// then all the same: what is never sent is never told of, and they would be away for good.
+func TestSoundAboveTheEstimateKeepsNobodyOutForEver(t *testing.T) {
+	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
+		bare := audioInfo(3)
+		bare.RTPHeaderExtensions = nil
+		video, audio := e.AddStream(videoInfo(1, 2), w), e.AddStream(bare, &wire{began: w.began})
+		seq := uint16(0)
+		source := func() { // each 50 ms: 288 kbit/s of sound, 160 of pictures
+			for range 3 {
+				_, _ = audio.Write(&rtp.Header{Version: 2, SSRC: 3, SequenceNumber: seq}, make([]byte, 544), nil)
+			}
+			_, _ = video.Write(&rtp.Header{Version: 2, SSRC: 1, SequenceNumber: seq}, make([]byte, 944), nil)
+			seq++
+		}
+		follow(e, w, 3*time.Second, source)
+		require.Greater(t, e.GetTargetBitrate(), 800_000)
+		for range 100 {
+			source()
+			time.Sleep(50 * time.Millisecond)
+			_ = e.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverReport{}}, nil)
+		}
+		require.Equal(t, 100*bwe.Kbps, e.Estimate().Target)
+		w.mu.Lock()
+		w.left = nil // of what was lost nothing is told later either
+		w.mu.Unlock()
+		follow(e, w, 10*time.Second, source)
+		require.Greater(t, len(w.packets()), 100, "of 200 pictures")
+		require.Greater(t, e.GetTargetBitrate(), 500_000)
+	})
+}
+
 // On a path without a bottleneck a small video has its target raised by probes of padding, on RTX, with numbers of their own.
 func TestProbesWithPadding(t *testing.T) {
 	bubble(t, func(t *testing.T, e *Estimator, w *wire) {
