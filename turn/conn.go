@@ -150,14 +150,15 @@ func (c *conn) send(header, b []byte, now time.Time, always bool) bool {
 // be called again after lookEvery.
 func (c *conn) flush(now time.Time) (done bool, err error) {
 	c.mu.Lock()
-	if c.held.len() < queueFrames {
+	behind := c.held.len() >= queueFrames // what is refused for a full queue has it flushed no more: that is for us to do
+	if !behind {
 		c.held.move(&c.queue)
 	}
 	c.mu.Unlock()
 	for c.held.len() > 0 {
 		if c.given >= chunk || now.Sub(c.looked) >= lookEvery {
 			if full := c.s.full(now); full > 0 {
-				return c.wait(full, now)
+				return c.wait(full, now, behind)
 			}
 			c.looked, c.given = now, 0
 		}
@@ -168,24 +169,25 @@ func (c *conn) flush(now time.Time) (done bool, err error) {
 		}
 		if n < len(b) {
 			c.held.cut(n)
-			return c.wait(n, now)
+			return c.wait(n, now, behind)
 		}
 		c.given += n
 		c.since = time.Time{}
 		c.held.drop(count)
 	}
-	return true, nil
+	return !behind, nil
 }
 
-// wait is what flush does when the stream must not be given more: it holds full bytes, or took as many and no more.
-func (c *conn) wait(full int, now time.Time) (done bool, err error) {
+// wait is what flush does when the stream must not be given more: it holds full bytes, or took as many and no more. behind: frames
+// are left in queue.
+func (c *conn) wait(full int, now time.Time, behind bool) (done bool, err error) {
 	c.lane.dropped(late, c.held.fresh(now))
 	if full != c.stuck || c.since.IsZero() {
 		c.stuck, c.since = full, now
 	} else if now.Sub(c.since) >= writeTimeout {
 		return true, os.ErrDeadlineExceeded
 	}
-	return c.held.len() == 0, nil
+	return c.held.len() == 0 && !behind, nil
 }
 
 // cut forgets n bytes that left, which end in the middle of a frame: what is left of that always leaves.

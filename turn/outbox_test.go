@@ -60,3 +60,50 @@ func TestOutboxKeepsFramesWhole(t *testing.T) {
 		require.Equal(t, sent, came+lateOnes)
 	})
 }
+
+// blocked is a stream whose other end reads nothing, until it does.
+type blocked struct {
+	stream
+
+	holds int
+	took  int
+}
+
+func (s *blocked) Write(b []byte) (int, error) {
+	s.took += len(b)
+	return len(b), nil
+}
+
+func (s *blocked) full(time.Time) int { return s.holds }
+
+// A reader stands still, and the lane comes seldom: all that was taken is late, and what has come since has filled the queue, so that
+// more is refused and asks for no flush. It is to be flushed all the same, or nothing would ever leave again.
+func TestAFullQueueIsFlushed(t *testing.T) {
+	b := newBench(t, func(*Config) {})
+	s := &blocked{holds: 1}
+	c := &conn{lane: b.l, s: s}
+	now := time.Now()
+	fill := func() {
+		for c.send([]byte{0x40, 0, 0, 0}, nil, now, false) {
+		}
+	}
+	fill()
+	done, err := c.flush(now)
+	require.NoError(t, err)
+	require.False(t, done)
+	fill()
+	now = now.Add(framed.Stale)
+	done, err = c.flush(now)
+	require.NoError(t, err)
+	require.False(t, done, "what was taken is late, and as much waits")
+
+	fill()
+	s.holds = 0
+	for range 3 {
+		now = now.Add(lookEvery)
+		done, err = c.flush(now)
+		require.NoError(t, err)
+	}
+	require.True(t, done)
+	require.Equal(t, queueFrames*4, s.took)
+}
