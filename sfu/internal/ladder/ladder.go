@@ -292,7 +292,7 @@ func (l *Ladder) Known(i int) bool {
 }
 
 // Rungs returns what there is to choose from, least bits first, and whether it differs in more than rates from what it was
-// when it was last asked for; a rate that is measured in the place of a guess is more. The slice is valid until the next call.
+// when it was last asked for. The slice is valid until the next call.
 func (l *Ladder) Rungs() (rungs []Rung, changed bool) {
 	l.before, l.rungs = l.rungs, l.before[:0]
 	reordered := l.order()
@@ -303,7 +303,7 @@ func (l *Ladder) Rungs() (rungs []Rung, changed bool) {
 		return cmp.Or(cmp.Compare(a.Bits, b.Bits), cmp.Compare(a.Encoding, b.Encoding), compareLayers(a.Layer, b.Layer))
 	})
 	changed = reordered || !slices.EqualFunc(l.before, l.rungs, func(a, b Rung) bool {
-		return a.same(&b) && a.Flows == b.Flows && a.Guess == b.Guess && a.Width == b.Width && a.Height == b.Height &&
+		return a.same(&b) && a.Flows == b.Flows && a.Width == b.Width && a.Height == b.Height &&
 			(a.Rate >= smooth) == (b.Rate >= smooth)
 	})
 	return l.rungs, changed

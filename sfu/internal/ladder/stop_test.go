@@ -61,16 +61,3 @@ func TestAnEncodingThatStopsInItsFirstSecondIsSmooth(t *testing.T) {
 	}
 	require.False(t, l.Flows(0))
 }
-
-// What was guessed too low for a view is measured a second later: then it is chosen anew, though nothing else has changed.
-func TestAMeasuredRateIsNews(t *testing.T) {
-	l := ladder.New(1)
-	var news []time.Duration
-	for now := time.Duration(0); now <= 2*time.Second; now += 200 * time.Millisecond {
-		l.Measure(now+1, 0, now+1, []ladder.LayerRate{{Bits: 500_000, Frames: 30, Width: 640, Height: 360}})
-		if _, changed := l.Rungs(); changed {
-			news = append(news, now)
-		}
-	}
-	require.Equal(t, []time.Duration{0, time.Second}, news)
-}
