@@ -1,3 +1,7 @@
+//go:build !race
+
+// One goroutine plays: there is nothing to race with. Tests of what several play at once have the race detector.
+
 package cc
 
 import (

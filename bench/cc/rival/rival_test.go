@@ -14,17 +14,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Equal seeds of a model give equal series; pion's goroutines need not, but its virtual time costs no real time.
-func TestModelsRepeat(t *testing.T) {
-	for _, m := range rival.All() {
-		if m.Name == rival.PionGCC.Name {
-			continue
-		}
-		c := find(t, "5.1")
-		require.Equal(t, cc.Run(c, []cc.Maker{m}, 7), cc.Run(c, []cc.Maker{m}, 7), m.Name)
-	}
-}
-
 // Whatever feedback says, nobody leaves its bounds, panics, or waits for ever.
 func TestStrangeFeedback(t *testing.T) {
 	cfg := bwe.Config{Start: 300 * bwe.Kbps, Min: 100 * bwe.Kbps, Max: 5 * bwe.Mbps}
@@ -72,4 +61,17 @@ func TestMixed(t *testing.T) {
 		}
 		require.Greater(t, sum/float64(len(f.Delivered)), 100e3, rival.All()[i].Name)
 	}
+}
+
+// find returns a case of bench/cc, or 1 Mbit/s with random loss before it.
+func find(t *testing.T, name string) cc.Case {
+	t.Helper()
+	if name == "loss-10" {
+		c := find(t, "const-1M")
+		c.Flows[0].Before.Loss = 0.1
+		return c
+	}
+	c, ok := cc.Find(name)
+	require.True(t, ok, name)
+	return c
 }
