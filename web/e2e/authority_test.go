@@ -17,11 +17,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// authority is a certificate authority of one test, and a certificate that it gave.
+// authority is a certificate authority, and a certificate that it gave.
 type authority struct{ caFile, certificateFile, keyFile string }
 
+var sharedAuthority shared[*authority]
+
+// testAuthority is the one that the Firefox of all tests trusts. Its certificate is for localhost: Firefox dials TURN over TLS by
+// name alone.
+func testAuthority(t testing.TB) *authority {
+	t.Helper()
+	return sharedAuthority.get(t, func(t testing.TB) *authority { return newAuthority(t, "localhost") })
+}
+
 // newAuthority has a certificate for these names and for 127.0.0.1.
-func newAuthority(t *testing.T, names ...string) *authority {
+func newAuthority(t testing.TB, names ...string) *authority {
 	t.Helper()
 	dir := t.TempDir()
 	a := &authority{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "chain.pem"), filepath.Join(dir, "key.pem")}
@@ -55,7 +64,7 @@ func newAuthority(t *testing.T, names ...string) *authority {
 }
 
 // trustIn has a browser trust the authority: dir is a profile of Firefox's, or what home makes for Chromium.
-func (a *authority) trustIn(t *testing.T, dir string) {
+func (a *authority) trustIn(t testing.TB, dir string) {
 	t.Helper()
 	certutil := findProgram(t, "libnss3-tools", "certutil")
 	for _, args := range [][]string{

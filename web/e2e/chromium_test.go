@@ -6,17 +6,46 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 )
 
-// chromium is one Chromium process with a fresh profile.
-type chromium struct{ ctx context.Context }
+// chromium is a browser context of a Chromium: storage, connections and pages apart from all others.
+type chromium struct {
+	ctx context.Context
+	id  cdp.BrowserContextID // "" where the process has no other
+}
 
-// startChromium starts a headless Chromium that lets pages use microphones and play sound without being asked, and does
-// not slow down pages in the background. It ends with the test.
+var sharedChromium shared[*chromium]
+
+// startChromium returns a fresh browser context of the Chromium of all tests; or where more is wanted of it, a Chromium of its
+// own. Either ends with the test.
 func startChromium(t *testing.T, more ...chromedp.ExecAllocatorOption) *chromium {
+	t.Helper()
+	if len(more) > 0 {
+		return runChromium(t, more...)
+	}
+	all := sharedChromium.get(t, func(t testing.TB) *chromium { return runChromium(t) })
+	process := chromedp.FromContext(all.ctx).Browser
+	made, err := cdp.Call(all.ctx, process, target.CreateBrowserContext, target.CreateBrowserContextParams{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(all.ctx, 10*time.Second)
+		defer cancel()
+		_, err := cdp.Call(ctx, process, target.DisposeBrowserContext, target.DisposeBrowserContextParams{BrowserContextID: made.BrowserContextID})
+		if err != nil {
+			t.Logf("close the pages: %v", err)
+		}
+	})
+	return &chromium{all.ctx, made.BrowserContextID}
+}
+
+// runChromium starts a headless Chromium with a fresh profile that lets pages use microphones and play sound without being asked,
+// and does not slow down pages in the background. It ends with the test.
+func runChromium(t testing.TB, more ...chromedp.ExecAllocatorOption) *chromium {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(findProgram(t, "chromium", "chromium", "chromium-browser", "google-chrome")),
@@ -53,7 +82,12 @@ type chromiumTab struct {
 
 func (b *chromium) tab(t *testing.T) tab {
 	t.Helper()
-	ctx, _ := chromedp.NewContext(b.ctx)
+	var within []chromedp.ContextOption
+	if b.id != "" {
+		within = append(within, chromedp.WithExistingBrowserContext(b.id))
+	}
+	ctx, cancel := chromedp.NewContext(b.ctx, within...)
+	t.Cleanup(cancel)
 	c := &chromiumTab{ctx: ctx}
 	require.NoError(t, chromedp.Do(ctx), "open a tab")
 	messages := chromedp.Console(ctx)

@@ -8,6 +8,7 @@ import (
 
 // TestUnpluggedMicrophone: switched on again, it is opened anew.
 func TestUnpluggedMicrophone(t *testing.T) {
+	t.Parallel()
 	s, browser := startServer(t), startChromium(t)
 	mine, other := browser.tab(t), browser.tab(t)
 	arrive(t, s, other, bob, slots{})
@@ -35,6 +36,7 @@ func TestUnpluggedMicrophone(t *testing.T) {
 
 // TestLeaveWhileReconnecting: who leaves while a new connection is being dialled stays away, and the others are told.
 func TestLeaveWhileReconnecting(t *testing.T) {
+	t.Parallel()
 	s, browser := startServer(t), startChromium(t)
 	mine, other := browser.tab(t), browser.tab(t)
 	arrive(t, s, other, bob, slots{})

@@ -49,6 +49,9 @@ user_pref("toolkit.telemetry.enabled", false);
 `
 
 // firefox is one Firefox process with a fresh profile, spoken to by WebDriver BiDi (W3C) over a WebSocket.
+//
+// Its start costs as much processor time as a whole call in it, so that all tests share one: each page has a user context
+// (container) of its own, that is storage and connections.
 type firefox struct {
 	// Fixed after start.
 	conn *websocket.Conn
@@ -79,13 +82,18 @@ type whereabouts struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error) // reaches it; nil: as anything here
 }
 
-// startFirefox starts a headless Firefox, which trusts these authorities besides its own. It ends with the test.
-func startFirefox(t *testing.T, trusted ...*authority) *firefox {
+var sharedFirefox shared[*firefox]
+
+// startFirefox returns the Firefox of all tests.
+func startFirefox(t *testing.T) *firefox {
 	t.Helper()
-	return startFirefoxAt(t, whereabouts{program: findProgram(t, "firefox-esr", "firefox-esr", "firefox")}, trusted...)
+	return sharedFirefox.get(t, func(t testing.TB) *firefox {
+		return startFirefoxAt(t, whereabouts{program: findProgram(t, "firefox-esr", "firefox-esr", "firefox")}, testAuthority(t))
+	})
 }
 
-func startFirefoxAt(t *testing.T, at whereabouts, trusted ...*authority) *firefox {
+// startFirefoxAt starts a headless Firefox, which trusts these authorities besides its own. It ends with the test.
+func startFirefoxAt(t testing.TB, at whereabouts, trusted ...*authority) *firefox {
 	t.Helper()
 	profile := t.TempDir()
 	sound := startSound(t)
@@ -134,7 +142,7 @@ func startFirefoxAt(t *testing.T, at whereabouts, trusted ...*authority) *firefo
 
 // startSound starts a sound server with nothing behind it and returns its address: without an output device an
 // AudioContext of Firefox never runs. It ends with the test.
-func startSound(t *testing.T) string {
+func startSound(t testing.TB) string {
 	t.Helper()
 	path := findProgram(t, "pulseaudio", "pulseaudio")
 	dir, err := os.MkdirTemp("", "sound") // a socket's path is at most 108 bytes, too short for t.TempDir
@@ -146,8 +154,8 @@ func startSound(t *testing.T) string {
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // killed: its exit code says nothing
-		require.NoError(t, os.RemoveAll(dir))
+		_ = cmd.Wait()        // killed: its exit code says nothing
+		_ = os.RemoveAll(dir) // in the system's temporary directory anyway
 	})
 	require.Eventually(t, func() bool {
 		conn, err := net.Dial("unix", socket)
@@ -250,9 +258,19 @@ func (f *firefox) tab(t *testing.T) tab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	result, err := f.call(ctx, "browsingContext.create", map[string]any{"type": "window"})
+	var created struct{ UserContext, Context string }
+	result, err := f.call(ctx, "browser.createUserContext", map[string]any{})
 	require.NoError(t, err)
-	var created struct{ Context string }
+	require.NoError(t, json.Unmarshal(result, &created))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if _, err := f.call(ctx, "browser.removeUserContext", map[string]any{"userContext": created.UserContext}); err != nil {
+			t.Logf("close the page: %v", err)
+		}
+	})
+	result, err = f.call(ctx, "browsingContext.create", map[string]any{"type": "window", "userContext": created.UserContext})
+	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(result, &created))
 	return &firefoxTab{browser: f, id: created.Context}
 }

@@ -52,6 +52,7 @@ func startSite(t *testing.T, s *server, sample string) string {
 
 // TestReadmeSample: two pages with the README's code see and hear each other, until one leaves.
 func TestReadmeSample(t *testing.T) {
+	t.Parallel()
 	sample := readmeSample(t)
 	lines := 0
 	for line := range strings.Lines(sample) {

@@ -62,6 +62,7 @@ func TestCallPage(t *testing.T) {
 // TestCameraIsOpenedOnce: whoever switches the camera off and on before it has opened has it opened once, not twice with
 // one of them lit for ever.
 func TestCameraIsOpenedOnce(t *testing.T) {
+	t.Parallel()
 	s, browser := startServer(t), startChromium(t)
 	p := browser.tab(t)
 	show(t, p, "page", s.url+"/?lang=en&portrait=0")

@@ -29,6 +29,7 @@ var binary struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	endShared()
 	if binary.dir != "" {
 		_ = os.RemoveAll(binary.dir) // in the system's temporary directory anyway
 	}

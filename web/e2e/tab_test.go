@@ -38,7 +38,7 @@ type tab interface {
 const patience = 40 * time.Second
 
 // findProgram returns the path of the first of the programs that is installed.
-func findProgram(t *testing.T, apt string, names ...string) string {
+func findProgram(t testing.TB, apt string, names ...string) string {
 	t.Helper()
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {

@@ -9,7 +9,7 @@ import (
 
 // TestRelay: browsers that may use relays alone hold a call through ours, over UDP, TCP and TLS.
 func TestRelay(t *testing.T) {
-	ca := newAuthority(t, "localhost") // Firefox dials TURN over TLS by name alone
+	ca := testAuthority(t)
 	s := startServer(t, "--config", ca.settings(t), "--turn-tls", "127.0.0.1:0")
 	chrome := startChromium(t, chromedp.Env("HOME="+ca.home(t)))
 	pages := map[person]tab{bob: chrome.tab(t)}
@@ -19,7 +19,7 @@ func TestRelay(t *testing.T) {
 		tab  tab
 	}{
 		{"chromium", chrome.tab(t)},
-		{"firefox", startFirefox(t, ca).tab(t)},
+		{"firefox", startFirefox(t).tab(t)},
 	} {
 		t.Run(browser.name, func(t *testing.T) {
 			pages[alice] = browser.tab
