@@ -32,15 +32,16 @@ func startChromium(t *testing.T, more ...chromedp.ExecAllocatorOption) *chromium
 	process := chromedp.FromContext(all.ctx).Browser
 	made, err := cdp.Call(all.ctx, process, target.CreateBrowserContext, target.CreateBrowserContextParams{})
 	require.NoError(t, err)
+	id := made.BrowserContextID
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(all.ctx, 10*time.Second)
 		defer cancel()
-		_, err := cdp.Call(ctx, process, target.DisposeBrowserContext, target.DisposeBrowserContextParams{BrowserContextID: made.BrowserContextID})
+		_, err := cdp.Call(ctx, process, target.DisposeBrowserContext, target.DisposeBrowserContextParams{BrowserContextID: id})
 		if err != nil {
 			t.Logf("close the pages: %v", err)
 		}
 	})
-	return &chromium{all.ctx, made.BrowserContextID}
+	return &chromium{all.ctx, id}
 }
 
 // runChromium starts a headless Chromium with a fresh profile that lets pages use microphones and play sound without being asked,
